@@ -1,0 +1,41 @@
+# Everything here sets itself up: a virtual environment in .venv, with the locked, hash-checked packages.
+PYTHON ?= python3
+BIN := .venv/bin
+OUT ?= results/reproduce
+
+.PHONY: help install reproduce reproduce-full test lint types lock clean
+
+help:            ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
+
+install: .venv/.installed  ## make the virtual environment
+
+.venv/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scattermec needs Python 3.11 or newer; this is " + sys.version.split()[0] + " (choose another with make PYTHON=...)")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+reproduce: install  ## the main job, quick setting: Fig. 3a, 3b, 4a, 4b and the verdict on each claim
+	$(BIN)/scattermec reproduce --quick --out $(OUT)
+
+reproduce-full: install  ## the same with every point and frame
+	$(BIN)/scattermec reproduce --out $(OUT)
+
+test: install    ## the test suite
+	$(BIN)/python -m pytest
+
+lint: install    ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install   ## static types
+	$(BIN)/mypy
+
+lock: install    ## renew requirements.lock from pyproject.toml
+	$(BIN)/python -m pip install --quiet 'uv>=0.9'
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-package scattermec --extra dev pyproject.toml -o requirements.lock
+
+clean:           ## remove the virtual environment and what was computed
+	rm -rf .venv results .pytest_cache .ruff_cache .mypy_cache .hypothesis
