@@ -1,0 +1,93 @@
+"""Problem (10) with beams fixed, P1, as plain data: what the solver needs to know of a frame."""
+
+from typing import Literal, get_args
+
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Bool, Complex
+
+from scattermec._pytree import pytree
+from scattermec.physics import energy, links
+from scattermec.physics.frame import Frame
+from scattermec.physics.parameters import Parameters
+
+Scheme = Literal["hybrid", "active", "passive", "local"]
+SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
+"""Which ways of processing a scheme allows; all of them beam for energy, and all of them compute locally.
+
+``hybrid`` allows both links, ``active`` (Active-enabled) only the active one, ``passive`` only backscatter,
+``local`` (MEC-disabled) neither.
+"""
+
+
+@pytree
+class AllocationProblem:
+    """P1 in natural units; per user (N,) unless said.
+
+    Minimise   sum_i passive_power t_b + active_receive_power t_a + mec_energy (l_a + l_b)
+    subject to t_a + t_b <= slot_duration                                                              (2)
+               l_a + l_b + l_c >= workload,  l_a <= active_bandwidth t_a log2(1 + e / (active_noise t_a)),
+               l_b <= passive_rate t_b,  l_c <= local_limit                                            (3)
+               e + circuit_power t_a + local_energy l_c <= min(battery + harvest_rate t_b, capacity)   (9)
+
+    over non-negative times (s), work (kbit) and radiated energies e (mJ). Keeping l_b free below
+    ``passive_rate t_b`` lets a beam run for its energy alone.
+    """
+
+    parameters: Parameters
+    """the constants that the frame does not change"""
+    workload: Array
+    """kbit"""
+    served: Array
+    """bool: whether the workload has to be processed; who is not served may still lend its slot"""
+    battery: Array
+    """mJ"""
+    passive_rate: Array
+    """kbit/s; 0 where the scheme has no backscatter"""
+    active_bandwidth: Array
+    """kHz; 0 where the scheme has no active link"""
+    active_noise: Array
+    """mW: the transmit power that arrives with signal-to-noise ratio 1"""
+    harvest_rate: Array
+    """(N, N) mW that user j (row) may count on while the AP beams in slot i (column)"""
+
+    @property
+    def passive_power(self) -> Array:
+        """What the AP draws while beaming, p + p_br, in W."""
+        return self.parameters.ap_power + self.parameters.passive_receive_power
+
+    @property
+    def local_limit(self) -> Array:
+        """Work in kbit that a user can compute within its slot, f_c T."""
+        return self.parameters.local_rate * self.parameters.slot_duration
+
+
+def allocation_problem(
+    parameters: Parameters,
+    frame: Frame,
+    beams: Complex[Array, "N M"],
+    *,
+    scheme: Scheme = "hybrid",
+    served: Bool[Array, "N"] | None = None,
+) -> AllocationProblem:
+    """State P1 for a frame and its beams under a scheme.
+
+    ``served`` (default: everyone) says whose workload must be processed. Raises ValueError for an unknown
+    scheme.
+    """
+    if scheme not in SCHEMES:
+        raise ValueError(f"scheme: {scheme!r} is not known; choose from {', '.join(SCHEMES)}")
+    p = parameters
+    gain = links.channel_gain(frame.channels)
+    gains = links.beam_gains(frame.channels, links.unit_beams(beams, frame.channels))
+    passive_rate = links.passive_rate(p, gain, jnp.diagonal(gains))
+    return AllocationProblem(
+        parameters=p,
+        workload=frame.workload,
+        served=jnp.ones(frame.workload.shape, bool) if served is None else served,
+        battery=jnp.minimum(frame.battery, p.battery_capacity),
+        passive_rate=passive_rate if scheme in ("hybrid", "passive") else 0 * passive_rate,
+        active_bandwidth=jnp.ones_like(gain) * (p.bandwidth if scheme in ("hybrid", "active") else 0),
+        active_noise=links.active_noise(p, gain),
+        harvest_rate=energy.usable_harvest_rate(p, energy.harvest_rate(p, gains)),
+    )

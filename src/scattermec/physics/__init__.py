@@ -1,0 +1,20 @@
+"""The model: channels, links, energies, outages and rewards, as pure functions of arrays.
+
+Everything is written for one frame; batch it with `jax.vmap`.
+"""
+
+from scattermec.physics.frame import Allocation, Frame, Outcome, run_frame
+from scattermec.physics.links import beam_gains, maximum_ratio_beams, unit_beams
+from scattermec.physics.parameters import Parameters, parameters
+
+__all__ = [
+    "Allocation",
+    "Frame",
+    "Outcome",
+    "Parameters",
+    "beam_gains",
+    "maximum_ratio_beams",
+    "parameters",
+    "run_frame",
+    "unit_beams",
+]

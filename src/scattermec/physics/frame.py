@@ -1,0 +1,151 @@
+"""One frame: what happens when the AP's beams and the users' allocations meet the channels."""
+
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Bool, Complex, Float
+
+from scattermec._pytree import pytree
+from scattermec.physics import energy, links, rewards
+from scattermec.physics.parameters import Parameters
+
+TOLERANCE = 1e-6
+"""Relative tolerance at which a constraint counts as met."""
+
+
+@pytree
+class Frame:
+    """What a frame starts from."""
+
+    channels: Array
+    """(N, M) complex channels h"""
+    workload: Array
+    """(N,) work l to process in kbit, backlog included"""
+    battery: Array
+    """(N,) stored energy E in mJ"""
+
+
+@pytree
+class Allocation:
+    """How each user divides its slot and its workload: (N,) each, times in s, work in kbit."""
+
+    t_active: Array
+    t_passive: Array
+    t_local: Array
+    l_active: Array
+    l_passive: Array
+    l_local: Array
+
+
+@pytree
+class Outcome:
+    """What a frame leads to. Per user (N,) unless said."""
+
+    success: Array
+    """x: whether the user's workload was processed within its slot (bool)"""
+    ap_energy: Array
+    """() E_o in J, idle included"""
+    transmit_power: Array
+    """beta in mW"""
+    harvested: Array
+    """E^h in mJ"""
+    demand: Array
+    """what the schedule needs, in mJ (possibly infinite)"""
+    budget: Array
+    """what the user may spend, in mJ"""
+    spent: Array
+    """what the user spends, in mJ"""
+    overflow: Array
+    """harvest lost to a full battery, in mJ"""
+    battery: Array
+    """stored energy at the end, in mJ"""
+    backlog: Array
+    """work carried to the next frame, in kbit"""
+    ap_reward: Array
+    """() equation (11), kbit/J"""
+    user_reward: Array
+    """equation (12)"""
+
+
+def run_frame(
+    parameters: Parameters, frame: Frame, beams: Complex[Array, "N M"], allocation: Allocation
+) -> Outcome:
+    """Play one frame: equations (4), (6) to (9), (11) and (12) in order.
+
+    Args:
+        parameters: the scenario's constants.
+        frame: channels, workload and battery at the start.
+        beams: the AP's beams; scaled to unit norm here, a zero beam means maximum ratio transmission.
+        allocation: the users' times and work.
+    """
+    gain = links.channel_gain(frame.channels)
+    gains = links.beam_gains(frame.channels, links.unit_beams(beams, frame.channels))
+    harvest_rate = energy.harvest_rate(parameters, gains)
+    usable_rate = energy.usable_harvest_rate(parameters, harvest_rate)
+
+    harvested = energy.harvested_energy(harvest_rate, allocation.t_passive)
+    usable = energy.harvested_energy(usable_rate, allocation.t_passive)
+    budget = energy.energy_budget(parameters, frame.battery, usable)
+    transmit_power = links.active_power(parameters, gain, allocation.l_active, allocation.t_active)
+    demand = energy.energy_demand(parameters, transmit_power, allocation.t_active, allocation.l_local)
+    rate = links.passive_rate(parameters, gain, jnp.diagonal(gains))
+    success = is_processed(parameters, frame.workload, allocation, rate, demand, budget)
+
+    spent = jnp.minimum(demand, budget)
+    stored = jnp.minimum(frame.battery + harvested, parameters.battery_capacity)
+    ap_energy = energy.ap_energy(
+        parameters, allocation.t_active, allocation.t_passive, allocation.l_active, allocation.l_passive
+    )
+    offloaded = allocation.l_active + allocation.l_passive
+    return Outcome(
+        success=success,
+        ap_energy=ap_energy,
+        transmit_power=transmit_power,
+        harvested=harvested,
+        demand=demand,
+        budget=budget,
+        spent=spent,
+        overflow=frame.battery + harvested - stored,
+        battery=stored - spent,
+        backlog=next_backlog(parameters, frame.workload, success),
+        ap_reward=rewards.ap_reward(parameters, frame.workload, success, ap_energy),
+        user_reward=rewards.user_reward(parameters, frame.workload, success, offloaded, allocation.t_passive),
+    )
+
+
+def is_processed(
+    parameters: Parameters,
+    workload: Float[Array, "N"],
+    allocation: Allocation,
+    passive_rate: Float[Array, "N"],
+    demand: Float[Array, "N"],
+    budget: Float[Array, "N"],
+) -> Bool[Array, "N"]:
+    """Success x: constraints (1), (2), (3) and (9), each to a relative tolerance of 1e-6.
+
+    ``passive_rate`` in kbit/s, ``demand`` and ``budget`` in mJ.
+    """
+    a = allocation
+    slot = parameters.slot_duration
+    parts = (a.t_active, a.t_passive, a.t_local, a.l_active, a.l_passive, a.l_local)
+    conditions = (
+        _at_most(a.t_active + a.t_passive, slot),
+        _at_most(a.t_local, slot),
+        _at_most(a.l_local, parameters.local_rate * a.t_local),
+        _at_most(a.l_passive, passive_rate * a.t_passive),
+        _at_most(workload, a.l_active + a.l_passive + a.l_local),
+        _at_most(demand, budget),
+        *(part >= 0 for part in parts),
+    )
+    return jnp.all(jnp.stack(conditions), axis=0)
+
+
+def _at_most(left: Float[Array, "N"], right: Float[Array, "N"]) -> Bool[Array, "N"]:
+    # Relative to the right-hand side alone, so that more work never turns an outage into a success.
+    return left <= right * (1 + TOLERANCE)
+
+
+def next_backlog(
+    parameters: Parameters, workload: Float[Array, "N"], success: Bool[Array, "N"]
+) -> Float[Array, "N"]:
+    """Work in kbit that a user in outage carries to its next frame, at most ``backlog_cap``."""
+    return jnp.where(success, 0, jnp.minimum(workload, parameters.backlog_cap))

@@ -1,0 +1,83 @@
+"""Rates and powers of the active and the passive link: equations (4) and (6)."""
+
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Complex, Float
+
+from scattermec.physics.parameters import Parameters
+
+MILLIWATTS_PER_WATT = 1000.0
+"""The one conversion between the AP's units (W, J) and the users' (mW, mJ)."""
+
+
+def channel_gain(channels: Complex[Array, "N M"]) -> Float[Array, "N"]:
+    """Squared norm ||h_i||^2 of each user's channel."""
+    return jnp.sum(jnp.real(channels) ** 2 + jnp.imag(channels) ** 2, axis=-1)
+
+
+def maximum_ratio_beams(channels: Complex[Array, "N M"]) -> Complex[Array, "N M"]:
+    """Maximum ratio transmission: the unit beam along each user's own channel, w_i = h_i / ||h_i||.
+
+    Where a channel is zero (a blocked user), so is its beam.
+    """
+    return unit_vectors(channels)
+
+
+def unit_beams(beams: Complex[Array, "N M"], channels: Complex[Array, "N M"]) -> Complex[Array, "N M"]:
+    """Scale each beam to unit norm; a zero beam means maximum ratio transmission."""
+    usable = channel_gain(beams)[:, None] > 0
+    return jnp.where(usable, unit_vectors(beams), maximum_ratio_beams(channels))
+
+
+def unit_vectors(vectors: Complex[Array, "N M"]) -> Complex[Array, "N M"]:
+    """Scale each row to unit norm; a row of zeros stays, with finite gradients."""
+    squared = channel_gain(vectors)[:, None]
+    return vectors / jnp.sqrt(jnp.where(squared > 0, squared, 1))
+
+
+def beam_gains(channels: Complex[Array, "N M"], beams: Complex[Array, "N M"]) -> Float[Array, "N N"]:
+    """Gains G[j, i] = |h_j^H w_i|^2 of the beam of slot i at user j."""
+    projection = channels.conj() @ beams.T
+    return jnp.real(projection) ** 2 + jnp.imag(projection) ** 2
+
+
+def passive_rate(
+    parameters: Parameters, channel_gain: Float[Array, "N"], own_beam_gain: Float[Array, "N"]
+) -> Float[Array, "N"]:
+    """Backscatter rate r_b in kbit/s, equation (6) with noise power sigma2 per antenna.
+
+    ``own_beam_gain`` is G[i, i]. Self-interference that is left after cancellation adds to the noise.
+    """
+    p = parameters
+    noise = p.noise_power + p.residual_interference * p.ap_power
+    snr = p.ap_power * p.reflection_gain * channel_gain * own_beam_gain / noise
+    return p.bandwidth * jnp.log1p(snr) / jnp.log(2.0)
+
+
+def active_noise(parameters: Parameters, channel_gain: Float[Array, "N"]) -> Float[Array, "N"]:
+    """Transmit power in mW that reaches the AP with signal-to-noise ratio 1: 1000 sigma2 / ||h||^2."""
+    return MILLIWATTS_PER_WATT * parameters.noise_power / channel_gain
+
+
+def active_rate(
+    parameters: Parameters, channel_gain: Float[Array, "N"], transmit_power: Float[Array, "N"]
+) -> Float[Array, "N"]:
+    """Active rate r_a in kbit/s at transmit power beta in mW, equation (4)."""
+    snr = transmit_power / active_noise(parameters, channel_gain)
+    return parameters.bandwidth * jnp.log1p(snr) / jnp.log(2.0)
+
+
+def active_power(
+    parameters: Parameters,
+    channel_gain: Float[Array, "N"],
+    l_active: Float[Array, "N"],
+    t_active: Float[Array, "N"],
+) -> Float[Array, "N"]:
+    """Transmit power beta in mW that carries ``l_active`` kbit in ``t_active`` s: equation (4) inverted.
+
+    Zero for no work; infinite for work in no time, never NaN.
+    """
+    has_time = t_active > 0
+    rate = l_active / jnp.where(has_time, t_active, 1)
+    power = active_noise(parameters, channel_gain) * jnp.expm1(jnp.log(2.0) * rate / parameters.bandwidth)
+    return jnp.where(l_active > 0, jnp.where(has_time, power, jnp.inf), 0)

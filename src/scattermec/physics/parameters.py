@@ -1,0 +1,163 @@
+"""The constants of a scenario as arrays: the pytree that every function of the model takes."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from scattermec._pytree import pytree, static
+from scattermec.scenario import Scenario
+
+
+@pytree
+class Parameters:
+    """Constants of one scenario as arrays, so that any of them can be swept by vmap or differentiated.
+
+    Per-user arrays have shape (N,); the rest are scalars. Units as in `Scenario`: s, kbit, kHz, W and J on
+    the AP's side, mW and mJ on the users' side.
+    """
+
+    # The topology.
+    path_gain: Array
+    """(N,) amplitude gain 10^(-L_i/20)"""
+    line_of_sight: Array
+    """(N, M) complex unit-modulus response of a half-wavelength array to each user's direction"""
+    # Per user.
+    slot_duration: Array
+    reflection_gain: Array
+    circuit_power: Array
+    local_energy: Array
+    local_rate: Array
+    battery_capacity: Array
+    mean_workload: Array
+    initial_battery_low: Array
+    initial_battery_high: Array
+    # The AP and the link.
+    bandwidth: Array
+    ap_power: Array
+    noise_power: Array
+    residual_interference: Array
+    harvest_efficiency: Array
+    rectifier_saturation: Array
+    rectifier_steepness: Array
+    rectifier_turn_on: Array
+    active_receive_power: Array
+    passive_receive_power: Array
+    mec_energy: Array
+    idle_power: Array
+    # Rewards and bookkeeping.
+    reliability_weight: Array
+    mec_price: Array
+    ap_price: Array
+    team_weight: Array
+    shortfall_price: Array
+    backlog_cap: Array
+    # Randomness.
+    rician_factor: Array
+    correlation: Array
+    csi_error: Array
+    workload_error: Array
+    trace_channels: Array | None
+    """(F, N, M) complex channels of the trace file, or None"""
+    trace_workload: Array | None
+    """(F, N) workload of the trace file, or None"""
+    # What shapes the program rather than its numbers.
+    fading: str = static()
+    arrivals: str = static()
+    harvest_model: str = static()
+    causal_harvest: bool = static()
+    episode_length: int = static()
+
+    @property
+    def num_users(self) -> int:
+        """N, also on a batch of parameters."""
+        return self.path_gain.shape[-1]
+
+    @property
+    def num_antennas(self) -> int:
+        """M, also on a batch of parameters."""
+        return self.line_of_sight.shape[-1]
+
+
+_PER_USER = (
+    "slot_duration",
+    "reflection_gain",
+    "circuit_power",
+    "local_energy",
+    "local_rate",
+    "battery_capacity",
+    "mean_workload",
+)
+_SCALARS = (
+    "bandwidth",
+    "ap_power",
+    "noise_power",
+    "residual_interference",
+    "harvest_efficiency",
+    "active_receive_power",
+    "passive_receive_power",
+    "mec_energy",
+    "idle_power",
+    "reliability_weight",
+    "mec_price",
+    "ap_price",
+    "team_weight",
+    "shortfall_price",
+    "backlog_cap",
+    "rician_factor",
+    "correlation",
+    "csi_error",
+    "workload_error",
+)
+_STATIC = ("fading", "arrivals", "harvest_model", "causal_harvest", "episode_length")
+
+
+def parameters(
+    scenario: Scenario, *, num_users: int | None = None, num_antennas: int | None = None
+) -> Parameters:
+    """Turn a scenario into arrays of JAX's default precision (float64 where x64 is enabled).
+
+    ``num_users`` and ``num_antennas`` override the scenario's for frames whose channels come from elsewhere:
+    the positions then play no part (path gains are 1). Raises ValueError if a constant that the scenario
+    gives per user does not have ``num_users`` entries.
+    """
+    own_topology = num_users is None and num_antennas is None
+    users = scenario.num_users if num_users is None else num_users
+    antennas = scenario.num_antennas if num_antennas is None else num_antennas
+
+    def per_user(name: str) -> Array:
+        value = np.asarray(getattr(scenario, name), dtype=float)
+        if value.ndim == 1 and value.shape != (users,):
+            raise ValueError(
+                f"{name}: {value.size} values are given for {users} users; give one, or one each"
+            )
+        return jnp.asarray(np.broadcast_to(value, (users,)))
+
+    positions = np.asarray(scenario.user_positions, dtype=float) if own_topology else np.ones((users, 2))
+    distance = np.hypot(positions[:, 0], positions[:, 1])
+    gain = 10 ** (-path_loss_db(distance) / 20) if own_topology else np.ones(users)
+    sine = positions[:, 1] / distance
+    trace_channels, trace_workload = scenario.load_trace() if own_topology else (None, None)
+    battery = np.broadcast_to(np.asarray(scenario.initial_battery, dtype=float), (2,))
+
+    constants: dict[str, Any] = {name: per_user(name) for name in _PER_USER}
+    constants |= {name: jnp.asarray(float(getattr(scenario, name))) for name in _SCALARS}
+    constants |= {name: getattr(scenario, name) for name in _STATIC}
+    return Parameters(
+        path_gain=jnp.asarray(gain),
+        line_of_sight=jnp.asarray(np.exp(1j * np.pi * np.outer(sine, np.arange(antennas)))),
+        initial_battery_low=jnp.full(users, battery[0]),
+        initial_battery_high=jnp.full(users, battery[1]),
+        rectifier_saturation=jnp.asarray(scenario.rectifier.saturation),
+        rectifier_steepness=jnp.asarray(scenario.rectifier.steepness),
+        rectifier_turn_on=jnp.asarray(scenario.rectifier.turn_on),
+        trace_channels=None if trace_channels is None else jnp.asarray(trace_channels),
+        trace_workload=None if trace_workload is None else jnp.asarray(trace_workload),
+        **constants,
+    )
+
+
+def path_loss_db(distance_m: np.ndarray) -> np.ndarray:
+    """Log-distance path loss L = 20 + 20 log10(d) in dB for distances in m."""
+    return 20 + 20 * np.log10(distance_m)

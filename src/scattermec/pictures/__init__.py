@@ -1,0 +1,6 @@
+"""Pictures: a frame drawn, and the look that all figures share. Needs the `figures` extra."""
+
+from scattermec.pictures.frame import draw_frame
+from scattermec.pictures.style import render_rgb_array, save_figure
+
+__all__ = ["draw_frame", "render_rgb_array", "save_figure"]

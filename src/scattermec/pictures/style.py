@@ -1,0 +1,172 @@
+"""The look shared by all figures: colours, schemes, fonts, and how a figure is made and exported.
+
+Matplotlib is imported where it is used, so that the rest of the package works without it. Figures are made
+without pyplot: nothing is registered globally, so that they work headless and in threads, and are freed like
+any other object.
+"""
+
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+else:
+    # Names for those who read annotations at run time.
+    Axes = Figure = Any
+
+Number = int | float
+"""Whole numbers count where the type is checked at run time."""
+
+ACTIVE = "#0072B2"
+PASSIVE = "#E69F00"
+LOCAL = "#CC79A7"
+HARVESTED = "#009E73"
+OUTAGE = "#B2182B"
+CIRCUIT = "#7FB8DA"
+LATE = "#A9D9C9"
+"""Harvested too late to count in the frame itself."""
+BATTERY = "#8C929A"
+LEFT_OVER = "#CFD3D8"
+
+PARTS = {"active": ACTIVE, "passive": PASSIVE, "local": LOCAL, "harvested": HARVESTED, "outage": OUTAGE}
+"""One fixed colour for each part of the story, told apart by all kinds of colour vision (Okabe and Ito)."""
+
+INK = "#1A1D21"
+QUIET = "#5B626B"
+FAINT = "#E4E7EA"
+
+OUTAGE_HATCH = "xxxx"
+"""Outage never rests on colour alone."""
+
+TITLE_SIZE = 15.0
+HEADING_SIZE = 10.5
+TEXT_SIZE = 9.0
+SMALL_SIZE = 8.0
+TINY_SIZE = 7.0
+
+FORMATS = ("svg", "pdf", "png")
+
+
+@dataclass(frozen=True)
+class SchemeStyle:
+    """How one offloading scheme is drawn, the same in every figure."""
+
+    label: str
+    colour: str
+    marker: str
+    linestyle: str
+
+    def line(self) -> dict[str, Any]:
+        """Keywords for `Axes.plot`."""
+        return {
+            "label": self.label,
+            "color": self.colour,
+            "marker": self.marker,
+            "linestyle": self.linestyle,
+            "linewidth": 1.8,
+            "markersize": 6.0,
+        }
+
+
+SCHEMES = {
+    "hybrid": SchemeStyle("Hybrid-offload", INK, "o", "-"),
+    "active": SchemeStyle("Active-enabled", ACTIVE, "s", "--"),
+    "local": SchemeStyle("MEC-disabled", LOCAL, "^", "-."),
+    "passive": SchemeStyle("Passive-only", PASSIVE, "D", ":"),
+}
+
+# The hash salt makes the identifiers inside an SVG repeatable; TrueType fonts keep a PDF's text selectable.
+_EXPORT_SETTINGS: Any = {"svg.hashsalt": "scattermec", "pdf.fonttype": 42}
+# What would differ from run to run, or from one version of the library to the next, is left out of the files.
+_METADATA: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
+# Settings are global to matplotlib, so only one thread at a time may change them.
+_export_lock = threading.Lock()
+
+
+def require_matplotlib() -> None:
+    """Raise ImportError with the command that helps, unless matplotlib is there."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImportError("figures need matplotlib: pip install 'scattermec[figures]'") from error
+
+
+def new_figure(width: Number, height: Number) -> Figure:
+    """An empty white figure of the given size in inches, at 100 dots an inch, with its own canvas."""
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=100, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def tidy_axes(axes: Axes, *, grid: str | None = None) -> None:
+    """The common look of axes: two thin spines, small ticks, a faint grid along ``grid`` (x, y or both)."""
+    axes.set_facecolor("white")
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set(color=QUIET, linewidth=0.8)
+    axes.tick_params(
+        colors=INK, labelsize=SMALL_SIZE, labelcolor=INK, color=QUIET, length=3, width=0.8, direction="out"
+    )
+    axes.set_axisbelow(True)
+    if grid == "both" or grid == "x":
+        axes.xaxis.grid(True, color=FAINT, linewidth=0.8)
+    if grid == "both" or grid == "y":
+        axes.yaxis.grid(True, color=FAINT, linewidth=0.8)
+
+
+def text_colour(red: float, green: float, blue: float) -> str:
+    """Ink or white, whichever reads better on a colour whose parts lie in [0, 1]."""
+    return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else INK
+
+
+def save_figure(figure: Figure, stem: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Write ``figure`` as SVG, PDF and PNG (200 dots an inch), making folders as needed; the paths written.
+
+    ``stem`` is the path without its suffix. The same figure gives the same bytes, whenever it is written.
+    """
+    import matplotlib
+
+    stem = Path(stem)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = tuple(stem.with_name(f"{stem.name}.{kind}") for kind in FORMATS)
+    with _export_lock, matplotlib.rc_context(_EXPORT_SETTINGS):
+        for kind, path in zip(FORMATS, paths, strict=True):
+            figure.savefig(path, format=kind, dpi=200, metadata=_METADATA[kind])
+    return paths
+
+
+def render_rgb_array(figure: Figure) -> np.ndarray:
+    """The figure as pixels: uint8 of shape (height, width, 3)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def compact(value: Number, digits: int = 3) -> str:
+    """A number in as few characters as a label has room for: some significant digits, ∞ for infinity."""
+    if np.isnan(value):
+        return "–"
+    if np.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    magnitude = abs(value)
+    if magnitude >= 1e5 or 0 < magnitude < 5e-4:
+        return f"{value:.0e}".replace("e+0", "e").replace("e-0", "e−").replace("e+", "e")
+    if magnitude >= 100:
+        return f"{value:.0f}"
+    return f"{value:.{digits}g}"
