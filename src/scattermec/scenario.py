@@ -310,6 +310,9 @@ class Scenario(_Settings):
         if passive > active:
             line = f"passive_receive_power: {passive} is not allowed; it must be <= active_receive_power"
             yield ("passive_receive_power", "active_receive_power"), f"{line}, {active} (W)"
+        if self.shortfall_price <= self.mec_energy:
+            line = f"shortfall_price: {self.shortfall_price} is not allowed; it must be > mec_energy"
+            yield ("shortfall_price", "mec_energy"), f"{line}, {self.mec_energy} (J/kbit)"
         if self.rician_factor != 0 and self.fading != "rician":
             line = f"rician_factor: {self.rician_factor} has no effect with fading: {self.fading}"
             yield ("rician_factor", "fading"), f"{line}; set fading: rician"

@@ -79,6 +79,6 @@ def observed_channels(
 
 
 def observed_workload(key: Key, parameters: Parameters, workload: Float[Array, "N"]) -> Float[Array, "N"]:
-    """Workload as the agents see it in kbit: Gaussian error of relative size ``workload_error``, never below 0."""
+    """Workload as the agents see it in kbit: Gaussian error of relative size ``workload_error``, >= 0."""
     noise = jax.random.normal(key, workload.shape, workload.dtype)
     return jnp.maximum(workload * (1 + parameters.workload_error * noise), 0)

@@ -53,6 +53,8 @@ class Parameters:
     team_weight: Array
     shortfall_price: Array
     backlog_cap: Array
+    episode_length: Array
+    """frames until truncation (integer)"""
     # Randomness.
     rician_factor: Array
     correlation: Array
@@ -67,7 +69,6 @@ class Parameters:
     arrivals: str = static()
     harvest_model: str = static()
     causal_harvest: bool = static()
-    episode_length: int = static()
 
     @property
     def num_users(self) -> int:
@@ -110,7 +111,7 @@ _SCALARS = (
     "csi_error",
     "workload_error",
 )
-_STATIC = ("fading", "arrivals", "harvest_model", "causal_harvest", "episode_length")
+_STATIC = ("fading", "arrivals", "harvest_model", "causal_harvest")
 
 
 def parameters(
@@ -134,6 +135,10 @@ def parameters(
             )
         return jnp.asarray(np.broadcast_to(value, (users,)))
 
+    def number(value: float) -> Array:
+        # Through NumPy, so that the type is strong: replacing a constant must not recompile.
+        return jnp.asarray(np.asarray(value, dtype=float))
+
     positions = np.asarray(scenario.user_positions, dtype=float) if own_topology else np.ones((users, 2))
     distance = np.hypot(positions[:, 0], positions[:, 1])
     gain = 10 ** (-path_loss_db(distance) / 20) if own_topology else np.ones(users)
@@ -142,16 +147,17 @@ def parameters(
     battery = np.broadcast_to(np.asarray(scenario.initial_battery, dtype=float), (2,))
 
     constants: dict[str, Any] = {name: per_user(name) for name in _PER_USER}
-    constants |= {name: jnp.asarray(float(getattr(scenario, name))) for name in _SCALARS}
+    constants |= {name: number(getattr(scenario, name)) for name in _SCALARS}
     constants |= {name: getattr(scenario, name) for name in _STATIC}
     return Parameters(
         path_gain=jnp.asarray(gain),
         line_of_sight=jnp.asarray(np.exp(1j * np.pi * np.outer(sine, np.arange(antennas)))),
+        episode_length=jnp.asarray(scenario.episode_length),
         initial_battery_low=jnp.full(users, battery[0]),
         initial_battery_high=jnp.full(users, battery[1]),
-        rectifier_saturation=jnp.asarray(scenario.rectifier.saturation),
-        rectifier_steepness=jnp.asarray(scenario.rectifier.steepness),
-        rectifier_turn_on=jnp.asarray(scenario.rectifier.turn_on),
+        rectifier_saturation=number(scenario.rectifier.saturation),
+        rectifier_steepness=number(scenario.rectifier.steepness),
+        rectifier_turn_on=number(scenario.rectifier.turn_on),
         trace_channels=None if trace_channels is None else jnp.asarray(trace_channels),
         trace_workload=None if trace_workload is None else jnp.asarray(trace_workload),
         **constants,

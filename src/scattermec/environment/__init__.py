@@ -1,0 +1,68 @@
+"""The environment: a functional core in JAX, and adapters for Gymnasium and PettingZoo.
+
+The core needs neither. The adapters live in `scattermec.environment.gymnasium_env` and
+`scattermec.environment.pettingzoo_env` and need ``pip install 'scattermec[environments]'``. Where Gymnasium
+is installed, importing this package registers ``scattermec/Offloading-v0``;
+``gymnasium.make("scattermec.environment:scattermec/Offloading-v0")`` imports, registers and makes it.
+"""
+
+from importlib.util import find_spec
+
+from scattermec.environment.actions import (
+    ACTION_FORMS,
+    NUMBERS_PER_USER,
+    ActionForm,
+    action_from_allocation,
+    action_from_beams,
+    allocation_from_action,
+    ap_action_size,
+    beams_from_action,
+)
+from scattermec.environment.core import (
+    EnvState,
+    StepResult,
+    ap_observation,
+    own_beam_share,
+    reset,
+    step,
+    step_and_reset,
+    user_observations,
+    work_shares,
+)
+
+__all__ = [
+    "ACTION_FORMS",
+    "ENVIRONMENT_ID",
+    "NUMBERS_PER_USER",
+    "ActionForm",
+    "EnvState",
+    "StepResult",
+    "action_from_allocation",
+    "action_from_beams",
+    "allocation_from_action",
+    "ap_action_size",
+    "ap_observation",
+    "beams_from_action",
+    "own_beam_share",
+    "reset",
+    "step",
+    "step_and_reset",
+    "user_observations",
+    "work_shares",
+]
+
+ENVIRONMENT_ID = "scattermec/Offloading-v0"
+"""The Gymnasium environment's registered name."""
+
+
+def _register() -> None:
+    # Gymnasium is optional, and without it nobody can ask for the name.
+    if find_spec("gymnasium") is None:
+        return
+    import gymnasium
+
+    if ENVIRONMENT_ID not in gymnasium.registry:
+        gymnasium.register(ENVIRONMENT_ID, "scattermec.environment.gymnasium_env:OffloadingEnv")
+
+
+_register()

@@ -1,0 +1,153 @@
+"""Actions: numbers in [0, 1] to beams and allocations of one frame, and back.
+
+An agent's network ends in a sigmoid, so an action is a vector of numbers in [0, 1]. What they mean is settled
+here, for the AP and for both forms of a user's action. Batch with `jax.vmap`.
+"""
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import jax.numpy as jnp
+from jax import Array, lax
+from jaxtyping import Complex, Float
+
+from scattermec.physics import Allocation, Parameters
+from scattermec.physics.links import unit_vectors
+
+ActionForm = Literal["paper", "feasible"]
+"""How a user's numbers are read: six independent ones, or four that respect slot and workload."""
+
+ACTION_FORMS: tuple[ActionForm, ...] = get_args(ActionForm)
+
+NUMBERS_PER_USER: dict[ActionForm, int] = {"paper": 6, "feasible": 4}
+"""Length of a user's action in each form."""
+
+
+def action_form(name: str) -> ActionForm:
+    """The action form of this name. Raises ValueError if there is none."""
+    for form in ACTION_FORMS:
+        if form == name:
+            return form
+    raise ValueError(f"action_form: {name!r} is not allowed; it must be one of {', '.join(ACTION_FORMS)}")
+
+
+def ap_action_size(num_users: int, num_antennas: int) -> int:
+    """Length of the AP's action: real and imaginary part of every beam's every entry."""
+    return 2 * num_users * num_antennas
+
+
+def beams_from_action(action: Float[Array, "K"], num_users: int, num_antennas: int) -> Complex[Array, "N M"]:
+    """Beams of the AP from 2NM numbers in [0, 1]: all real parts (user by user), then all imaginary parts.
+
+    Each number is stretched to [-1, 1] and each user's beam scaled to unit norm. A beam of zeros (all numbers
+    0.5) stays zero, which the model reads as maximum ratio transmission.
+    """
+    parts = 2 * action.reshape(2, num_users, num_antennas) - 1
+    return unit_vectors(lax.complex(parts[0], parts[1]))
+
+
+def action_from_beams(beams: Complex[Array, "N M"]) -> Float[Array, "K"]:
+    """Inverse of `beams_from_action` for beams of unit norm or zero; entries outside [-1, 1] are clipped."""
+    parts = jnp.stack([jnp.real(beams), jnp.imag(beams)])
+    return jnp.clip((parts.reshape(-1) + 1) / 2, 0, 1)
+
+
+def allocation_from_action(
+    form: ActionForm, parameters: Parameters, workload: Float[Array, "N"], action: Float[Array, "N K"]
+) -> Allocation:
+    """Allocation of all users from their actions in [0, 1], K = 6 ("paper") or 4 ("feasible") numbers each.
+
+    ``workload`` in kbit is what the users believe to be theirs. In the paper's form the numbers scale
+    (T, T, T, l, l, l) in the order of `Allocation`'s fields. The feasible form meets (1) and (2) and divides
+    exactly ``workload``:
+
+    - u1: used part of the slot, u2: active part of what is used;
+    - v1: offloaded part of the work that could be computed locally (what could not is offloaded anyway),
+      v2: active part of what is offloaded.
+    """
+    return _FROM_ACTION[form](parameters, workload, action)
+
+
+def action_from_allocation(
+    form: ActionForm, parameters: Parameters, workload: Float[Array, "N"], allocation: Allocation
+) -> Float[Array, "N K"]:
+    """Inverse of `allocation_from_action`, clipped to [0, 1].
+
+    Numbers that have no effect (shares of no work, or of no time) come out as 0.
+    """
+    return jnp.clip(_TO_ACTION[form](parameters, workload, allocation), 0, 1)
+
+
+def _paper_allocation(
+    parameters: Parameters, workload: Float[Array, "N"], action: Float[Array, "N 6"]
+) -> Allocation:
+    times = action[:, :3] * parameters.slot_duration[:, None]
+    work = action[:, 3:] * workload[:, None]
+    return Allocation(
+        t_active=times[:, 0],
+        t_passive=times[:, 1],
+        t_local=times[:, 2],
+        l_active=work[:, 0],
+        l_passive=work[:, 1],
+        l_local=work[:, 2],
+    )
+
+
+def _paper_action(
+    parameters: Parameters, workload: Float[Array, "N"], allocation: Allocation
+) -> Float[Array, "N 6"]:
+    a = allocation
+    times = [_ratio(t, parameters.slot_duration) for t in (a.t_active, a.t_passive, a.t_local)]
+    work = [_ratio(part, workload) for part in (a.l_active, a.l_passive, a.l_local)]
+    return jnp.stack(times + work, axis=1)
+
+
+def _feasible_allocation(
+    parameters: Parameters, workload: Float[Array, "N"], action: Float[Array, "N 4"]
+) -> Allocation:
+    used, active_time, offloaded, active_work = action.T
+    time = used * parameters.slot_duration
+    t_active = active_time * time
+    # The local part comes first and the rest is offloaded: the least share to offload, 1 - f_c T / l, loses
+    # the digits in which l_c <= f_c T has to hold where the workload is large.
+    l_local = (1 - offloaded) * _most_local_work(parameters, workload)
+    l_offloaded = workload - l_local
+    l_active = active_work * l_offloaded
+    return Allocation(
+        t_active=t_active,
+        t_passive=time - t_active,
+        t_local=_ratio(l_local, parameters.local_rate),
+        l_active=l_active,
+        l_passive=l_offloaded - l_active,
+        l_local=l_local,
+    )
+
+
+def _feasible_action(
+    parameters: Parameters, workload: Float[Array, "N"], allocation: Allocation
+) -> Float[Array, "N 4"]:
+    a = allocation
+    most_local = _most_local_work(parameters, workload)
+    columns = [
+        _ratio(a.t_active + a.t_passive, parameters.slot_duration),
+        _ratio(a.t_active, a.t_active + a.t_passive),
+        _ratio(most_local - a.l_local, most_local),
+        _ratio(a.l_active, a.l_active + a.l_passive),
+    ]
+    return jnp.stack(columns, axis=1)
+
+
+def _most_local_work(parameters: Parameters, workload: Float[Array, "N"]) -> Float[Array, "N"]:
+    return jnp.minimum(workload, parameters.local_rate * parameters.slot_duration)
+
+
+def _ratio(part: Float[Array, "N"], whole: Float[Array, "N"]) -> Float[Array, "N"]:
+    positive = whole > 0
+    return jnp.where(positive, part / jnp.where(positive, whole, 1), 0)
+
+
+_FROM_ACTION: dict[str, Callable[..., Allocation]] = {
+    "paper": _paper_allocation,
+    "feasible": _feasible_allocation,
+}
+_TO_ACTION: dict[str, Callable[..., Array]] = {"paper": _paper_action, "feasible": _feasible_action}

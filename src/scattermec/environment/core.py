@@ -1,0 +1,214 @@
+"""The environment as pure functions of JAX arrays: `reset`, `step`, and what the agents observe.
+
+The frame is played with the true channels and workload; agents see them with the scenario's errors.
+Everything runs under `jit`, `vmap` and `lax.scan`, in either precision.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Bool, Complex, Float
+
+from scattermec._pytree import pytree
+from scattermec.physics import (
+    Allocation,
+    Frame,
+    Outcome,
+    Parameters,
+    beam_gains,
+    channel,
+    run_frame,
+    unit_beams,
+)
+from scattermec.physics.channel import Key
+from scattermec.physics.links import channel_gain, maximum_ratio_beams
+
+
+@pytree
+class EnvState:
+    """Where an episode stands at the start of a frame."""
+
+    frame: Frame
+    """true channels (N, M), workload (N,) with the backlog in kbit, and battery (N,) in mJ"""
+    observed_channels: Array
+    """(N, M) channels as the agents see them"""
+    observed_workload: Array
+    """(N,) workload as the agents see it, in kbit"""
+    beams: Array
+    """(N, M) unit beams of the frame before; maximum ratio transmission after a reset"""
+    scatter: Array
+    """(N, M) scattered component of the channels, from which the next one follows"""
+    time: Array
+    """() frames played since the reset"""
+    trace_start: Array
+    """() frame of the trace at which the episode started; 0 without a trace"""
+
+
+@pytree
+class StepResult:
+    """What a step leads to, besides the next state."""
+
+    outcome: Outcome
+    """the frame's outcome, rewards (11) and (12) included"""
+    terminated: Array
+    """() bool, always false: the task has no end of its own, so values bootstrap past every episode"""
+    truncated: Array
+    """() bool, whether the episode has reached its length"""
+
+    @property
+    def ap_reward(self) -> Array:
+        """() equation (11), kbit/J."""
+        return self.outcome.ap_reward
+
+    @property
+    def user_reward(self) -> Array:
+        """(N,) equation (12)."""
+        return self.outcome.user_reward
+
+
+def reset(key: Key, parameters: Parameters) -> EnvState:
+    """Draw the first frame of an episode."""
+    key_battery, key_scatter, key_trace, key_frame = jax.random.split(key, 4)
+    return _begin_frame(
+        key_frame,
+        parameters,
+        scatter=channel.initial_scatter(key_scatter, parameters),
+        battery=channel.initial_battery(key_battery, parameters),
+        backlog=jnp.zeros_like(parameters.mean_workload),
+        beams=None,
+        time=jnp.zeros((), jnp.int32),
+        trace_start=channel.trace_start(key_trace, parameters).astype(jnp.int32),
+    )
+
+
+def step(
+    key: Key, state: EnvState, beams: Complex[Array, "N M"], allocation: Allocation, parameters: Parameters
+) -> tuple[EnvState, StepResult]:
+    """Play the frame and draw the next one. It never resets: see `step_and_reset`.
+
+    Args:
+        key: randomness of the next frame.
+        state: the frame to play.
+        beams: the AP's beams; scaled to unit norm here, a zero beam means maximum ratio transmission along
+            the channel that the AP sees.
+        allocation: the users' times (s) and work (kbit).
+        parameters: the scenario's constants.
+    """
+    beams = unit_beams(beams, state.observed_channels).astype(state.beams.dtype)
+    outcome = run_frame(parameters, state.frame, beams, allocation)
+    key_scatter, key_frame = jax.random.split(key)
+    time = state.time + 1
+    next_state = _begin_frame(
+        key_frame,
+        parameters,
+        scatter=channel.next_scatter(key_scatter, parameters, state.scatter),
+        battery=outcome.battery,
+        backlog=outcome.backlog,
+        beams=beams,
+        time=time,
+        trace_start=state.trace_start,
+    )
+    truncated = time >= parameters.episode_length
+    return next_state, StepResult(outcome=outcome, terminated=jnp.zeros_like(truncated), truncated=truncated)
+
+
+def step_and_reset(
+    key: Key, state: EnvState, beams: Complex[Array, "N M"], allocation: Allocation, parameters: Parameters
+) -> tuple[EnvState, StepResult, EnvState]:
+    """`step`, starting a new episode where the old one ends, for training inside `lax.scan`.
+
+    Returns the state to go on from, the step's result, and the state that the step itself reached. The two
+    states differ only after a truncation; the last one holds the final observation, from which the value of
+    what lies beyond the episode is to be estimated.
+    """
+    key_step, key_reset = jax.random.split(key)
+    reached, result = step(key_step, state, beams, allocation, parameters)
+    over = result.terminated | result.truncated
+    following = jax.lax.cond(over, lambda: reset(key_reset, parameters), lambda: reached)
+    return following, result, reached
+
+
+def ap_observation(parameters: Parameters, state: EnvState) -> Float[Array, "K"]:
+    """What the AP sees, K = 2N(1 + M) numbers of order one, user by user within each group.
+
+    Workload over its mean (N), battery over its capacity (N), real (NM) and imaginary (NM) parts of the
+    channels over the path gain.
+    """
+    workload, battery, channels = _normalised(parameters, state)
+    return jnp.concatenate([workload, battery, jnp.real(channels).ravel(), jnp.imag(channels).ravel()])
+
+
+def user_observations(
+    parameters: Parameters, state: EnvState, beams: Complex[Array, "N M"]
+) -> Float[Array, "N K"]:
+    """What each user sees, K = 3 + 2M numbers: its own part of the state, and what the AP sends it.
+
+    Own workload, battery and channel as in `ap_observation`, then the gain of its own beam over that of
+    maximum ratio transmission, |h_i^H w_i|^2 / ||h_i||^2 in [0, 1].
+    """
+    workload, battery, channels = _normalised(parameters, state)
+    gain = own_beam_share(state.observed_channels, beams)
+    own = jnp.stack([workload, battery], axis=1)
+    return jnp.concatenate([own, jnp.real(channels), jnp.imag(channels), gain[:, None]], axis=1)
+
+
+def own_beam_share(channels: Complex[Array, "N M"], beams: Complex[Array, "N M"]) -> Float[Array, "N"]:
+    """Gain of each user's own beam over the most that a unit beam can give it, in [0, 1]."""
+    most = channel_gain(channels)
+    gain = jnp.diagonal(beam_gains(channels, unit_beams(beams, channels)))
+    return jnp.clip(gain / jnp.where(most > 0, most, 1), 0, 1)
+
+
+def work_shares(
+    workload: Float[Array, "N"], allocation: Allocation, success: Bool[Array, "N"]
+) -> Float[Array, "3"]:
+    """Parts (active, passive, local) of the work processed in a frame; zeros where none was.
+
+    Only users that were served count, and local work only as far as it is needed: a surplus costs the AP
+    nothing and says nothing about the mode.
+    """
+    a = allocation
+    needed = jnp.maximum(workload - a.l_active - a.l_passive, 0)
+    parts = jnp.stack([a.l_active, a.l_passive, jnp.minimum(a.l_local, needed)])
+    totals = jnp.sum(jnp.where(success, parts, 0), axis=1)
+    processed = jnp.sum(totals)
+    return totals / jnp.where(processed > 0, processed, 1)
+
+
+def _begin_frame(
+    key: Key,
+    parameters: Parameters,
+    *,
+    scatter: Complex[Array, "N M"],
+    battery: Float[Array, "N"],
+    backlog: Float[Array, "N"],
+    beams: Complex[Array, "N M"] | None,
+    time: Array,
+    trace_start: Array,
+) -> EnvState:
+    key_arrivals, key_channels, key_workload = jax.random.split(key, 3)
+    channels = channel.channels_at(parameters, scatter, trace_start + time)
+    workload = channel.arrivals_at(key_arrivals, parameters, trace_start + time) + backlog
+    observed = channel.observed_channels(key_channels, parameters, channels)
+    return EnvState(
+        frame=Frame(channels=channels, workload=workload, battery=battery),
+        observed_channels=observed,
+        observed_workload=channel.observed_workload(key_workload, parameters, workload),
+        beams=maximum_ratio_beams(observed) if beams is None else beams,
+        scatter=scatter,
+        time=time,
+        trace_start=trace_start,
+    )
+
+
+def _normalised(
+    parameters: Parameters, state: EnvState
+) -> tuple[Float[Array, "N"], Float[Array, "N"], Complex[Array, "N M"]]:
+    def over(value: Array, scale: Array) -> Array:
+        return value / jnp.where(scale > 0, scale, 1)
+
+    return (
+        over(state.observed_workload, parameters.mean_workload),
+        over(state.frame.battery, parameters.battery_capacity),
+        state.observed_channels / parameters.path_gain[:, None],
+    )

@@ -1,0 +1,80 @@
+"""Gymnasium: one controller decides for the AP and all users."""
+
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from scattermec.environment._shell import INSTALL_HINT, RENDER_MODES, Shell, frame_report
+from scattermec.environment.core import EnvState
+from scattermec.physics import Parameters
+from scattermec.scenario import Scenario
+
+try:
+    import gymnasium
+    from gymnasium import spaces
+except ModuleNotFoundError as error:
+    raise ImportError(f"{__name__} {INSTALL_HINT}") from error
+
+
+class OffloadingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
+    """A controller that sees what the AP sees and decides for everyone; its reward is (11) in kbit/J.
+
+    Observation: `scattermec.environment.ap_observation`. Action: numbers in [0, 1], first the AP's 2NM (see
+    `beams_from_action`), then each user's 4 or 6 in turn (see `allocation_from_action`). An episode is
+    truncated after the scenario's ``episode_length`` frames and never terminated. With ``idle_power`` 0 the
+    reward is infinite in a frame that is served without any energy of the AP.
+
+    ``info`` after a step: ``success``, ``user_rewards`` (12), ``battery`` (mJ) and ``backlog`` (kbit) at the
+    frame's end, arrays over users; ``energy_efficiency`` (kbit/J), ``ap_energy`` (J), and ``active_share``,
+    ``passive_share``, ``local_share`` of the work processed, floats.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": RENDER_MODES, "render_fps": 2}  # noqa: RUF012
+
+    def __init__(
+        self,
+        scenario: Scenario | str | PathLike[str] | None = None,
+        action_form: str = "feasible",
+        render_mode: str | None = None,
+    ) -> None:
+        self._shell = Shell(scenario, action_form, render_mode)
+        self.render_mode = render_mode
+        self._size = self._shell.ap_action_size + self._shell.num_users * self._shell.user_action_size
+        self.action_space = spaces.Box(0, 1, (self._size,), np.float32)
+        self.observation_space = spaces.Box(*self._shell.ap_bounds(), dtype=np.float32)
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario that is played."""
+        return self._shell.scenario
+
+    @property
+    def parameters(self) -> Parameters:
+        """The scenario's constants as arrays."""
+        return self._shell.parameters
+
+    @property
+    def state(self) -> EnvState:
+        """The true state, for policies that optimise a frame and for tests."""
+        return self._shell.state
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start an episode; equal seeds give equal episodes. There are no options."""
+        super().reset(seed=seed)
+        self._shell.reset(self.np_random)
+        return self._shell.ap_observation(), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Play a frame."""
+        numbers = self._shell.checked(action, self._size)
+        ap_action, users = np.split(numbers, [self._shell.ap_action_size])
+        played, terminated, truncated = self._shell.play(ap_action, users.reshape(self._shell.num_users, -1))
+        reward = float(played.outcome.ap_reward)
+        return self._shell.ap_observation(), reward, terminated, truncated, frame_report(played)
+
+    def render(self) -> np.ndarray | None:
+        """Picture (H, W, 3) of the last frame, or None without a render mode."""
+        return self._shell.render()

@@ -1,0 +1,90 @@
+"""Many frames at once: blocks of one size, so that each program is compiled once and memory stays bounded."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Complex, Float
+
+from scattermec.optimisation.allocation import OPTIMAL, Solution, allocate
+from scattermec.optimisation.problem import Scheme
+from scattermec.optimisation.service import allocate_best_set
+from scattermec.physics.frame import Frame
+from scattermec.physics.parameters import Parameters
+from scattermec.physics.rewards import ap_reward
+
+Serve = Literal["all", "best", "all-or-best"]
+SERVE: tuple[Serve, ...] = get_args(Serve)
+"""Whom to serve: everyone; the set that maximises (11); or everyone where that is possible, else that set."""
+
+BLOCK = 512
+"""Frames solved together: the slowest frame of a block sets its time, and its state should stay in cache."""
+
+
+def allocate_frames(
+    parameters: Parameters,
+    frames: Frame,
+    beams: Complex[Array, "K N M"],
+    *,
+    scheme: Scheme = "hybrid",
+    serve: Serve = "all",
+) -> Solution:
+    """Solve P1 for K frames (leading axis of ``frames`` and ``beams``); arguments as for `allocate`.
+
+    Not for use inside jit: vmap `allocate` or `allocate_best_set` there. Raises ValueError for an unknown
+    scheme or choice of whom to serve.
+    """
+    if serve not in SERVE:
+        raise ValueError(f"serve: {serve!r} is not known; choose from {', '.join(SERVE)}")
+    solve = _solve_best if serve == "best" else _solve_all
+    solution = _in_blocks(partial(solve, scheme), parameters, frames, beams)
+    if serve == "all-or-best":
+        failed = np.flatnonzero(np.asarray(solution.status) != OPTIMAL)
+        if failed.size:
+            some = jax.tree.map(lambda leaf: leaf[failed], (frames, beams))
+            best = _in_blocks(partial(_solve_best, scheme), parameters, *some)
+            solution = jax.tree.map(lambda leaf, new: leaf.at[failed].set(new), solution, best)
+    return solution
+
+
+@partial(jax.jit, static_argnums=0)
+def _solve_all(
+    scheme: Scheme, parameters: Parameters, frames: Frame, beams: Complex[Array, "K N M"]
+) -> Solution:
+    return jax.vmap(lambda frame, w: allocate(parameters, frame, w, scheme=scheme))(frames, beams)
+
+
+@partial(jax.jit, static_argnums=0)
+def _solve_best(
+    scheme: Scheme, parameters: Parameters, frames: Frame, beams: Complex[Array, "K N M"]
+) -> Solution:
+    return jax.vmap(lambda frame, w: allocate_best_set(parameters, frame, w, scheme=scheme))(frames, beams)
+
+
+def frame_rewards(parameters: Parameters, frames: Frame, solution: Solution) -> Float[Array, "K"]:
+    """Reward (11) in kbit/J of K solutions."""
+    return jax.vmap(ap_reward, in_axes=(None, 0, 0, 0))(
+        parameters, frames.workload, solution.served, solution.energy
+    )
+
+
+def _in_blocks(
+    solve: partial[Solution], parameters: Parameters, frames: Frame, beams: Complex[Array, "K N M"]
+) -> Solution:
+    parts = []
+    for index in _blocks(beams.shape[0]):
+        block = jax.tree.map(lambda leaf, i=index: leaf[i], (frames, beams))
+        parts.append(solve(parameters, *block))
+    joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+    return jax.tree.map(lambda leaf: leaf[: beams.shape[0]], joined)
+
+
+def _blocks(count: int) -> Iterator[np.ndarray]:
+    """Indices of each block, padded with its last frame to a full block, or to a power of two if only one."""
+    size = min(BLOCK, 1 << max(count - 1, 0).bit_length())
+    for start in range(0, count, size):
+        yield np.minimum(np.arange(start, start + size), count - 1)

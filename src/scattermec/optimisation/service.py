@@ -1,0 +1,112 @@
+"""Who is served: the set of users whose service maximises the AP's reward (11), for given beams."""
+
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Bool, Complex, Float
+
+from scattermec.optimisation.allocation import OPTIMAL, Solution, allocate
+from scattermec.optimisation.problem import Scheme
+from scattermec.physics.energy import idle_energy
+from scattermec.physics.frame import Frame
+from scattermec.physics.parameters import Parameters
+from scattermec.physics.rewards import ap_reward
+
+ENUMERATED_USERS = 6
+"""Up to this many users every set is tried; beyond, a local search is used."""
+
+
+def allocate_best_set(
+    parameters: Parameters, frame: Frame, beams: Complex[Array, "N M"], *, scheme: Scheme = "hybrid"
+) -> Solution:
+    """Allocate for the set of users that maximises (11), serving nobody where no set can be served.
+
+    Exact for N <= 6, where every set is solved; a steepest-ascent search over single additions and removals
+    beyond. Arguments as for `allocate`.
+    """
+    if parameters.num_users <= ENUMERATED_USERS:
+        solutions = _solve_sets(parameters, frame, beams, scheme, _all_sets(parameters.num_users))
+        best = jnp.argmax(_rewards(parameters, frame, solutions))
+        solution = jax.tree.map(lambda leaf: leaf[best], solutions)
+    else:
+        served = search_best_set(parameters, frame, beams, scheme=scheme)
+        solution = allocate(parameters, frame, beams, scheme=scheme, served=served)
+    return _or_nobody(parameters, solution)
+
+
+def _all_sets(num_users: int) -> Bool[Array, "S N"]:
+    """Every non-empty set, larger ones first so that ties go to serving more."""
+    sets = itertools.product((True, False), repeat=num_users)
+    return jnp.array(sorted(sets, key=sum, reverse=True)[:-1])
+
+
+def _solve_sets(
+    parameters: Parameters,
+    frame: Frame,
+    beams: Complex[Array, "N M"],
+    scheme: Scheme,
+    sets: Bool[Array, "S N"],
+    elastic: bool = False,
+) -> Solution:
+    def solve(served: Bool[Array, "N"]) -> Solution:
+        return allocate(parameters, frame, beams, scheme=scheme, served=served, elastic=elastic)
+
+    return jax.vmap(solve)(sets)
+
+
+def _rewards(parameters: Parameters, frame: Frame, solutions: Solution) -> Float[Array, "S"]:
+    reward = jax.vmap(ap_reward, in_axes=(None, None, 0, 0))(
+        parameters, frame.workload, solutions.served, solutions.energy
+    )
+    return jnp.where(solutions.status == OPTIMAL, reward, -1)
+
+
+def search_best_set(
+    parameters: Parameters, frame: Frame, beams: Complex[Array, "N M"], *, scheme: Scheme = "hybrid"
+) -> Bool[Array, "N"]:
+    """Search for the set that maximises (11) by steepest ascent over single additions and removals.
+
+    It climbs from everyone and from those whom the elastic form serves, and keeps the better end. Sets that
+    cannot be served rank below all others, by the work that they leave undone, which leads the climb out of
+    them.
+    """
+    users = parameters.num_users
+
+    def scores(sets: Bool[Array, "S N"]) -> Float[Array, "S"]:
+        solutions = _solve_sets(parameters, frame, beams, scheme, sets, elastic=True)
+        left = jnp.sum(solutions.shortfall, axis=-1)
+        return jnp.where(left > 0, -left, _rewards(parameters, frame, solutions))
+
+    def climb(start: Bool[Array, "N"]) -> tuple[Bool[Array, "N"], Float[Array, ""]]:
+        def step(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            current, score, _ = state
+            neighbours = current ^ jnp.eye(users, dtype=bool)
+            ranked = scores(neighbours)
+            best = jnp.argmax(ranked)
+            better = ranked[best] > score * (1 + 1e-9 * jnp.sign(score))
+            return (
+                jnp.where(better, neighbours[best], current),
+                jnp.where(better, ranked[best], score),
+                better,
+            )
+
+        begin = (start, scores(start[None])[0], jnp.ones((), bool))
+        found, score, _ = jax.lax.while_loop(lambda state: state[2], step, begin)
+        return found, score
+
+    everyone = jnp.ones(users, bool)
+    affordable = allocate(parameters, frame, beams, scheme=scheme, elastic=True).served
+    sets, found_scores = jax.vmap(climb)(jnp.stack([everyone, affordable]))
+    return sets[jnp.argmax(found_scores)]
+
+
+def _or_nobody(parameters: Parameters, solution: Solution) -> Solution:
+    """Where no set can be served, the optimum is to serve nobody, for the idle energy alone."""
+    nobody = solution.status != OPTIMAL
+    idle = idle_energy(parameters)
+    empty = jax.tree.map(jnp.zeros_like, solution)
+    empty = dataclasses.replace(empty, energy=idle, lower_bound=idle, iterations=solution.iterations)
+    return jax.tree.map(lambda a, b: jnp.where(nobody, a, b), empty, solution)

@@ -1,0 +1,34 @@
+"""Set-up of the whole suite: double precision, array shapes checked, reproducible property tests."""
+
+import os
+
+import jax
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+# References are compared to many digits; single precision has tests of its own that cast to it.
+jax.config.update("jax_enable_x64", True)
+
+# Every annotated function of the package checks the shapes and kinds of its arrays at run time.
+install_import_hook("scattermec", "beartype.beartype")
+
+
+def _leave_leaves_unchecked() -> None:
+    # JAX builds a pytree anew with whatever takes the place of its arrays: numpy copies, axis numbers, None.
+    from scattermec import _pytree
+
+    make = _pytree.pytree
+
+    def pytree(cls: type) -> type:
+        made = make(cls)
+        made.__no_type_check__ = True
+        return made
+
+    _pytree.pytree = pytree
+
+
+_leave_leaves_unchecked()
+
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
