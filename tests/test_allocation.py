@@ -4,6 +4,7 @@ from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,6 @@ from scattermec.optimisation import (
     SCHEMES,
     Prices,
     allocate,
-    allocate_best_set,
     allocate_frames,
     allocation_problem,
     frame_rewards,
@@ -261,8 +261,9 @@ def test_prices_are_derivatives_of_the_energy():
         return np.asarray(solver()(p, moved, beams).energy)
 
     ok = np.asarray(solution.status) == OPTIMAL
-    by_workload = (energy(workload=step) - energy(workload=-step)) / (2 * step)
-    by_battery = (energy(battery=step / 100) - energy(battery=-step / 100)) / (2 * step / 100)
+    with np.errstate(invalid="ignore"):  # infinite where infeasible
+        by_workload = (energy(workload=step) - energy(workload=-step)) / (2 * step)
+        by_battery = (energy(battery=step / 100) - energy(battery=-step / 100)) / (2 * step / 100)
     ok &= np.isfinite(by_workload) & np.isfinite(by_battery)
     # The energy has kinks, where a price is one of many: nearly all frames are away from them.
     near = np.isclose(by_workload, solution.prices.workload[:, 0], rtol=1e-3, atol=1e-6)
@@ -328,25 +329,27 @@ def test_best_set_against_every_set_by_the_general_solver():
     dropped = 0
     for k in range(count):
         data = data_of(s, *at((frames.channels, frames.workload, frames.battery, beams), k))
-        work, best = data.workload.copy(), 0.0
+        work, best, undecided = data.workload.copy(), 0.0, False
         for bits in range(1, 8):
             served = np.array([bits >> i & 1 for i in range(3)], bool)
             data.workload = np.where(served, work, 0)
             verdict, energy = reference.solve(data)
+            undecided |= verdict == UNDECIDED
             if verdict == OPTIMAL:
                 best = max(best, served.mean() ** s.reliability_weight * data.workload.sum() / energy)
-        assert rewards[k] == pytest.approx(best, rel=1e-6)
+        assert rewards[k] >= best * (1 - 1e-6)
+        assert undecided or rewards[k] == pytest.approx(best, rel=1e-6)
         dropped += int((~found.served[k]).sum())
     assert 0 < dropped < 3 * count
 
 
 def test_search_beyond_enumeration_finds_the_best_set():
     """The search is run where every set can be tried, and has to reach nearly all of the exact reward."""
-    s = scenario(5, mean_workload=50, num_antennas=2)
-    frames = random_frames(s, 60, 14, battery=(0, 0.005))
+    s = scenario(4, mean_workload=50, num_antennas=2)
+    frames = random_frames(s, 40, 14, battery=(0, 0.005))
     beams = random_beams(frames, 14)
     p = parameters(s)
-    exact = jax.jit(jax.vmap(lambda f, w: allocate_best_set(p, f, w)))(frames, beams)
+    exact = allocate_frames(p, frames, beams, serve="best")
 
     def searched(frame, w):
         return allocate(p, frame, w, served=search_best_set(p, frame, w))
@@ -360,10 +363,10 @@ def test_search_beyond_enumeration_finds_the_best_set():
 
 
 def test_unserved_frame_costs_idle_energy_only():
-    s = scenario(1, local_rate=0.0, mean_workload=500)
+    s = scenario(local_rate=0.0, mean_workload=5000)
     frames = random_frames(s, 4, 15, battery=(0, 0))
     solution = allocate_frames(parameters(s), frames, frames.channels, serve="best")
-    np.testing.assert_allclose(solution.energy, 0.01)
+    np.testing.assert_allclose(solution.energy, 0.03)
     assert not solution.served.any()
     alone = allocate_frames(parameters(s), frames, frames.channels, serve="all")
     assert np.all(np.isinf(alone.energy))
@@ -409,9 +412,11 @@ def test_phase_of_a_channel_does_not_matter():
     )
 
 
-def test_unknown_choices_are_refused():
+def test_unknown_choices_are_refused(monkeypatch):
     s = scenario()
     frames = random_frames(s, 1, 0)
+    # Run-time type checks, which only the tests switch on, would refuse these first.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match="scheme: 'both' is not known; choose from hybrid"):
         allocate_frames(parameters(s), frames, frames.channels, scheme="both")
     with pytest.raises(ValueError, match="serve: 'some' is not known; choose from all"):

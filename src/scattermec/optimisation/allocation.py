@@ -10,8 +10,9 @@ from jaxtyping import Bool, Complex, Float
 from scattermec._pytree import pytree
 from scattermec.optimisation import interior_point
 from scattermec.optimisation.bound import Prices, infeasibility_margin, lower_bound
-from scattermec.optimisation.interior_point import ScaledProblem, State
+from scattermec.optimisation.interior_point import State
 from scattermec.optimisation.problem import AllocationProblem, Scheme, allocation_problem
+from scattermec.optimisation.standard_form import Scales, natural_scales, standard_form, wanted
 from scattermec.physics.energy import ap_energy, idle_energy
 from scattermec.physics.frame import Allocation, Frame
 from scattermec.physics.parameters import Parameters
@@ -76,28 +77,9 @@ def allocate(
 
 def solve_allocation(problem: AllocationProblem, *, elastic: bool = False) -> Solution:
     """Solve P1 as stated by ``problem``; see `allocate`."""
-    scales = _scales(problem)
-    state = interior_point.solve(_scaled(_tightened(problem), scales, elastic))
+    scales = natural_scales(problem)
+    state = interior_point.solve(standard_form(_tightened(problem), scales, elastic=elastic))
     return _judge(problem, scales, state, elastic)
-
-
-@pytree
-class Scales:
-    """Units in which the problem's numbers are of order one; (N,) but for ``cost``."""
-
-    work: Array
-    """kbit"""
-    energy: Array
-    """mJ"""
-    cost: Array
-    """() J"""
-
-
-def _scales(problem: AllocationProblem) -> Scales:
-    p, constants = problem, problem.parameters
-    work = jnp.where(p.workload > 0, p.workload, 1)
-    energy = jnp.maximum(constants.local_energy * work, p.active_noise * constants.slot_duration)
-    return Scales(work=work, energy=energy, cost=p.passive_power * jnp.max(constants.slot_duration))
 
 
 def _tightened(problem: AllocationProblem) -> AllocationProblem:
@@ -115,34 +97,6 @@ def _tightened(problem: AllocationProblem) -> AllocationProblem:
     )
 
 
-def _scaled(problem: AllocationProblem, scales: Scales, elastic: bool) -> ScaledProblem:
-    p, constants = problem, problem.parameters
-    slot, work, energy = constants.slot_duration, scales.work, scales.energy
-    one = jnp.ones_like(slot)
-    # Nobody may spend from nothing, but the method needs an interior: a billionth is below its tolerance.
-    floor = 0.1 * interior_point.tolerances(slot.dtype).residual
-    wanted = _wanted(p)
-    limit = jnp.where(wanted, jnp.minimum(p.local_limit, p.workload) / work, 1)
-    return ScaledProblem(
-        passive_rate=p.passive_rate * slot / work,
-        active_rate=p.active_bandwidth / jnp.log(2.0) * slot / work,
-        snr=energy / (p.active_noise * slot),
-        workload=jnp.where(wanted, p.workload / work, 0),
-        local_limit=jnp.maximum(limit, floor),
-        battery=jnp.maximum(p.battery / energy, floor),
-        capacity=jnp.maximum(constants.battery_capacity / energy, floor),
-        circuit=constants.circuit_power * slot / energy,
-        local_energy=constants.local_energy * work / energy,
-        harvest=p.harvest_rate * slot / energy[:, None],
-        cost_active=one * constants.active_receive_power * slot / scales.cost,
-        cost_passive=one * p.passive_power * slot / scales.cost,
-        gain_local=jnp.where(wanted, constants.mec_energy * work / scales.cost, 0),
-        cost_shortfall=(constants.shortfall_price - constants.mec_energy) * work / scales.cost
-        if elastic
-        else None,
-    )
-
-
 def _prices(problem: AllocationProblem, scales: Scales, state: State, elastic: bool) -> Prices:
     """Prices of P1 from those of the scaled problem, whose local limit stands in for l_c <= l as well."""
     p, y, tau = problem, state.point.y, state.point.tau
@@ -153,7 +107,7 @@ def _prices(problem: AllocationProblem, scales: Scales, state: State, elastic: b
         workload = jnp.minimum(workload, p.parameters.shortfall_price)
     per_millijoule = scales.cost / scales.energy / tau
     return Prices(
-        workload=jnp.where(_wanted(p), jnp.maximum(workload, 0), 0),
+        workload=jnp.where(wanted(p), jnp.maximum(workload, 0), 0),
         budget=y.budget * per_millijoule,
         capacity=y.capacity * per_millijoule,
     )
@@ -162,38 +116,32 @@ def _prices(problem: AllocationProblem, scales: Scales, state: State, elastic: b
 def _ray(problem: AllocationProblem, scales: Scales, state: State) -> Prices:
     """The direction in which the prices of an infeasible problem grow."""
     y = state.point.y
-    norm = _largest_price(y)
-    limited_by_work = problem.workload < problem.local_limit
-    workload = (y.work - jnp.where(limited_by_work, y.local, 0)) / scales.work / norm
+    largest = jnp.max(jnp.stack(list(y)))
     return Prices(
-        workload=jnp.where(_wanted(problem), jnp.maximum(workload, 0), 0),
-        budget=y.budget / scales.energy / norm,
-        capacity=y.capacity / scales.energy / norm,
+        workload=jnp.where(wanted(problem), y.work / scales.work / largest, 0),
+        budget=y.budget / scales.energy / largest,
+        capacity=y.capacity / scales.energy / largest,
     )
-
-
-def _largest_price(y: interior_point.Dual) -> Float[Array, ""]:
-    return jnp.max(jnp.stack(list(y)))
-
-
-def _wanted(problem: AllocationProblem) -> Bool[Array, "N"]:
-    return problem.served & (problem.workload > 0)
 
 
 def _schedule(
     problem: AllocationProblem, scales: Scales, state: State, elastic: bool
-) -> tuple[Allocation, Float[Array, "N"], Float[Array, "N"]]:
-    """Times and work, trimmed to what the workload needs; the power in mW; and the shortfall in kbit."""
+) -> tuple[Allocation, Float[Array, "N"], Float[Array, "N"], Float[Array, ""]]:
+    """Times and work, trimmed to what the workload needs; power in mW; shortfall in kbit; and the stretch.
+
+    The schedule keeps within slots, rates and budgets whatever the iterate is. What it then misses of the
+    workload is spread over its parts: the stretch is by how much the worst user then exceeds its means.
+    """
     p, constants, x, tau = problem, problem.parameters, state.point.x, state.point.tau
-    slot, wanted = constants.slot_duration, _wanted(problem)
+    slot, has_work = constants.slot_duration, wanted(problem)
     limits = interior_point.tolerances(slot.dtype)
-    workload = jnp.where(wanted, p.workload, 0)
+    workload = jnp.where(has_work, p.workload, 0)
 
     t_passive = jnp.clip(x.t_passive / tau, 0, 1) * slot
     budget = jnp.minimum(p.battery + p.harvest_rate @ t_passive, constants.battery_capacity)
-    l_local = jnp.where(wanted, jnp.maximum(x.l_local / tau * scales.work, 0), 0)
-    t_active = jnp.where(wanted, jnp.clip(x.t_active / tau * slot, 0, slot - t_passive), 0)
-    radiated = jnp.where(wanted, jnp.maximum(x.energy / tau * scales.energy, 0), 0)
+    l_local = jnp.where(has_work, jnp.maximum(x.l_local / tau * scales.work, 0), 0)
+    t_active = jnp.where(has_work, jnp.clip(x.t_active / tau * slot, 0, slot - t_passive), 0)
+    radiated = jnp.where(has_work, jnp.maximum(x.energy / tau * scales.energy, 0), 0)
     # Spending is scaled down to the budget to the last digit (to nothing where there is nothing): carried
     # work is homogeneous in time and energy, so this keeps the transmit power.
     spent = radiated + constants.circuit_power * t_active + constants.local_energy * l_local
@@ -213,9 +161,8 @@ def _schedule(
     carried = p.active_bandwidth * t_active * jnp.log1p(snr) / jnp.log(2.0)
     l_active = jnp.where(has_time, jnp.minimum(to_do - l_local - l_passive, carried), 0)
     t_active = jnp.where(l_active > 0, t_active, 0)
-    # The last billionth, by which the solution may miss the workload, is spread over the parts.
     done = l_local + l_passive + l_active
-    stretch = jnp.where(done > 0, to_do / jnp.where(done > 0, done, 1), 1)
+    stretch = jnp.where(done > 0, to_do / jnp.where(done > 0, done, 1), jnp.where(to_do > 0, 2, 1))
     l_active, l_passive, l_local = stretch * l_active, stretch * l_passive, stretch * l_local
 
     rate = l_active / jnp.where(t_active > 0, t_active, 1)
@@ -230,14 +177,14 @@ def _schedule(
         l_passive=l_passive,
         l_local=l_local,
     )
-    return allocation, transmit_power, shortfall
+    return allocation, transmit_power, shortfall, jnp.max(jnp.where(has_work, stretch - 1, 0))
 
 
 def _judge(problem: AllocationProblem, scales: Scales, state: State, elastic: bool) -> Solution:
     """Turn the final iterate into a solution, with the verdict that its certificates support."""
     constants = problem.parameters
     double = problem.workload.dtype == jnp.float64
-    allocation, transmit_power, shortfall = _schedule(problem, scales, state, elastic)
+    allocation, transmit_power, shortfall, stretch = _schedule(problem, scales, state, elastic)
     energy = ap_energy(
         constants, allocation.t_active, allocation.t_passive, allocation.l_active, allocation.l_passive
     )
@@ -248,8 +195,8 @@ def _judge(problem: AllocationProblem, scales: Scales, state: State, elastic: bo
     ray = _ray(problem, scales, state)
     margin = infeasibility_margin(problem, ray)
 
-    optimal = (state.accuracy <= 10) & (jnp.abs(gap) <= (1e-6 if double else 5e-3))
-    infeasible = ~optimal & (margin > (1e-9 if double else 1e-4))
+    optimal = (stretch <= (1e-8 if double else 1e-6)) & (jnp.abs(gap) <= (1e-6 if double else 5e-3))
+    infeasible = ~optimal & (not elastic) & (margin > interior_point.tolerances(problem.workload.dtype).proof)
     status = jnp.where(optimal, OPTIMAL, jnp.where(infeasible, INFEASIBLE, NOT_CONVERGED)).astype(jnp.int8)
 
     def if_optimal(value: Array, otherwise: float | Array = 0.0) -> Array:

@@ -24,6 +24,9 @@ SERVE: tuple[Serve, ...] = get_args(Serve)
 BLOCK = 512
 """Frames solved together: the slowest frame of a block sets its time, and its state should stay in cache."""
 
+BEST_BLOCK = 16
+"""The same where every set of users is tried. Always full, so that it is compiled once however few remain."""
+
 
 def allocate_frames(
     parameters: Parameters,
@@ -40,13 +43,15 @@ def allocate_frames(
     """
     if serve not in SERVE:
         raise ValueError(f"serve: {serve!r} is not known; choose from {', '.join(SERVE)}")
-    solve = _solve_best if serve == "best" else _solve_all
-    solution = _in_blocks(partial(solve, scheme), parameters, frames, beams)
+    if serve == "best":
+        return _in_blocks(partial(_solve_best, scheme), parameters, frames, beams, BEST_BLOCK)
+    few = 1 << max(len(frames.workload) - 1, 0).bit_length()
+    solution = _in_blocks(partial(_solve_all, scheme), parameters, frames, beams, min(BLOCK, few))
     if serve == "all-or-best":
         failed = np.flatnonzero(np.asarray(solution.status) != OPTIMAL)
         if failed.size:
             some = jax.tree.map(lambda leaf: leaf[failed], (frames, beams))
-            best = _in_blocks(partial(_solve_best, scheme), parameters, *some)
+            best = _in_blocks(partial(_solve_best, scheme), parameters, *some, BEST_BLOCK)
             solution = jax.tree.map(lambda leaf, new: leaf.at[failed].set(new), solution, best)
     return solution
 
@@ -73,18 +78,21 @@ def frame_rewards(parameters: Parameters, frames: Frame, solution: Solution) -> 
 
 
 def _in_blocks(
-    solve: partial[Solution], parameters: Parameters, frames: Frame, beams: Complex[Array, "K N M"]
+    solve: partial[Solution],
+    parameters: Parameters,
+    frames: Frame,
+    beams: Complex[Array, "K N M"],
+    size: int,
 ) -> Solution:
     parts = []
-    for index in _blocks(beams.shape[0]):
+    for index in _blocks(beams.shape[0], size):
         block = jax.tree.map(lambda leaf, i=index: leaf[i], (frames, beams))
         parts.append(solve(parameters, *block))
     joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
     return jax.tree.map(lambda leaf: leaf[: beams.shape[0]], joined)
 
 
-def _blocks(count: int) -> Iterator[np.ndarray]:
-    """Indices of each block, padded with its last frame to a full block, or to a power of two if only one."""
-    size = min(BLOCK, 1 << max(count - 1, 0).bit_length())
+def _blocks(count: int, size: int) -> Iterator[np.ndarray]:
+    """Indices of each block, padded with the last frame to a full block."""
     for start in range(0, count, size):
         yield np.minimum(np.arange(start, start + size), count - 1)

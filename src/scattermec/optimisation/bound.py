@@ -6,6 +6,7 @@ from jaxtyping import Float
 
 from scattermec._pytree import pytree
 from scattermec.optimisation.problem import AllocationProblem
+from scattermec.optimisation.standard_form import StandardForm, standard_form, unit_scales, wanted
 from scattermec.physics.energy import idle_energy
 
 
@@ -26,50 +27,66 @@ def lower_bound(problem: AllocationProblem, prices: Prices) -> Float[Array, ""]:
 
     Holds for ANY non-negative prices, however they were found; equals the optimum at the optimal prices.
     """
-    return _dual_function(problem, prices, costs=1.0) + idle_energy(problem.parameters)
+    p = problem.parameters
+    form = standard_form(problem, unit_scales(problem))
+    offload = jnp.where(wanted(problem), jnp.maximum(prices.workload - p.mec_energy, 0), 0)
+    constant = jnp.sum(jnp.where(wanted(problem), p.mec_energy * problem.workload, 0)) + idle_energy(p)
+    return constant + dual_function(form, offload, prices.budget, prices.capacity)
 
 
 def infeasibility_margin(problem: AllocationProblem, prices: Prices) -> Float[Array, ""]:
     """How clearly the prices prove that the workload cannot be processed, relative to what they value it at.
 
-    The dual function of the problem without costs: where it is positive, no allocation meets all constraints.
+    Where it is positive, no allocation meets all constraints.
     """
-    value = jnp.sum(jnp.where(problem.served, prices.workload * problem.workload, 0))
-    positive = value > 0
-    return jnp.where(positive, _dual_function(problem, prices, costs=0.0) / jnp.where(positive, value, 1), 0)
+    form = standard_form(problem, unit_scales(problem))
+    return disproof(form, prices.workload, prices.budget, prices.capacity)
 
 
-def _dual_function(problem: AllocationProblem, prices: Prices, costs: float) -> Float[Array, ""]:
-    """Minimum of the Lagrangian over times, shares and powers; the costs of (7) count ``costs`` times."""
-    p, constants = problem, problem.parameters
-    mu = jnp.where(p.served, prices.workload, 0)
-    energy_price = prices.budget + prices.capacity
-    local_worth = jnp.maximum(mu - energy_price * constants.local_energy, 0)
-    offload_worth = jnp.maximum(mu - costs * constants.mec_energy, 0)
-    active_worth = _active_worth(p, offload_worth, energy_price) - costs * constants.active_receive_power
-    harvest_worth = prices.budget @ p.harvest_rate
-    passive_worth = harvest_worth + offload_worth * p.passive_rate - costs * p.passive_power
+def disproof(
+    form: StandardForm, work: Float[Array, "N"], budget: Float[Array, "N"], capacity: Float[Array, "N"]
+) -> Float[Array, ""]:
+    """Dual function of the problem without its costs, relative to the priced work: positive is a proof."""
+    value = jnp.sum(work * form.workload)
+    free = dual_function(form, work, budget, capacity, costs=0.0)
+    return jnp.where(value > 0, free / jnp.where(value > 0, value, 1), -1)
+
+
+def dual_function(
+    form: StandardForm,
+    work: Float[Array, "N"],
+    budget: Float[Array, "N"],
+    capacity: Float[Array, "N"],
+    costs: float = 1.0,
+) -> Float[Array, ""]:
+    """Minimum of the Lagrangian over the variables, given the prices of work and of energy.
+
+    The prices of time and of local computing that belong to these are what a slot and a unit of local work
+    are worth at most. ``costs`` is how often the costs count: 0 for the problem without an objective.
+    """
+    f, energy = form, budget + capacity
+    local_worth = jnp.maximum(work + costs * f.gain_local - energy * f.local_energy, 0)
+    active_worth = _active_worth(f, work, energy) - costs * f.cost_active
+    passive_worth = budget @ f.harvest + work * f.passive_rate - costs * f.cost_passive
     time_worth = jnp.maximum(jnp.maximum(active_worth, passive_worth), 0)
     return jnp.sum(
-        mu * p.workload
-        - time_worth * constants.slot_duration
-        - prices.budget * p.battery
-        - prices.capacity * constants.battery_capacity
-        - local_worth * p.local_limit
+        work * f.workload
+        - time_worth
+        - local_worth * f.local_limit
+        - budget * f.battery
+        - capacity * f.capacity
     )
 
 
 def _active_worth(
-    problem: AllocationProblem, offload_worth: Float[Array, "N"], energy_price: Float[Array, "N"]
+    form: StandardForm, work: Float[Array, "N"], energy: Float[Array, "N"]
 ) -> Float[Array, "N"]:
-    """What a second of active offloading is worth in J/s at the best transmit power x >= 0.
+    """What a slot of active offloading is worth at the best transmit power x >= 0.
 
-    max over x of  c ln(1 + x/g) - pi (x + p_o)  with c = offload_worth B / ln 2; reached at x = c/pi - g.
+    max over x of  c ln(1 + a x) - pi (x + p_o), reached at x = c/pi - 1/a; infinite if energy is free.
     """
-    p = problem
-    c = offload_worth * p.active_bandwidth / jnp.log(2.0)
-    free = (energy_price <= 0) & (c > 0)
-    pi = jnp.where(energy_price > 0, energy_price, 1)
-    power = jnp.maximum(c / pi - p.active_noise, 0)
-    worth = c * jnp.log1p(power / p.active_noise) - energy_price * (power + p.parameters.circuit_power)
-    return jnp.where(free, jnp.inf, worth)
+    c = work * form.active_rate
+    pi = jnp.where(energy > 0, energy, 1)
+    power = jnp.maximum(c / pi - 1 / form.snr, 0)
+    worth = c * jnp.log1p(form.snr * power) - energy * (power + form.circuit)
+    return jnp.where((energy <= 0) & (c > 0), jnp.inf, worth)

@@ -1,17 +1,6 @@
 """A primal-dual interior-point method for P1, one frame at a time and batched by vmap.
 
-The problem is taken in the four variables a user that its structure leaves: active time t, passive time b,
-radiated energy e and local work c (a fifth, the shortfall s, in the elastic form),
-
-    minimise    cost_active t + cost_passive b - gain_local c + cost_shortfall s
-    subject to  time      1 - t - b                                               >= 0
-                work      active_rate t ln(1 + snr e/t) + passive_rate b + c + s  >= workload
-                local     local_limit - c                                         >= 0
-                budget    battery + (harvest b) - e - circuit t - local_energy c  >= 0
-                capacity  capacity - e - circuit t - local_energy c               >= 0
-                t, b, e, c, s                                                     >= 0,
-
-where offloaded work (l - c) is charged through ``gain_local``. Every constraint is a constant plus a concave
+The problem is that of `scattermec.optimisation.standard_form`. Every constraint is a constant plus a concave
 function that is homogeneous of degree one, so multiplying the constants by a variable tau gives a homogeneous
 self-dual problem (Andersen and Ye, Math. Programming 84, 1999): it starts anywhere, and ends with tau > 0 at
 an optimum or with kappa > 0 at a proof that there is none. Each Newton system is eliminated user by user
@@ -26,36 +15,20 @@ from jax import Array
 from jax.scipy.linalg import cho_solve
 from jaxtyping import Bool, Float, Int
 
-from scattermec._pytree import pytree
+from scattermec.optimisation.bound import disproof, dual_function
+from scattermec.optimisation.standard_form import StandardForm
 
 MAX_ITERATIONS = 80
 STEP_BACK = 0.8
 """Factor by which a step is shortened until it stays near the central path."""
 CENTRALITY = 1e-3
 """Each complementarity product stays above this part of the mean."""
+SPAN = 3.0
+"""A slack takes its exact value where that is within this factor of the linearised one."""
+SLACK = 30.0
+"""Else it is kept near the linearised one, if that leaves a residual below this many mean products."""
 SHORT_STEP = 0.2
 """After a step shorter than this the next one recentres."""
-
-
-@pytree
-class ScaledProblem:
-    """The data of the problem above in units that make them of order one: (N,) each, ``harvest`` (N, N)."""
-
-    passive_rate: Array
-    active_rate: Array
-    snr: Array
-    workload: Array
-    local_limit: Array
-    battery: Array
-    capacity: Array
-    circuit: Array
-    local_energy: Array
-    harvest: Array
-    cost_active: Array
-    cost_passive: Array
-    gain_local: Array
-    cost_shortfall: Array | None
-    """None for the rigid form"""
 
 
 class Primal(NamedTuple):
@@ -100,45 +73,46 @@ class State(NamedTuple):
 
 
 class Tolerances(NamedTuple):
-    """When to stop, by the precision of the arithmetic."""
+    """When to stop, by the precision of the arithmetic: violation of a constraint, certified gap, proof."""
 
     residual: float
     gap: float
-    rounding: float
-    """difference between a linearised and an exact slack that is put down to rounding"""
+    proof: float
+    """margin that counts as a proof of infeasibility"""
 
 
 def tolerances(dtype: jnp.dtype) -> Tolerances:
     """Stopping tolerances, relative to the scaled problem's data of order one."""
     if dtype == jnp.float64:
-        return Tolerances(residual=1e-9, gap=1e-8, rounding=1e-9)
-    return Tolerances(residual=2e-5, gap=1e-4, rounding=1e-5)
+        return Tolerances(residual=1e-10, gap=1e-8, proof=1e-9)
+    return Tolerances(residual=2e-5, gap=1e-4, proof=1e-4)
 
 
 def _dot(left: tuple, right: tuple) -> Float[Array, ""]:
-    return sum((jnp.sum(a * b) for a, b in zip(left, right, strict=True) if a is not None), jnp.zeros(()))
+    products = [jnp.sum(a * b) for a, b in zip(left, right, strict=True) if a is not None]
+    return jnp.sum(jnp.stack(products))
 
 
 def _largest(tree: tuple) -> Float[Array, ""]:
     return jnp.max(jnp.stack([jnp.max(leaf) for leaf in jax.tree.leaves(tree)]))
 
 
-def _costs(problem: ScaledProblem) -> Primal:
+def _costs(problem: StandardForm) -> Primal:
     p = problem
     zero = jnp.zeros_like(p.workload)
     return Primal(p.cost_active, p.cost_passive, zero, -p.gain_local, p.cost_shortfall)
 
 
-def _constants(problem: ScaledProblem) -> Dual:
+def _constants(problem: StandardForm) -> Dual:
     p = problem
     return Dual(jnp.ones_like(p.workload), -p.workload, p.local_limit, p.battery, p.capacity)
 
 
-def _received(problem: ScaledProblem, x: Primal) -> Float[Array, "N"]:
+def _received(problem: StandardForm, x: Primal) -> Float[Array, "N"]:
     return problem.snr * x.energy / x.t_active
 
 
-def _constraints(problem: ScaledProblem, x: Primal) -> Dual:
+def _constraints(problem: StandardForm, x: Primal) -> Dual:
     """The constraints without their constants, homogeneous of degree one in x."""
     p = problem
     active = p.active_rate * x.t_active * jnp.log1p(_received(p, x))
@@ -153,7 +127,7 @@ def _constraints(problem: ScaledProblem, x: Primal) -> Dual:
     )
 
 
-def _active_slopes(problem: ScaledProblem, x: Primal) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
+def _active_slopes(problem: StandardForm, x: Primal) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
     """Derivatives of the active work with respect to t and e."""
     snr = _received(problem, x)
     by_time = problem.active_rate * (jnp.log1p(snr) - snr / (1 + snr))
@@ -161,7 +135,7 @@ def _active_slopes(problem: ScaledProblem, x: Primal) -> tuple[Float[Array, "N"]
     return by_time, by_energy
 
 
-def _priced_gradient(problem: ScaledProblem, x: Primal, y: Dual) -> Primal:
+def _priced_gradient(problem: StandardForm, x: Primal, y: Dual) -> Primal:
     """Transposed Jacobian of the constraints times the prices."""
     p = problem
     by_time, by_energy = _active_slopes(p, x)
@@ -175,7 +149,7 @@ def _priced_gradient(problem: ScaledProblem, x: Primal, y: Dual) -> Primal:
     )
 
 
-def _residuals(problem: ScaledProblem, point: Iterate) -> tuple[Primal, Dual, Float[Array, ""]]:
+def _residuals(problem: StandardForm, point: Iterate) -> tuple[Primal, Dual, Float[Array, ""]]:
     """What is missing to dual feasibility, to primal feasibility and to a closed gap."""
     x, y, s, z, tau, kappa = point
     costs, constants = _costs(problem), _constants(problem)
@@ -194,7 +168,7 @@ class NewtonSystem:
     Each pivot is kept above what it has at least in exact arithmetic, so rounding cannot make it negative.
     """
 
-    def __init__(self, problem: ScaledProblem, point: Iterate) -> None:
+    def __init__(self, problem: StandardForm, point: Iterate) -> None:
         p, x, y, s, z = problem, point.x, point.y, point.s, point.z
         self.problem, self.x = p, x
         self.by_time, self.by_energy = lt, le = _active_slopes(p, x)
@@ -205,7 +179,7 @@ class NewtonSystem:
         w = jax.tree.map(jnp.divide, y, z)
         self.w_time, self.w_local, self.w_budget, self.w_capacity = w.time, w.local, w.budget, w.capacity
         # The shortfall occurs in one constraint alone, so it is eliminated together with that constraint.
-        self.per_shortfall = jnp.zeros(())
+        self.per_shortfall = jnp.zeros_like(w.work)
         if x.shortfall is not None and s.shortfall is not None:
             self.per_shortfall = x.shortfall / s.shortfall
         self.w_work = w_work = 1 / (z.work / y.work + self.per_shortfall)
@@ -290,7 +264,7 @@ class NewtonSystem:
 
 
 def _direction(
-    problem: ScaledProblem,
+    problem: StandardForm,
     point: Iterate,
     system: NewtonSystem,
     tau_column: tuple[Primal, Dual],
@@ -330,7 +304,7 @@ def _step_to_boundary(point: Iterate, direction: Iterate) -> Float[Array, ""]:
 
 
 def _exact_slacks(
-    problem: ScaledProblem,
+    problem: StandardForm,
     moved: Iterate,
     residuals: tuple[Primal, Dual, Float[Array, ""]],
     left: Float[Array, ""],
@@ -343,32 +317,36 @@ def _exact_slacks(
 
 
 def _take_step(
-    problem: ScaledProblem,
+    problem: StandardForm,
     point: Iterate,
     direction: Iterate,
     residuals: tuple[Primal, Dual, Float[Array, ""]],
     reduction: Float[Array, ""],
     step: Float[Array, ""],
-    rounding: float,
 ) -> tuple[Iterate, Bool[Array, ""]]:
     """Move, and say whether the new point is positive and near the central path.
 
-    The slacks of linear constraints follow the direction; those that the active work bends are set to their
-    exact values, so that residuals fall in proportion to the step. Differences within rounding are left to
-    the residuals.
+    The slacks of linear constraints follow the direction. Those that the active work bends take their exact
+    values, so that residuals fall in proportion to the step, unless that would take them far off the central
+    path: then a residual of the order of the mean product is left for the next step to remove.
     """
     moved = _move(point, direction, step)
     s, z = _exact_slacks(problem, moved, residuals, 1 - step * reduction)
 
-    def choose(exact: Array, linear: Array, negligible: float) -> Array:
-        return jnp.where(jnp.abs(exact - linear) > negligible * moved.tau, exact, linear)
+    slack = SLACK * jnp.maximum(_mean_product(moved), 0)
+
+    def choose(exact: Array, linear: Array, partner: Array) -> Array:
+        reach = slack / partner
+        low = jnp.minimum(linear / SPAN, exact + reach)
+        high = jnp.maximum(linear * SPAN, exact - reach)
+        return jnp.clip(exact, low, high)
 
     new = moved._replace(
         s=moved.s._replace(
-            t_active=choose(s.t_active, moved.s.t_active, rounding),
-            energy=choose(s.energy, moved.s.energy, rounding),
+            t_active=choose(s.t_active, moved.s.t_active, moved.x.t_active),
+            energy=choose(s.energy, moved.s.energy, moved.x.energy),
         ),
-        z=moved.z._replace(work=choose(z.work, moved.z.work, 0.1 * rounding)),
+        z=moved.z._replace(work=choose(z.work, moved.z.work, moved.y.work)),
     )
     products = (
         jax.tree.map(jnp.multiply, new.x, new.s),
@@ -385,7 +363,7 @@ def _mean_product(point: Iterate) -> Float[Array, ""]:
     return (_dot(point.x, point.s) + _dot(point.y, point.z) + point.tau * point.kappa) / count
 
 
-def _iterate(problem: ScaledProblem, state: State, limits: Tolerances) -> State:
+def _iterate(problem: StandardForm, state: State, limits: Tolerances) -> State:
     """One predictor-corrector step (Mehrotra), with a second-order term for the curved constraint too."""
     point = state.point
     residuals = _residuals(problem, point)
@@ -405,8 +383,9 @@ def _iterate(problem: ScaledProblem, state: State, limits: Tolerances) -> State:
         )
 
     nothing = jax.tree.map(jnp.zeros_like, point)
+    everything = jnp.ones_like(mean)
     predictor = _direction(
-        problem, point, system, tau_column, residuals, jnp.ones_like(mean), wanted(0 * mean, nothing), flat
+        problem, point, system, tau_column, residuals, everything, wanted(0 * mean, nothing), flat
     )
     reach = _step_to_boundary(point, predictor)
 
@@ -414,7 +393,7 @@ def _iterate(problem: ScaledProblem, state: State, limits: Tolerances) -> State:
     recentre = state.step < SHORT_STEP
     keep = jnp.where(recentre, 0.0, 1.0).astype(mean.dtype)
     centring = jnp.maximum((1 - reach) ** 3, jnp.where(recentre, 0.5, 1e-3))
-    bend = _bend(problem, point, predictor, residuals, 0.9 * reach, keep, mean)
+    bend = jax.tree.map(lambda b: keep * b, _bend(problem, point, predictor, residuals, 0.9 * reach, mean))
     second_order = nothing._replace(
         s=jax.tree.map(lambda a, b: keep * a * b, predictor.x, predictor.s),
         z=jax.tree.map(lambda a, b: keep * a * b, predictor.y, predictor.z),
@@ -433,7 +412,7 @@ def _iterate(problem: ScaledProblem, state: State, limits: Tolerances) -> State:
     )
 
     def attempt(step: Float[Array, ""]) -> tuple[Iterate, Bool[Array, ""]]:
-        return _take_step(problem, point, direction, residuals, reduction, step, limits.rounding)
+        return _take_step(problem, point, direction, residuals, reduction, step)
 
     step = jax.lax.while_loop(
         lambda step: ~attempt(step)[1] & (step > 1e-8),
@@ -445,17 +424,18 @@ def _iterate(problem: ScaledProblem, state: State, limits: Tolerances) -> State:
     usable = near_path & jnp.isfinite(accuracy)
     new = jax.tree.map(lambda a, b: jnp.where(usable, a, b), new, point)
     accuracy = jnp.where(usable, accuracy, state.accuracy)
-    done = ~usable | (accuracy <= 1) | _proves_infeasible(problem, new, limits)
+    done = ~usable | (accuracy <= 1)
+    if problem.cost_shortfall is None:
+        done |= disproof(problem, new.y.work, new.y.budget, new.y.capacity) > limits.proof
     return State(new, state.iterations + 1, step, accuracy, done)
 
 
 def _bend(
-    problem: ScaledProblem,
+    problem: StandardForm,
     point: Iterate,
     predictor: Iterate,
     residuals: tuple[Primal, Dual, Float[Array, ""]],
     step: Float[Array, ""],
-    keep: Float[Array, ""],
     mean: Float[Array, ""],
 ) -> tuple[Primal, Dual]:
     """Second-order change of the three slacks that the active work bends, measured along the predictor."""
@@ -464,7 +444,7 @@ def _bend(
 
     def term(exact: Array, linear: Array, partner: Array) -> Array:
         limit = mean / partner
-        return jnp.clip(keep * (exact - linear) / step**2, -limit, limit)
+        return jnp.clip((exact - linear) / step**2, -limit, limit)
 
     zero_s, zero_z = jax.tree.map(jnp.zeros_like, (point.s, point.z))
     return (
@@ -476,25 +456,23 @@ def _bend(
     )
 
 
-def _accuracy(problem: ScaledProblem, point: Iterate, limits: Tolerances) -> Float[Array, ""]:
-    """Largest of the residuals and the relative gap, in units of their tolerances: at most 1 is solved."""
-    dual, primal, _ = _residuals(problem, point)
-    residual = _largest(jax.tree.map(jnp.abs, (dual, primal))) / point.tau
-    energy = _dot(_costs(problem), point.x) / point.tau
-    bound = -_dot(_constants(problem), point.y) / point.tau
-    gap = jnp.abs(energy - bound) / (jnp.abs(bound) + 1e-3)
-    return jnp.maximum(residual / limits.residual, gap / limits.gap)
+def _accuracy(problem: StandardForm, point: Iterate, limits: Tolerances) -> Float[Array, ""]:
+    """Largest constraint violation and certified gap, in units of their tolerances: at most 1 is solved.
+
+    The gap is to the bound that the prices prove, whatever their own residual.
+    """
+    values = _constraints(problem, point.x)
+    missing = jax.tree.map(lambda v, b: -v / point.tau - b, values, _constants(problem))
+    violation = jnp.maximum(_largest(missing), 0)
+    cost = _dot(_costs(problem), point.x) / point.tau
+    work, budget, capacity = (price / point.tau for price in (point.y.work, point.y.budget, point.y.capacity))
+    if problem.cost_shortfall is not None:
+        work = jnp.minimum(work, problem.cost_shortfall)
+    gap = cost - dual_function(problem, work, budget, capacity)
+    return jnp.maximum(violation / limits.residual, jnp.abs(gap) / (jnp.abs(cost) + 1e-2) / limits.gap)
 
 
-def _proves_infeasible(problem: ScaledProblem, point: Iterate, limits: Tolerances) -> Bool[Array, ""]:
-    """Whether the prices are a ray along which the dual objective grows without end."""
-    growth = -_dot(_constants(problem), point.y)
-    gradient = _priced_gradient(problem, point.x, point.y)
-    violation = _largest(jax.tree.map(lambda g, s: jnp.abs(g + s), gradient, point.s))
-    return (growth > 0) & (violation < limits.residual * growth) & (point.tau < 1e-3 * point.kappa)
-
-
-def solve(problem: ScaledProblem) -> State:
+def solve(problem: StandardForm) -> State:
     """Solve one scaled problem; `State.accuracy` at most 1 means solved to `tolerances`.
 
     A problem without a feasible point ends with ``kappa`` far above ``tau`` and its prices as the proof.

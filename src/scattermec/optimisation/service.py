@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Complex, Float
 
-from scattermec.optimisation.allocation import OPTIMAL, Solution, allocate
+from scattermec.optimisation.allocation import INFEASIBLE, NOT_CONVERGED, OPTIMAL, Solution, allocate
 from scattermec.optimisation.problem import Scheme
 from scattermec.physics.energy import idle_energy
 from scattermec.physics.frame import Frame
@@ -30,11 +30,13 @@ def allocate_best_set(
     if parameters.num_users <= ENUMERATED_USERS:
         solutions = _solve_sets(parameters, frame, beams, scheme, _all_sets(parameters.num_users))
         best = jnp.argmax(_rewards(parameters, frame, solutions))
-        solution = jax.tree.map(lambda leaf: leaf[best], solutions)
-    else:
-        served = search_best_set(parameters, frame, beams, scheme=scheme)
-        solution = allocate(parameters, frame, beams, scheme=scheme, served=served)
-    return _or_nobody(parameters, solution)
+        solution = _or_nobody(parameters, jax.tree.map(lambda leaf: leaf[best], solutions))
+        # A set that was not solved might have been better.
+        unsure = jnp.any(solutions.status == NOT_CONVERGED)
+        status = jnp.where(unsure, NOT_CONVERGED, solution.status).astype(solution.status.dtype)
+        return dataclasses.replace(solution, status=status)
+    served = search_best_set(parameters, frame, beams, scheme=scheme)
+    return _or_nobody(parameters, allocate(parameters, frame, beams, scheme=scheme, served=served))
 
 
 def _all_sets(num_users: int) -> Bool[Array, "S N"]:
@@ -105,7 +107,7 @@ def search_best_set(
 
 def _or_nobody(parameters: Parameters, solution: Solution) -> Solution:
     """Where no set can be served, the optimum is to serve nobody, for the idle energy alone."""
-    nobody = solution.status != OPTIMAL
+    nobody = solution.status == INFEASIBLE
     idle = idle_energy(parameters)
     empty = jax.tree.map(jnp.zeros_like, solution)
     empty = dataclasses.replace(empty, energy=idle, lower_bound=idle, iterations=solution.iterations)

@@ -1,0 +1,144 @@
+"""What the commands share: options, how results are printed, and progress.
+
+Nothing here imports JAX, so that help and refusals are immediate.
+"""
+
+import json
+import math
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scattermec._version import __version__
+from scattermec.scenario import Scenario
+from scattermec.storage.errors import InputError
+
+
+class Scheme(StrEnum):
+    """Which ways of processing may be used."""
+
+    HYBRID = "hybrid"
+    ACTIVE = "active"
+    PASSIVE = "passive"
+    LOCAL = "local"
+
+
+class Beams(StrEnum):
+    """How the AP chooses its beams."""
+
+    MRT = "mrt"
+    RANDOM = "random"
+
+
+ScenarioOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--scenario", metavar="FILE", help="Scenario in YAML or JSON; what it leaves out keeps its default."
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Change one constant, e.g. --set ap_power=2. Repeatable."
+    ),
+]
+SchemeOption = Annotated[
+    Scheme,
+    typer.Option(
+        help="Both links, the active or the passive one alone, or local computing only. "
+        "Every scheme may beam for energy."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table, and no progress.")]
+
+
+def load_scenario(path: Path | None, settings: list[str] | None) -> Scenario:
+    """The scenario that the options describe; raises ScenarioError with all its faults."""
+    scenario = Scenario() if path is None else Scenario.load(path)
+    return scenario.with_settings(settings) if settings else scenario
+
+
+def use_double_precision() -> None:
+    """Make JAX compute in float64; to be called before any array is made."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+
+
+def to_json(data: Any) -> str:
+    """JSON text; infinities and the like, which JSON does not have, become null."""
+    return json.dumps(_finite(data), indent=2, allow_nan=False)
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {name: _finite(value) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def provenance(scenario: Scenario) -> dict[str, Any]:
+    """What every result is kept with: the version and all constants."""
+    return {"version": __version__, "scenario": scenario.model_dump(mode="json")}
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    partial = path.parent / f".{path.name}.{secrets.token_hex(4)}.partial"
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def check_text_output(path: Path, suffixes: tuple[str, ...]) -> None:
+    """Raise InputError if a file of one of the ``suffixes`` cannot be put there."""
+    if path.suffix not in suffixes:
+        raise InputError([f"{path}: its name must end in {' or '.join(suffixes)}"])
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError([f"{path}: cannot be written: there is no folder {path.parent}"])
+
+
+@contextmanager
+def progress(description: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error, if that is a terminal; yields what is told (done, total)."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} frames"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(description, total=1)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """A table on standard output, the first column to the left and the rest to the right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_header=any(columns)
+    )
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

@@ -1,0 +1,23 @@
+"""`scattermec scenario`: the constants, printed."""
+
+import typer
+
+from scattermec.cli.common import JsonOption, ScenarioOption, SetOption, load_scenario, to_json
+
+
+def scenario(
+    scenario: ScenarioOption = None, settings: SetOption = None, as_json: JsonOption = False
+) -> None:
+    """Print a scenario: every constant of the model, with its meaning and unit.
+
+    What is printed is a scenario file again. Start your own from it, or check one that you wrote: all that is
+    wrong with a file is listed, one line a fault.
+
+    Examples:
+
+        scattermec scenario > mine.yaml
+        scattermec scenario --scenario mine.yaml --set ap_power=2 --set "user_positions=[[3, 0], [0, 4]]"
+    """
+    chosen = load_scenario(scenario, settings)
+    text = to_json(chosen.model_dump(mode="json")) + "\n" if as_json else chosen.to_yaml()
+    typer.echo(text, nl=False)

@@ -1,0 +1,151 @@
+"""The folder of a reproduction: its settings, and its measurements as a tidy table that can be continued."""
+
+import csv
+import dataclasses
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from scattermec.experiments.sweeps import SWEEPS, Measurement, Sweep, Swept, metrics_of
+from scattermec.storage.errors import InputError
+
+DATA = "data.csv"
+MANIFEST = "run.json"
+
+_TYPES: dict[str, type] = {f.name: f.type for f in dataclasses.fields(Measurement)}  # type: ignore[misc]
+COLUMNS = ("figures", *_TYPES)
+
+Point = tuple[str, float]
+"""A sweep's name and a value of its constant."""
+
+
+class ConfigurationError(InputError):
+    """The folder holds results of other settings."""
+
+
+@dataclass
+class Results:
+    """The measurements in a folder, point by point, each point complete or absent."""
+
+    folder: Path
+    points: dict[Point, list[Measurement]] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, folder: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> "Results":
+        """Start in an empty folder, or continue one of the same settings; ``overwrite`` discards what it has.
+
+        Raises ConfigurationError, naming what differs, if the folder's settings are others.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        results = cls(folder)
+        if not overwrite:
+            results._check(settings)
+            results._load()
+        replace_text(folder / MANIFEST, json.dumps(settings, indent=2) + "\n")
+        # Whatever an interruption left of a point is dropped, so that rows can be appended.
+        results.rewrite()
+        return results
+
+    def _check(self, settings: Mapping[str, Any]) -> None:
+        path = self.folder / MANIFEST
+        if not path.exists():
+            if (self.folder / DATA).exists():
+                raise ConfigurationError(
+                    [f"{path}: is missing beside {DATA}, whose settings are then unknown"]
+                )
+            return
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ConfigurationError([f"{path}: is damaged: {error}"]) from error
+        wanted = json.loads(json.dumps(settings))
+        if found != wanted:
+            raise ConfigurationError(
+                [
+                    f"{self.folder}: holds results of other settings; choose another folder, or --overwrite",
+                    *(f"{self.folder}: {difference}" for difference in _differences(found, wanted)),
+                ]
+            )
+
+    def _load(self) -> None:
+        path = self.folder / DATA
+        if not path.exists():
+            return
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                try:
+                    measurement = Measurement(**{name: kind(row[name]) for name, kind in _TYPES.items()})
+                except (KeyError, TypeError, ValueError):
+                    continue  # the last line of an interrupted run
+                self.points.setdefault((measurement.swept, measurement.value), []).append(measurement)
+        self.points = {point: rows for point, rows in self.points.items() if _is_complete(point[0], rows)}
+
+    def add(self, measurements: list[Measurement]) -> None:
+        """Add a point, to the file too."""
+        first = measurements[0]
+        self.points[first.swept, first.value] = measurements
+        with (self.folder / DATA).open("a", encoding="utf-8", newline="") as file:
+            file.write(_rows(measurements))
+
+    def rewrite(self) -> None:
+        """Write the table in order, which makes it the same whatever the order in which points came."""
+        order: list[str] = list(SWEEPS)
+        ordered = sorted(self.points, key=lambda point: (order.index(point[0]), point[1]))
+        header = ",".join(COLUMNS) + "\n"
+        replace_text(self.folder / DATA, header + "".join(_rows(self.points[point]) for point in ordered))
+
+    def measurements(self) -> list[Measurement]:
+        """All of them."""
+        return [row for rows in self.points.values() for row in rows]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The table and the settings."""
+        return self.folder / DATA, self.folder / MANIFEST
+
+    def has(self, sweep: Sweep, values: Iterable[float]) -> bool:
+        """Whether every one of these points is there."""
+        return all((sweep.name, value) in self.points for value in values)
+
+
+def _sweep(name: str) -> Sweep:
+    return SWEEPS[cast(Swept, name)]
+
+
+def _is_complete(swept: str, rows: list[Measurement]) -> bool:
+    if swept not in SWEEPS:
+        return False
+    sweep = _sweep(swept)
+    expected = {(scheme, metric) for scheme in sweep.schemes for metric in metrics_of(sweep)}
+    return len(rows) == len(expected) and {(row.scheme, row.metric) for row in rows} == expected
+
+
+def _rows(measurements: Iterable[Measurement]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for row in measurements:
+        writer.writerow([" ".join(_sweep(row.swept).figures), *dataclasses.astuple(row)])
+    return text.getvalue()
+
+
+def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """One phrase for each setting that differs, down to the single constant."""
+    lines = []
+    for name in sorted({*found, *wanted}):
+        there, here = found.get(name), wanted.get(name)
+        if isinstance(there, dict) and isinstance(here, dict):
+            lines += _differences(there, here, f"{prefix}{name}.")
+        elif there != here:
+            lines.append(f"{prefix}{name} is {there} there and {here} here")
+    return lines
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Replace a file at once: an interruption leaves the old one or the new one."""
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(text, encoding="utf-8", newline="")
+    os.replace(temporary, path)

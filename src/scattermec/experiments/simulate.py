@@ -1,0 +1,212 @@
+"""Rollouts under the optimal allocation: what a scheme achieves while battery and backlog carry over."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from scattermec.environment import EnvState, reset, step
+from scattermec.experiments.beams import Beams, beam_rule
+from scattermec.experiments.statistics import Estimate, mean_interval, ratio_interval
+from scattermec.optimisation import NOT_CONVERGED, OPTIMAL, Scheme, allocate_frames
+from scattermec.physics import Allocation, Frame, Parameters, parameters
+from scattermec.scenario import Scenario
+
+__all__ = ["QUANTITIES", "WARM_UP", "Quantity", "SimulationResult", "num_rollouts", "simulate"]
+
+WARM_UP = 10
+"""Frames of each rollout that are played but not counted: the battery starts from an arbitrary level."""
+
+_FALLBACK_BLOCK = 8
+"""Frames for which the best set is sought together: one size, so that the program is compiled once."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a simulation measures: its name, unit and meaning."""
+
+    name: str
+    unit: str
+    description: str
+
+
+QUANTITIES = (
+    Quantity("energy_efficiency", "kbit/J", "Processed work per energy of the AP"),
+    Quantity("reward", "kbit/J", "Reward of the AP"),
+    Quantity("outage", "", "Outage"),
+    Quantity("active_share", "", "Processed work, active offloading"),
+    Quantity("passive_share", "", "Processed work, passive offloading"),
+    Quantity("local_share", "", "Processed work, computed locally"),
+    Quantity("t_active", "s", "Active time of a user"),
+    Quantity("t_passive", "s", "Passive time of a user"),
+    Quantity("battery", "mJ", "Battery at the start of a frame"),
+    Quantity("ap_energy", "J", "Energy of the AP per frame"),
+)
+"""What `SimulationResult.estimates` holds, in this order."""
+
+
+@dataclass(frozen=True)
+class SimulationResult:
+    """What was measured, and the frames behind it."""
+
+    estimates: dict[str, Estimate]
+    """each of `QUANTITIES`, with its 95% interval over the rollouts"""
+    frames: Mapping[str, np.ndarray]
+    """The counted frames of R rollouts of T frames each.
+
+    (R, T): ``ap_energy`` (J), ``reward`` (kbit/J), ``status`` (int8, of serving everyone). (R, T, N):
+    ``workload`` (kbit, backlog included), ``success`` (bool), ``battery`` (mJ, at the start), ``harvested``,
+    ``spent`` and ``overflow`` (mJ), ``t_active`` and ``t_passive`` (s), and the work that was processed in
+    each way, ``active``, ``passive`` and ``local`` (kbit; all 0 in an outage).
+    """
+    not_converged: int
+    """frames in which serving everyone was neither solved nor proved impossible (the best set was served)"""
+
+    @property
+    def num_rollouts(self) -> int:
+        """R."""
+        return self.frames["ap_energy"].shape[0]
+
+    @property
+    def num_frames(self) -> int:
+        """Counted frames, R T."""
+        return self.frames["ap_energy"].size
+
+
+def num_rollouts(num_frames: int) -> int:
+    """How many independent rollouts share ``num_frames``.
+
+    50, which is enough to resample; more, of 100 frames each, for more than 5000 frames, up to 512; fewer, of
+    10 frames each, for fewer than 500, since every rollout costs its warm-up. At least 2.
+    """
+    return max(2, min(50, num_frames // 10), min(512, num_frames // 100))
+
+
+def simulate(
+    scenario: Scenario,
+    *,
+    scheme: Scheme,
+    beams: Beams,
+    num_frames: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> SimulationResult:
+    """Roll independent environments that carry their batteries and backlogs, all at once.
+
+    In every frame the AP allocates optimally for what it observes, to everyone where that is possible and
+    else to the set of users that maximises (11); the frame is then played on the truth.
+
+    Args:
+        scenario: the constants.
+        scheme: which links may be used.
+        beams: how the AP chooses its beams.
+        num_frames: frames to count, rounded up to the same number in each of `num_rollouts` rollouts.
+        seed: of everything drawn; the same seed gives the same numbers.
+        progress: told after every step how many frames are played, and of how many, warm-up included.
+    """
+    if num_frames < 1:
+        raise ValueError(f"num_frames: {num_frames} is not allowed; it must be >= 1")
+    rule = beam_rule(beams)
+    constants = parameters(scenario)
+    rollouts = num_rollouts(num_frames)
+    steps = WARM_UP + -(-num_frames // rollouts)
+    key_reset, key_steps = jax.random.split(jax.random.key(seed))
+
+    states = _reset(jax.random.split(key_reset, rollouts), constants)
+    records: list[dict[str, np.ndarray]] = []
+    for time in range(steps):
+        key_beams, key_next = jax.random.split(jax.random.fold_in(key_steps, time))
+        seen = Frame(
+            channels=states.observed_channels,
+            workload=states.observed_workload,
+            battery=states.frame.battery,
+        )
+        chosen = rule(key_beams, constants, seen)
+        allocation, status = _allocate(constants, seen, chosen, scheme)
+        states, played = _play(jax.random.split(key_next, rollouts), states, chosen, allocation, constants)
+        if time >= WARM_UP:
+            records.append({**jax.device_get(played), "status": status})
+        if progress is not None:
+            progress((time + 1) * rollouts, steps * rollouts)
+
+    frames = {name: np.stack([record[name] for record in records], axis=1) for name in records[0]}
+    not_converged = int(np.count_nonzero(frames["status"] == NOT_CONVERGED))
+    return SimulationResult(estimates=_estimates(frames), frames=frames, not_converged=not_converged)
+
+
+def _allocate(
+    constants: Parameters, frames: Frame, beams: Array, scheme: Scheme
+) -> tuple[Allocation, np.ndarray]:
+    """Allocation of R frames, everyone served where possible, else the best set; and the status of the first.
+
+    Not left to `allocate_frames`, so that the fallback always has one size whatever the number of failures.
+    """
+    everyone = allocate_frames(constants, frames, beams, scheme=scheme, serve="all")
+    allocation = jax.tree.map(np.array, everyone.allocation)
+    status = np.asarray(everyone.status)
+    failed = np.flatnonzero(status != OPTIMAL)
+    for start in range(0, failed.size, _FALLBACK_BLOCK):
+        block = failed[np.minimum(np.arange(start, start + _FALLBACK_BLOCK), failed.size - 1)]
+        some = jax.tree.map(lambda leaf, block=block: leaf[block], frames)
+        best = allocate_frames(constants, some, beams[block], scheme=scheme, serve="best")
+        for whole, part in zip(jax.tree.leaves(allocation), jax.tree.leaves(best.allocation), strict=True):
+            whole[block] = part
+    return jax.tree.map(jnp.asarray, allocation), status
+
+
+@jax.jit
+def _reset(keys: Array, constants: Parameters) -> EnvState:
+    return jax.vmap(reset, in_axes=(0, None))(keys, constants)
+
+
+@jax.jit
+def _play(
+    keys: Array, states: EnvState, beams: Array, allocation: Allocation, constants: Parameters
+) -> tuple[EnvState, dict[str, Array]]:
+    """Play a frame of each rollout: the next states, and the frame's record by name."""
+    following, result = jax.vmap(step, in_axes=(0, 0, 0, 0, None))(keys, states, beams, allocation, constants)
+    outcome, workload = result.outcome, states.frame.workload
+    offloaded = allocation.l_active + allocation.l_passive
+    # Surplus local work costs the AP nothing and says nothing about the mode.
+    local = jnp.minimum(allocation.l_local, jnp.maximum(workload - offloaded, 0))
+    record = {
+        "workload": workload,
+        "success": outcome.success,
+        "ap_energy": outcome.ap_energy,
+        "reward": outcome.ap_reward,
+        "battery": states.frame.battery,
+        "harvested": outcome.harvested,
+        "spent": outcome.spent,
+        "overflow": outcome.overflow,
+        "t_active": allocation.t_active,
+        "t_passive": allocation.t_passive,
+        "active": jnp.where(outcome.success, allocation.l_active, 0),
+        "passive": jnp.where(outcome.success, allocation.l_passive, 0),
+        "local": jnp.where(outcome.success, local, 0),
+    }
+    return following, record
+
+
+def _estimates(frames: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
+    """Each of `QUANTITIES` over the rollouts: ratios of sums for efficiency and shares, else means."""
+
+    def total(name: str) -> np.ndarray:
+        return frames[name].sum(axis=tuple(range(1, frames[name].ndim)))
+
+    def average(name: str) -> np.ndarray:
+        return frames[name].mean(axis=tuple(range(1, frames[name].ndim)))
+
+    processed = np.where(frames["success"], frames["workload"], 0).sum(axis=(1, 2))
+    parts = {name: total(name) for name in ("active", "passive", "local")}
+    done = sum(parts.values(), np.zeros_like(processed))
+    estimates = {
+        "energy_efficiency": ratio_interval(processed, total("ap_energy")),
+        "reward": mean_interval(average("reward")),
+        "outage": mean_interval(1 - average("success")),
+    }
+    estimates |= {f"{name}_share": ratio_interval(part, done) for name, part in parts.items()}
+    averaged = ("t_active", "t_passive", "battery", "ap_energy")
+    return estimates | {name: mean_interval(average(name)) for name in averaged}

@@ -1,0 +1,83 @@
+"""Means with their uncertainty: 95% percentile bootstrap over independent units.
+
+A unit is whatever was drawn independently: a rollout, or a frame of a set of independent frames. Frames of
+one rollout are not independent (battery and backlog carry over), so sum or average them per rollout first.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["CONFIDENCE", "Estimate", "mean_interval", "ratio_interval"]
+
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+"""Bootstrap resamples: the ends of the interval then vary by a few percent of its width."""
+
+_INDICES_AT_ONCE = 1 << 22
+
+
+class Estimate(NamedTuple):
+    """A mean (or ratio of sums) and the ends of its 95% interval, in the unit of what was averaged."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def mean_interval(values: ArrayLike, *, seed: int = 0) -> Estimate:
+    """Mean of R independent values (R,) with its interval.
+
+    The same values and ``seed`` give the same interval. A single value has an interval of no width, which
+    says nothing. Raises ValueError for no values, or for values that are not numbers.
+    """
+    values = _checked(values)
+    return ratio_interval(values, np.ones_like(values), seed=seed)
+
+
+def ratio_interval(numerators: ArrayLike, denominators: ArrayLike, *, seed: int = 0) -> Estimate:
+    """Ratio of sums, sum(numerators) / sum(denominators), over R independent units (R,) each.
+
+    The units are resampled in pairs. Denominators are non-negative; where they sum to 0 the ratio counts as
+    0. Otherwise as `mean_interval`.
+    """
+    numerators, denominators = _checked(numerators), _checked(denominators)
+    if numerators.shape != denominators.shape:
+        raise ValueError(f"{numerators.size} numerators do not match {denominators.size} denominators")
+    if not (np.isfinite(denominators) & (denominators >= 0)).all():
+        raise ValueError("denominators must be finite and non-negative")
+    resampled = np.concatenate(
+        [
+            _ratio(numerators[units].sum(axis=1), denominators[units].sum(axis=1))
+            for units in _resamples(numerators.size, seed)
+        ]
+    )
+    tail = (1 - CONFIDENCE) / 2
+    # Order statistics rather than interpolation: they stay numbers where some resamples are infinite.
+    low, high = np.quantile(resampled, [tail, 1 - tail], method="inverted_cdf")
+    mean = _ratio(numerators[None].sum(axis=1), denominators[None].sum(axis=1))
+    return Estimate(float(mean[0]), float(low), float(high))
+
+
+def _checked(values: ArrayLike) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or not array.size:
+        raise ValueError(f"expected one value for each of at least one unit, not shape {array.shape}")
+    if np.isnan(array).any() or np.isneginf(array).any():
+        raise ValueError("values must be numbers")
+    return array
+
+
+def _resamples(units: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Indices (B, R) of resampled units, drawn with replacement, in pieces of bounded size."""
+    rng = np.random.default_rng(seed)
+    at_once = max(1, min(RESAMPLES, _INDICES_AT_ONCE // units))
+    for start in range(0, RESAMPLES, at_once):
+        yield rng.integers(units, size=(min(at_once, RESAMPLES - start), units))
+
+
+def _ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> NDArray[np.float64]:
+    positive = denominator > 0
+    return np.where(positive, numerator / np.where(positive, denominator, 1), 0)

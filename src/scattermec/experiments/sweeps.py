@@ -1,0 +1,341 @@
+"""Sweeps of one constant over independent frames: what the exact allocation does at each of its values.
+
+Every value and every scheme meets the same seeded fading and batteries (common random numbers), so that
+differences between them are not differences in luck. Work arrives at the rate that the value asks for.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Complex
+
+from scattermec.experiments.beams import Beams, beam_rule
+from scattermec.experiments.statistics import Estimate, mean_interval, ratio_interval
+from scattermec.optimisation import (
+    NOT_CONVERGED,
+    OPTIMAL,
+    SCHEMES,
+    Scheme,
+    Solution,
+    allocate_frames,
+)
+from scattermec.physics import Frame, Outcome, Parameters, channel, parameters, run_frame
+from scattermec.scenario import Scenario
+
+Swept = Literal["ap_power", "mean_workload", "distance"]
+
+REGIME = (
+    "independent frames: each starts from a battery drawn anew from the scenario's initial_battery and from "
+    "fresh work without backlog; everyone is served where that is possible, else the set of users that "
+    "maximises the AP's reward"
+)
+"""What the numbers of a sweep are averages of."""
+
+BEST_SET_BLOCK = 64
+"""Frames whose best set is sought together. Always padded to this many, so that it compiles only once."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One constant and the range over which it varies."""
+
+    name: Swept
+    label: str
+    unit: str
+    low: float
+    high: float
+    logarithmic: bool
+    points: int
+    quick_points: int
+    schemes: tuple[Scheme, ...]
+    figures: tuple[str, ...]
+    """the paper's figures that it feeds"""
+
+    def values(self, quick: bool = False) -> tuple[float, ...]:
+        """The constant's values, in four digits so that tables stay readable."""
+        space = np.geomspace if self.logarithmic else np.linspace
+        points = space(self.low, self.high, self.quick_points if quick else self.points)
+        return tuple(float(f"{value:.4g}") for value in points)
+
+
+# The default scenario's own value is among the points of the first and the last.
+SWEEPS: dict[Swept, Sweep] = {
+    "ap_power": Sweep(
+        name="ap_power",
+        label="AP transmit power",
+        unit="W",
+        low=0.25,
+        high=4.0,
+        logarithmic=True,
+        points=13,
+        quick_points=7,
+        schemes=("hybrid",),
+        figures=("3a",),
+    ),
+    "mean_workload": Sweep(
+        name="mean_workload",
+        label="Mean workload of a user and frame",
+        unit="kbit",
+        low=5.0,
+        high=60.0,
+        logarithmic=False,
+        points=12,
+        quick_points=6,
+        schemes=("hybrid",),
+        figures=("3b",),
+    ),
+    "distance": Sweep(
+        name="distance",
+        label="Distance of all users, relative to the scenario",
+        unit="",
+        low=0.5,
+        high=2.0,
+        logarithmic=True,
+        points=13,
+        quick_points=7,
+        schemes=SCHEMES,
+        figures=("4a", "4b"),
+    ),
+}
+
+FIGURES = tuple(figure for sweep in SWEEPS.values() for figure in sweep.figures)
+"""The paper's figures that can be drawn."""
+
+
+def sweep_of(figure: str) -> Sweep:
+    """The sweep that feeds a figure; raises ValueError for an unknown one."""
+    for sweep in SWEEPS.values():
+        if figure in sweep.figures:
+            return sweep
+    raise ValueError(f"figure: {figure!r} is not known; choose from {', '.join(FIGURES)}")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is reported of a scheme at one value of the swept constant."""
+
+    unit: str
+    meaning: str
+
+
+METRICS: dict[str, Metric] = {
+    "active_share": Metric("", "part of the processed work that is offloaded actively"),
+    "passive_share": Metric("", "part of the processed work that is offloaded passively"),
+    "local_share": Metric("", "part of the processed work that is computed locally"),
+    "t_active": Metric("s", "active offloading per user and frame"),
+    "t_passive": Metric("s", "beaming (passive offloading or energy alone) per user and frame"),
+    "t_local": Metric("s", "local computing per user and frame"),
+    "energy_efficiency": Metric("kbit/J", "all processed work over all energy of AP and server"),
+    "reward": Metric("kbit/J", "the AP's reward (11)"),
+    "outage": Metric("", "part of the users whose work is not processed"),
+    "processed": Metric("kbit", "processed work per frame"),
+    "ap_energy": Metric("J", "energy of AP and server per frame (7), idle energy included"),
+    "user_energy": Metric("mJ", "energy spent per user and frame"),
+    "harvested": Metric("mJ", "energy harvested per user and frame"),
+    "battery_used": Metric("mJ", "stored energy at the start less that at the end, per user and frame"),
+    "not_converged": Metric("", "part of the frames that the solver could not settle"),
+}
+
+RELATIVE_METRICS: dict[str, Metric] = {
+    "relative_energy": Metric(
+        "", "AP energy over that of MEC-disabled, on the frames where every scheme serves everyone"
+    ),
+}
+"""Reported where MEC-disabled is among the schemes. For the same work on the same frames this is also the
+inverse ratio of the energy efficiencies."""
+
+
+def metrics_of(sweep: Sweep) -> tuple[str, ...]:
+    """Names of what is reported of each scheme of a sweep."""
+    return (*METRICS, *RELATIVE_METRICS) if "local" in sweep.schemes else tuple(METRICS)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number of one scheme at one value of the swept constant, with its 95% interval."""
+
+    swept: str
+    value: float
+    scheme: str
+    beams: str
+    metric: str
+    unit: str
+    mean: float
+    low: float
+    high: float
+    frames: int
+    """frames that the number rests on"""
+    seed: int
+
+
+def measure_point(
+    scenario: Scenario,
+    sweep: Sweep,
+    value: float,
+    *,
+    frames: int,
+    seed: int,
+    beams: Beams = "mrt",
+    on_scheme: Callable[[Scheme], None] = lambda scheme: None,
+) -> list[Measurement]:
+    """Solve one point of a sweep for each of its schemes; calls ``on_scheme`` after each."""
+    constants = parameters_at(parameters(scenario), sweep.name, value)
+    drawn, directions = draw_frames(constants, frames=frames, seed=seed, beams=beams)
+    values: dict[Scheme, dict[str, np.ndarray]] = {}
+    for scheme in sweep.schemes:
+        solution, status = solve_frames(constants, drawn, directions, scheme)
+        outcome = _play(constants, drawn, directions, solution)
+        values[scheme] = _frame_values(drawn, solution, outcome, status)
+        on_scheme(scheme)
+
+    def measurement(scheme: Scheme, metric: str, estimate: Estimate, count: int) -> Measurement:
+        unit = (METRICS | RELATIVE_METRICS)[metric].unit
+        return Measurement(sweep.name, value, scheme, beams, metric, unit, *estimate, count, seed)
+
+    measured: list[Measurement] = []
+    shared = np.all([numbers["everyone_served"] > 0 for numbers in values.values()], axis=0)
+    for scheme, numbers in values.items():
+        measured += [measurement(scheme, name, it, frames) for name, it in _estimates(numbers).items()]
+        if "local" in values:
+            relative = _relative_energy(numbers, values["local"], shared)
+            measured.append(measurement(scheme, "relative_energy", relative, int(shared.sum())))
+    return measured
+
+
+def parameters_at(constants: Parameters, swept: Swept, value: float) -> Parameters:
+    """The constants with one of them changed; shapes and types stay, so that nothing is compiled anew.
+
+    Users' mean workloads keep their proportions, as do their distances; a trace is scaled alike.
+    """
+    number = jnp.asarray(np.asarray(value, dtype=float))
+    if swept == "ap_power":
+        return dataclasses.replace(constants, ap_power=number)
+    if swept == "mean_workload":
+        trace = constants.trace_workload
+        return dataclasses.replace(
+            constants,
+            mean_workload=_with_mean(constants.mean_workload, number),
+            trace_workload=None if trace is None else _with_mean(trace, number),
+        )
+    # A loss of 20 log10(d) dB is an amplitude proportional to 1/d.
+    channels = constants.trace_channels
+    return dataclasses.replace(
+        constants,
+        path_gain=constants.path_gain / number,
+        trace_channels=None if channels is None else channels / number,
+    )
+
+
+def _with_mean(workload: Array, mean: Array) -> Array:
+    current = jnp.mean(workload)
+    return jnp.where(current > 0, workload * (mean / jnp.where(current > 0, current, 1)), mean)
+
+
+def draw_frames(
+    constants: Parameters, *, frames: int, seed: int, beams: Beams = "mrt"
+) -> tuple[Frame, Array]:
+    """Independent frames with beams. Frame k depends on the seed and k, not on how many are drawn."""
+    key = jax.random.key(seed)
+    drawn = _draw(constants, key, jnp.arange(frames))
+    # The stream past the frames' own: their indices are non-negative.
+    return drawn, beam_rule(beams)(jax.random.fold_in(key, 2**32 - 1), constants, drawn)
+
+
+@jax.jit
+def _draw(constants: Parameters, key: Array, indices: Array) -> Frame:
+    def draw(index: Array) -> Frame:
+        fading, work, battery = jax.random.split(jax.random.fold_in(key, index), 3)
+        return Frame(
+            channels=channel.channels_at(constants, channel.initial_scatter(fading, constants), index),
+            workload=channel.arrivals_at(work, constants, index),
+            battery=channel.initial_battery(battery, constants),
+        )
+
+    return jax.vmap(draw)(indices)
+
+
+def solve_frames(
+    constants: Parameters, frames: Frame, beams: Complex[Array, "K N M"], scheme: Scheme
+) -> tuple[Solution, np.ndarray]:
+    """Serve everyone where possible, else the best set; and the status (K,) of serving everyone.
+
+    Equals ``allocate_frames(..., serve="all-or-best")``, but the few frames in need of a best set come in
+    blocks of one size: their number differs at every point, and would be compiled for each time.
+    """
+    solution = allocate_frames(constants, frames, beams, scheme=scheme, serve="all")
+    status = np.asarray(solution.status)
+    failed = np.flatnonzero(status != OPTIMAL)
+    for start in range(0, failed.size, BEST_SET_BLOCK):
+        block = failed[start : start + BEST_SET_BLOCK]
+        padded = np.resize(block, BEST_SET_BLOCK)
+        some = jax.tree.map(lambda leaf, i=padded: leaf[i], frames)
+        best = allocate_frames(constants, some, beams[padded], scheme=scheme, serve="best")
+        solution = jax.tree.map(lambda leaf, new, i=block: leaf.at[i].set(new[: i.size]), solution, best)
+    return solution, status
+
+
+@jax.jit
+def _play(
+    constants: Parameters, frames: Frame, beams: Complex[Array, "K N M"], solution: Solution
+) -> Outcome:
+    return jax.vmap(run_frame, in_axes=(None, 0, 0, 0))(constants, frames, beams, solution.allocation)
+
+
+def _frame_values(
+    frames: Frame, solution: Solution, outcome: Outcome, status: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What each frame contributes, (K,) each; success is judged by playing the frame."""
+    success = np.asarray(outcome.success)
+
+    def total(values: Array) -> np.ndarray:
+        return np.asarray(values).sum(axis=1)
+
+    def average(values: Array) -> np.ndarray:
+        return np.asarray(values).mean(axis=1)
+
+    allocation = solution.allocation
+    return {
+        "active": total(allocation.l_active * success),
+        "passive": total(allocation.l_passive * success),
+        "local": total(allocation.l_local * success),
+        "t_active": average(allocation.t_active),
+        "t_passive": average(allocation.t_passive),
+        "t_local": average(allocation.t_local),
+        "processed": total(frames.workload * success),
+        "ap_energy": np.asarray(outcome.ap_energy),
+        "reward": np.asarray(outcome.ap_reward),
+        "outage": 1 - success.mean(axis=1),
+        "user_energy": average(outcome.spent),
+        "harvested": average(outcome.harvested),
+        "battery_used": average(frames.battery - outcome.battery),
+        "everyone_served": (status == OPTIMAL).astype(float),
+        "not_converged": (status == NOT_CONVERGED).astype(float),
+    }
+
+
+def _estimates(values: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
+    """Each of `METRICS`: ratios of sums for shares and efficiency, else means over frames."""
+    done = values["active"] + values["passive"] + values["local"]
+    ratios = {
+        **{f"{part}_share": (values[part], done) for part in ("active", "passive", "local")},
+        "energy_efficiency": (values["processed"], values["ap_energy"]),
+    }
+    return {
+        name: ratio_interval(*ratios[name]) if name in ratios else mean_interval(values[name])
+        for name in METRICS
+    }
+
+
+def _relative_energy(
+    values: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray], shared: np.ndarray
+) -> Estimate:
+    """Energy over the reference's on the frames marked as shared."""
+    if not shared.any():
+        return Estimate(np.nan, np.nan, np.nan)
+    return ratio_interval(values["ap_energy"][shared], reference["ap_energy"][shared])

@@ -1,0 +1,200 @@
+"""Frames to be solved, read from files and checked before any work is done on them."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scattermec.storage.arrays import ArrayFile, Header, open_arrays
+from scattermec.storage.errors import InputError
+
+__all__ = ["NORM_TOLERANCE", "FrameChunk", "FrameFile", "open_frames"]
+
+NORM_TOLERANCE = 1e-3
+"""How far the norm of a beam may be from 1."""
+
+_AXES = {"channels": "KNM", "workload": "KN", "battery": "KN", "beams": "KNM"}
+_OPTIONAL = ("beams",)
+_COMPLEX = ("channels", "beams")
+
+
+@dataclass(frozen=True)
+class FrameChunk:
+    """Consecutive frames, k of them, in double precision."""
+
+    start: int
+    """number of the first, from 0"""
+    channels: NDArray[np.complex128]
+    """(k, N, M)"""
+    workload: NDArray[np.float64]
+    """(k, N) kbit"""
+    battery: NDArray[np.float64]
+    """(k, N) mJ"""
+    beams: NDArray[np.complex128] | None
+    """(k, N, M), or None where the file has none"""
+
+
+@dataclass(frozen=True)
+class FrameFile:
+    """Frames in a file, whose arrays fit together; their numbers are seen only by `check` and `chunks`."""
+
+    arrays: ArrayFile
+    num_frames: int
+    num_users: int
+    num_antennas: int
+    has_beams: bool
+
+    def chunks(self, size: int) -> Iterator[FrameChunk]:
+        """The frames in order, ``size`` at a time (the last chunk may be shorter)."""
+        names = [name for name in _AXES if self.has_beams or name != "beams"]
+        streams = [self.arrays.rows(name, size) for name in names]
+        start = 0
+        for blocks in zip(*streams, strict=True):
+            chunk = {
+                name: block.astype(np.complex128 if name in _COMPLEX else np.float64)
+                for name, block in zip(names, blocks, strict=True)
+            }
+            yield FrameChunk(start=start, **{"beams": None, **chunk})
+            start += len(blocks[0])
+
+    def check(
+        self, battery_capacity: NDArray[np.float64], progress: Callable[[int], None] | None = None
+    ) -> int:
+        """Read all frames once; raises InputError with a line for each kind of fault.
+
+        Args:
+            battery_capacity: (N,) E_max in mJ.
+            progress: told how many frames have been read.
+
+        Returns:
+            The number of batteries above their capacity, which count as full.
+        """
+        faults: dict[str, _Fault] = {}
+        overfull = 0
+        for chunk in self.chunks(_checked_at_once(self.num_users * self.num_antennas)):
+            for rule, bad, describe in _violations(chunk):
+                if bad.any():
+                    fault = faults.setdefault(rule, _Fault(describe(_first(bad), chunk.start)))
+                    fault.frames += int(bad.reshape(len(bad), -1).any(axis=1).sum())
+            overfull += int(np.count_nonzero(chunk.battery > battery_capacity))
+            if progress is not None:
+                progress(chunk.start + len(chunk.workload))
+        if faults:
+            raise InputError(fault.line() for fault in faults.values())
+        return overfull
+
+
+def open_frames(path: str | os.PathLike[str]) -> FrameFile:
+    """Open an ``.npz`` file, or a folder of ``.npy`` files, and see whether its arrays fit together.
+
+    It must have ``channels`` (K, N, M) complex, ``workload`` (K, N) in kbit and ``battery`` (K, N) in mJ, and
+    may have ``beams`` (K, N, M) complex; whatever else it has is left alone. Raises InputError with a line a
+    fault.
+    """
+    arrays = open_arrays(path)
+    faults: list[str] = []
+    headers: dict[str, Header] = {}
+    for name, axes in _AXES.items():
+        if name not in arrays.names:
+            if name not in _OPTIONAL:
+                found = ", ".join(arrays.names) or "no array"
+                faults.append(f"{name}: is missing; {os.fspath(path)} has {found}")
+            continue
+        try:
+            header = arrays.header(name)
+        except InputError as error:
+            faults += error.faults
+            continue
+        wanted = "complex" if name in _COMPLEX else "real"
+        shape = ", ".join(axes)
+        if header.dtype.kind not in ("c" if name in _COMPLEX else "fiu"):
+            faults.append(f"{name}: has type {header.dtype}; it must be {wanted}")
+        if len(header.shape) != len(axes) or not all(header.shape):
+            faults.append(f"{name}: has shape {header.shape}; it must be ({shape}), none of them 0")
+        else:
+            headers[name] = header
+    if "channels" in headers:
+        sizes = dict(zip("KNM", headers["channels"].shape, strict=True))
+        for name, header in headers.items():
+            expected = tuple(sizes[axis] for axis in _AXES[name])
+            if header.shape != expected:
+                line = f"{name}: has shape {header.shape}; it must be {expected}, as channels has shape"
+                faults.append(f"{line} {headers['channels'].shape}")
+    if faults:
+        raise InputError(faults)
+    frames, users, antennas = headers["channels"].shape
+    return FrameFile(
+        arrays=arrays,
+        num_frames=frames,
+        num_users=users,
+        num_antennas=antennas,
+        has_beams="beams" in headers,
+    )
+
+
+@dataclass
+class _Fault:
+    """A rule that is broken: the first place, and in how many frames."""
+
+    first: str
+    frames: int = 0
+
+    def line(self) -> str:
+        return self.first if self.frames == 1 else f"{self.first}; so in {self.frames} frames"
+
+
+_Place = tuple[int, ...]
+
+
+def _violations(
+    chunk: FrameChunk,
+) -> Iterator[tuple[str, NDArray[np.bool_], Callable[[_Place, int], str]]]:
+    """Each rule's name, where the chunk breaks it (first axis: frames), and how to say so of one place."""
+
+    def value(name: str, array: np.ndarray, requirement: str) -> Callable[[_Place, int], str]:
+        return lambda at, start: f"{_where(name, at, start)} is {array[at]}; it must be {requirement}"
+
+    def length(name: str, norm: np.ndarray, requirement: str) -> Callable[[_Place, int], str]:
+        return lambda at, start: f"{_where(name, at, start)} has norm {norm[at]:.6g}; {requirement}"
+
+    for name, unit in (("workload", "kbit"), ("battery", "mJ")):
+        array = getattr(chunk, name)
+        finite = np.isfinite(array)
+        yield f"{name} finite", ~finite, value(name, array, f"a finite number ({unit})")
+        yield f"{name} sign", finite & (array < 0), value(name, array, f">= 0 ({unit})")
+
+    for name in _COMPLEX:
+        vectors = getattr(chunk, name)
+        if vectors is None:
+            continue
+        finite = np.isfinite(vectors)
+        yield f"{name} finite", ~finite, value(name, vectors, "a finite number")
+        norm = _norm(vectors)
+        if name == "beams":
+            allowed, requirement = np.abs(norm - 1) <= NORM_TOLERANCE, f"it must be 1 within {NORM_TOLERANCE}"
+        else:
+            # The model squares the norm: one whose square is 0 or infinite in double precision is of no use.
+            allowed, requirement = (norm > 0) & np.isfinite(norm), "it and its square must be > 0 and finite"
+        yield f"{name} norm", finite.all(axis=2) & ~allowed, length(name, norm, requirement)
+
+
+def _norm(vectors: NDArray[np.complex128]) -> NDArray[np.float64]:
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        return np.sqrt((vectors.real**2 + vectors.imag**2).sum(axis=2))
+
+
+def _first(bad: NDArray[np.bool_]) -> _Place:
+    return tuple(int(index) for index in np.unravel_index(int(bad.argmax()), bad.shape))
+
+
+def _where(name: str, at: _Place, start: int) -> str:
+    """A place in words; ``start`` is the number of the chunk's first frame."""
+    axes = zip(("frame", "user", "antenna"), (at[0] + start, *at[1:]), strict=False)
+    return f"{name}: " + ", ".join(f"{axis} {index}" for axis, index in axes)
+
+
+def _checked_at_once(numbers_per_frame: int) -> int:
+    """Frames per chunk: some thousands, fewer where they are large, so that a chunk has at most 16 MB."""
+    return max(1, min(1 << 13, (1 << 20) // numbers_per_frame))

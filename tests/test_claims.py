@@ -1,0 +1,166 @@
+"""The claims' verdicts on made-up measurements, where the right answer is known."""
+
+import json
+
+import numpy as np
+import pytest
+
+from scattermec.experiments import evidence, report
+from scattermec.experiments.claims import CLAIMS, LEARNING_CLAIMS, examine, judge
+from scattermec.experiments.evidence import Condition, curve
+from scattermec.experiments.statistics import Estimate
+from scattermec.experiments.sweeps import SWEEPS, Measurement
+
+UP, DOWN, FLAT = (0.1, 0.3, 0.5), (0.5, 0.3, 0.1), (0.3, 0.3, 0.3)
+ALL_LOCAL = {"active": (0.01, 0, 0), "passive": (0.01, 0, 0), "local": (0.98, 1, 1)}
+SETTINGS = {"version": "0", "regime": "made up", "frames": 9, "seed": 0, "beams": "mrt"}
+
+
+def points(swept, scheme, metric, means, half_width=0.01, unit=""):
+    sweep = SWEEPS[swept]
+    values = np.linspace(sweep.low, sweep.high, len(means))
+    return [
+        Measurement(
+            swept, float(v), scheme, "mrt", metric, unit, float(m), m - half_width, m + half_width, 9, 0
+        )
+        for v, m in zip(values, means, strict=True)
+    ]
+
+
+def as_the_paper_says(**changes):
+    """Measurements that bear out every claim; ``changes`` replaces curves, keyed sweep_scheme_metric."""
+    curves = {
+        ("ap_power", "hybrid", "active_share"): (0.05, 0.2, 0.4),
+        ("ap_power", "hybrid", "passive_share"): (0.35, 0.3, 0.2),
+        ("ap_power", "hybrid", "local_share"): (0.6, 0.5, 0.4),
+        ("mean_workload", "hybrid", "active_share"): (0.6, 0.4, 0.2),
+        ("mean_workload", "hybrid", "passive_share"): (0.35, 0.3, 0.3),
+        ("mean_workload", "hybrid", "local_share"): (0.05, 0.3, 0.5),
+        ("mean_workload", "hybrid", "t_active"): DOWN,
+        ("mean_workload", "hybrid", "t_passive"): UP,
+        ("distance", "hybrid", "active_share"): DOWN,
+        ("distance", "hybrid", "passive_share"): FLAT,
+        ("distance", "hybrid", "local_share"): UP,
+        ("distance", "hybrid", "energy_efficiency"): (9.0, 4.0, 1.02),
+        ("distance", "active", "energy_efficiency"): (6.0, 3.0, 1.01),
+        ("distance", "local", "energy_efficiency"): (3.0, 2.0, 1.0),
+        ("distance", "hybrid", "relative_energy"): (0.3, 0.5, 0.95),
+        ("distance", "active", "relative_energy"): (0.5, 0.7, 0.97),
+        ("distance", "local", "relative_energy"): (1.0, 1.0, 1.0),
+    }
+    rows = []
+    for (swept, scheme, metric), means in curves.items():
+        means = changes.get(f"{swept}_{scheme}_{metric}", means)
+        rows += points(swept, scheme, metric, means)
+    return rows
+
+
+def verdicts(measurements, swept=tuple(SWEEPS)):
+    return {finding.name: finding.verdict for finding in examine(measurements, swept)}
+
+
+def test_every_claim_holds_on_the_paper_s_own_picture():
+    found = verdicts(as_the_paper_says())
+    assert {found[claim.name] for claim in CLAIMS} == {"holds"}
+    assert {found[name] for name in LEARNING_CLAIMS} == {"not examined"}
+
+
+@pytest.mark.parametrize(
+    ("claim", "changes"),
+    [
+        ("3a-1", {"ap_power_hybrid_active_share": (0.6, 0.6, 0.6)}),
+        ("3a-2", {"ap_power_hybrid_passive_share": (0.01, 0.01, 0.01)}),
+        ("3a-3", {"ap_power_hybrid_local_share": (0.2, 0.4, 0.6)}),
+        ("3a-4", {"ap_power_hybrid_active_share": DOWN}),
+        ("3b-1", {f"mean_workload_hybrid_{mode}_share": share for mode, share in ALL_LOCAL.items()}),
+        ("3b-2", {"mean_workload_hybrid_t_passive": DOWN}),
+        ("3b-3", {"mean_workload_hybrid_t_active": UP}),
+        ("3b-4", {"mean_workload_hybrid_local_share": DOWN}),
+        ("4a-1", {"distance_hybrid_local_share": DOWN}),
+        ("4a-2", {"distance_hybrid_active_share": UP}),
+        ("4a-3", {"distance_hybrid_active_share": (0.6, 0.6, 0.6)}),
+        ("4b-1", {f"distance_{s}_energy_efficiency": UP for s in ("hybrid", "active", "local")}),
+        ("4b-3", {f"distance_{s}_energy_efficiency": (9.0, 4.0, 3.0) for s in ("hybrid", "active")}),
+    ],
+)
+def test_a_contrary_picture_refutes_the_claim(claim, changes):
+    assert verdicts(as_the_paper_says(**changes))[claim] == "does not hold"
+
+
+def test_the_order_of_the_schemes_holds_in_part_where_one_scheme_drops_below():
+    found = verdicts(as_the_paper_says(distance_hybrid_energy_efficiency=(9.0, 2.5, 1.02)))
+    assert found["4b-2"] == "holds in part"
+
+
+@pytest.mark.parametrize(
+    ("claim", "changes"),
+    [
+        ("3a-1", {"ap_power_hybrid_active_share": (0.2, 0.4, 0.6)}),
+        ("3a-4", {"ap_power_hybrid_active_share": (0.05, 0.5, 0.4)}),
+        ("4a-1", {"distance_hybrid_local_share": (0.300, 0.302, 0.305)}),
+        ("4b-1", {"distance_active_energy_efficiency": UP}),
+    ],
+)
+def test_half_a_picture_bears_the_claim_out_in_part(claim, changes):
+    assert verdicts(as_the_paper_says(**changes))[claim] == "holds in part"
+
+
+def test_sweeps_that_were_not_run_leave_their_claims_unexamined():
+    found = verdicts(as_the_paper_says(), swept=("ap_power",))
+    assert found["3a-1"] == "holds"
+    assert found["3b-1"] == found["4b-3"] == "not examined"
+
+
+def test_points_without_a_number_are_left_out():
+    rows = points("distance", "local", "relative_energy", (1.0, np.nan, 1.0))
+    assert curve(rows, "distance", "local", "relative_energy").values.size == 2
+    nothing = curve([], "distance", "local", "relative_energy")
+    assert evidence.rises("it rises", nothing).judgement == "unclear"
+    assert evidence.never_below("it stays above", nothing, nothing).measured == "no data"
+
+
+def test_verdict_counts_the_conditions():
+    met, unclear, unmet = (Condition("it is so", j, "1") for j in ("met", "unclear", "not met"))
+    assert judge([met, met])[0] == "holds"
+    assert judge([unmet, unmet])[0] == "does not hold"
+    assert judge([met, unmet])[0] == judge([unclear])[0] == judge([unclear, unmet])[0] == "holds in part"
+    assert "1 of 2 conditions met" in judge([met, unmet])[1]
+    assert judge([unmet, met.beside()])[0] == judge([unmet, unclear.beside()])[0] == "does not hold"
+    assert judge([met, unmet.beside()])[0] == "holds in part"
+
+
+@pytest.mark.parametrize(
+    ("estimate", "judgement"),
+    [
+        (Estimate(0.2, 0.15, 0.25), "met"),
+        (Estimate(0.2, 0.05, 0.25), "unclear"),
+        (Estimate(0.05, 0.01, 0.2), "not met"),
+        (Estimate(np.nan, np.nan, np.nan), "not met"),
+    ],
+)
+def test_a_threshold_wants_the_whole_interval(estimate, judgement):
+    assert evidence.above("it is above 10%", estimate, 0.1).judgement == judgement
+
+
+def test_rising_wants_both_ends_and_no_clear_fall_between():
+    def judged(means, half_width=0.01):
+        rows = points("distance", "hybrid", "local_share", means, half_width)
+        line = curve(rows, "distance", "hybrid", "local_share")
+        return evidence.rises("up", line).judgement, evidence.falls("down", line).judgement
+
+    assert judged(UP) == ("met", "not met")
+    assert judged(DOWN) == ("not met", "met")
+    assert judged((0.1, 0.6, 0.5)) == ("unclear", "not met")
+    assert judged((0.1, 0.505, 0.5)) == ("met", "not met")
+    assert judged(UP, half_width=0.3) == ("unclear", "not met")
+
+
+def test_report_names_every_claim_and_its_numbers():
+    findings = examine(as_the_paper_says(), tuple(SWEEPS))
+    text = report.claims_markdown(findings, SETTINGS)
+    for claim in CLAIMS:
+        assert f"## {claim.name}: {claim.statement}" in text
+    assert "5.0% (4.0 to 6.0%)" in text  # the active share at the lowest power
+    kept = json.loads(report.claims_json(findings, SETTINGS))
+    assert len(kept["claims"]) == len(CLAIMS) + len(LEARNING_CLAIMS)
+    assert kept["claims"][-1]["conditions"][0]["judgement"] == "met"

@@ -1,0 +1,170 @@
+"""The command line: help, scenarios, refusals, results for machines."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import yaml
+
+from command_line import refused, run
+from scattermec._version import __version__
+from scattermec.cli import common
+from scattermec.scenario import Scenario
+
+
+def start(*arguments, **kwargs):
+    command = [sys.executable, "-m", "scattermec", *map(str, arguments)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, **kwargs)
+
+
+def test_version_and_help():
+    assert run("--version").stdout == f"scattermec {__version__}\n"
+    text = run("--help").stdout
+    for command in ("scenario", "simulate", "solve", "reproduce"):
+        assert command in text
+        page = run(command, "--help").stdout
+        assert "Examples" in page
+        for option in ("--scenario", "--set", "--json"):
+            assert option in re.sub(r"\x1b\[[0-9;]*m", "", page)
+
+
+def test_choices_are_those_of_the_package():
+    from scattermec.cli.solve import Serve
+    from scattermec.experiments.beams import BEAMS
+    from scattermec.optimisation import SCHEMES, SERVE
+
+    assert tuple(common.Scheme) == SCHEMES
+    assert tuple(common.Beams) == BEAMS
+    assert set(Serve) < set(SERVE)
+
+
+def test_module_answers_without_jax():
+    code = "import sys; from scattermec.cli.app import app; assert 'jax' not in sys.modules, 'slow to start'"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    process = start("scenario", "--set", "ap_power=2")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert Scenario.from_yaml(out) == Scenario(ap_power=2)
+
+
+def test_module_refuses_on_standard_error_with_status_2():
+    process = start("scenario", "--set", "ap_power=-1", "--set", "colour=red")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert out == ""
+    assert err.splitlines() == [
+        "ap_power: -1 is not allowed; it must be > 0 (W)",
+        "colour: unknown; no constant has a name like it",
+    ]
+
+
+def test_scenario_is_printed_as_commented_yaml_and_as_json():
+    assert run("scenario").stdout == Scenario().to_yaml()
+    scenario = Scenario(user_positions=((1, 2), (3, 4)), idle_power=0.5)
+    arguments = ["scenario", "--set", "user_positions=[[1, 2], [3, 4]]", "--set", "idle_power=0.5"]
+    text = run(*arguments, "--json").stdout
+    assert json.loads(text)["idle_power"] == 0.5
+    assert Scenario.from_yaml(text) == Scenario.from_yaml(run(*arguments).stdout) == scenario
+
+
+def test_settings_change_the_file(tmp_path):
+    path = tmp_path / "scenario.yaml"
+    Scenario(num_antennas=5, ap_power=3).save(path)
+    text = run("scenario", "--scenario", path, "--set", "ap_power=2").stdout
+    assert Scenario.from_yaml(text) == Scenario(num_antennas=5, ap_power=2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("scenario",),
+        ("simulate",),
+        ("solve", "missing.npz", "--out", "out.npz"),
+        ("reproduce", "--out", "folder"),
+    ],
+)
+def test_every_command_refuses_a_wrong_scenario_first(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "wrong.yaml"
+    path.write_text("ap_power: -1\nbandwith: 3\nuser_positions: [[0, 0]]\n")
+    faults = refused(*arguments, "--scenario", path)
+    assert len(faults) == 3
+    assert "bandwith: unknown; did you mean bandwidth?" in faults
+    (fault,) = refused(*arguments, "--scenario", "nowhere.yaml")
+    assert fault == "nowhere.yaml: cannot be read: No such file or directory"
+    assert os.listdir(tmp_path) == ["wrong.yaml"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("simulate", "--scheme", "both"),
+        ("simulate", "--beams", "wide"),
+        ("simulate", "--frames", "0"),
+        ("simulate", "--seed", "-1"),
+        ("solve", "frames.npz"),
+        ("solve", "frames.npz", "--out", "out.npz", "--serve", "some"),
+        ("simulat",),
+    ],
+)
+def test_wrong_usage_has_status_2(arguments):
+    assert "Usage" in run(*arguments, status=2).stderr
+
+
+def test_results_for_machines_have_no_infinities():
+    data = {"a": [1.0, float("inf")], "b": (float("nan"), 2), "c": {"d": -float("inf")}, "e": "text"}
+    assert json.loads(common.to_json(data)) == {"a": [1, None], "b": [None, 2], "c": {"d": None}, "e": "text"}
+
+
+def test_simulate_refuses_places_that_cannot_be_written(tmp_path):
+    path = tmp_path / "out.txt"
+    assert refused("simulate", "--out", path) == [f"{path}: its name must end in .json or .csv"]
+    path = tmp_path / "nowhere" / "out.csv"
+    expected = f"{path}: cannot be written: there is no folder {path.parent}"
+    assert refused("simulate", "--out", path) == [expected]
+
+
+def test_interrupted_work_ends_with_status_130_and_leaves_nothing(tmp_path):
+    rng = np.random.default_rng(0)
+    channels = rng.normal(size=(50_000, 3, 3)) * (1e-2 + 1e-2j)
+    numbers = rng.uniform(0, 0.1, (50_000, 3))
+    np.savez(tmp_path / "frames.npz", channels=channels, workload=numbers, battery=numbers)
+    process = start("solve", "frames.npz", "--out", "solution.npz", cwd=tmp_path)
+    deadline = time.monotonic() + 60
+    while len(os.listdir(tmp_path)) == 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(2)  # now it compiles
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "")
+    assert os.listdir(tmp_path) == ["frames.npz"]
+
+
+def test_progress_appears_on_a_terminal_alone(monkeypatch, capsys):
+    with common.progress("Working", quiet=False) as update:
+        update(1, 2)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with common.progress("Working", quiet=True) as update:
+        update(1, 2)
+    assert capsys.readouterr() == ("", "")
+    with common.progress("Working", quiet=False) as update:
+        update(1000, 2000)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "1,000 of 2,000 frames" in captured.err
+
+
+def test_printed_scenario_has_a_comment_for_every_constant():
+    lines = [line for line in run("scenario").stdout.splitlines() if line and not line.startswith("#")]
+    assert len(lines) == len(yaml.safe_load(run("scenario").stdout)) == len(Scenario.model_fields)
+    assert all("  # " in line for line in lines)

@@ -1,0 +1,361 @@
+"""The reproduction from command to files: what it computes, keeps, continues and refuses."""
+
+import csv
+import dataclasses
+import json
+import shutil
+from collections import defaultdict
+
+import jax
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from scattermec.cli.app import app
+from scattermec.experiments import figures, report, reproduce, results, sweeps
+from scattermec.experiments.reproduce import Plan
+from scattermec.experiments.results import ConfigurationError, Results
+from scattermec.experiments.sweeps import FIGURES, METRICS, SWEEPS, Measurement, measure_point, metrics_of
+from scattermec.optimisation import OPTIMAL, allocate_frames, batch, frame_rewards
+from scattermec.physics import parameters
+from scattermec.scenario import Scenario
+
+FRAMES = 30
+POINTS = 2
+SCENARIO = Scenario(local_rate=100.0)
+DISTANCE = {"schemes": ("hybrid", "active", "local"), "low": 0.1, "high": 0.2}
+"""Near enough, and local computing fast enough, to serve everyone: the search for a scheme's best set takes
+seconds to compile, and so does a scheme itself."""
+ORIGINAL = dict(SWEEPS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_points():
+    with pytest.MonkeyPatch.context() as patch:
+        for name, sweep in ORIGINAL.items():
+            changes = DISTANCE if name == "distance" else {}
+            patch.setitem(SWEEPS, name, dataclasses.replace(sweep, quick_points=POINTS, **changes))
+        yield
+
+
+def run(folder, *options):
+    return CliRunner().invoke(
+        app,
+        [
+            "reproduce",
+            "--out",
+            str(folder),
+            "--quick",
+            "--frames",
+            str(FRAMES),
+            "--set",
+            "local_rate=100",
+            *options,
+        ],
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reproduction") / "results"
+    result = run(folder)
+    assert result.exit_code == 0, result.output
+    return folder, result.output
+
+
+@pytest.fixture(scope="module")
+def rows(finished):
+    with (finished[0] / "data.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def number(rows, swept, value, scheme, metric):
+    (row,) = (
+        r
+        for r in rows
+        if (r["swept"], r["scheme"], r["metric"]) == (swept, scheme, metric) and float(r["value"]) == value
+    )
+    return float(row["mean"])
+
+
+# What a run leaves behind
+
+
+def test_every_file_is_there_and_nothing_else(finished):
+    pictures = {f"fig{name}.{kind}" for name in FIGURES for kind in ("svg", "pdf", "png")}
+    texts = {"data.csv", "run.json", "scenario.yaml", "claims.md", "claims.json", "index.md"}
+    assert set(contents(finished[0])) == pictures | texts
+    assert all(contents(finished[0]).values())
+
+
+def test_pictures_are_of_their_kinds(finished):
+    starts = {"svg": b"<?xml", "pdf": b"%PDF", "png": b"\x89PNG"}
+    for name, data in contents(finished[0]).items():
+        start = starts.get(name.rpartition(".")[2], b"") if name.startswith("fig") else b""
+        assert data.startswith(start)
+
+
+def test_table_is_tidy(rows):
+    assert list(rows[0]) == ["figures", *(field.name for field in dataclasses.fields(Measurement))]
+    keys = [(r["swept"], r["value"], r["scheme"], r["metric"]) for r in rows]
+    assert len(set(keys)) == len(keys)
+    expected = {
+        (sweep.name, str(value), scheme, metric)
+        for sweep in SWEEPS.values()
+        for value in sweep.values(quick=True)
+        for scheme in sweep.schemes
+        for metric in metrics_of(sweep)
+    }
+    assert set(keys) == expected
+    for row in rows:
+        mean, low, high = (float(row[name]) for name in ("mean", "low", "high"))
+        assert low <= mean <= high
+        assert row["frames"] == str(FRAMES)
+        assert row["figures"] == {"ap_power": "3a", "mean_workload": "3b"}.get(row["swept"], "4a 4b")
+
+
+def test_numbers_agree_with_one_another(rows):
+    points = defaultdict(dict)
+    for row in rows:
+        points[row["swept"], row["value"], row["scheme"]][row["metric"]] = float(row["mean"])
+    for (_, _, scheme), point in points.items():
+        shares = point["active_share"] + point["passive_share"] + point["local_share"]
+        assert shares == pytest.approx(1)
+        assert point["energy_efficiency"] == pytest.approx(point["processed"] / point["ap_energy"])
+        assert point["not_converged"] == 0
+        if scheme in ("active", "local"):
+            assert point["passive_share"] == 0
+        if scheme == "local":
+            assert point["local_share"] == 1
+            assert point["relative_energy"] == 1
+
+
+def test_index_names_figures_command_and_settings(finished):
+    text = (finished[0] / "index.md").read_text()
+    for figure in FIGURES:
+        assert f"fig{figure}.png" in text
+    assert (
+        f"scattermec reproduce --out {finished[0]} --figures 3a,3b,4a,4b --quick --frames 30 --seed 0" in text
+    )
+    assert "independent frames" in text
+    assert "not examined" in text
+    assert Scenario.load(finished[0] / "scenario.yaml") == SCENARIO
+
+
+def test_terminal_shows_every_claim(finished):
+    for name in ("2a-1", "3a-1", "3a-4", "3b-4", "4a-3", "4b-3"):
+        assert name in finished[1]
+    assert "6 points computed" in finished[1]
+
+
+# What is computed
+
+
+def test_shares_and_efficiency_are_those_of_the_exact_allocation(rows):
+    power = SWEEPS["ap_power"].values(quick=True)[-1]
+    constants = sweeps.parameters_at(parameters(SCENARIO), "ap_power", power)
+    frames, beams = sweeps.draw_frames(constants, frames=FRAMES, seed=0)
+    solution = allocate_frames(constants, frames, beams, serve="all")
+    assert (solution.status == OPTIMAL).all()  # at full power these frames can all be served
+
+    total = float(frames.workload.sum())
+    for part in ("active", "passive", "local"):
+        mine = float(getattr(solution.allocation, f"l_{part}").sum()) / total
+        assert number(rows, "ap_power", power, "hybrid", f"{part}_share") == pytest.approx(mine, abs=1e-7)
+    efficiency = total / float(solution.energy.sum())
+    assert number(rows, "ap_power", power, "hybrid", "energy_efficiency") == pytest.approx(efficiency)
+    reward = float(frame_rewards(constants, frames, solution).mean())
+    assert number(rows, "ap_power", power, "hybrid", "reward") == pytest.approx(reward)
+
+
+def test_frames_that_cannot_serve_everyone_serve_the_best_set():
+    constants = sweeps.parameters_at(parameters(SCENARIO), "ap_power", 0.25)
+    frames, beams = sweeps.draw_frames(constants, frames=FRAMES, seed=0)
+    solution, status = sweeps.solve_frames(constants, frames, beams, "hybrid")
+    failed = np.flatnonzero(status != OPTIMAL)
+    assert 1 < failed.size < FRAMES
+    # A whole block of the same frame: no new program to compile.
+    repeated = np.full(sweeps.BEST_SET_BLOCK, failed[1])
+    block = jax.tree.map(lambda leaf: leaf[repeated], frames)
+    best = allocate_frames(constants, block, beams[repeated], serve="best")
+    assert (solution.served[failed[1]] == best.served[0]).all()
+    np.testing.assert_allclose(solution.energy[failed[1]], best.energy[0], rtol=1e-6)
+    served = np.asarray(solution.served)
+    assert served[status == OPTIMAL].all()
+    assert not served[failed].all(axis=1).any()
+
+
+def test_no_scheme_costs_less_than_the_one_that_it_restricts():
+    constants = parameters(SCENARIO)
+    frames, beams = sweeps.draw_frames(constants, frames=FRAMES, seed=5)
+    solutions = [allocate_frames(constants, frames, beams, scheme=s) for s in DISTANCE["schemes"]]
+    status = np.array([np.asarray(solution.status) for solution in solutions])
+    energy = np.array([np.asarray(solution.energy) for solution in solutions])
+    together = (status == OPTIMAL).all(axis=0)
+    assert together.sum() > 5
+    assert (energy[0] <= energy[1] * (1 + 1e-6))[together].all()
+    assert (energy[1] <= energy[2] * (1 + 1e-6))[together].all()
+
+
+def test_all_points_meet_the_same_frames():
+    constants = parameters(SCENARIO)
+
+    def drawn(swept, value, frames=FRAMES):
+        return sweeps.draw_frames(sweeps.parameters_at(constants, swept, value), frames=frames, seed=3)[0]
+
+    here, far, busy = drawn("distance", 1.0), drawn("distance", 2.0), drawn("mean_workload", 5.0)
+    np.testing.assert_allclose(far.channels, here.channels / 2)
+    np.testing.assert_array_equal(far.workload, here.workload)
+    np.testing.assert_array_equal(busy.channels, here.channels)
+    np.testing.assert_array_equal(busy.battery, here.battery)
+    assert busy.workload.mean() < here.workload.mean()
+    fewer = drawn("distance", 1.0, frames=2)
+    np.testing.assert_array_equal(fewer.workload, here.workload[:2])
+
+
+def test_workloads_keep_their_proportions_and_traces_are_scaled():
+    constants = parameters(Scenario(mean_workload=(10.0, 20.0, 60.0)))
+    scaled = sweeps.parameters_at(constants, "mean_workload", 15.0)
+    np.testing.assert_allclose(scaled.mean_workload, [5, 10, 30])
+    traced = dataclasses.replace(constants, trace_workload=constants.mean_workload[None] / 3)
+    scaled = sweeps.parameters_at(traced, "mean_workload", 15.0)
+    np.testing.assert_allclose(scaled.trace_workload, [[5, 10, 30]])
+    idle = parameters(Scenario(mean_workload=0.0))
+    np.testing.assert_allclose(sweeps.parameters_at(idle, "mean_workload", 15.0).mean_workload, 15)
+
+
+def test_a_new_value_compiles_nothing(finished):
+    programs = (batch._solve_all, batch._solve_best, sweeps._draw, sweeps._play)
+    before = [program._cache_size() for program in programs]
+    for name, value in (("ap_power", 0.3), ("mean_workload", 45.0)):
+        measure_point(SCENARIO, SWEEPS[name], value, frames=FRAMES, seed=0)
+    assert [program._cache_size() for program in programs] == before
+
+
+# Continuing
+
+
+def test_a_finished_run_is_not_computed_again(finished):
+    before = contents(finished[0])
+    result = run(finished[0])
+    assert "0 points computed, 6 were there already" in result.output
+    assert contents(finished[0]) == before
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(finished, tmp_path, monkeypatch):
+    folder = tmp_path / "results"
+    shutil.copytree(finished[0], folder)
+    lines = (folder / "data.csv").read_text().splitlines(keepends=True)
+    per_point = len(METRICS)
+    # Point 1 is whole, and the second broke off in the middle of a line.
+    (folder / "data.csv").write_text("".join(lines[: 1 + per_point + 3]) + lines[per_point + 4][:20])
+    measured = []
+
+    def recorded(scenario, sweep, value, **options):
+        measured.append((sweep.name, value))
+        return measure_point(scenario, sweep, value, **options)
+
+    monkeypatch.setattr(reproduce, "measure_point", recorded)
+    plan = Plan(SCENARIO, frames=FRAMES, quick=True)
+    result = reproduce.reproduce(plan, folder, wanted=("3b", "3a"))
+    assert (result.computed, result.reused) == (3, 1)
+    assert measured == [*(("mean_workload", v) for v in (5.0, 60.0)), ("ap_power", 4.0)]
+    rest = [line for line in lines if not line.startswith("4a")]
+    assert (folder / "data.csv").read_text() == "".join(rest)
+    assert (folder / "fig3b.svg").read_bytes() == (finished[0] / "fig3b.svg").read_bytes()
+    findings = {finding.name: finding.verdict for finding in result.findings}
+    assert findings["4b-1"] == "not examined"
+
+
+def test_another_configuration_is_refused(finished):
+    before = contents(finished[0])
+    result = run(finished[0], "--seed", "3", "--set", "ap_power=2")
+    assert result.exit_code == 2
+    assert "seed is 0 there and 3 here" in result.output
+    assert "scenario.ap_power is 1.0 there and 2.0 here" in result.output
+    assert "--overwrite" in result.output
+    assert contents(finished[0]) == before
+
+
+def test_overwriting_starts_anew(finished, tmp_path):
+    folder = tmp_path / "results"
+    shutil.copytree(finished[0], folder)
+    result = run(folder, "--figures", "3a", "--seed", "3", "--overwrite", "--json")
+    assert result.exit_code == 0
+    told = json.loads(result.stdout)
+    assert (told["seed"], told["computed"], told["reused"]) == (3, 2, 0)
+    assert {path.name for path in folder.glob("fig*")} == {"fig3a.svg", "fig3a.pdf", "fig3a.png"}
+    assert {claim["verdict"] for claim in told["claims"] if claim["figure"] != "3a"} == {"not examined"}
+
+
+@pytest.mark.parametrize("damage", ["manifest lost", "manifest broken"])
+def test_a_folder_of_unknown_settings_is_refused(tmp_path, damage):
+    Results.open(tmp_path, {"seed": 0})
+    if damage == "manifest lost":
+        (tmp_path / results.MANIFEST).unlink()
+    else:
+        (tmp_path / results.MANIFEST).write_text("{")
+    with pytest.raises(ConfigurationError, match=results.MANIFEST):
+        Results.open(tmp_path, {"seed": 0})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--figures", "3a,5c"], "5c is not known; choose from 3a, 3b, 4a, 4b"),
+        (["--figures", ","], "choose from"),
+        (["--set", "ap_power=-1"], "ap_power"),
+        (["--frames", "0"], "frames"),
+    ],
+)
+def test_wrong_options_are_refused_before_any_work(tmp_path, options, message):
+    result = run(tmp_path / "new", *options)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("")
+    result = run(path)
+    assert result.exit_code == 2
+    assert "is not a folder" in result.output
+
+
+# Points and pictures
+
+
+def test_points_are_in_range_and_include_the_default():
+    for sweep in ORIGINAL.values():
+        values = sweep.values()
+        assert (values[0], values[-1]) == (sweep.low, sweep.high)
+        assert list(values) == sorted(set(values))
+    assert 1.0 in ORIGINAL["ap_power"].values()
+    assert 1.0 in ORIGINAL["distance"].values()
+    with pytest.raises(ValueError, match="not known"):
+        sweeps.sweep_of("9z")
+
+
+def test_figure_of_efficiency_shows_all_four_schemes():
+    made_up = [
+        Measurement("distance", value, scheme, "mrt", metric, "", 1 / value, 0.9 / value, 1.1 / value, 9, 0)
+        for value in (0.5, 1.0, 2.0)
+        for scheme in ("hybrid", "active", "passive", "local")
+        for metric in ("energy_efficiency", "outage")
+    ]
+    figure = figures.draw("4b", made_up)
+    for axes in figure.axes:
+        assert len(axes.lines) == len(axes.collections) == 4
+        assert "(" in axes.get_ylabel()
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["Hybrid-offload", "Active-enabled", "MEC-disabled", "Passive-only"]
+
+
+def test_every_figure_has_a_title_and_the_paper_s_reading():
+    assert set(figures.TITLES) == set(figures.CAPTIONS) == set(FIGURES)
+    assert "Fig. 3 and 4" in report.index_markdown([], {**Plan(SCENARIO).settings()}, FIGURES, "")
