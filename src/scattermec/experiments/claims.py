@@ -261,7 +261,7 @@ CLAIMS = (
         "At low AP power active offloading is suppressed.",
         "ap_power",
         _active_suppressed,
-        "Transmitting and computing draw on one budget (9): scarcity suppresses whichever costs more per kbit.",
+        "Transmitting and computing draw on one budget (9): scarcity suppresses what costs more per kbit.",
     ),
     Claim(
         "3a-2",
@@ -269,8 +269,8 @@ CLAIMS = (
         "At low AP power users prefer passive to active offloading.",
         "ap_power",
         _passive_preferred,
-        "Backscatter costs a user nothing and its beam charges the others (8), but its rate falls with the power "
-        "(6), and the AP pays more for beaming than for receiving (7).",
+        "Backscatter costs a user nothing and its beam charges the others (8), but its rate falls with the "
+        "power (6), and the AP pays more for beaming than for receiving (7).",
     ),
     Claim(
         "3a-3",
@@ -278,8 +278,8 @@ CLAIMS = (
         "At low AP power a large part of the work is computed locally.",
         "ap_power",
         _largely_local,
-        "Local work costs the AP nothing, but a user more energy per kbit than transmission if circuit power and "
-        "noise are low: scarce energy then goes into the radio.",
+        "Local work costs the AP nothing, but a user more energy per kbit than transmission if circuit power "
+        "and noise are low: scarce energy then goes into the radio.",
     ),
     Claim(
         "3a-4",
@@ -295,8 +295,8 @@ CLAIMS = (
         "A small workload is (nearly) all offloaded, actively and passively.",
         "mean_workload",
         _all_offloaded,
-        "With energy to spare only (7) decides. It charges reception and the server, not local computing, so what "
-        "the stored energy can pay for is computed locally.",
+        "With energy to spare only (7) decides. It charges reception and the server, not local computing, so "
+        "what the stored energy can pay for is computed locally.",
     ),
     Claim(
         "3b-2",
@@ -312,8 +312,8 @@ CLAIMS = (
         "Active time shrinks with the workload.",
         "mean_workload",
         _active_time_shrinks,
-        "Active and passive time share the slot (2): more work takes more of both, until the slot is full and "
-        "beaming displaces transmission.",
+        "Active and passive time share the slot (2): more work takes more of both, until the slot is full "
+        "and beaming displaces transmission.",
     ),
     Claim(
         "3b-4",
@@ -321,8 +321,8 @@ CLAIMS = (
         "Local computing grows with the workload.",
         "mean_workload",
         _local_grows_with_workload,
-        "Stored energy pays for a fixed amount of local work, a falling share of a growing load; once the slot is "
-        "full, local computing takes the rest.",
+        "Stored energy pays for a fixed amount of local work, a falling share of a growing load; once "
+        "the slot is full, local computing takes the rest.",
     ),
     Claim(
         "4a-1",

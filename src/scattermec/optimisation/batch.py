@@ -50,8 +50,8 @@ def allocate_frames(
     if serve == "all-or-best":
         failed = np.flatnonzero(np.asarray(solution.status) != OPTIMAL)
         if failed.size:
-            some = jax.tree.map(lambda leaf: leaf[failed], (frames, beams))
-            best = _in_blocks(partial(_solve_best, scheme), parameters, *some, BEST_BLOCK)
+            left: Frame = jax.tree.map(lambda leaf: leaf[failed], frames)
+            best = _in_blocks(partial(_solve_best, scheme), parameters, left, beams[failed], BEST_BLOCK)
             solution = jax.tree.map(lambda leaf, new: leaf.at[failed].set(new), solution, best)
     return solution
 
