@@ -137,7 +137,7 @@ def _schedule(
     limits = interior_point.tolerances(slot.dtype)
     workload = jnp.where(has_work, p.workload, 0)
 
-    t_passive = jnp.clip(x.t_passive / tau, 0, 1) * slot
+    t_passive = jnp.where(x.t_passive / tau > 1e-10, jnp.clip(x.t_passive / tau, 0, 1), 0) * slot
     budget = jnp.minimum(p.battery + p.harvest_rate @ t_passive, constants.battery_capacity)
     l_local = jnp.where(has_work, jnp.maximum(x.l_local / tau * scales.work, 0), 0)
     t_active = jnp.where(has_work, jnp.clip(x.t_active / tau * slot, 0, slot - t_passive), 0)
