@@ -21,7 +21,9 @@ from scattermec.scenario import Scenario
 def start(*arguments, **kwargs):
     command = [sys.executable, "-m", "scattermec", *map(str, arguments)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, **kwargs)
+    # A parent in the background may ignore the interrupt, and its children would inherit that.
+    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed, **kwargs)
 
 
 def test_version_and_help():

@@ -6,7 +6,6 @@ import json
 import shutil
 from collections import defaultdict
 
-import jax
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -178,12 +177,9 @@ def test_frames_that_cannot_serve_everyone_serve_the_best_set():
     solution, status = sweeps.solve_frames(constants, frames, beams, "hybrid")
     failed = np.flatnonzero(status != OPTIMAL)
     assert 1 < failed.size < FRAMES
-    # A whole block of the same frame: no new program to compile.
-    repeated = np.full(sweeps.BEST_SET_BLOCK, failed[1])
-    block = jax.tree.map(lambda leaf: leaf[repeated], frames)
-    best = allocate_frames(constants, block, beams[repeated], serve="best")
-    assert (solution.served[failed[1]] == best.served[0]).all()
-    np.testing.assert_allclose(solution.energy[failed[1]], best.energy[0], rtol=1e-6)
+    whole = allocate_frames(constants, frames, beams, serve="all-or-best")
+    assert (solution.served == whole.served).all()
+    np.testing.assert_allclose(solution.energy, whole.energy, rtol=1e-9)
     served = np.asarray(solution.served)
     assert served[status == OPTIMAL].all()
     assert not served[failed].all(axis=1).any()

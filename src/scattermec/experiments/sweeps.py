@@ -37,9 +37,6 @@ REGIME = (
 )
 """What the numbers of a sweep are averages of."""
 
-BEST_SET_BLOCK = 64
-"""Frames whose best set is sought together. Always padded to this many, so that it compiles only once."""
-
 
 @dataclass(frozen=True)
 class Sweep:
@@ -265,18 +262,15 @@ def solve_frames(
 ) -> tuple[Solution, np.ndarray]:
     """Serve everyone where possible, else the best set; and the status (K,) of serving everyone.
 
-    Equals ``allocate_frames(..., serve="all-or-best")``, but the few frames in need of a best set come in
-    blocks of one size: their number differs at every point, and would be compiled for each time.
+    Equals ``allocate_frames(..., serve="all-or-best")``, which does not tell that status.
     """
     solution = allocate_frames(constants, frames, beams, scheme=scheme, serve="all")
     status = np.asarray(solution.status)
     failed = np.flatnonzero(status != OPTIMAL)
-    for start in range(0, failed.size, BEST_SET_BLOCK):
-        block = failed[start : start + BEST_SET_BLOCK]
-        padded = np.resize(block, BEST_SET_BLOCK)
-        some = jax.tree.map(lambda leaf, i=padded: leaf[i], frames)
-        best = allocate_frames(constants, some, beams[padded], scheme=scheme, serve="best")
-        solution = jax.tree.map(lambda leaf, new, i=block: leaf.at[i].set(new[: i.size]), solution, best)
+    if failed.size:
+        left = jax.tree.map(lambda leaf: leaf[failed], frames)
+        best = allocate_frames(constants, left, beams[failed], scheme=scheme, serve="best")
+        solution = jax.tree.map(lambda leaf, new: leaf.at[failed].set(new), solution, best)
     return solution, status
 
 
