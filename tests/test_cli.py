@@ -17,13 +17,16 @@ from scattermec._version import __version__
 from scattermec.cli import common
 from scattermec.scenario import Scenario
 
+# A parent in the background may ignore the interrupt, and its children would inherit that.
+HEEDING = """import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("scattermec", run_name="__main__")"""
 
-def start(*arguments, **kwargs):
-    command = [sys.executable, "-m", "scattermec", *map(str, arguments)]
+
+def start(*arguments, python=("-m", "scattermec"), **kwargs):
+    command = [sys.executable, *python, *map(str, arguments)]
     pipe = subprocess.PIPE
-    # A parent in the background may ignore the interrupt, and its children would inherit that.
-    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed, **kwargs)
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, **kwargs)
 
 
 def test_version_and_help():
@@ -138,7 +141,7 @@ def test_interrupted_work_ends_with_status_130_and_leaves_nothing(tmp_path):
     channels = rng.normal(size=(50_000, 3, 3)) * (1e-2 + 1e-2j)
     numbers = rng.uniform(0, 0.1, (50_000, 3))
     np.savez(tmp_path / "frames.npz", channels=channels, workload=numbers, battery=numbers)
-    process = start("solve", "frames.npz", "--out", "solution.npz", cwd=tmp_path)
+    process = start("solve", "frames.npz", "--out", "solution.npz", python=("-c", HEEDING), cwd=tmp_path)
     deadline = time.monotonic() + 60
     while len(os.listdir(tmp_path)) == 1:
         assert time.monotonic() < deadline
