@@ -152,7 +152,7 @@ def parameters(
     return Parameters(
         path_gain=jnp.asarray(gain),
         line_of_sight=jnp.asarray(np.exp(1j * np.pi * np.outer(sine, np.arange(antennas)))),
-        episode_length=number(scenario.episode_length),
+        episode_length=number(float(scenario.episode_length)),
         initial_battery_low=jnp.full(users, battery[0]),
         initial_battery_high=jnp.full(users, battery[1]),
         rectifier_saturation=number(scenario.rectifier.saturation),
