@@ -83,10 +83,8 @@ def solve_allocation(problem: AllocationProblem, *, elastic: bool = False) -> So
 
 
 def _tightened(problem: AllocationProblem) -> AllocationProblem:
-    """In float32, ask for a little more than needed, so that rounding does not make the answer useless."""
-    if problem.workload.dtype == jnp.float64:
-        return problem
-    margin = 10 * interior_point.tolerances(problem.workload.dtype).residual
+    """Ask for a little more than needed, so that what the solver may miss still leaves enough."""
+    margin = interior_point.tolerances(problem.workload.dtype).margin
     capacity = problem.parameters.battery_capacity * (1 - margin)
     return dataclasses.replace(
         problem,
@@ -137,7 +135,7 @@ def _schedule(
     limits = interior_point.tolerances(slot.dtype)
     workload = jnp.where(has_work, p.workload, 0)
 
-    t_passive = jnp.where(x.t_passive / tau > 1e-10, jnp.clip(x.t_passive / tau, 0, 1), 0) * slot
+    t_passive = jnp.clip(x.t_passive / tau, 0, 1) * slot
     budget = jnp.minimum(p.battery + p.harvest_rate @ t_passive, constants.battery_capacity)
     l_local = jnp.where(has_work, jnp.maximum(x.l_local / tau * scales.work, 0), 0)
     t_active = jnp.where(has_work, jnp.clip(x.t_active / tau * slot, 0, slot - t_passive), 0)

@@ -18,14 +18,15 @@ from jaxtyping import Bool, Float, Int
 from scattermec.optimisation.bound import disproof, dual_function
 from scattermec.optimisation.standard_form import StandardForm
 
-MAX_ITERATIONS = 80
+MAX_ITERATIONS = 120
 STEP_BACK = 0.8
 """Factor by which a step is shortened until it stays near the central path."""
 CENTRALITY = 1e-3
 """Each complementarity product stays above this part of the mean."""
-SPAN = 3.0
-"""A slack takes its exact value where that is within this factor of the linearised one."""
-SLACK = 30.0
+SPANS = (3.0, 10.0, 30.0)
+"""A slack takes its exact value where that is within this factor of the linearised one. One an attempt: a
+frame on which the iteration gets stuck off the central path is started again with the next."""
+SLACKS = (30.0, 10.0, 100.0)
 """Else it is kept near the linearised one, if that leaves a residual below this many mean products."""
 SHORT_STEP = 0.2
 """After a step shorter than this the next one recentres."""
@@ -69,6 +70,7 @@ class State(NamedTuple):
     iterations: Int[Array, ""]
     step: Float[Array, ""]
     accuracy: Float[Array, ""]
+    attempt: Int[Array, ""]
     done: Bool[Array, ""]
 
 
@@ -77,6 +79,8 @@ class Tolerances(NamedTuple):
 
     residual: float
     gap: float
+    margin: float
+    """by how much more than the workload is asked for, relatively, to make up for a violation"""
     proof: float
     """margin that counts as a proof of infeasibility"""
 
@@ -84,8 +88,8 @@ class Tolerances(NamedTuple):
 def tolerances(dtype: jnp.dtype) -> Tolerances:
     """Stopping tolerances, relative to the scaled problem's data of order one."""
     if dtype == jnp.float64:
-        return Tolerances(residual=1e-10, gap=1e-8, proof=1e-9)
-    return Tolerances(residual=2e-5, gap=1e-4, proof=1e-4)
+        return Tolerances(residual=1e-12, gap=1e-8, margin=0.0, proof=1e-9)
+    return Tolerances(residual=2e-5, gap=1e-4, margin=2e-4, proof=1e-4)
 
 
 def _dot(left: tuple, right: tuple) -> Float[Array, ""]:
@@ -323,6 +327,7 @@ def _take_step(
     residuals: tuple[Primal, Dual, Float[Array, ""]],
     reduction: Float[Array, ""],
     step: Float[Array, ""],
+    attempt: Int[Array, ""],
 ) -> tuple[Iterate, Bool[Array, ""]]:
     """Move, and say whether the new point is positive and near the central path.
 
@@ -333,12 +338,13 @@ def _take_step(
     moved = _move(point, direction, step)
     s, z = _exact_slacks(problem, moved, residuals, 1 - step * reduction)
 
-    slack = SLACK * jnp.maximum(_mean_product(moved), 0)
+    span = jnp.asarray(SPANS, step.dtype)[attempt]
+    slack = jnp.asarray(SLACKS, step.dtype)[attempt] * jnp.maximum(_mean_product(moved), 0)
 
     def choose(exact: Array, linear: Array, partner: Array) -> Array:
         reach = slack / partner
-        low = jnp.minimum(linear / SPAN, exact + reach)
-        high = jnp.maximum(linear * SPAN, exact - reach)
+        low = jnp.minimum(linear / span, exact + reach)
+        high = jnp.maximum(linear * span, exact - reach)
         return jnp.clip(exact, low, high)
 
     new = moved._replace(
@@ -412,7 +418,7 @@ def _iterate(problem: StandardForm, state: State, limits: Tolerances) -> State:
     )
 
     def attempt(step: Float[Array, ""]) -> tuple[Iterate, Bool[Array, ""]]:
-        return _take_step(problem, point, direction, residuals, reduction, step)
+        return _take_step(problem, point, direction, residuals, reduction, step, state.attempt)
 
     step = jax.lax.while_loop(
         lambda step: ~attempt(step)[1] & (step > 1e-8),
@@ -422,12 +428,30 @@ def _iterate(problem: StandardForm, state: State, limits: Tolerances) -> State:
     new, near_path = attempt(step)
     accuracy = _accuracy(problem, new, limits)
     usable = near_path & jnp.isfinite(accuracy)
-    new = jax.tree.map(lambda a, b: jnp.where(usable, a, b), new, point)
-    accuracy = jnp.where(usable, accuracy, state.accuracy)
-    done = ~usable | (accuracy <= 1)
+    again = ~usable & (state.attempt < len(SPANS) - 1)
+    new = jax.tree.map(
+        lambda a, b, start: jnp.where(usable, a, jnp.where(again, start, b)), new, point, _start(problem)
+    )
+    done = ~usable & ~again | usable & (accuracy <= 1)
     if problem.cost_shortfall is None:
         done |= disproof(problem, new.y.work, new.y.budget, new.y.capacity) > limits.proof
-    return State(new, state.iterations + 1, step, accuracy, done)
+    return State(
+        point=new,
+        iterations=state.iterations + 1,
+        step=jnp.where(again, 1.0, step),
+        accuracy=jnp.where(usable, accuracy, state.accuracy),
+        attempt=state.attempt + again,
+        done=done,
+    )
+
+
+def _start(problem: StandardForm) -> Iterate:
+    """The same point for every problem: all ones."""
+    one = jnp.ones_like(problem.workload)
+    x = Primal(one, one, one, one, None if problem.cost_shortfall is None else one)
+    y = Dual(one, one, one, one, one)
+    unit = jnp.ones((), one.dtype)
+    return Iterate(x, y, x, y, unit, unit)
 
 
 def _bend(
@@ -478,16 +502,13 @@ def solve(problem: StandardForm) -> State:
     A problem without a feasible point ends with ``kappa`` far above ``tau`` and its prices as the proof.
     """
     limits = tolerances(problem.workload.dtype)
-    one = jnp.ones_like(problem.workload)
-    rigid = problem.cost_shortfall is None
-    x = Primal(one, one, one, one, None if rigid else one)
-    y = Dual(one, one, one, one, one)
-    unit = jnp.ones((), one.dtype)
+    unit = jnp.ones((), problem.workload.dtype)
     start = State(
-        point=Iterate(x, y, x, y, unit, unit),
+        point=_start(problem),
         iterations=jnp.zeros((), jnp.int32),
         step=unit,
         accuracy=jnp.inf * unit,
+        attempt=jnp.zeros((), jnp.int32),
         done=jnp.zeros((), bool),
     )
     return jax.lax.while_loop(

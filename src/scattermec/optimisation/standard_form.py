@@ -22,7 +22,7 @@ from jaxtyping import Bool
 from scattermec._pytree import pytree
 from scattermec.optimisation.problem import AllocationProblem
 
-FLOOR = {"float64": 1e-10, "float32": 2e-6}
+FLOOR = {"float64": 1e-12, "float32": 2e-6}
 """Least energy at hand, in scaled units: below what the solver resolves."""
 
 
@@ -62,7 +62,7 @@ class Scales:
 def natural_scales(problem: AllocationProblem) -> Scales:
     """Scales that bring a frame's numbers to order one."""
     p, constants = problem, problem.parameters
-    work = jnp.where(p.workload > 0, jnp.maximum(p.workload, 1e-3), 1)
+    work = jnp.where(p.workload > 0, jnp.maximum(p.workload, 1e-6), 1)
     energy = jnp.maximum(constants.local_energy * work, p.active_noise * constants.slot_duration)
     return Scales(work=work, energy=energy, cost=p.passive_power * jnp.max(constants.slot_duration))
 
