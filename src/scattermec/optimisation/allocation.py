@@ -8,12 +8,14 @@ from jax import Array
 from jaxtyping import Bool, Complex, Float
 
 from scattermec._pytree import pytree
-from scattermec.optimisation import interior_point
+from scattermec.optimisation import solver
 from scattermec.optimisation.bound import Prices, infeasibility_margin, lower_bound
-from scattermec.optimisation.interior_point import State
+from scattermec.optimisation.homogeneous import Dual, Optimum, Primal, constants, constraints, costs, dot
+from scattermec.optimisation.interior_point import tolerances
 from scattermec.optimisation.problem import AllocationProblem, Scheme, allocation_problem
 from scattermec.optimisation.standard_form import Scales, natural_scales, standard_form, wanted
-from scattermec.physics.energy import ap_energy, idle_energy
+from scattermec.physics import links
+from scattermec.physics.energy import ap_energy, energy_budget, idle_energy
 from scattermec.physics.frame import Allocation, Frame
 from scattermec.physics.parameters import Parameters
 
@@ -26,14 +28,21 @@ class Solution:
     """An allocation that minimises (7) for given beams. Per user (N,) unless said.
 
     Where the status is not ``OPTIMAL`` the energy and the bound are infinite or as far as they were found,
-    nobody is served and the allocation is zero.
+    nobody is served and the allocation is zero; the prices of an infeasible frame are those of the proof, a
+    direction without a scale.
+
+    Derivatives: ``value`` and ``energy`` differentiate with respect to everything that the frame is made of,
+    through the prices (the envelope theorem), once. Nothing else here has a derivative.
     """
 
     allocation: Allocation
     transmit_power: Array
     """beta in mW"""
     energy: Array
-    """() E_o in J, idle included; the elastic form's priced shortfall is not part of it"""
+    """() E_o in J, idle included; the elastic form's priced shortfall is not part of it. As a function to
+    differentiate it holds the shortfall fixed."""
+    value: Array
+    """() J: the optimal value, the energy plus the elastic form's priced shortfall"""
     lower_bound: Array
     """() J: no allocation for these beams needs less (elastic: the shortfall's price included)"""
     prices: Prices
@@ -75,16 +84,29 @@ def allocate(
     return solve_allocation(problem, elastic=elastic)
 
 
-def solve_allocation(problem: AllocationProblem, *, elastic: bool = False) -> Solution:
-    """Solve P1 as stated by ``problem``; see `allocate`."""
-    scales = natural_scales(problem)
-    state = interior_point.solve(standard_form(_tightened(problem), scales, elastic=elastic))
-    return _judge(problem, scales, state, elastic)
+def solve_allocation(
+    problem: AllocationProblem, *, elastic: bool = False, skip: Bool[Array, ""] | None = None
+) -> Solution:
+    """Solve P1 as stated by ``problem``; see `allocate`. Where ``skip`` is true the work is left undone."""
+    return solve_beam_times(problem, elastic=elastic, skip=skip)[0]
+
+
+def solve_beam_times(
+    problem: AllocationProblem, *, elastic: bool = False, skip: Bool[Array, ""] | None = None
+) -> tuple[Solution, Float[Array, "N K"]]:
+    """The same, and the time in s that each beam of each slot gets."""
+    given = jax.lax.stop_gradient(problem)
+    scales = natural_scales(given)
+    optimum = solver.solve(standard_form(_tightened(given), scales, elastic=elastic), skip=skip)
+    solution, times = _judge(given, scales, optimum, elastic)
+    slope = _lagrangian(problem, scales, optimum, elastic)
+    slope = jnp.where(solution.status == OPTIMAL, slope - jax.lax.stop_gradient(slope), 0)
+    return dataclasses.replace(solution, energy=solution.energy + slope, value=solution.value + slope), times
 
 
 def _tightened(problem: AllocationProblem) -> AllocationProblem:
     """Ask for a little more than needed, so that what the solver may miss still leaves enough."""
-    margin = interior_point.tolerances(problem.workload.dtype).margin
+    margin = tolerances(problem.workload.dtype).margin
     capacity = problem.parameters.battery_capacity * (1 - margin)
     return dataclasses.replace(
         problem,
@@ -95,9 +117,25 @@ def _tightened(problem: AllocationProblem) -> AllocationProblem:
     )
 
 
-def _prices(problem: AllocationProblem, scales: Scales, state: State, elastic: bool) -> Prices:
+def _lagrangian(
+    problem: AllocationProblem, scales: Scales, optimum: Optimum, elastic: bool
+) -> Float[Array, ""]:
+    """Lagrangian of P1 in J at fixed variables and prices: its derivatives are those of the optimal value."""
+    form = standard_form(problem, scales, elastic=elastic)
+    x: Primal = jax.tree.map(lambda leaf: leaf / optimum.tau, optimum.x)
+    y: Dual = jax.tree.map(lambda leaf: leaf / optimum.tau, optimum.y)
+    values = jax.tree.map(jnp.add, constants(form), constraints(form, x))
+    offloaded = jnp.where(wanted(problem), problem.parameters.mec_energy * problem.workload, 0)
+    return (
+        (dot(costs(form), x) - dot(y, values)) * scales.cost
+        + jnp.sum(offloaded)
+        + idle_energy(problem.parameters)
+    )
+
+
+def _prices(problem: AllocationProblem, scales: Scales, optimum: Optimum, elastic: bool) -> Prices:
     """Prices of P1 from those of the scaled problem, whose local limit stands in for l_c <= l as well."""
-    p, y, tau = problem, state.point.y, state.point.tau
+    p, y, tau = problem, optimum.y, optimum.tau
     limited_by_work = p.workload < p.local_limit
     per_kbit = scales.cost / scales.work
     workload = (y.work - jnp.where(limited_by_work, y.local, 0)) * per_kbit / tau + p.parameters.mec_energy
@@ -111,9 +149,9 @@ def _prices(problem: AllocationProblem, scales: Scales, state: State, elastic: b
     )
 
 
-def _ray(problem: AllocationProblem, scales: Scales, state: State) -> Prices:
+def _ray(problem: AllocationProblem, scales: Scales, optimum: Optimum) -> Prices:
     """The direction in which the prices of an infeasible problem grow."""
-    y = state.point.y
+    y = optimum.y
     largest = jnp.max(jnp.stack(list(y)))
     return Prices(
         workload=jnp.where(wanted(problem), y.work / scales.work / largest, 0),
@@ -122,93 +160,114 @@ def _ray(problem: AllocationProblem, scales: Scales, state: State) -> Prices:
     )
 
 
-def _schedule(
-    problem: AllocationProblem, scales: Scales, state: State, elastic: bool
-) -> tuple[Allocation, Float[Array, "N"], Float[Array, "N"], Float[Array, ""]]:
-    """Times and work, trimmed to what the workload needs; power in mW; shortfall in kbit; and the stretch.
+@pytree
+class _Schedule:
+    """What an iterate comes to in natural units."""
+
+    allocation: Allocation
+    beam_times: Array
+    """(N, K) s"""
+    transmit_power: Array
+    """(N,) mW"""
+    shortfall: Array
+    """(N,) kbit"""
+    stretch: Array
+    """() by how much, relatively, the worst user exceeds its means"""
+
+
+def _schedule(problem: AllocationProblem, scales: Scales, optimum: Optimum, elastic: bool) -> _Schedule:
+    """Times and work, trimmed to what the workload needs.
 
     The schedule keeps within slots, rates and budgets whatever the iterate is. What it then misses of the
-    workload is spread over its parts: the stretch is by how much the worst user then exceeds its means.
+    workload is spread over its parts: the stretch.
     """
-    p, constants, x, tau = problem, problem.parameters, state.point.x, state.point.tau
-    slot, has_work = constants.slot_duration, wanted(problem)
-    limits = interior_point.tolerances(slot.dtype)
+    p, fixed, tau = problem, problem.parameters, optimum.tau
+    x: Primal = jax.tree.map(lambda leaf: jnp.maximum(leaf / tau, 0), optimum.x)
+    slot, has_work = fixed.slot_duration, wanted(problem)
     workload = jnp.where(has_work, p.workload, 0)
 
-    t_passive = jnp.clip(x.t_passive / tau, 0, 1) * slot
-    budget = jnp.minimum(p.battery + p.harvest_rate @ t_passive, constants.battery_capacity)
-    l_local = jnp.where(has_work, jnp.maximum(x.l_local / tau * scales.work, 0), 0)
-    t_active = jnp.where(has_work, jnp.clip(x.t_active / tau * slot, 0, slot - t_passive), 0)
-    radiated = jnp.where(has_work, jnp.maximum(x.energy / tau * scales.energy, 0), 0)
+    beam_times = x.t_passive * slot[:, None]
+    t_passive = jnp.sum(beam_times, axis=-1)
+    beam_times *= (jnp.minimum(t_passive, slot) / jnp.where(t_passive > 0, t_passive, 1))[:, None]
+    t_passive = jnp.minimum(t_passive, slot)
+    harvested = jnp.einsum("jik,ik->j", p.harvest_rate, beam_times)
+    budget = energy_budget(fixed, p.battery, harvested)
+    l_local = jnp.where(has_work, x.l_local * scales.work, 0)
+    t_active = jnp.where(has_work, jnp.minimum(x.t_active * slot, slot - t_passive), 0)
+    radiated = jnp.where(has_work, x.energy * scales.energy, 0)
     # Spending is scaled down to the budget to the last digit (to nothing where there is nothing): carried
     # work is homogeneous in time and energy, so this keeps the transmit power.
-    spent = radiated + constants.circuit_power * t_active + constants.local_energy * l_local
+    spent = radiated + fixed.circuit_power * t_active + fixed.local_energy * l_local
     affordable = jnp.clip(budget / jnp.where(spent > 0, spent, 1), 0, 1)
     l_local, t_active, radiated = affordable * l_local, affordable * t_active, affordable * radiated
 
     shortfall = jnp.zeros_like(slot)
     if elastic:
         assert x.shortfall is not None
-        left = jnp.clip(x.shortfall / tau * scales.work, 0, workload)
-        shortfall = jnp.where(left > 100 * limits.residual * workload, left, 0)
+        left = jnp.clip(x.shortfall * scales.work, 0, workload)
+        shortfall = jnp.where(left > 100 * tolerances(slot.dtype).residual * workload, left, 0)
     to_do = workload - shortfall
     l_local = jnp.minimum(l_local, jnp.minimum(p.local_limit, to_do))
-    l_passive = jnp.minimum(p.passive_rate * t_passive, to_do - l_local)
-    has_time = t_active > 0
-    snr = radiated / (p.active_noise * jnp.where(has_time, t_active, 1))
-    carried = p.active_bandwidth * t_active * jnp.log1p(snr) / jnp.log(2.0)
-    l_active = jnp.where(has_time, jnp.minimum(to_do - l_local - l_passive, carried), 0)
+    l_passive = jnp.minimum(jnp.sum(p.passive_rate * beam_times, axis=-1), to_do - l_local)
+    power = radiated / jnp.where(t_active > 0, t_active, 1)
+    carried = t_active * links.active_rate(fixed, p.channel_gain, power)
+    l_active = jnp.where(p.active_bandwidth > 0, jnp.minimum(to_do - l_local - l_passive, carried), 0)
     t_active = jnp.where(l_active > 0, t_active, 0)
     done = l_local + l_passive + l_active
     stretch = jnp.where(done > 0, to_do / jnp.where(done > 0, done, 1), jnp.where(to_do > 0, 2, 1))
     l_active, l_passive, l_local = stretch * l_active, stretch * l_passive, stretch * l_local
 
-    rate = l_active / jnp.where(t_active > 0, t_active, 1)
-    positive_bandwidth = jnp.where(p.active_bandwidth > 0, p.active_bandwidth, 1)
-    transmit_power = p.active_noise * jnp.expm1(jnp.log(2.0) * rate / positive_bandwidth)
-    rate_local = jnp.where(constants.local_rate > 0, constants.local_rate, 1)
-    allocation = Allocation(
-        t_active=t_active,
-        t_passive=t_passive,
-        t_local=jnp.minimum(l_local / rate_local, slot),
-        l_active=l_active,
-        l_passive=l_passive,
-        l_local=l_local,
+    rate_local = jnp.where(fixed.local_rate > 0, fixed.local_rate, 1)
+    return _Schedule(
+        allocation=Allocation(
+            t_active=t_active,
+            t_passive=t_passive,
+            t_local=jnp.minimum(l_local / rate_local, slot),
+            l_active=l_active,
+            l_passive=l_passive,
+            l_local=l_local,
+        ),
+        beam_times=beam_times,
+        transmit_power=links.active_power(fixed, p.channel_gain, l_active, t_active),
+        shortfall=shortfall,
+        stretch=jnp.max(jnp.where(has_work, stretch - 1, 0)),
     )
-    return allocation, transmit_power, shortfall, jnp.max(jnp.where(has_work, stretch - 1, 0))
 
 
-def _judge(problem: AllocationProblem, scales: Scales, state: State, elastic: bool) -> Solution:
+def _judge(
+    problem: AllocationProblem, scales: Scales, optimum: Optimum, elastic: bool
+) -> tuple[Solution, Float[Array, "N K"]]:
     """Turn the final iterate into a solution, with the verdict that its certificates support."""
-    constants = problem.parameters
+    fixed = problem.parameters
     double = problem.workload.dtype == jnp.float64
-    allocation, transmit_power, shortfall, stretch = _schedule(problem, scales, state, elastic)
-    energy = ap_energy(
-        constants, allocation.t_active, allocation.t_passive, allocation.l_active, allocation.l_passive
-    )
-    prices = _prices(problem, scales, state, elastic)
+    schedule = _schedule(problem, scales, optimum, elastic)
+    plan = schedule.allocation
+    energy = ap_energy(fixed, plan.t_active, plan.t_passive, plan.l_active, plan.l_passive)
+    prices = _prices(problem, scales, optimum, elastic)
     bound = lower_bound(problem, prices)
-    total = energy + constants.shortfall_price * jnp.sum(shortfall)
-    gap = (total - bound) / jnp.maximum(total, jnp.finfo(total.dtype).tiny)
-    ray = _ray(problem, scales, state)
+    value = energy + fixed.shortfall_price * jnp.sum(schedule.shortfall)
+    gap = (value - bound) / jnp.maximum(value, jnp.finfo(value.dtype).tiny)
+    ray = _ray(problem, scales, optimum)
     margin = infeasibility_margin(problem, ray)
 
-    optimal = (stretch <= (1e-8 if double else 1e-6)) & (jnp.abs(gap) <= (1e-6 if double else 5e-3))
-    infeasible = ~optimal & (not elastic) & (margin > interior_point.tolerances(problem.workload.dtype).proof)
+    optimal = (schedule.stretch <= (1e-8 if double else 1e-6)) & (jnp.abs(gap) <= (1e-6 if double else 5e-3))
+    infeasible = ~optimal & (not elastic) & (margin > tolerances(problem.workload.dtype).proof)
     status = jnp.where(optimal, OPTIMAL, jnp.where(infeasible, INFEASIBLE, NOT_CONVERGED)).astype(jnp.int8)
 
     def if_optimal(value: Array, otherwise: float | Array = 0.0) -> Array:
         return jnp.where(optimal, value, otherwise)
 
-    return Solution(
-        allocation=jax.tree.map(if_optimal, allocation),
-        transmit_power=if_optimal(transmit_power),
+    solution = Solution(
+        allocation=jax.tree.map(if_optimal, plan),
+        transmit_power=if_optimal(schedule.transmit_power),
         energy=if_optimal(energy, jnp.inf),
-        lower_bound=if_optimal(bound, jnp.where(infeasible, jnp.inf, idle_energy(constants))),
+        value=if_optimal(value, jnp.inf),
+        lower_bound=if_optimal(bound, jnp.where(infeasible, jnp.inf, idle_energy(fixed))),
         prices=jax.tree.map(lambda a, b: jnp.where(optimal, a, jnp.where(infeasible, b, 0)), prices, ray),
-        served=optimal & problem.served & (shortfall == 0),
-        shortfall=if_optimal(shortfall),
+        served=optimal & problem.served & (schedule.shortfall == 0),
+        shortfall=if_optimal(schedule.shortfall),
         status=status,
         accuracy=jnp.where(infeasible, margin, jnp.where(jnp.isfinite(gap), gap, jnp.inf)),
-        iterations=state.iterations,
+        iterations=optimum.iterations,
     )
+    return solution, if_optimal(schedule.beam_times)

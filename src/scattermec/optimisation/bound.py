@@ -58,16 +58,22 @@ def dual_function(
     budget: Float[Array, "N"],
     capacity: Float[Array, "N"],
     costs: float = 1.0,
+    beam_worth: Float[Array, "N"] | None = None,
 ) -> Float[Array, ""]:
     """Minimum of the Lagrangian over the variables, given the prices of work and of energy.
 
     The prices of time and of local computing that belong to these are what a slot and a unit of local work
     are worth at most. ``costs`` is how often the costs count: 0 for the problem without an objective.
+    ``beam_worth`` is what a slot of beaming brings in work and energy at most, before its cost; by default
+    that of the form's own beams.
     """
     f, energy = form, budget + capacity
+    if beam_worth is None:
+        brought = jnp.einsum("j,jik->ik", budget, f.harvest) + work[:, None] * f.passive_rate
+        beam_worth = jnp.max(brought, axis=-1)
     local_worth = jnp.maximum(work + costs * f.gain_local - energy * f.local_energy, 0)
     active_worth = _active_worth(f, work, energy) - costs * f.cost_active
-    passive_worth = budget @ f.harvest + work * f.passive_rate - costs * f.cost_passive
+    passive_worth = beam_worth - costs * f.cost_passive
     time_worth = jnp.maximum(jnp.maximum(active_worth, passive_worth), 0)
     return jnp.sum(
         work * f.workload

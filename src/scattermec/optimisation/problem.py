@@ -2,9 +2,10 @@
 
 from typing import Literal, get_args
 
+import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Bool, Complex
+from jaxtyping import Bool, Complex, Float
 
 from scattermec._pytree import pytree
 from scattermec.physics import energy, links
@@ -22,7 +23,7 @@ SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 
 @pytree
 class AllocationProblem:
-    """P1 in natural units; per user (N,) unless said.
+    """P1 in natural units; per user (N,) unless said. A slot offers K beams to choose from, usually one.
 
     Minimise   sum_i passive_power t_b + active_receive_power t_a + mec_energy (l_a + l_b)
     subject to t_a + t_b <= slot_duration                                                              (2)
@@ -42,14 +43,19 @@ class AllocationProblem:
     """bool: whether the workload has to be processed; who is not served may still lend its slot"""
     battery: Array
     """mJ"""
+    channel_gain: Array
+    """||h||^2"""
     passive_rate: Array
-    """kbit/s; 0 where the scheme has no backscatter"""
+    """(N, K) kbit/s; 0 where the scheme has no backscatter"""
     active_bandwidth: Array
     """kHz; 0 where the scheme has no active link"""
-    active_noise: Array
-    """mW: the transmit power that arrives with signal-to-noise ratio 1"""
     harvest_rate: Array
-    """(N, N) mW that user j (row) may count on while the AP beams in slot i (column)"""
+    """(N, N, K) mW that user j (first) may count on during beam k of slot i"""
+
+    @property
+    def active_noise(self) -> Array:
+        """The transmit power in mW that arrives with signal-to-noise ratio 1."""
+        return links.active_noise(self.parameters, self.channel_gain)
 
     @property
     def passive_power(self) -> Array:
@@ -65,12 +71,12 @@ class AllocationProblem:
 def allocation_problem(
     parameters: Parameters,
     frame: Frame,
-    beams: Complex[Array, "N M"],
+    beams: Complex[Array, "N M"] | Complex[Array, "N K M"],
     *,
     scheme: Scheme = "hybrid",
     served: Bool[Array, "N"] | None = None,
 ) -> AllocationProblem:
-    """State P1 for a frame and its beams under a scheme.
+    """State P1 for a frame and its beams, one or K a slot, under a scheme.
 
     ``served`` (default: everyone) says whose workload must be processed. Raises ValueError for an unknown
     scheme.
@@ -79,15 +85,21 @@ def allocation_problem(
         raise ValueError(f"scheme: {scheme!r} is not known; choose from {', '.join(SCHEMES)}")
     p = parameters
     gain = links.channel_gain(frame.channels)
-    gains = links.beam_gains(frame.channels, links.unit_beams(beams, frame.channels))
-    passive_rate = links.passive_rate(p, gain, jnp.diagonal(gains))
+
+    def rates(beam: Complex[Array, "N M"]) -> tuple[Float[Array, "N"], Float[Array, "N N"]]:
+        gains = links.beam_gains(frame.channels, links.unit_beams(beam, frame.channels))
+        passive = links.passive_rate(p, gain, jnp.diagonal(gains))
+        return passive, energy.usable_harvest_rate(p, energy.harvest_rate(p, gains))
+
+    offered = beams if beams.ndim == 3 else beams[:, None]
+    passive_rate, harvest_rate = jax.vmap(rates, in_axes=1, out_axes=-1)(offered)
     return AllocationProblem(
         parameters=p,
         workload=frame.workload,
         served=jnp.ones(frame.workload.shape, bool) if served is None else served,
         battery=jnp.minimum(frame.battery, p.battery_capacity),
+        channel_gain=gain,
         passive_rate=passive_rate if scheme in ("hybrid", "passive") else 0 * passive_rate,
         active_bandwidth=jnp.ones_like(gain) * (p.bandwidth if scheme in ("hybrid", "active") else 0),
-        active_noise=links.active_noise(p, gain),
-        harvest_rate=energy.usable_harvest_rate(p, energy.harvest_rate(p, gains)),
+        harvest_rate=harvest_rate,
     )

@@ -1,7 +1,8 @@
 """P1 in the form that the solver and the certificates work on: four variables a user, data of order one.
 
 The variables are the active time t and the passive time b in parts of the slot, the radiated energy e, the
-local work c and, in the elastic form, the shortfall s:
+local work c and, in the elastic form, the shortfall s. Where a slot offers K beams there is one b for each,
+and b stands for their sum where they count alike:
 
     minimise    cost_active t + cost_passive b - gain_local c + cost_shortfall s
     subject to  time      1 - t - b                                               >= 0
@@ -28,7 +29,7 @@ FLOOR = {"float64": 1e-12, "float32": 2e-6}
 
 @pytree
 class StandardForm:
-    """The data of the problem above: (N,) each, ``harvest`` (N, N)."""
+    """The data of the problem above: (N,) each, ``passive_rate`` (N, K) and ``harvest`` (N, N, K)."""
 
     passive_rate: Array
     active_rate: Array
@@ -88,11 +89,11 @@ def standard_form(problem: AllocationProblem, scales: Scales, *, elastic: bool =
     slot, work, energy = constants.slot_duration, scales.work, scales.energy
     one = jnp.ones_like(slot)
     floor = FLOOR[slot.dtype.name]
-    most = (p.battery + p.harvest_rate @ slot) / energy
+    most = (p.battery + jnp.max(p.harvest_rate, axis=-1) @ slot) / energy
     has_work = wanted(p)
     limit = jnp.where(has_work, jnp.minimum(p.local_limit, p.workload) / work, 1)
     return StandardForm(
-        passive_rate=p.passive_rate * slot / work,
+        passive_rate=p.passive_rate * (slot / work)[:, None],
         active_rate=jnp.where(most > floor, p.active_bandwidth / jnp.log(2.0) * slot / work, 0),
         snr=energy / (p.active_noise * slot),
         workload=jnp.where(has_work, p.workload / work, 0),
@@ -101,7 +102,7 @@ def standard_form(problem: AllocationProblem, scales: Scales, *, elastic: bool =
         capacity=jnp.maximum(constants.battery_capacity / energy, floor),
         circuit=constants.circuit_power * slot / energy,
         local_energy=constants.local_energy * work / energy,
-        harvest=p.harvest_rate * slot / energy[:, None],
+        harvest=p.harvest_rate * slot[None, :, None] / energy[:, None, None],
         cost_active=one * constants.active_receive_power * slot / scales.cost,
         cost_passive=one * p.passive_power * slot / scales.cost,
         gain_local=jnp.where(has_work, constants.mec_energy * work / scales.cost, 0),

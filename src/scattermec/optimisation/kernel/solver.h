@@ -1,0 +1,747 @@
+// The interior-point method of interior_point.py, many frames at once: each lane of a vector works on its
+// own frame, and takes the next one as soon as it is done. Names and steps are those of the Python code.
+// Included once per instruction set, after lanes.h, inside that set's namespace.
+
+// Limits, as in interior_point.py.
+constexpr int MAX_ITERATIONS = 120;
+constexpr double STEP_BACK = 0.8, CENTRALITY = 1e-3, SHORT_STEP = 0.2;
+constexpr int ATTEMPTS = 3;
+constexpr double SPANS[ATTEMPTS] = {3.0, 10.0, 30.0}, SLACKS[ATTEMPTS] = {30.0, 10.0, 100.0};
+constexpr double RESIDUAL = 1e-12, GAP = 1e-8, PROOF = 1e-9;
+
+// Arrays of a variable of all users, (N,), or of all beams of all slots, (N K,).
+struct Primal { Real *t_active, *t_passive, *energy, *l_local, *shortfall; };
+struct Dual { Real *time, *work, *local, *budget, *capacity; };
+struct Active { Real *log_term, *bent, *by_time, *by_energy; };
+struct Point { Primal x; Dual y; Primal s; Dual z; Real *tau, *kappa; };
+
+// USERS and BEAMS fix the numbers of users and of beams a slot when compiling; 0 leaves them open.
+template <int USERS, int BEAMS>
+class Solver {
+ public:
+  explicit Solver(const Sizes& sizes) : users_(sizes.users), beams_(sizes.beams), elastic_(sizes.elastic) {
+    allocate_workspace();
+  }
+  ~Solver() { std::free(memory_); }
+  Solver(const Solver&) = delete;
+  Solver& operator=(const Solver&) = delete;
+
+  // Solve all frames of a batch.
+  template <class Scalar>
+  void run(const Problems<Scalar>& in, const Results<Scalar>& out, long frames) {
+    long next = 0, frame[LANES];
+    int idle = 0;
+    // The next frame that is not to be skipped; -1 if there is none.
+    const auto take_next = [&]() -> long {
+      for (; next < frames; ++next) {
+        if (!in.skip[next]) return next++;
+        clear(out, next);
+      }
+      return -1;
+    };
+    for (int lane = 0; lane < LANES; ++lane) {
+      frame[lane] = take_next();
+      const bool has_frame = frame[lane] >= 0;
+      idle += !has_frame;
+      // A lane without a frame of its own works on any, which keeps its numbers in order.
+      load(in, lane, has_frame ? frame[lane] : 0);
+      active_[lane] = has_frame ? -1 : 0;
+      start(lane);
+    }
+    while (idle < LANES) {
+      iterate();
+      for (int lane = 0; lane < LANES; ++lane) {
+        if (frame[lane] < 0 || !(done_[lane] || iterations_[lane] >= MAX_ITERATIONS)) continue;
+        store(out, lane, frame[lane]);
+        frame[lane] = take_next();
+        if (frame[lane] >= 0) {
+          load(in, lane, frame[lane]);
+        } else {
+          active_[lane] = 0;
+          ++idle;
+        }
+        start(lane);
+      }
+    }
+  }
+
+ private:
+  INLINE int n() const { return USERS ? USERS : users_; }
+  INLINE int k() const { return BEAMS ? BEAMS : beams_; }
+  INLINE int m() const { return n() * k(); }
+
+  // ---- memory
+
+  void allocate_workspace() {
+    // Twice: first to count, then to hand out.
+    Real* base = nullptr;
+    for (int pass = 0; pass < 2; ++pass) {
+      cursor_ = 0;
+      base_ = base;
+      const int n = this->n(), m = this->m();
+      Real** const per_user[] = {
+          &active_rate, &snr, &workload, &local_limit, &battery, &capacity, &circuit, &local_energy,
+          &cost_active, &cost_passive, &gain_local, &cost_shortfall,
+          &here.log_term, &here.bent, &here.by_time, &here.by_energy,
+          &there.log_term, &there.bent, &there.by_time, &there.by_energy,
+          &w_time, &w_work, &w_local, &w_budget, &w_capacity, &per_shortfall,
+          &ec, &et, &ev, &ct, &cv, &tv, &inv_e, &inv_c, &inv_t, &pivot_v, &part_v, &weighted, &bend_t, &bend_e,
+          &bend_w};
+      for (Real** array : per_user) *array = take(n);
+      Real** const per_beam[] = {&passive_rate, &eb, &cb, &tb, &vb, &d_passive, &inv_pivot};
+      for (Real** array : per_beam) *array = take(m);
+      harvest = take(n * m);
+      rows = take(n * m);
+      factor = take(m * m);
+      for (Point* point : {&at, &per, &direction, &predictor, &moved}) take(*point);
+      for (Primal* part : {&tau_x, &rd, &f}) take(*part);
+      for (Dual* part : {&tau_y, &rp, &g}) take(*part);
+      if (pass == 0) {
+        memory_ = std::aligned_alloc(64, cursor_ * sizeof(Real));
+        std::memset(memory_, 0, cursor_ * sizeof(Real));
+        base = static_cast<Real*>(memory_);
+      }
+    }
+  }
+  Real* take(int count) {
+    Real* place = base_ ? base_ + cursor_ : nullptr;
+    cursor_ += count;
+    return place;
+  }
+  void take(Primal& p) {
+    p.t_active = take(n()); p.t_passive = take(m()); p.energy = take(n()); p.l_local = take(n());
+    p.shortfall = take(n());
+  }
+  void take(Dual& d) {
+    d.time = take(n()); d.work = take(n()); d.local = take(n()); d.budget = take(n()); d.capacity = take(n());
+  }
+  void take(Point& p) {
+    take(p.x); take(p.y); take(p.s); take(p.z);
+    p.tau = take(1); p.kappa = take(1);
+  }
+
+  // ---- a lane's frame
+
+  template <class Scalar>
+  void load(const Problems<Scalar>& in, int lane, long q) {
+    const int n = this->n(), m = this->m();
+    const struct { Real* to; const Scalar* from; } arrays[] = {
+        {active_rate, in.active_rate}, {snr, in.snr}, {workload, in.workload},
+        {local_limit, in.local_limit}, {battery, in.battery}, {capacity, in.capacity},
+        {circuit, in.circuit}, {local_energy, in.local_energy}, {cost_active, in.cost_active},
+        {cost_passive, in.cost_passive}, {gain_local, in.gain_local}};
+    for (const auto& array : arrays)
+      for (int i = 0; i < n; ++i) array.to[i][lane] = array.from[q * n + i];
+    if (elastic_)
+      for (int i = 0; i < n; ++i) cost_shortfall[i][lane] = in.cost_shortfall[q * n + i];
+    for (int c = 0; c < m; ++c) passive_rate[c][lane] = in.passive_rate[q * m + c];
+    for (int c = 0; c < n * m; ++c) harvest[c][lane] = in.harvest[q * n * m + c];
+    attempt_[lane] = 0;
+    iterations_[lane] = 0;
+  }
+
+  void start(int lane) {
+    const int n = this->n(), m = this->m();
+    const struct { Real* values; int count; } arrays[] = {
+        {at.x.t_active, n}, {at.x.t_passive, m}, {at.x.energy, n}, {at.x.l_local, n}, {at.x.shortfall, n},
+        {at.s.t_active, n}, {at.s.t_passive, m}, {at.s.energy, n}, {at.s.l_local, n}, {at.s.shortfall, n},
+        {at.y.time, n}, {at.y.work, n}, {at.y.local, n}, {at.y.budget, n}, {at.y.capacity, n},
+        {at.z.time, n}, {at.z.work, n}, {at.z.local, n}, {at.z.budget, n}, {at.z.capacity, n},
+        {at.tau, 1}, {at.kappa, 1}};
+    for (const auto& array : arrays)
+      for (int i = 0; i < array.count; ++i) array.values[i][lane] = 1.0;
+    step_[lane] = 1.0;
+    span_[lane] = SPANS[attempt_[lane]];
+    slack_[lane] = SLACKS[attempt_[lane]];
+    done_[lane] = 0;
+  }
+
+  // Where to put each array of a result, and what.
+  template <class Scalar>
+  struct Output { Scalar* to; const Real* from; int count; };
+  template <class Scalar>
+  std::array<Output<Scalar>, 10> outputs(const Results<Scalar>& out) const {
+    const int n = this->n(), m = this->m();
+    return {{{out.t_active, at.x.t_active, n}, {out.t_passive, at.x.t_passive, m},
+             {out.energy, at.x.energy, n}, {out.l_local, at.x.l_local, n},
+             {out.shortfall, at.x.shortfall, n}, {out.time, at.y.time, n}, {out.work, at.y.work, n},
+             {out.local, at.y.local, n}, {out.budget, at.y.budget, n}, {out.capacity, at.y.capacity, n}}};
+  }
+
+  template <class Scalar>
+  void store(const Results<Scalar>& out, int lane, long q) {
+    // Scaled by the largest entry, so that a ray, which has no scale of its own, fits any precision.
+    double scale = at.tau[0][lane];
+    for (const auto& array : outputs(out)) {
+      if (array.from == at.x.shortfall && !elastic_) continue;
+      for (int i = 0; i < array.count; ++i) scale = std::max(scale, array.from[i][lane]);
+    }
+    for (const auto& array : outputs(out))
+      for (int i = 0; i < array.count; ++i)
+        array.to[q * array.count + i] = static_cast<Scalar>(array.from[i][lane] / scale);
+    out.tau[q] = static_cast<Scalar>(at.tau[0][lane] / scale);
+    out.iterations[q] = iterations_[lane];
+  }
+
+  // What is left where a frame is skipped.
+  template <class Scalar>
+  void clear(const Results<Scalar>& out, long q) {
+    for (const auto& array : outputs(out)) std::fill_n(array.to + q * array.count, array.count, Scalar(0));
+    out.tau[q] = Scalar(1);
+    out.iterations[q] = 0;
+  }
+
+  // ---- the functions of the problem
+
+  // What the active link does at x: signal-to-noise ratio, its logarithm, and the slopes of the work by t and e.
+  INLINE void receive(const Primal& x, const Active& link) const {
+    for (int i = 0; i < n(); ++i) {
+      const Real received = snr[i] * x.energy[i] / x.t_active[i];
+      const Real inverse = 1.0 / (1.0 + received);
+      const Real log_term = log1p_given_inverse(received, inverse);
+      link.log_term[i] = log_term;
+      link.by_time[i] = active_rate[i] * (log_term - received * inverse);
+      link.bent[i] = snr[i] * inverse;
+      link.by_energy[i] = active_rate[i] * link.bent[i];
+    }
+  }
+
+  INLINE Real spent(const Primal& x, int i) const {
+    return x.energy[i] + circuit[i] * x.t_active[i] + local_energy[i] * x.l_local[i];
+  }
+  INLINE Real beamed(const Primal& x, int i) const {
+    Real sum = x.t_passive[i * k()];
+    for (int c = 1; c < k(); ++c) sum += x.t_passive[i * k() + c];
+    return sum;
+  }
+  INLINE Real work_done(const Primal& x, const Active& link, int i) const {
+    Real done = active_rate[i] * x.t_active[i] * link.log_term[i] + x.l_local[i];
+    for (int c = 0; c < k(); ++c) done += passive_rate[i * k() + c] * x.t_passive[i * k() + c];
+    return elastic_ ? done + x.shortfall[i] : done;
+  }
+  INLINE Real harvested(const Primal& x, int i) const {
+    Real sum{};
+    for (int c = 0; c < m(); ++c) sum += harvest[i * m() + c] * x.t_passive[c];
+    return sum;
+  }
+
+  INLINE Real cost_of(const Primal& x) const {
+    Real sum{};
+    for (int i = 0; i < n(); ++i) {
+      sum += cost_active[i] * x.t_active[i] + cost_passive[i] * beamed(x, i) - gain_local[i] * x.l_local[i];
+      if (elastic_) sum += cost_shortfall[i] * x.shortfall[i];
+    }
+    return sum;
+  }
+  INLINE Real value_of(const Dual& y) const {
+    Real sum{};
+    for (int i = 0; i < n(); ++i)
+      sum += y.time[i] - workload[i] * y.work[i] + local_limit[i] * y.local[i] + battery[i] * y.budget[i] +
+             capacity[i] * y.capacity[i];
+    return sum;
+  }
+  INLINE Real product_of(const Point& p) const {
+    Real sum = p.tau[0] * p.kappa[0];
+    for (int i = 0; i < n(); ++i) {
+      sum += p.x.t_active[i] * p.s.t_active[i] + p.x.energy[i] * p.s.energy[i] + p.x.l_local[i] * p.s.l_local[i];
+      sum += p.y.time[i] * p.z.time[i] + p.y.work[i] * p.z.work[i] + p.y.local[i] * p.z.local[i];
+      sum += p.y.budget[i] * p.z.budget[i] + p.y.capacity[i] * p.z.capacity[i];
+      if (elastic_) sum += p.x.shortfall[i] * p.s.shortfall[i];
+    }
+    for (int c = 0; c < m(); ++c) sum += p.x.t_passive[c] * p.s.t_passive[c];
+    return sum;
+  }
+  INLINE double count() const { return (elastic_ ? 9 : 8) * n() + m() + 1; }
+
+  // Missing to dual and primal feasibility and to a closed gap. Needs receive() at the point.
+  INLINE Real residuals() {
+    const Real tau = at.tau[0];
+    for (int i = 0; i < n(); ++i) {
+      const Real price = at.y.budget[i] + at.y.capacity[i], work = at.y.work[i];
+      rd.t_active[i] = at.s.t_active[i] - cost_active[i] * tau + here.by_time[i] * work - at.y.time[i] - circuit[i] * price;
+      rd.energy[i] = at.s.energy[i] + here.by_energy[i] * work - price;
+      rd.l_local[i] = at.s.l_local[i] + gain_local[i] * tau + work - at.y.local[i] - local_energy[i] * price;
+      if (elastic_) rd.shortfall[i] = at.s.shortfall[i] - cost_shortfall[i] * tau + work;
+      for (int c = i * k(); c < (i + 1) * k(); ++c) {
+        Real gradient = passive_rate[c] * work - at.y.time[i];
+        for (int j = 0; j < n(); ++j) gradient += at.y.budget[j] * harvest[j * m() + c];
+        rd.t_passive[c] = at.s.t_passive[c] - cost_passive[i] * tau + gradient;
+      }
+      const Real gone = spent(at.x, i);
+      rp.time[i] = at.z.time[i] + at.x.t_active[i] + beamed(at.x, i) - tau;
+      rp.work[i] = at.z.work[i] - work_done(at.x, here, i) + workload[i] * tau;
+      rp.local[i] = at.z.local[i] + at.x.l_local[i] - local_limit[i] * tau;
+      rp.budget[i] = at.z.budget[i] - harvested(at.x, i) + gone - battery[i] * tau;
+      rp.capacity[i] = at.z.capacity[i] + gone - capacity[i] * tau;
+    }
+    return at.kappa[0] + cost_of(at.x) + value_of(at.y);
+  }
+
+  // ---- the Newton system, eliminated user by user; see NewtonSystem in interior_point.py
+
+  INLINE void factorise() {
+    const int n = this->n(), k = this->k(), m = this->m();
+    const Primal &x = at.x, &s = at.s;
+    const Dual &y = at.y, &z = at.z;
+    for (int i = 0; i < n; ++i) {
+      const Real lt = here.by_time[i], le = here.by_energy[i], q = circuit[i], fe = local_energy[i];
+      const Real inverse_t = per.x.t_active[i];
+      const Real power = x.energy[i] * inverse_t;
+      // Minus the Hessian of the priced active work: rank one, curved only across the ray of constant power.
+      const Real curvature = y.work[i] * le * here.bent[i] * inverse_t;
+      const Real d_active = s.t_active[i] * inverse_t, d_energy = s.energy[i] * per.x.energy[i],
+                 d_local = s.l_local[i] * per.x.l_local[i];
+      w_time[i] = y.time[i] * per.z.time[i];
+      w_local[i] = y.local[i] * per.z.local[i];
+      w_budget[i] = y.budget[i] * per.z.budget[i];
+      w_capacity[i] = y.capacity[i] * per.z.capacity[i];
+      if (elastic_) {
+        per_shortfall[i] = x.shortfall[i] * per.s.shortfall[i];
+        w_work[i] = 1.0 / (z.work[i] * per.y.work[i] + per_shortfall[i]);
+      } else {
+        w_work[i] = y.work[i] * per.z.work[i];
+      }
+      const Real wt = w_time[i], ww = w_work[i], wb = w_budget[i], we = wb + w_capacity[i];
+
+      const Real ee = d_energy + curvature + ww * le * le + we;
+      const Real ec0 = ww * le + we * fe;
+      const Real et0 = ww * lt * le + we * q - curvature * power;
+      const Real cc = d_local + ww + w_local[i] + we * fe * fe;
+      Real ct0 = ww * lt + we * q * fe;
+      const Real tt = d_active + curvature * power * power + wt + ww * lt * lt + we * q * q;
+      const Real ev0 = -wb;
+      Real cv0 = -wb * fe, tv0 = -wb * q;
+
+      inv_e[i] = 1.0 / ee;
+      ec[i] = ec0 * inv_e[i];
+      et[i] = et0 * inv_e[i];
+      ev[i] = ev0 * inv_e[i];
+      inv_c[i] = 1.0 / maximum(cc - ec[i] * ec0, d_local);
+      ct0 -= ec[i] * et0;
+      cv0 -= ec[i] * ev0;
+      ct[i] = ct0 * inv_c[i];
+      cv[i] = cv0 * inv_c[i];
+      inv_t[i] = 1.0 / maximum(tt - et[i] * et0 - ct[i] * ct0, d_active);
+      tv0 -= et[i] * ev0 + ct[i] * cv0;
+      tv[i] = tv0 * inv_t[i];
+      pivot_v[i] = maximum(wb - ev[i] * ev0 - cv[i] * cv0 - tv[i] * tv0, 2.220446049250313e-16 * wb);
+      const Real inv_v = 1.0 / pivot_v[i];
+
+      for (int a = i * k; a < (i + 1) * k; ++a) {
+        d_passive[a] = s.t_passive[a] * per.x.t_passive[a];
+        const Real r = passive_rate[a];
+        const Real eb0 = ww * r * le, cb0 = ww * r - ec[i] * eb0;
+        const Real tb0 = wt + ww * lt * r - et[i] * eb0 - ct[i] * cb0;
+        eb[a] = eb0 * inv_e[i];
+        cb[a] = cb0 * inv_c[i];
+        tb[a] = tb0 * inv_t[i];
+        vb[a] = -(ev[i] * eb0 + cv[i] * cb0 + tv[i] * tb0) * inv_v;
+        // The user's own block, now without e, c, t and v: rows of the harvest take the rest below.
+        for (int b = i * k; b <= a; ++b) {
+          const Real own = wt + ww * r * passive_rate[b] - eb0 * eb[b] - cb0 * cb[b] - tb0 * tb[b] -
+                           pivot_v[i] * vb[a] * vb[b];
+          factor[a * m + b] = a == b ? d_passive[a] + maximum(own, Real{}) : own;
+        }
+      }
+    }
+    // The coupled matrix: the harvest with the elimination's own terms, weighted, and what each user left.
+    for (int j = 0; j < n; ++j)
+      for (int a = 0; a < m; ++a) rows[j * m + a] = harvest[j * m + a];
+    for (int a = 0; a < m; ++a) rows[a / k * m + a] += vb[a];
+    for (int a = 0; a < m; ++a) {
+      for (int j = 0; j < n; ++j) weighted[j] = pivot_v[j] * rows[j * m + a];
+      for (int b = 0; b <= a; ++b) {
+        Real sum = a / k == b / k ? factor[a * m + b] : Real{};
+        for (int j = 0; j < n; ++j) sum += weighted[j] * rows[j * m + b];
+        factor[a * m + b] = sum;
+      }
+    }
+    // Cholesky; no pivot is below its own s/x in exact arithmetic.
+    for (int a = 0; a < m; ++a) {
+      for (int b = 0; b < a; ++b) {
+        Real sum = factor[a * m + b];
+        for (int c = 0; c < b; ++c) sum -= factor[a * m + c] * factor[b * m + c];
+        factor[a * m + b] = sum * inv_pivot[b];
+      }
+      Real pivot = factor[a * m + a];
+      for (int c = 0; c < a; ++c) pivot -= factor[a * m + c] * factor[a * m + c];
+      inv_pivot[a] = 1.0 / square_root(maximum(pivot, d_passive[a]));
+    }
+  }
+  // Solve for the right-hand side (f, g).
+  INLINE void solve(const Primal& f, const Dual& g, const Primal& dx, const Dual& dy) {
+    const int n = this->n(), k = this->k(), m = this->m();
+    for (int i = 0; i < n; ++i) {
+      const Real g_work = elastic_ ? g.work[i] - per_shortfall[i] * f.shortfall[i] : g.work[i];
+      const Real time = w_time[i] * g.time[i], work = w_work[i] * g_work, local = w_local[i] * g.local[i];
+      const Real budget = w_budget[i] * g.budget[i], energy = budget + w_capacity[i] * g.capacity[i];
+      const Real e = f.energy[i] + here.by_energy[i] * work - energy;
+      const Real c = f.l_local[i] + work - local - local_energy[i] * energy - ec[i] * e;
+      const Real t = f.t_active[i] - time + here.by_time[i] * work - circuit[i] * energy - et[i] * e - ct[i] * c;
+      dx.energy[i] = e;
+      dx.l_local[i] = c;
+      dx.t_active[i] = t;
+      part_v[i] = budget - ev[i] * e - cv[i] * c - tv[i] * t;
+      for (int a = i * k; a < (i + 1) * k; ++a)
+        dx.t_passive[a] = f.t_passive[a] - time + passive_rate[a] * work - eb[a] * e - cb[a] * c - tb[a] * t;
+    }
+    for (int a = 0; a < m; ++a) {
+      Real sum = dx.t_passive[a];
+      for (int j = 0; j < n; ++j) sum += part_v[j] * harvest[j * m + a];
+      for (int c = 0; c < a; ++c) sum -= factor[a * m + c] * dx.t_passive[c];
+      dx.t_passive[a] = sum * inv_pivot[a];
+    }
+    for (int a = m - 1; a >= 0; --a) {
+      Real sum = dx.t_passive[a];
+      for (int c = a + 1; c < m; ++c) sum -= factor[c * m + a] * dx.t_passive[c];
+      dx.t_passive[a] = sum * inv_pivot[a];
+    }
+    for (int i = 0; i < n; ++i) {
+      const Real dv = harvested(dx, i);
+      Real t = dx.t_active[i] * inv_t[i] - tv[i] * dv, c = dx.l_local[i] * inv_c[i] - cv[i] * dv;
+      Real e = dx.energy[i] * inv_e[i] - ev[i] * dv;
+      Real carried{};
+      for (int a = i * k; a < (i + 1) * k; ++a) {
+        const Real db = dx.t_passive[a];
+        t -= tb[a] * db;
+        c -= cb[a] * db;
+        e -= eb[a] * db;
+        carried += passive_rate[a] * db;
+      }
+      c -= ct[i] * t;
+      e -= ec[i] * c + et[i] * t;
+      dx.t_active[i] = t;
+      dx.l_local[i] = c;
+      dx.energy[i] = e;
+      const Real gone = spent(dx, i);
+      const Real g_work = elastic_ ? g.work[i] - per_shortfall[i] * f.shortfall[i] : g.work[i];
+      dy.time[i] = w_time[i] * (g.time[i] + t + beamed(dx, i));
+      dy.work[i] = w_work[i] * (g_work - (here.by_time[i] * t + carried + here.by_energy[i] * e + c));
+      dy.local[i] = w_local[i] * (g.local[i] + c);
+      dy.budget[i] = w_budget[i] * (g.budget[i] - dv + gone);
+      dy.capacity[i] = w_capacity[i] * (g.capacity[i] + gone);
+      if (elastic_) dx.shortfall[i] = per_shortfall[i] * (f.shortfall[i] + dy.work[i]);
+    }
+  }
+
+  // Call visit(x, s, ...) on matching entries of complementary pairs: all of them.
+  template <class Visit>
+  INLINE void pairs(Visit visit) {
+    const int n = this->n(), m = this->m();
+    visit(0, n, &Primal::t_active);
+    visit(0, m, &Primal::t_passive);
+    visit(0, n, &Primal::energy);
+    visit(0, n, &Primal::l_local);
+    if (elastic_) visit(0, n, &Primal::shortfall);
+  }
+  template <class Visit>
+  INLINE void prices(Visit visit) {
+    visit(&Dual::time);
+    visit(&Dual::work);
+    visit(&Dual::local);
+    visit(&Dual::budget);
+    visit(&Dual::capacity);
+  }
+
+  INLINE void invert() {
+    pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
+      for (int i = begin; i < end; ++i) {
+        (per.x.*v)[i] = 1.0 / (at.x.*v)[i];
+        (per.s.*v)[i] = 1.0 / (at.s.*v)[i];
+      }
+    });
+    prices([&](Real* Dual::* v) INLINE_LAMBDA {
+      for (int i = 0; i < n(); ++i) {
+        (per.y.*v)[i] = 1.0 / (at.y.*v)[i];
+        (per.z.*v)[i] = 1.0 / (at.z.*v)[i];
+      }
+    });
+    per.tau[0] = 1.0 / at.tau[0];
+    per.kappa[0] = 1.0 / at.kappa[0];
+  }
+
+  // Newton direction that removes `reduction` of the residuals and brings each product to `target`, less the
+  // second-order products of `from` where `keep` is 1.
+  INLINE void newton(const Point& to, Real reduction, Real gap, Real target, const Point* from, Real keep) {
+    const Real tau = at.tau[0], kappa = at.kappa[0];
+    // The wanted changes of the products are kept in the direction's s and z meanwhile.
+    pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
+      for (int i = begin; i < end; ++i) {
+        Real change = target - (at.x.*v)[i] * (at.s.*v)[i];
+        if (from) change -= keep * (from->x.*v)[i] * (from->s.*v)[i];
+        (to.s.*v)[i] = change;
+        (f.*v)[i] = change * (per.x.*v)[i] + reduction * (rd.*v)[i];
+      }
+    });
+    prices([&](Real* Dual::* v) INLINE_LAMBDA {
+      for (int i = 0; i < n(); ++i) {
+        Real change = target - (at.y.*v)[i] * (at.z.*v)[i];
+        if (from) change -= keep * (from->y.*v)[i] * (from->z.*v)[i];
+        (to.z.*v)[i] = change;
+        (g.*v)[i] = change * (per.y.*v)[i] + reduction * (rp.*v)[i];
+      }
+    });
+    Real change = target - tau * kappa;
+    if (from) {
+      change -= keep * from->tau[0] * from->kappa[0];
+      for (int i = 0; i < n(); ++i) {
+        f.t_active[i] -= bend_t[i];
+        f.energy[i] -= bend_e[i];
+        g.work[i] -= bend_w[i];
+      }
+    }
+    solve(f, g, to.x, to.y);
+    const Real inverse_tau = per.tau[0];
+    const Real numerator = cost_of(to.x) + value_of(to.y) + reduction * gap + change * inverse_tau;
+    const Real dtau = numerator / (kappa * inverse_tau - tau_slope);
+    pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
+      for (int i = begin; i < end; ++i) {
+        (to.x.*v)[i] += (tau_x.*v)[i] * dtau;
+        (to.s.*v)[i] = ((to.s.*v)[i] - (at.s.*v)[i] * (to.x.*v)[i]) * (per.x.*v)[i];
+      }
+    });
+    prices([&](Real* Dual::* v) INLINE_LAMBDA {
+      for (int i = 0; i < n(); ++i) {
+        (to.y.*v)[i] += (tau_y.*v)[i] * dtau;
+        (to.z.*v)[i] = ((to.z.*v)[i] - (at.z.*v)[i] * (to.y.*v)[i]) * (per.y.*v)[i];
+      }
+    });
+    to.tau[0] = dtau;
+    to.kappa[0] = (change - kappa * dtau) * inverse_tau;
+  }
+
+  // Longest step, up to 1, that keeps every entry non-negative.
+  INLINE Real step_to_boundary(const Point& d) {
+    Real ratio = maximum(-d.tau[0] * per.tau[0], -d.kappa[0] * per.kappa[0]);
+    pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
+      for (int i = begin; i < end; ++i) {
+        ratio = maximum(ratio, -(d.x.*v)[i] * (per.x.*v)[i]);
+        ratio = maximum(ratio, -(d.s.*v)[i] * (per.s.*v)[i]);
+      }
+    });
+    prices([&](Real* Dual::* v) INLINE_LAMBDA {
+      for (int i = 0; i < n(); ++i) {
+        ratio = maximum(ratio, -(d.y.*v)[i] * (per.y.*v)[i]);
+        ratio = maximum(ratio, -(d.z.*v)[i] * (per.z.*v)[i]);
+      }
+    });
+    return minimum(1.0 / maximum(ratio, splat(1e-300)), splat(1.0));
+  }
+
+  INLINE void move(const Point& to, const Point& d, Real step) {
+    pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
+      for (int i = begin; i < end; ++i) {
+        (to.x.*v)[i] = (at.x.*v)[i] + step * (d.x.*v)[i];
+        (to.s.*v)[i] = (at.s.*v)[i] + step * (d.s.*v)[i];
+      }
+    });
+    prices([&](Real* Dual::* v) INLINE_LAMBDA {
+      for (int i = 0; i < n(); ++i) {
+        (to.y.*v)[i] = (at.y.*v)[i] + step * (d.y.*v)[i];
+        (to.z.*v)[i] = (at.z.*v)[i] + step * (d.z.*v)[i];
+      }
+    });
+    to.tau[0] = at.tau[0] + step * d.tau[0];
+    to.kappa[0] = at.kappa[0] + step * d.kappa[0];
+  }
+
+  // The slacks of user i that the active work bends, exactly, where `left` of the residuals remain.
+  struct Slacks { Real t_active, energy, work; };
+  INLINE Slacks exact_slacks(const Point& p, int i, Real left) const {
+    const Real price = p.y.budget[i] + p.y.capacity[i], work = p.y.work[i], tau = p.tau[0];
+    return {cost_active[i] * tau - there.by_time[i] * work + p.y.time[i] + circuit[i] * price + left * rd.t_active[i],
+            price - there.by_energy[i] * work + left * rd.energy[i],
+            work_done(p.x, there, i) - workload[i] * tau + left * rp.work[i]};
+  }
+
+  // Second-order change of these slacks along the predictor.
+  INLINE void bends(Real step, Real mean, Real keep) {
+    move(moved, predictor, step);
+    receive(moved.x, there);
+    const Real left = 1.0 - step, scale = 1.0 / (step * step);
+    for (int i = 0; i < n(); ++i) {
+      const Slacks exact = exact_slacks(moved, i, left);
+      const Real t = mean * per.x.t_active[i], e = mean * per.x.energy[i], w = mean * per.y.work[i];
+      bend_t[i] = keep * clip((exact.t_active - moved.s.t_active[i]) * scale, -t, t);
+      bend_e[i] = keep * clip((exact.energy - moved.s.energy[i]) * scale, -e, e);
+      bend_w[i] = keep * clip((exact.work - moved.z.work[i]) * scale, -w, w);
+    }
+  }
+
+  INLINE Real settle(Real exact, Real linear, Real reach) const {
+    const Real low = minimum(linear / span_, exact + reach);
+    const Real high = maximum(linear * span_, exact - reach);
+    return clip(exact, low, high);
+  }
+
+  // Move, and say where the new point is positive and near the central path.
+  INLINE Mask take_step(Real reduction, Real step) {
+    move(moved, direction, step);
+    receive(moved.x, there);
+    const Real left = 1.0 - step * reduction;
+    const Real slack = slack_ * maximum(product_of(moved) / count(), Real{});
+    for (int i = 0; i < n(); ++i) {
+      const Slacks exact = exact_slacks(moved, i, left);
+      moved.s.t_active[i] = settle(exact.t_active, moved.s.t_active[i], slack / moved.x.t_active[i]);
+      moved.s.energy[i] = settle(exact.energy, moved.s.energy[i], slack / moved.x.energy[i]);
+      moved.z.work[i] = settle(exact.work, moved.z.work[i], slack / moved.y.work[i]);
+    }
+    const Real least = CENTRALITY * product_of(moved) / count();
+    Mask good = moved.tau[0] * moved.kappa[0] >= least;
+    pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
+      for (int i = begin; i < end; ++i)
+        good &= ((moved.s.*v)[i] > 0.0) & ((moved.x.*v)[i] * (moved.s.*v)[i] >= least);
+    });
+    prices([&](Real* Dual::* v) INLINE_LAMBDA {
+      for (int i = 0; i < n(); ++i)
+        good &= ((moved.z.*v)[i] > 0.0) & ((moved.y.*v)[i] * (moved.z.*v)[i] >= least);
+    });
+    return good;
+  }
+
+  // Largest violation and certified gap at the moved point in units of their tolerances (at most 1 is solved),
+  // and the margin by which its prices disprove feasibility. Needs receive() at the point.
+  INLINE void certify(Real& accuracy, Real& margin) {
+    const Real tau = moved.tau[0];
+    Real violation{}, dual{}, free{}, value{};
+    for (int i = 0; i < n(); ++i) {
+      const Real gone = spent(moved.x, i);
+      violation = maximum(violation, moved.x.t_active[i] + beamed(moved.x, i) - tau);
+      violation = maximum(violation, workload[i] * tau - work_done(moved.x, there, i));
+      violation = maximum(violation, moved.x.l_local[i] - local_limit[i] * tau);
+      violation = maximum(violation, gone - harvested(moved.x, i) - battery[i] * tau);
+      violation = maximum(violation, gone - capacity[i] * tau);
+
+      // The dual function at the prices, times tau: with the costs, and without them.
+      const Real budget = moved.y.budget[i], price = budget + moved.y.capacity[i];
+      Real work = moved.y.work[i];
+      if (elastic_) work = minimum(work, cost_shortfall[i] * tau);
+      const Real c = work * active_rate[i];
+      const Real signal = snr[i] * maximum(c / price - 1.0 / snr[i], Real{});
+      const Real worth = c * log1p_given_inverse(signal, 1.0 / (1.0 + signal)) -
+                         price * (signal / snr[i] + circuit[i]);
+      Real passive = splat(-1e300);
+      for (int a = i * k(); a < (i + 1) * k(); ++a) {
+        Real gradient = work * passive_rate[a];
+        for (int j = 0; j < n(); ++j) gradient += moved.y.budget[j] * harvest[j * m() + a];
+        passive = maximum(passive, gradient);
+      }
+      const Real local = work - price * local_energy[i];
+      const Real constant = work * workload[i] - budget * battery[i] - moved.y.capacity[i] * capacity[i];
+      dual += constant - maximum(local + gain_local[i] * tau, Real{}) * local_limit[i] -
+              maximum(maximum(worth - cost_active[i] * tau, passive - cost_passive[i] * tau), Real{});
+      free += constant - maximum(local, Real{}) * local_limit[i] - maximum(maximum(worth, passive), Real{});
+      value += work * workload[i];
+    }
+    const Real inverse_tau = 1.0 / tau;
+    const Real cost = cost_of(moved.x) * inverse_tau;
+    const Real gap = magnitude(cost - dual * inverse_tau) / ((magnitude(cost) + 1e-2) * GAP);
+    accuracy = maximum(violation * inverse_tau * (1.0 / RESIDUAL), gap);
+    accuracy = choose(gap >= 0.0, accuracy, splat(1.0 / 0.0));  // not a number is no accuracy
+    margin = choose(value > 0.0, free / choose(value > 0.0, value, splat(1.0)), splat(-1.0));
+  }
+
+  // One predictor-corrector step (Mehrotra), with a second-order term for the curved constraint too.
+  void iterate() {
+    receive(at.x, here);
+    const Real gap = residuals();
+    const Real mean = product_of(at) / count();
+    invert();
+    factorise();
+    for (int i = 0; i < n(); ++i) {
+      f.t_active[i] = -cost_active[i];
+      f.energy[i] = Real{};
+      f.l_local[i] = gain_local[i];
+      f.shortfall[i] = -cost_shortfall[i];
+      for (int a = i * k(); a < (i + 1) * k(); ++a) f.t_passive[a] = -cost_passive[i];
+      g.time[i] = splat(-1.0);
+      g.work[i] = workload[i];
+      g.local[i] = -local_limit[i];
+      g.budget[i] = -battery[i];
+      g.capacity[i] = -capacity[i];
+    }
+    solve(f, g, tau_x, tau_y);
+    tau_slope = cost_of(tau_x) + value_of(tau_y);
+
+    newton(predictor, splat(1.0), gap, Real{}, nullptr, Real{});
+    const Real reach = step_to_boundary(predictor);
+    // After a short step: recentre, and leave out the second order, which a short step would overdo.
+    const Mask recentre = step_ < SHORT_STEP;
+    const Real keep = choose(recentre, Real{}, splat(1.0));
+    const Real missed = 1.0 - reach;
+    const Real centring = maximum(missed * missed * missed, choose(recentre, splat(0.5), splat(1e-3)));
+    const Real reduction = 1.0 - centring;
+    bends(0.9 * reach, mean, keep);
+    newton(direction, reduction, gap, centring * mean, &predictor, keep);
+
+    Real step = 0.99 * step_to_boundary(direction);
+    Mask good;
+    while (true) {
+      good = take_step(reduction, step);
+      const Mask shorten = ~good & (step > 1e-8) & active_;
+      if (!any(shorten)) break;
+      step = choose(shorten, STEP_BACK * step, step);
+    }
+    Real accuracy, margin;
+    certify(accuracy, margin);
+    const Mask usable = good & (accuracy < 1e300);
+    finish(usable, accuracy, margin, step);
+  }
+
+  INLINE void finish(Mask usable, Real accuracy, Real margin, Real step) {
+    pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
+      for (int i = begin; i < end; ++i) {
+        (at.x.*v)[i] = choose(usable, (moved.x.*v)[i], (at.x.*v)[i]);
+        (at.s.*v)[i] = choose(usable, (moved.s.*v)[i], (at.s.*v)[i]);
+      }
+    });
+    prices([&](Real* Dual::* v) INLINE_LAMBDA {
+      for (int i = 0; i < n(); ++i) {
+        (at.y.*v)[i] = choose(usable, (moved.y.*v)[i], (at.y.*v)[i]);
+        (at.z.*v)[i] = choose(usable, (moved.z.*v)[i], (at.z.*v)[i]);
+      }
+    });
+    at.tau[0] = choose(usable, moved.tau[0], at.tau[0]);
+    at.kappa[0] = choose(usable, moved.kappa[0], at.kappa[0]);
+    step_ = step;
+    for (int lane = 0; lane < LANES; ++lane) {
+      ++iterations_[lane];
+      done_[lane] = usable[lane] && (accuracy[lane] <= 1.0 || (!elastic_ && margin[lane] > PROOF));
+      if (usable[lane]) continue;
+      if (attempt_[lane] < ATTEMPTS - 1) {
+        ++attempt_[lane];
+        start(lane);
+      } else {
+        done_[lane] = true;
+      }
+    }
+  }
+
+  const int users_, beams_;
+  const bool elastic_;
+  void* memory_ = nullptr;
+  Real* base_ = nullptr;
+  std::size_t cursor_ = 0;
+
+  // The frames' data, as in standard_form.py: (N,), (N K,) and (N, N K).
+  Real *active_rate, *snr, *workload, *local_limit, *battery, *capacity, *circuit, *local_energy;
+  Real *cost_active, *cost_passive, *gain_local, *cost_shortfall, *passive_rate, *harvest;
+  // The iterate, the steps from it, and a point on trial.
+  Point at, predictor, direction, moved;
+  Point per;  // 1 over each entry of the iterate
+  Active here, there;
+  // Residuals, right-hand side, the column of tau and the second-order terms.
+  Primal rd, f, tau_x;
+  Dual rp, g, tau_y;
+  Real *bend_t, *bend_e, *bend_w;
+  Real tau_slope;
+  // The factorised system.
+  Real *w_time, *w_work, *w_local, *w_budget, *w_capacity, *per_shortfall;
+  Real *ec, *et, *ev, *ct, *cv, *tv, *inv_e, *inv_c, *inv_t, *pivot_v, *part_v;
+  Real *eb, *cb, *tb, *vb, *d_passive, *inv_pivot, *factor, *rows, *weighted;
+  // The lanes.
+  Real step_, span_, slack_;
+  Mask active_;
+  int attempt_[LANES], iterations_[LANES];
+  bool done_[LANES];
+};
