@@ -11,7 +11,7 @@ from jax import Array
 from scattermec.environment import EnvState, reset, step
 from scattermec.experiments.beams import Beams, beam_rule
 from scattermec.experiments.statistics import Estimate, mean_interval, ratio_interval
-from scattermec.optimisation import NOT_CONVERGED, OPTIMAL, Scheme, allocate_frames
+from scattermec.optimisation import NOT_CONVERGED, Scheme, allocate_all_or_best
 from scattermec.physics import Allocation, Frame, Parameters, parameters
 from scattermec.scenario import Scenario
 
@@ -19,9 +19,6 @@ __all__ = ["QUANTITIES", "WARM_UP", "Quantity", "SimulationResult", "num_rollout
 
 WARM_UP = 10
 """Frames of each rollout that are played but not counted: the battery starts from an arbitrary level."""
-
-_FALLBACK_BLOCK = 8
-"""Frames for which the best set is sought together: one size, so that the program is compiled once."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +122,9 @@ def simulate(
             battery=states.frame.battery,
         )
         chosen = rule(key_beams, constants, seen)
-        allocation, status = _allocate(constants, seen, chosen, scheme)
-        states, played = _play(jax.random.split(key_next, rollouts), states, chosen, allocation, constants)
+        solution, status = allocate_all_or_best(constants, seen, chosen, scheme=scheme)
+        keys = jax.random.split(key_next, rollouts)
+        states, played = _play(keys, states, chosen, solution.allocation, constants)
         if time >= WARM_UP:
             records.append({**jax.device_get(played), "status": status})
         if progress is not None:
@@ -135,26 +133,6 @@ def simulate(
     frames = {name: np.stack([record[name] for record in records], axis=1) for name in records[0]}
     not_converged = int(np.count_nonzero(frames["status"] == NOT_CONVERGED))
     return SimulationResult(estimates=_estimates(frames), frames=frames, not_converged=not_converged)
-
-
-def _allocate(
-    constants: Parameters, frames: Frame, beams: Array, scheme: Scheme
-) -> tuple[Allocation, np.ndarray]:
-    """Allocation of R frames, everyone served where possible, else the best set; and the status of the first.
-
-    Not left to `allocate_frames`, so that the fallback always has one size whatever the number of failures.
-    """
-    everyone = allocate_frames(constants, frames, beams, scheme=scheme, serve="all")
-    allocation = jax.tree.map(np.array, everyone.allocation)
-    status = np.asarray(everyone.status)
-    failed = np.flatnonzero(status != OPTIMAL)
-    for start in range(0, failed.size, _FALLBACK_BLOCK):
-        block = failed[np.minimum(np.arange(start, start + _FALLBACK_BLOCK), failed.size - 1)]
-        some = jax.tree.map(lambda leaf, block=block: leaf[block], frames)
-        best = allocate_frames(constants, some, beams[block], scheme=scheme, serve="best")
-        for whole, part in zip(jax.tree.leaves(allocation), jax.tree.leaves(best.allocation), strict=True):
-            whole[block] = part
-    return jax.tree.map(jnp.asarray, allocation), status
 
 
 @jax.jit
