@@ -17,8 +17,8 @@ from typing import Annotated, Any
 import typer
 
 from scattermec._version import __version__
+from scattermec.errors import InputError
 from scattermec.scenario import Scenario
-from scattermec.storage.errors import InputError
 
 
 class Scheme(StrEnum):

@@ -16,7 +16,7 @@ from scattermec.cli.common import (
     to_json,
     use_double_precision,
 )
-from scattermec.storage.errors import InputError
+from scattermec.errors import InputError
 
 if TYPE_CHECKING:
     from scattermec.experiments.claims import Finding

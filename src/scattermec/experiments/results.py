@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from scattermec.errors import InputError
 from scattermec.experiments.sweeps import SWEEPS, Measurement, Sweep, Swept, metrics_of
-from scattermec.storage.errors import InputError
 
 DATA = "data.csv"
 MANIFEST = "run.json"

@@ -1,7 +1,7 @@
 """Files of frames and of solutions, read and written as streams in bounded memory."""
 
+from scattermec.errors import InputError
 from scattermec.storage.arrays import Header, open_arrays
-from scattermec.storage.errors import InputError
 from scattermec.storage.frames import FrameChunk, FrameFile, open_frames
 from scattermec.storage.writer import ArrayWriter
 

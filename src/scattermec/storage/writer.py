@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from scattermec.storage.errors import InputError
+from scattermec.errors import InputError
 
 __all__ = ["ArrayWriter"]
 
