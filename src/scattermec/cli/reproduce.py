@@ -1,15 +1,17 @@
 """`scattermec reproduce`: the paper's figures, and whether its claims are borne out."""
 
 import shlex
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scattermec.cli.common import (
+    Beams,
+    BeamsOption,
     JsonOption,
     ScenarioOption,
+    SeedOption,
     SetOption,
     load_scenario,
     progress,
@@ -25,13 +27,6 @@ if TYPE_CHECKING:
 FIGURES = "3a,3b,4a,4b"
 
 
-class Beams(StrEnum):
-    """How the AP chooses its beams."""
-
-    MRT = "mrt"
-    RANDOM = "random"
-
-
 def reproduce(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for figures, data and verdicts.")],
     figures: Annotated[
@@ -42,12 +37,8 @@ def reproduce(
         int | None,
         typer.Option(min=1, metavar="K", help="Frames a point.  [default: 2000, quick: 256]"),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Seed of everything drawn.")
-    ] = 0,
-    beams: Annotated[
-        Beams, typer.Option(help="Beams along each user's own channel, or drawn at random.")
-    ] = Beams.MRT,
+    seed: SeedOption = 0,
+    beams: BeamsOption = Beams.MRT,
     scenario: ScenarioOption = None,
     settings: SetOption = None,
     overwrite: Annotated[

@@ -9,10 +9,12 @@ import typer
 
 from scattermec.cli.common import (
     Beams,
+    BeamsOption,
     JsonOption,
     ScenarioOption,
     Scheme,
     SchemeOption,
+    SeedOption,
     SetOption,
     check_text_output,
     load_scenario,
@@ -30,15 +32,11 @@ if TYPE_CHECKING:
 
 def simulate(
     scheme: SchemeOption = Scheme.HYBRID,
-    beams: Annotated[
-        Beams, typer.Option(help="Beams along each user's own channel, or drawn at random.")
-    ] = Beams.MRT,
+    beams: BeamsOption = Beams.MRT,
     frames: Annotated[
         int, typer.Option(min=1, metavar="K", help="Frames to count, shared by independent rollouts.")
     ] = 2000,
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Seed of everything drawn.")
-    ] = 0,
+    seed: SeedOption = 0,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Also write the results to this .json or .csv file."),
