@@ -23,8 +23,8 @@ from scattermec.cli.common import (
     provenance,
     to_json,
     use_double_precision,
-    write_text,
 )
+from scattermec.storage import replace_text
 
 if TYPE_CHECKING:
     from scattermec.experiments.simulate import SimulationResult
@@ -69,7 +69,7 @@ def simulate(
     options = {"scheme": scheme.value, "beams": beams.value, "seed": seed}
     report = to_json({**options, **_report(result), **provenance(chosen)}) + "\n"
     if out is not None:
-        write_text(out, report if out.suffix == ".json" else _csv(result))
+        replace_text(out, report if out.suffix == ".json" else _csv(result))
     if as_json:
         typer.echo(report, nl=False)
     else:
