@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -12,7 +11,7 @@ from scattermec.environment import EnvState, reset, step
 from scattermec.experiments.beams import Beams, beam_rule
 from scattermec.experiments.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.optimisation import NOT_CONVERGED, Scheme, allocate_all_or_best
-from scattermec.physics import Allocation, Frame, Parameters, parameters
+from scattermec.physics import Allocation, Frame, Parameters, parameters, processed_work
 from scattermec.scenario import Scenario
 
 __all__ = ["QUANTITIES", "WARM_UP", "Quantity", "SimulationResult", "num_rollouts", "simulate"]
@@ -147,9 +146,7 @@ def _play(
     """Play a frame of each rollout: the next states, and the frame's record by name."""
     following, result = jax.vmap(step, in_axes=(0, 0, 0, 0, None))(keys, states, beams, allocation, constants)
     outcome, workload = result.outcome, states.frame.workload
-    offloaded = allocation.l_active + allocation.l_passive
-    # Surplus local work costs the AP nothing and says nothing about the mode.
-    local = jnp.minimum(allocation.l_local, jnp.maximum(workload - offloaded, 0))
+    processed = jax.vmap(processed_work)(workload, allocation, outcome.success)
     record = {
         "workload": workload,
         "success": outcome.success,
@@ -161,9 +158,9 @@ def _play(
         "overflow": outcome.overflow,
         "t_active": allocation.t_active,
         "t_passive": allocation.t_passive,
-        "active": jnp.where(outcome.success, allocation.l_active, 0),
-        "passive": jnp.where(outcome.success, allocation.l_passive, 0),
-        "local": jnp.where(outcome.success, local, 0),
+        "active": processed[:, 0],
+        "passive": processed[:, 1],
+        "local": processed[:, 2],
     }
     return following, record
 
