@@ -7,7 +7,6 @@ point's (AP's) side, mW and mJ on the users' side.
 import difflib
 import math
 import os
-import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -15,11 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
-from .errors import ScenarioError
+from scattermec._yaml import parse, show
+from scattermec.errors import ScenarioError
 
 __all__ = ["Rectifier", "Scenario", "ScenarioError"]
 
@@ -200,11 +199,11 @@ class Scenario(_Settings):
 
         A relative `trace` is relative to `folder`.
         """
-        data, faults = _parse(text)
+        data, faults = parse(text)
         if data is None:
             data = {}
         if not isinstance(data, dict):
-            faults.append(f"a scenario must be a mapping of names to values, not {_show(data)}")
+            faults.append(f"a scenario must be a mapping of names to values, not {show(data)}")
             data = {}
         if isinstance(data.get("trace"), str):
             data["trace"] = os.path.join(folder, data["trace"])
@@ -230,7 +229,7 @@ class Scenario(_Settings):
             extra = _extra(field)
             note = " ".join(filter(None, (field.description, extra["symbol"])))
             unit = f" [{extra['unit']}]" if extra["unit"] else ""
-            lines.append(f"{name + ': ' + _show(getattr(self, name)):<34}  # {note}{unit}")
+            lines.append(f"{name + ': ' + show(getattr(self, name)):<34}  # {note}{unit}")
         return "\n".join(lines[1:]) + "\n"
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -247,7 +246,7 @@ class Scenario(_Settings):
             if not (equals and name):
                 faults.append(f"{setting}: is not a setting; write name=value")
                 continue
-            value, broken = _parse(text)
+            value, broken = parse(text)
             if broken:
                 faults += [f"{path.strip()}: {fault}" for fault in broken]
             elif not dot or name not in data:
@@ -298,7 +297,7 @@ class Scenario(_Settings):
             low, high = self.initial_battery
         else:
             low = high = self.initial_battery
-        shown = f"initial_battery: {_show(self.initial_battery)} is not allowed; it must"
+        shown = f"initial_battery: {show(self.initial_battery)} is not allowed; it must"
         if low > high:
             yield ("initial_battery",), f"{shown} have low <= high (mJ)"
         capacity = min(self.per_user("battery_capacity"), default=math.inf)
@@ -428,7 +427,7 @@ def _field_faults(
             lines[name] = [f"{name}.{fault}" for fault in cause.faults]
         else:
             allowed = cause or _allowed(model.model_fields[name])
-            lines[name] = [f"{name}: {_show(data[name], 80)} is not allowed; it must be {allowed}"]
+            lines[name] = [f"{name}: {show(data[name], 80)} is not allowed; it must be {allowed}"]
     return [line for part in lines.values() for line in part], set(lines)
 
 
@@ -437,85 +436,3 @@ def _unknown(name: str, model: type[BaseModel]) -> str:
         return "cannot be set; it follows from user_positions"
     near = difflib.get_close_matches(name, model.model_fields, n=1)
     return f"unknown; did you mean {near[0]}?" if near else "unknown; no constant has a name like it"
-
-
-def _show(value: Any, width: int | None = None) -> str:
-    """`value` as one line of YAML, at most about `width` characters of it."""
-    if isinstance(value, BaseModel):
-        value = value.model_dump()
-    if isinstance(value, tuple | list):
-        text = "[" + ", ".join(map(_show, value)) + "]"
-    elif isinstance(value, dict):
-        text = "{" + ", ".join(f"{name}: {_show(part)}" for name, part in value.items()) + "}"
-    elif isinstance(value, str) and value.isidentifier():
-        text = value
-    elif isinstance(value, bool | int | float | str | None):
-        # Quotes keep a string a string, on one line whatever is in it.
-        style = '"' if isinstance(value, str) else None
-        text = yaml.safe_dump(value, default_style=style, width=math.inf, allow_unicode=True)
-        text = text.removesuffix("...\n").rstrip("\n")
-    else:
-        text = " ".join(repr(value).split())
-    return text if width is None or len(text) <= width else text[: width - 3] + "..."
-
-
-_NUMERIC = list("-+.0123456789")  # what a number may begin with
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML with plain decimal numbers (1e-9 is one, 1:30 and 0x1F are not) and no duplicate keys."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012
-        first: [(tag, pattern) for tag, pattern in pairs if tag.split(":")[-1] in ("bool", "null", "merge")]
-        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.faults: list[str] = []
-
-    def sequence(self, node: yaml.SequenceNode) -> list[Any]:
-        # Built at once, unlike the base class's: a list inside itself is then an error.
-        return self.construct_sequence(node, deep=True)
-
-    def mapping(self, node: yaml.MappingNode) -> dict[Any, Any]:
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            line = key.start_mark.line + 1
-            if key.tag == "tag:yaml.org,2002:merge":
-                continue
-            if key.tag != "tag:yaml.org,2002:str":
-                shown = key.value if isinstance(key, yaml.ScalarNode) else "a list or mapping"
-                raise yaml.constructor.ConstructorError(None, None, f"{shown} is not a name", key.start_mark)
-            if key.value in lines:
-                self.faults.append(f"{key.value}: is given twice, in lines {lines[key.value]} and {line}")
-            lines[key.value] = line
-        return self.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:seq", _Loader.sequence)
-_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.mapping)
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?(0|[1-9][0-9]*)$"), _NUMERIC)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"([-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?|[-+]?\.inf|\.nan)$", re.IGNORECASE),
-    _NUMERIC,
-)
-
-
-def _parse(text: str) -> tuple[Any, list[str]]:
-    """The value of a YAML text, and what is wrong with it."""
-    try:
-        loader = _Loader(text)
-        return loader.get_single_data(), loader.faults
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        reason = ", ".join(filter(None, (error.context, error.problem)))
-        return None, [f"{place}not valid YAML: {reason}"]
-    except yaml.YAMLError as error:  # a character that YAML does not allow
-        return None, [f"not valid YAML: {' '.join(str(error).split())}"]
-    except RecursionError:
-        return None, ["not valid YAML: nested too deeply"]
-    except ValueError as error:  # such as a value that its own tag does not allow
-        return None, [f"not valid YAML: {error}"]
