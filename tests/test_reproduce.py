@@ -15,7 +15,7 @@ from scattermec.experiments import figures, report, reproduce, results, sweeps
 from scattermec.experiments.reproduce import Plan
 from scattermec.experiments.results import ConfigurationError, Results
 from scattermec.experiments.sweeps import FIGURES, METRICS, SWEEPS, Measurement, measure_point, metrics_of
-from scattermec.optimisation import OPTIMAL, allocate_frames, batch, frame_rewards
+from scattermec.optimisation import OPTIMAL, allocate_all_or_best, allocate_frames, batch, frame_rewards
 from scattermec.physics import parameters
 from scattermec.scenario import Scenario
 
@@ -174,12 +174,16 @@ def test_shares_and_efficiency_are_those_of_the_exact_allocation(rows):
 def test_frames_that_cannot_serve_everyone_serve_the_best_set():
     constants = sweeps.parameters_at(parameters(SCENARIO), "ap_power", 0.25)
     frames, beams = sweeps.draw_frames(constants, frames=FRAMES, seed=0)
-    solution, status = sweeps.solve_frames(constants, frames, beams, "hybrid")
+    solution, status = allocate_all_or_best(constants, frames, beams, scheme="hybrid")
     failed = np.flatnonzero(status != OPTIMAL)
     assert 1 < failed.size < FRAMES
     whole = allocate_frames(constants, frames, beams, serve="all-or-best")
     assert (solution.served == whole.served).all()
     np.testing.assert_allclose(solution.energy, whole.energy, rtol=1e-9)
+    for serve, where in (("all", status == OPTIMAL), ("best", status != OPTIMAL)):
+        alone = allocate_frames(constants, frames, beams, serve=serve)
+        assert (solution.served == alone.served)[where].all()
+        np.testing.assert_allclose(solution.energy[where], alone.energy[where], rtol=1e-9)
     served = np.asarray(solution.served)
     assert served[status == OPTIMAL].all()
     assert not served[failed].all(axis=1).any()

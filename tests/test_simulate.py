@@ -4,11 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from scattermec.experiments import simulate as module
 from scattermec.experiments.beams import BEAMS, beam_rule
 from scattermec.experiments.simulate import QUANTITIES, WARM_UP, num_rollouts, simulate
 from scattermec.experiments.statistics import Estimate, mean_interval, ratio_interval
-from scattermec.optimisation import OPTIMAL
+from scattermec.optimisation import OPTIMAL, batch
 from scattermec.physics import Frame, parameters
 from scattermec.scenario import Scenario
 
@@ -126,15 +125,14 @@ def test_no_work_costs_the_idle_energy_alone():
 
 
 def test_frames_that_do_not_converge_are_counted_and_fall_back(monkeypatch, rolled):
-    from scattermec.optimisation import allocate_frames
+    solve_all = batch._solve_all
 
-    def failing(*args, serve, **kwargs):
-        solution = allocate_frames(*args, serve=serve, **kwargs)
-        if serve == "all":
-            object.__setattr__(solution, "status", solution.status.at[:3].set(2))
+    def failing(*args):
+        solution = solve_all(*args)
+        object.__setattr__(solution, "status", solution.status.at[:3].set(2))
         return solution
 
-    monkeypatch.setattr(module, "allocate_frames", failing)
+    monkeypatch.setattr(batch, "_solve_all", failing)
     result = simulate(Scenario(), scheme="hybrid", beams="mrt", num_frames=NUM_FRAMES, seed=1)
     assert result.not_converged >= 30
     # Everyone is still the best set in most frames.

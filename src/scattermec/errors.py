@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-__all__ = ["ScenarioError"]
+__all__ = ["InputError", "ScenarioError"]
 
 
-class ScenarioError(ValueError):
-    """Everything that is wrong with a scenario, one line a fault in `faults`."""
+class InputError(ValueError):
+    """Everything that is wrong with what a user gave, one line a fault in `faults`."""
 
     def __init__(self, faults: Iterable[str]) -> None:
         self.faults: tuple[str, ...] = tuple(faults)
@@ -14,3 +14,7 @@ class ScenarioError(ValueError):
 
     def __str__(self) -> str:
         return "\n".join(self.faults)
+
+
+class ScenarioError(InputError):
+    """Everything that is wrong with a scenario."""

@@ -4,22 +4,20 @@ Units are SI with the prefixes that keep numbers near one: s, kbit and kHz throu
 point's (AP's) side, mW and mJ on the users' side.
 """
 
-import difflib
 import math
 import os
-import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic.fields import FieldInfo
+from pydantic import field_validator
 
-from .errors import ScenarioError
+from scattermec._settings import Settings, constant, notes_of
+from scattermec._yaml import parse, show
+from scattermec.errors import ScenarioError
 
 __all__ = ["Rectifier", "Scenario", "ScenarioError"]
 
@@ -28,16 +26,6 @@ Pair = tuple[float, float]
 HarvestModel = Literal["linear", "sigmoidal"]
 Arrivals = Literal["poisson", "constant", "file"]
 Fading = Literal["rayleigh", "rician", "file"]
-
-# What a number may be: the text is what a fault shows, the function is what is checked.
-_RULES: dict[str, Callable[[float], bool]] = {
-    "> 0": lambda x: x > 0,
-    ">= 0": lambda x: x >= 0,
-    ">= 1": lambda x: x >= 1,
-    "> 0 and <= 1": lambda x: 0 < x <= 1,
-    ">= 0 and <= 1": lambda x: 0 <= x <= 1,
-    ">= 0 and < 1": lambda x: 0 <= x < 1,
-}
 
 _POSITIONS = "a list of at least one [x, y], none of them [0, 0]"
 _RECTIFIER = "a mapping of saturation, steepness and turn_on"
@@ -56,128 +44,89 @@ _SECTIONS = {
 }
 
 
-def _constant(default: Any, symbol: str, unit: str, rule: str, description: str) -> Any:
-    """A field with all that a reader of the written file, or of a fault, is told about it."""
-    extra: dict[str, Any] = {"symbol": symbol, "unit": unit, "rule": rule}
-    if description.endswith(":"):  # a choice: its comment lists what there is to choose
-        description += " " + rule
-    return Field(default, description=description, json_schema_extra=extra)
-
-
-class _Settings(BaseModel):
-    """Immutable settings that report all their faults at once, as one `ScenarioError`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    def __init__(self, /, **data: Any) -> None:
-        data = {name: _plain(value) for name, value in data.items()}
-        faults: list[str] = []
-        failed: set[str] = set()
-        try:
-            super().__init__(**data)
-        except ValidationError as error:
-            faults, failed = _field_faults(type(self), data, error)
-            # The checks across fields still hold for the fields in order, so build with those alone.
-            super().__init__(**{name: value for name, value in data.items() if name not in failed})
-        faults += [line for names, line in self._cross_faults() if failed.isdisjoint(names)]
-        if faults:
-            raise ScenarioError(faults)
-
-    def _cross_faults(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Faults across fields: the names of the fields looked at, and the line."""
-        yield from ()
-
-    @field_validator("*")
-    @classmethod
-    def _obeys_its_rule(cls, value: Any, info: Any) -> Any:
-        # `info` is a ValidationInfo, a protocol that runtime type checkers cannot check.
-        field = cls.model_fields[info.field_name]
-        rule = _extra(field)["rule"]
-        for number in _numbers(value):
-            if not math.isfinite(number):
-                raise ValueError(_allowed(field))
-            if rule in _RULES and not _RULES[rule](number):
-                raise ValueError(_with_unit(rule, field))
-        return value
-
-
-class Rectifier(_Settings):
+class Rectifier(Settings):
     """Sigmoidal RF-to-DC conversion: a logistic curve of the received power that starts at 0.
 
     The default values are an assumption in the spirit of published rectifiers at these power levels (users of
     the default scenario harvest up to some tenths of a mW); they are not a measurement.
     """
 
-    saturation: float = _constant(1.0, "", "mW", "> 0", "Largest power delivered")
-    steepness: float = _constant(5.0, "", "1/mW", "> 0", "Steepness of the curve")
-    turn_on: float = _constant(0.2, "", "mW", ">= 0", "Received power at the curve's steepest point")
+    _error: ClassVar = ScenarioError
+
+    saturation: float = constant(1.0, "", "mW", "> 0", "Largest power delivered")
+    steepness: float = constant(5.0, "", "1/mW", "> 0", "Steepness of the curve")
+    turn_on: float = constant(0.2, "", "mW", ">= 0", "Received power at the curve's steepest point")
 
 
-class Scenario(_Settings):
+class Scenario(Settings):
     """All constants of the model; immutable, compared and hashed by value.
 
     Constants typed `float | tuple[float, ...]` are one number for all users or one number per user.
     Whatever is wrong is reported at once in a `ScenarioError`, on construction too.
     """
 
-    num_antennas: int = _constant(3, "M", "", ">= 1", "AP antennas")
-    user_positions: tuple[Pair, ...] = _constant(
+    _error: ClassVar = ScenarioError
+    _also_allowed: ClassVar = {PerUser: "a list of one per user", float | Pair: "[low, high]"}
+    _derived: ClassVar = {"num_users": "user_positions"}
+
+    num_antennas: int = constant(3, "M", "", ">= 1", "AP antennas")
+    user_positions: tuple[Pair, ...] = constant(
         ((5.0, 5.0), (3.0, 3.0), (-2.0, 4.0)), "", "m", _POSITIONS, "Users around the AP at the origin"
     )
-    slot_duration: PerUser = _constant(1.0, "T_i", "s", "> 0", "Slot of each user")
+    slot_duration: PerUser = constant(1.0, "T_i", "s", "> 0", "Slot of each user")
 
-    bandwidth: float = _constant(8.0, "B", "kHz", "> 0", "Bandwidth")
-    ap_power: float = _constant(1.0, "p", "W", "> 0", "AP transmit power")
-    noise_power: float = _constant(
+    bandwidth: float = constant(8.0, "B", "kHz", "> 0", "Bandwidth")
+    ap_power: float = constant(1.0, "p", "W", "> 0", "AP transmit power")
+    noise_power: float = constant(
         1e-9, "sigma2", "W", "> 0", "Noise at the AP with residual self-interference"
     )
-    residual_interference: float = _constant(
+    residual_interference: float = constant(
         0.0, "", "", ">= 0", "Self-interference left in passive reception, as a fraction of ap_power"
     )
 
-    harvest_efficiency: float = _constant(0.6, "eta", "", ">= 0 and <= 1", "RF-to-DC efficiency")
-    harvest_model: HarvestModel = _constant("linear", "", "", "linear or sigmoidal", "RF-to-DC conversion:")
-    rectifier: Rectifier = _constant(Rectifier(), "", "mW, 1/mW, mW", _RECTIFIER, "The sigmoidal conversion")
-    causal_harvest: bool = _constant(
+    harvest_efficiency: float = constant(0.6, "eta", "", ">= 0 and <= 1", "RF-to-DC efficiency")
+    harvest_model: HarvestModel = constant("linear", "", "", "linear or sigmoidal", "RF-to-DC conversion:")
+    rectifier: Rectifier = constant(Rectifier(), "", "mW, 1/mW, mW", _RECTIFIER, "The sigmoidal conversion")
+    causal_harvest: bool = constant(
         False, "", "", "true or false", "Harvest counts only from slots before one's own:"
     )
-    reflection_gain: PerUser = _constant(
+    reflection_gain: PerUser = constant(
         0.01, "Gamma2", "", "> 0 and <= 1", "Squared reflection magnitude with SNR gap"
     )
 
-    circuit_power: PerUser = _constant(0.01, "p_o", "mW", ">= 0", "User's circuit power while transmitting")
-    local_energy: PerUser = _constant(0.005, "phi_c", "mJ/kbit", "> 0", "User's energy per kbit computed")
-    local_rate: PerUser = _constant(50.0, "f_c", "kbit/s", ">= 0", "User's computing rate")
-    battery_capacity: PerUser = _constant(1.0, "E_max", "mJ", "> 0", "Battery")
-    initial_battery: float | Pair = _constant(
+    circuit_power: PerUser = constant(0.01, "p_o", "mW", ">= 0", "User's circuit power while transmitting")
+    local_energy: PerUser = constant(0.005, "phi_c", "mJ/kbit", "> 0", "User's energy per kbit computed")
+    local_rate: PerUser = constant(50.0, "f_c", "kbit/s", ">= 0", "User's computing rate")
+    battery_capacity: PerUser = constant(1.0, "E_max", "mJ", "> 0", "Battery")
+    initial_battery: float | Pair = constant(
         (0.0, 0.1), "", "mJ", ">= 0", "Battery at reset: a number, or [low, high] drawn uniformly"
     )
 
-    active_receive_power: float = _constant(0.04, "p_a,r", "W", ">= 0", "AP's power for active reception")
-    passive_receive_power: float = _constant(0.01, "p_b,r", "W", ">= 0", "AP's power for passive reception")
-    idle_power: float = _constant(0.01, "P_idle", "W", ">= 0", "AP's static power")
-    mec_energy: float = _constant(0.0005, "phi_o", "J/kbit", ">= 0", "MEC server's energy per kbit")
-    shortfall_price: float = _constant(
+    active_receive_power: float = constant(0.04, "p_a,r", "W", ">= 0", "AP's power for active reception")
+    passive_receive_power: float = constant(0.01, "p_b,r", "W", ">= 0", "AP's power for passive reception")
+    idle_power: float = constant(0.01, "P_idle", "W", ">= 0", "AP's static power")
+    mec_energy: float = constant(0.0005, "phi_o", "J/kbit", ">= 0", "MEC server's energy per kbit")
+    shortfall_price: float = constant(
         1.0, "", "J/kbit", "> 0", "Price of unserved work in the elastic allocation"
     )
 
-    mean_workload: PerUser = _constant(40.0, "lambda", "kbit", ">= 0", "Mean arrival per user and frame")
-    arrivals: Arrivals = _constant("poisson", "", "", "poisson, constant or file", "Arrivals:")
-    backlog_cap: float = _constant(80.0, "", "kbit", ">= 0", "Most carried-over work, new arrival apart")
+    mean_workload: PerUser = constant(40.0, "lambda", "kbit", ">= 0", "Mean arrival per user and frame")
+    arrivals: Arrivals = constant("poisson", "", "", "poisson, constant or file", "Arrivals:")
+    backlog_cap: float = constant(80.0, "", "kbit", ">= 0", "Most carried-over work, new arrival apart")
 
-    fading: Fading = _constant("rayleigh", "", "", "rayleigh, rician or file", "Fading:")
-    rician_factor: float = _constant(0.0, "K", "", ">= 0", "Rician factor (linear)")
-    correlation: float = _constant(0.0, "", "", ">= 0 and <= 1", "Gauss-Markov coefficient in time")
-    csi_error: float = _constant(0.0, "", "", ">= 0", "Relative error of the channels that agents see")
-    workload_error: float = _constant(0.0, "", "", ">= 0", "Relative error of the workload that agents see")
-    trace: str | None = _constant(None, "", "", "the path of an .npz file", _TRACE)
+    fading: Fading = constant("rayleigh", "", "", "rayleigh, rician or file", "Fading:")
+    rician_factor: float = constant(0.0, "K", "", ">= 0", "Rician factor (linear)")
+    correlation: float = constant(0.0, "", "", ">= 0 and <= 1", "Gauss-Markov coefficient in time")
+    csi_error: float = constant(0.0, "", "", ">= 0", "Relative error of the channels that agents see")
+    workload_error: float = constant(0.0, "", "", ">= 0", "Relative error of the workload that agents see")
+    trace: str | None = constant(None, "", "", "the path of an .npz file", _TRACE)
 
-    reliability_weight: float = _constant(4.0, "sigma", "", "> 0", "Exponent of success in the AP's reward")
-    mec_price: float = _constant(0.2, "mu_1", "", ">= 0", "Price of offloading in a user's reward")
-    ap_price: float = _constant(0.4, "mu_2", "", ">= 0", "Price of beaming in a user's reward")
-    discount: float = _constant(0.5, "gamma", "", ">= 0 and < 1", "Reward discount")
-    team_weight: float = _constant(0.0, "", "", ">= 0 and <= 1", "Team share in the users' reward")
-    episode_length: int = _constant(100, "", "", ">= 1", "Frames until truncation")
+    reliability_weight: float = constant(4.0, "sigma", "", "> 0", "Exponent of success in the AP's reward")
+    mec_price: float = constant(0.2, "mu_1", "", ">= 0", "Price of offloading in a user's reward")
+    ap_price: float = constant(0.4, "mu_2", "", ">= 0", "Price of beaming in a user's reward")
+    discount: float = constant(0.5, "gamma", "", ">= 0 and < 1", "Reward discount")
+    team_weight: float = constant(0.0, "", "", ">= 0 and <= 1", "Team share in the users' reward")
+    episode_length: int = constant(100, "", "", ">= 1", "Frames until truncation")
 
     @property
     def num_users(self) -> int:
@@ -200,11 +149,11 @@ class Scenario(_Settings):
 
         A relative `trace` is relative to `folder`.
         """
-        data, faults = _parse(text)
+        data, faults = parse(text)
         if data is None:
             data = {}
         if not isinstance(data, dict):
-            faults.append(f"a scenario must be a mapping of names to values, not {_show(data)}")
+            faults.append(f"a scenario must be a mapping of names to values, not {show(data)}")
             data = {}
         if isinstance(data.get("trace"), str):
             data["trace"] = os.path.join(folder, data["trace"])
@@ -227,10 +176,10 @@ class Scenario(_Settings):
         for name, field in type(self).model_fields.items():
             if name in _SECTIONS:
                 lines += ["", f"# {_SECTIONS[name]}"]
-            extra = _extra(field)
-            note = " ".join(filter(None, (field.description, extra["symbol"])))
-            unit = f" [{extra['unit']}]" if extra["unit"] else ""
-            lines.append(f"{name + ': ' + _show(getattr(self, name)):<34}  # {note}{unit}")
+            notes = notes_of(field)
+            note = " ".join(filter(None, (field.description, notes["symbol"])))
+            unit = f" [{notes['unit']}]" if notes["unit"] else ""
+            lines.append(f"{name + ': ' + show(getattr(self, name)):<34}  # {note}{unit}")
         return "\n".join(lines[1:]) + "\n"
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -247,7 +196,7 @@ class Scenario(_Settings):
             if not (equals and name):
                 faults.append(f"{setting}: is not a setting; write name=value")
                 continue
-            value, broken = _parse(text)
+            value, broken = parse(text)
             if broken:
                 faults += [f"{path.strip()}: {fault}" for fault in broken]
             elif not dot or name not in data:
@@ -278,7 +227,7 @@ class Scenario(_Settings):
     def _around_the_ap(cls, value: tuple[Pair, ...]) -> tuple[Pair, ...]:
         # The path loss is singular at the AP itself.
         if not value or (0.0, 0.0) in value:
-            raise ValueError(_allowed(cls.model_fields["user_positions"]))
+            raise ValueError(cls._allowed("user_positions"))
         return value
 
     @field_validator("trace")
@@ -298,7 +247,7 @@ class Scenario(_Settings):
             low, high = self.initial_battery
         else:
             low = high = self.initial_battery
-        shown = f"initial_battery: {_show(self.initial_battery)} is not allowed; it must"
+        shown = f"initial_battery: {show(self.initial_battery)} is not allowed; it must"
         if low > high:
             yield ("initial_battery",), f"{shown} have low <= high (mJ)"
         capacity = min(self.per_user("battery_capacity"), default=math.inf)
@@ -370,152 +319,3 @@ def _read_trace(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         reason = "is not an .npz file of plain arrays"
     raise ScenarioError([f"trace: {os.fspath(path)} {reason}"])
-
-
-def _extra(field: FieldInfo) -> dict[str, Any]:
-    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-
-
-def _plain(value: Any) -> Any:
-    """`value` with lists as tuples, numpy's values as Python's and paths as strings."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return tuple(map(_plain, value))
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
-
-
-def _numbers(value: Any) -> Iterator[float]:
-    if isinstance(value, tuple):
-        for part in value:
-            yield from _numbers(part)
-    elif isinstance(value, int | float):
-        yield value
-
-
-def _with_unit(rule: str, field: FieldInfo) -> str:
-    unit = _extra(field)["unit"]
-    return f"{rule} ({unit})" if unit else rule
-
-
-def _allowed(field: FieldInfo) -> str:
-    """All that a field takes, in words."""
-    rule = _extra(field)["rule"]
-    if rule in _RULES:
-        rule = f"{'an integer' if field.annotation is int else 'a finite number'} {rule}"
-    if field.annotation == PerUser:
-        rule += ", or a list of one per user"
-    elif field.annotation == float | Pair:
-        rule += ", or [low, high]"
-    return _with_unit(rule, field)
-
-
-def _field_faults(
-    model: type[BaseModel], data: dict[str, Any], error: ValidationError
-) -> tuple[list[str], set[str]]:
-    """One line for each field that pydantic found wrong (or for each part of it), and the fields' names."""
-    lines: dict[str, list[str]] = {}
-    for details in error.errors(include_url=False):
-        name = str(details["loc"][0])
-        cause = details.get("ctx", {}).get("error")
-        if name in lines:  # a union reports each of its members
-            continue
-        if details["type"] == "extra_forbidden":
-            lines[name] = [f"{name}: {_unknown(name, model)}"]
-        elif isinstance(cause, ScenarioError):
-            lines[name] = [f"{name}.{fault}" for fault in cause.faults]
-        else:
-            allowed = cause or _allowed(model.model_fields[name])
-            lines[name] = [f"{name}: {_show(data[name], 80)} is not allowed; it must be {allowed}"]
-    return [line for part in lines.values() for line in part], set(lines)
-
-
-def _unknown(name: str, model: type[BaseModel]) -> str:
-    if name == "num_users":
-        return "cannot be set; it follows from user_positions"
-    near = difflib.get_close_matches(name, model.model_fields, n=1)
-    return f"unknown; did you mean {near[0]}?" if near else "unknown; no constant has a name like it"
-
-
-def _show(value: Any, width: int | None = None) -> str:
-    """`value` as one line of YAML, at most about `width` characters of it."""
-    if isinstance(value, BaseModel):
-        value = value.model_dump()
-    if isinstance(value, tuple | list):
-        text = "[" + ", ".join(map(_show, value)) + "]"
-    elif isinstance(value, dict):
-        text = "{" + ", ".join(f"{name}: {_show(part)}" for name, part in value.items()) + "}"
-    elif isinstance(value, str) and value.isidentifier():
-        text = value
-    elif isinstance(value, bool | int | float | str | None):
-        # Quotes keep a string a string, on one line whatever is in it.
-        style = '"' if isinstance(value, str) else None
-        text = yaml.safe_dump(value, default_style=style, width=math.inf, allow_unicode=True)
-        text = text.removesuffix("...\n").rstrip("\n")
-    else:
-        text = " ".join(repr(value).split())
-    return text if width is None or len(text) <= width else text[: width - 3] + "..."
-
-
-_NUMERIC = list("-+.0123456789")  # what a number may begin with
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML with plain decimal numbers (1e-9 is one, 1:30 and 0x1F are not) and no duplicate keys."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012
-        first: [(tag, pattern) for tag, pattern in pairs if tag.split(":")[-1] in ("bool", "null", "merge")]
-        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.faults: list[str] = []
-
-    def sequence(self, node: yaml.SequenceNode) -> list[Any]:
-        # Built at once, unlike the base class's: a list inside itself is then an error.
-        return self.construct_sequence(node, deep=True)
-
-    def mapping(self, node: yaml.MappingNode) -> dict[Any, Any]:
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            line = key.start_mark.line + 1
-            if key.tag == "tag:yaml.org,2002:merge":
-                continue
-            if key.tag != "tag:yaml.org,2002:str":
-                shown = key.value if isinstance(key, yaml.ScalarNode) else "a list or mapping"
-                raise yaml.constructor.ConstructorError(None, None, f"{shown} is not a name", key.start_mark)
-            if key.value in lines:
-                self.faults.append(f"{key.value}: is given twice, in lines {lines[key.value]} and {line}")
-            lines[key.value] = line
-        return self.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:seq", _Loader.sequence)
-_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.mapping)
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?(0|[1-9][0-9]*)$"), _NUMERIC)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"([-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?|[-+]?\.inf|\.nan)$", re.IGNORECASE),
-    _NUMERIC,
-)
-
-
-def _parse(text: str) -> tuple[Any, list[str]]:
-    """The value of a YAML text, and what is wrong with it."""
-    try:
-        loader = _Loader(text)
-        return loader.get_single_data(), loader.faults
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        reason = ", ".join(filter(None, (error.context, error.problem)))
-        return None, [f"{place}not valid YAML: {reason}"]
-    except yaml.YAMLError as error:  # a character that YAML does not allow
-        return None, [f"not valid YAML: {' '.join(str(error).split())}"]
-    except RecursionError:
-        return None, ["not valid YAML: nested too deeply"]
-    except ValueError as error:  # such as a value that its own tag does not allow
-        return None, [f"not valid YAML: {error}"]

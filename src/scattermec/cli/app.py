@@ -11,8 +11,7 @@ from scattermec.cli.reproduce import reproduce
 from scattermec.cli.scenario import scenario
 from scattermec.cli.simulate import simulate
 from scattermec.cli.solve import solve
-from scattermec.errors import ScenarioError
-from scattermec.storage.errors import InputError
+from scattermec.errors import InputError
 
 
 class _Commands(TyperGroup):
@@ -21,7 +20,7 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (ScenarioError, InputError) as error:
+        except InputError as error:
             for fault in error.faults:
                 typer.echo(fault, err=True)
             raise typer.Exit(2) from None

@@ -5,8 +5,6 @@ Nothing here imports JAX, so that help and refusals are immediate.
 
 import json
 import math
-import os
-import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,8 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from scattermec._version import __version__
+from scattermec.errors import InputError
 from scattermec.scenario import Scenario
-from scattermec.storage.errors import InputError
 
 
 class Scheme(StrEnum):
@@ -56,6 +54,8 @@ SchemeOption = Annotated[
         "Every scheme may beam for energy."
     ),
 ]
+BeamsOption = Annotated[Beams, typer.Option(help="Beams along each user's own channel, or drawn at random.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Seed of everything drawn.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table, and no progress.")]
 
 
@@ -88,16 +88,6 @@ def _finite(data: Any) -> Any:
 def provenance(scenario: Scenario) -> dict[str, Any]:
     """What every result is kept with: the version and all constants."""
     return {"version": __version__, "scenario": scenario.model_dump(mode="json")}
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    partial = path.parent / f".{path.name}.{secrets.token_hex(4)}.partial"
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def check_text_output(path: Path, suffixes: tuple[str, ...]) -> None:

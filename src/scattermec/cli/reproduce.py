@@ -1,35 +1,30 @@
 """`scattermec reproduce`: the paper's figures, and whether its claims are borne out."""
 
 import shlex
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scattermec.cli.common import (
+    Beams,
+    BeamsOption,
     JsonOption,
     ScenarioOption,
+    SeedOption,
     SetOption,
     load_scenario,
     progress,
     to_json,
     use_double_precision,
 )
-from scattermec.storage.errors import InputError
+from scattermec.errors import InputError
 
 if TYPE_CHECKING:
     from scattermec.experiments.claims import Finding
     from scattermec.experiments.reproduce import Plan, Reproduction
 
 FIGURES = "3a,3b,4a,4b"
-
-
-class Beams(StrEnum):
-    """How the AP chooses its beams."""
-
-    MRT = "mrt"
-    RANDOM = "random"
 
 
 def reproduce(
@@ -42,12 +37,8 @@ def reproduce(
         int | None,
         typer.Option(min=1, metavar="K", help="Frames a point.  [default: 2000, quick: 256]"),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Seed of everything drawn.")
-    ] = 0,
-    beams: Annotated[
-        Beams, typer.Option(help="Beams along each user's own channel, or drawn at random.")
-    ] = Beams.MRT,
+    seed: SeedOption = 0,
+    beams: BeamsOption = Beams.MRT,
     scenario: ScenarioOption = None,
     settings: SetOption = None,
     overwrite: Annotated[

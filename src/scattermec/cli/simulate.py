@@ -9,10 +9,12 @@ import typer
 
 from scattermec.cli.common import (
     Beams,
+    BeamsOption,
     JsonOption,
     ScenarioOption,
     Scheme,
     SchemeOption,
+    SeedOption,
     SetOption,
     check_text_output,
     load_scenario,
@@ -21,8 +23,8 @@ from scattermec.cli.common import (
     provenance,
     to_json,
     use_double_precision,
-    write_text,
 )
+from scattermec.storage import replace_text
 
 if TYPE_CHECKING:
     from scattermec.experiments.simulate import SimulationResult
@@ -30,15 +32,11 @@ if TYPE_CHECKING:
 
 def simulate(
     scheme: SchemeOption = Scheme.HYBRID,
-    beams: Annotated[
-        Beams, typer.Option(help="Beams along each user's own channel, or drawn at random.")
-    ] = Beams.MRT,
+    beams: BeamsOption = Beams.MRT,
     frames: Annotated[
         int, typer.Option(min=1, metavar="K", help="Frames to count, shared by independent rollouts.")
     ] = 2000,
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Seed of everything drawn.")
-    ] = 0,
+    seed: SeedOption = 0,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Also write the results to this .json or .csv file."),
@@ -71,7 +69,7 @@ def simulate(
     options = {"scheme": scheme.value, "beams": beams.value, "seed": seed}
     report = to_json({**options, **_report(result), **provenance(chosen)}) + "\n"
     if out is not None:
-        write_text(out, report if out.suffix == ".json" else _csv(result))
+        replace_text(out, report if out.suffix == ".json" else _csv(result))
     if as_json:
         typer.echo(report, nl=False)
     else:

@@ -17,6 +17,7 @@ from scattermec.physics import (
     Parameters,
     beam_gains,
     channel,
+    processed_work,
     run_frame,
     unit_beams,
 )
@@ -162,15 +163,8 @@ def own_beam_share(channels: Complex[Array, "N M"], beams: Complex[Array, "N M"]
 def work_shares(
     workload: Float[Array, "N"], allocation: Allocation, success: Bool[Array, "N"]
 ) -> Float[Array, "3"]:
-    """Parts (active, passive, local) of the work processed in a frame; zeros where none was.
-
-    Only users that were served count, and local work only as far as it is needed: a surplus costs the AP
-    nothing and says nothing about the mode.
-    """
-    a = allocation
-    needed = jnp.maximum(workload - a.l_active - a.l_passive, 0)
-    parts = jnp.stack([a.l_active, a.l_passive, jnp.minimum(a.l_local, needed)])
-    totals = jnp.sum(jnp.where(success, parts, 0), axis=1)
+    """Parts (active, passive, local) of the `processed_work` of a frame; zeros where there was none."""
+    totals = jnp.sum(processed_work(workload, allocation, success), axis=1)
     processed = jnp.sum(totals)
     return totals / jnp.where(processed > 0, processed, 1)
 

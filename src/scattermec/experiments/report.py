@@ -10,10 +10,11 @@ from typing import Any
 
 from scattermec.experiments.claims import Condition, Finding
 from scattermec.experiments.figures import CAPTIONS, TITLES
-from scattermec.experiments.results import DATA, MANIFEST, replace_text
+from scattermec.experiments.results import DATA, MANIFEST
 from scattermec.experiments.sweeps import METRICS, RELATIVE_METRICS
 from scattermec.pictures.style import FORMATS
 from scattermec.scenario import Scenario
+from scattermec.storage import replace_text
 
 PAPER = (
     "Zhou, Long, Zhang, Xu, Gong: Hierarchical multi-agent deep reinforcement learning for backscatter-aided "

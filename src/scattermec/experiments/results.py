@@ -4,14 +4,14 @@ import csv
 import dataclasses
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from scattermec.errors import InputError
 from scattermec.experiments.sweeps import SWEEPS, Measurement, Sweep, Swept, metrics_of
-from scattermec.storage.errors import InputError
+from scattermec.storage import replace_text
 
 DATA = "data.csv"
 MANIFEST = "run.json"
@@ -142,10 +142,3 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: st
         elif there != here:
             lines.append(f"{prefix}{name} is {there} there and {here} here")
     return lines
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Replace a file at once: an interruption leaves the old one or the new one."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text, encoding="utf-8", newline="")
-    os.replace(temporary, path)

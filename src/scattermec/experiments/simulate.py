@@ -4,24 +4,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from scattermec.environment import EnvState, reset, step
 from scattermec.experiments.beams import Beams, beam_rule
 from scattermec.experiments.statistics import Estimate, mean_interval, ratio_interval
-from scattermec.optimisation import NOT_CONVERGED, OPTIMAL, Scheme, allocate_frames
-from scattermec.physics import Allocation, Frame, Parameters, parameters
+from scattermec.optimisation import NOT_CONVERGED, Scheme, allocate_all_or_best
+from scattermec.physics import Allocation, Frame, Parameters, parameters, processed_work
 from scattermec.scenario import Scenario
 
 __all__ = ["QUANTITIES", "WARM_UP", "Quantity", "SimulationResult", "num_rollouts", "simulate"]
 
 WARM_UP = 10
 """Frames of each rollout that are played but not counted: the battery starts from an arbitrary level."""
-
-_FALLBACK_BLOCK = 8
-"""Frames for which the best set is sought together: one size, so that the program is compiled once."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +121,9 @@ def simulate(
             battery=states.frame.battery,
         )
         chosen = rule(key_beams, constants, seen)
-        allocation, status = _allocate(constants, seen, chosen, scheme)
-        states, played = _play(jax.random.split(key_next, rollouts), states, chosen, allocation, constants)
+        solution, status = allocate_all_or_best(constants, seen, chosen, scheme=scheme)
+        keys = jax.random.split(key_next, rollouts)
+        states, played = _play(keys, states, chosen, solution.allocation, constants)
         if time >= WARM_UP:
             records.append({**jax.device_get(played), "status": status})
         if progress is not None:
@@ -135,26 +132,6 @@ def simulate(
     frames = {name: np.stack([record[name] for record in records], axis=1) for name in records[0]}
     not_converged = int(np.count_nonzero(frames["status"] == NOT_CONVERGED))
     return SimulationResult(estimates=_estimates(frames), frames=frames, not_converged=not_converged)
-
-
-def _allocate(
-    constants: Parameters, frames: Frame, beams: Array, scheme: Scheme
-) -> tuple[Allocation, np.ndarray]:
-    """Allocation of R frames, everyone served where possible, else the best set; and the status of the first.
-
-    Not left to `allocate_frames`, so that the fallback always has one size whatever the number of failures.
-    """
-    everyone = allocate_frames(constants, frames, beams, scheme=scheme, serve="all")
-    allocation = jax.tree.map(np.array, everyone.allocation)
-    status = np.asarray(everyone.status)
-    failed = np.flatnonzero(status != OPTIMAL)
-    for start in range(0, failed.size, _FALLBACK_BLOCK):
-        block = failed[np.minimum(np.arange(start, start + _FALLBACK_BLOCK), failed.size - 1)]
-        some = jax.tree.map(lambda leaf, block=block: leaf[block], frames)
-        best = allocate_frames(constants, some, beams[block], scheme=scheme, serve="best")
-        for whole, part in zip(jax.tree.leaves(allocation), jax.tree.leaves(best.allocation), strict=True):
-            whole[block] = part
-    return jax.tree.map(jnp.asarray, allocation), status
 
 
 @jax.jit
@@ -169,9 +146,7 @@ def _play(
     """Play a frame of each rollout: the next states, and the frame's record by name."""
     following, result = jax.vmap(step, in_axes=(0, 0, 0, 0, None))(keys, states, beams, allocation, constants)
     outcome, workload = result.outcome, states.frame.workload
-    offloaded = allocation.l_active + allocation.l_passive
-    # Surplus local work costs the AP nothing and says nothing about the mode.
-    local = jnp.minimum(allocation.l_local, jnp.maximum(workload - offloaded, 0))
+    processed = jax.vmap(processed_work)(workload, allocation, outcome.success)
     record = {
         "workload": workload,
         "success": outcome.success,
@@ -183,9 +158,9 @@ def _play(
         "overflow": outcome.overflow,
         "t_active": allocation.t_active,
         "t_passive": allocation.t_passive,
-        "active": jnp.where(outcome.success, allocation.l_active, 0),
-        "passive": jnp.where(outcome.success, allocation.l_passive, 0),
-        "local": jnp.where(outcome.success, local, 0),
+        "active": processed[:, 0],
+        "passive": processed[:, 1],
+        "local": processed[:, 2],
     }
     return following, record
 

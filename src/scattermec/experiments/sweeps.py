@@ -23,7 +23,7 @@ from scattermec.optimisation import (
     SCHEMES,
     Scheme,
     Solution,
-    allocate_frames,
+    allocate_all_or_best,
 )
 from scattermec.physics import Frame, Outcome, Parameters, channel, parameters, run_frame
 from scattermec.scenario import Scenario
@@ -186,7 +186,7 @@ def measure_point(
     drawn, directions = draw_frames(constants, frames=frames, seed=seed, beams=beams)
     values: dict[Scheme, dict[str, np.ndarray]] = {}
     for scheme in sweep.schemes:
-        solution, status = solve_frames(constants, drawn, directions, scheme)
+        solution, status = allocate_all_or_best(constants, drawn, directions, scheme=scheme)
         outcome = _play(constants, drawn, directions, solution)
         values[scheme] = _frame_values(drawn, solution, outcome, status)
         on_scheme(scheme)
@@ -255,23 +255,6 @@ def _draw(constants: Parameters, key: Array, indices: Array) -> Frame:
         )
 
     return jax.vmap(draw)(indices)
-
-
-def solve_frames(
-    constants: Parameters, frames: Frame, beams: Complex[Array, "K N M"], scheme: Scheme
-) -> tuple[Solution, np.ndarray]:
-    """Serve everyone where possible, else the best set; and the status (K,) of serving everyone.
-
-    Equals ``allocate_frames(..., serve="all-or-best")``, which does not tell that status.
-    """
-    solution = allocate_frames(constants, frames, beams, scheme=scheme, serve="all")
-    status = np.asarray(solution.status)
-    failed = np.flatnonzero(status != OPTIMAL)
-    if failed.size:
-        left = jax.tree.map(lambda leaf: leaf[failed], frames)
-        best = allocate_frames(constants, left, beams[failed], scheme=scheme, serve="best")
-        solution = jax.tree.map(lambda leaf, new: leaf.at[failed].set(new), solution, best)
-    return solution, status
 
 
 @jax.jit

@@ -8,7 +8,13 @@ from scattermec.optimisation.allocation import (
     allocate,
     solve_allocation,
 )
-from scattermec.optimisation.batch import SERVE, Serve, allocate_frames, frame_rewards
+from scattermec.optimisation.batch import (
+    SERVE,
+    Serve,
+    allocate_all_or_best,
+    allocate_frames,
+    frame_rewards,
+)
 from scattermec.optimisation.bound import Prices, infeasibility_margin, lower_bound
 from scattermec.optimisation.problem import SCHEMES, AllocationProblem, Scheme, allocation_problem
 from scattermec.optimisation.service import allocate_best_set, search_best_set
@@ -25,6 +31,7 @@ __all__ = [
     "Serve",
     "Solution",
     "allocate",
+    "allocate_all_or_best",
     "allocate_best_set",
     "allocate_frames",
     "allocation_problem",

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Int
 
 from scattermec.optimisation.allocation import OPTIMAL, Solution, allocate
 from scattermec.optimisation.problem import Scheme
@@ -45,15 +45,38 @@ def allocate_frames(
         raise ValueError(f"serve: {serve!r} is not known; choose from {', '.join(SERVE)}")
     if serve == "best":
         return _in_blocks(partial(_solve_best, scheme), parameters, frames, beams, BEST_BLOCK)
-    few = 1 << max(len(frames.workload) - 1, 0).bit_length()
-    solution = _in_blocks(partial(_solve_all, scheme), parameters, frames, beams, min(BLOCK, few))
     if serve == "all-or-best":
-        failed = np.flatnonzero(np.asarray(solution.status) != OPTIMAL)
-        if failed.size:
-            left: Frame = jax.tree.map(lambda leaf: leaf[failed], frames)
-            best = _in_blocks(partial(_solve_best, scheme), parameters, left, beams[failed], BEST_BLOCK)
-            solution = jax.tree.map(lambda leaf, new: leaf.at[failed].set(new), solution, best)
-    return solution
+        return allocate_all_or_best(parameters, frames, beams, scheme=scheme)[0]
+    few = 1 << max(len(frames.workload) - 1, 0).bit_length()
+    return _in_blocks(partial(_solve_all, scheme), parameters, frames, beams, min(BLOCK, few))
+
+
+def allocate_all_or_best(
+    parameters: Parameters,
+    frames: Frame,
+    beams: Complex[Array, "K N M"],
+    *,
+    scheme: Scheme = "hybrid",
+) -> tuple[Solution, Int[np.ndarray, "K"]]:
+    """Serve everyone in each of K frames where that is possible, else the set that maximises (11).
+
+    Arguments as for `allocate_frames`, and like it not for use inside jit. Returns the solution and, for each
+    frame, the status of serving everyone: ``OPTIMAL`` where everyone is served.
+    """
+    everyone = allocate_frames(parameters, frames, beams, scheme=scheme, serve="all")
+    status = np.asarray(everyone.status)
+    failed = np.flatnonzero(status != OPTIMAL)
+    if not failed.size:
+        return everyone, status
+    # Collected in numpy: JAX would compile programs of its own for every number of failures.
+    solution: Solution = jax.tree.map(np.array, everyone)
+    for index in _blocks(failed.size, BEST_BLOCK):
+        chosen = failed[index]
+        block = jax.tree.map(lambda leaf, i=chosen: leaf[i], (frames, beams))
+        best = _solve_best(scheme, parameters, *block)
+        for whole, part in zip(jax.tree.leaves(solution), jax.tree.leaves(best), strict=True):
+            whole[chosen] = part
+    return jax.tree.map(jnp.asarray, solution), status
 
 
 @partial(jax.jit, static_argnums=0)

@@ -3,7 +3,7 @@
 Everything is written for one frame; batch it with `jax.vmap`.
 """
 
-from scattermec.physics.frame import Allocation, Frame, Outcome, run_frame
+from scattermec.physics.frame import Allocation, Frame, Outcome, processed_work, run_frame
 from scattermec.physics.links import beam_gains, maximum_ratio_beams, unit_beams
 from scattermec.physics.parameters import Parameters, parameters
 
@@ -15,6 +15,7 @@ __all__ = [
     "beam_gains",
     "maximum_ratio_beams",
     "parameters",
+    "processed_work",
     "run_frame",
     "unit_beams",
 ]

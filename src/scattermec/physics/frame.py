@@ -144,6 +144,20 @@ def _at_most(left: Float[Array, "N"], right: Float[Array, "N"]) -> Bool[Array, "
     return left <= right * (1 + TOLERANCE)
 
 
+def processed_work(
+    workload: Float[Array, "N"], allocation: Allocation, success: Bool[Array, "N"]
+) -> Float[Array, "3 N"]:
+    """Work of each user in kbit that was processed (active, passive, local); zeros in an outage.
+
+    Local work counts only as far as it is needed: a surplus costs the AP nothing and says nothing about the
+    mode.
+    """
+    a = allocation
+    needed = jnp.maximum(workload - a.l_active - a.l_passive, 0)
+    parts = jnp.stack([a.l_active, a.l_passive, jnp.minimum(a.l_local, needed)])
+    return jnp.where(success, parts, 0)
+
+
 def next_backlog(
     parameters: Parameters, workload: Float[Array, "N"], success: Bool[Array, "N"]
 ) -> Float[Array, "N"]:

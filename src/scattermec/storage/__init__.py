@@ -1,8 +1,17 @@
-"""Files of frames and of solutions, read and written as streams in bounded memory."""
+"""Files of frames and of solutions, streamed in bounded memory; what is written is whole or absent."""
 
+from scattermec.errors import InputError
 from scattermec.storage.arrays import Header, open_arrays
-from scattermec.storage.errors import InputError
 from scattermec.storage.frames import FrameChunk, FrameFile, open_frames
-from scattermec.storage.writer import ArrayWriter
+from scattermec.storage.writer import ArrayWriter, replace_text
 
-__all__ = ["ArrayWriter", "FrameChunk", "FrameFile", "Header", "InputError", "open_arrays", "open_frames"]
+__all__ = [
+    "ArrayWriter",
+    "FrameChunk",
+    "FrameFile",
+    "Header",
+    "InputError",
+    "open_arrays",
+    "open_frames",
+    "replace_text",
+]

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple, cast
 
 import numpy as np
 
-from scattermec.storage.errors import InputError
+from scattermec.errors import InputError
 
 __all__ = ["ArrayFile", "Header", "open_arrays"]
 

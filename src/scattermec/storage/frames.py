@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scattermec.errors import InputError
 from scattermec.storage.arrays import ArrayFile, Header, open_arrays
-from scattermec.storage.errors import InputError
 
 __all__ = ["NORM_TOLERANCE", "FrameChunk", "FrameFile", "open_frames"]
 

@@ -1,4 +1,4 @@
-"""Arrays written as streams of rows, to an ``.npz`` file or a folder of ``.npy``, whole or not at all."""
+"""Files written whole or not at all: texts, and arrays as streams of rows."""
 
 import os
 import secrets
@@ -11,16 +11,31 @@ from typing import BinaryIO
 
 import numpy as np
 
-from scattermec.storage.errors import InputError
+from scattermec.errors import InputError
 
-__all__ = ["ArrayWriter"]
+__all__ = ["ArrayWriter", "replace_text"]
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file, line ends as they are; an interruption leaves what was there before, or nothing."""
+    partial = _partial(path)
+    try:
+        partial.write_text(text, encoding="utf-8", newline="")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _partial(path: Path) -> Path:
+    """A name beside the final place for what is not yet complete; no other writer has the same."""
+    return path.parent / f".{path.name}.{secrets.token_hex(4)}.partial"
 
 
 class ArrayWriter:
-    """Context manager that appends rows to named arrays; what it writes gets its name only when complete.
+    """Context manager that appends rows to named arrays, of an ``.npz`` file or a folder of ``.npy`` files.
 
-    Until then it lies in a folder beside the final place, which is removed if anything goes wrong. Raises
-    InputError on construction where the output cannot be put.
+    What it writes gets its name only when complete. Until then it lies in a folder beside the final place,
+    which is removed if anything goes wrong. Raises InputError on construction where the output cannot be put.
 
     Args:
         path: an ``.npz`` file (replaced if it exists) if the name ends so, else a folder (new or empty).
@@ -44,7 +59,7 @@ class ArrayWriter:
         self._files: dict[str, BinaryIO] = {}
         self._packed = self.path.suffix == ".npz"
         self._check_place()
-        self._folder = self.path.parent / f".{self.path.name}.{secrets.token_hex(4)}.partial"
+        self._folder = _partial(self.path)
 
     def _check_place(self) -> None:
         parent, fault = self.path.parent, None

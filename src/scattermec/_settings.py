@@ -1,0 +1,144 @@
+"""Settings: typed constants with all that is told about them, whose faults are reported all at once."""
+
+import difflib
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+
+from scattermec._yaml import show
+from scattermec.errors import InputError
+
+__all__ = ["Settings", "constant", "notes_of"]
+
+# What a number may be: the text is what a fault shows, the function is what is checked.
+_RULES: dict[str, Callable[[float], bool]] = {
+    "> 0": lambda x: x > 0,
+    ">= 0": lambda x: x >= 0,
+    ">= 1": lambda x: x >= 1,
+    "> 0 and <= 1": lambda x: 0 < x <= 1,
+    ">= 0 and <= 1": lambda x: 0 <= x <= 1,
+    ">= 0 and < 1": lambda x: 0 <= x < 1,
+}
+
+
+def constant(default: Any, symbol: str, unit: str, rule: str, description: str) -> Any:
+    """A field with all that a reader of the written file, or of a fault, is told about it."""
+    extra: dict[str, Any] = {"symbol": symbol, "unit": unit, "rule": rule}
+    if description.endswith(":"):  # a choice: its comment lists what there is to choose
+        description += " " + rule
+    return Field(default, description=description, json_schema_extra=extra)
+
+
+class Settings(BaseModel):
+    """Immutable settings, each a `constant`, that report all their faults at once, as one `InputError`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    _error: ClassVar[type[InputError]] = InputError
+    """what is raised"""
+    _also_allowed: ClassVar[Mapping[Any, str]] = {}
+    """by a field's type, what it takes besides what its rule says"""
+    _derived: ClassVar[Mapping[str, str]] = {}
+    """by the name of what follows from the settings, from what it follows"""
+
+    def __init__(self, /, **data: Any) -> None:
+        data = {name: _plain(value) for name, value in data.items()}
+        faults: list[str] = []
+        failed: set[str] = set()
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            faults, failed = _field_faults(type(self), data, error)
+            # The checks across fields still hold for the fields in order, so build with those alone.
+            super().__init__(**{name: value for name, value in data.items() if name not in failed})
+        faults += [line for names, line in self._cross_faults() if failed.isdisjoint(names)]
+        if faults:
+            raise self._error(faults)
+
+    def _cross_faults(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Faults across fields: the names of the fields looked at, and the line."""
+        yield from ()
+
+    @field_validator("*")
+    @classmethod
+    def _obeys_its_rule(cls, value: Any, info: Any) -> Any:
+        # `info` is a ValidationInfo, a protocol that runtime type checkers cannot check.
+        field = cls.model_fields[info.field_name]
+        rule = notes_of(field)["rule"]
+        for number in _numbers(value):
+            if not math.isfinite(number):
+                raise ValueError(cls._allowed(info.field_name))
+            if rule in _RULES and not _RULES[rule](number):
+                raise ValueError(_with_unit(rule, field))
+        return value
+
+    @classmethod
+    def _allowed(cls, name: str) -> str:
+        """All that a field takes, in words."""
+        field = cls.model_fields[name]
+        rule = notes_of(field)["rule"]
+        if rule in _RULES:
+            rule = f"{'an integer' if field.annotation is int else 'a finite number'} {rule}"
+        if field.annotation in cls._also_allowed:
+            rule += f", or {cls._also_allowed[field.annotation]}"
+        return _with_unit(rule, field)
+
+
+def notes_of(field: FieldInfo) -> dict[str, Any]:
+    """What `constant` notes beside the description: symbol, unit and rule."""
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+
+
+def _plain(value: Any) -> Any:
+    """`value` with lists as tuples, numpy's values as Python's and paths as strings."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return tuple(map(_plain, value))
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, tuple):
+        for part in value:
+            yield from _numbers(part)
+    elif isinstance(value, int | float):
+        yield value
+
+
+def _with_unit(rule: str, field: FieldInfo) -> str:
+    unit = notes_of(field)["unit"]
+    return f"{rule} ({unit})" if unit else rule
+
+
+def _field_faults(
+    model: type[Settings], data: dict[str, Any], error: ValidationError
+) -> tuple[list[str], set[str]]:
+    """One line for each field that pydantic found wrong (or for each part of it), and the fields' names."""
+    lines: dict[str, list[str]] = {}
+    for details in error.errors(include_url=False):
+        name = str(details["loc"][0])
+        cause = details.get("ctx", {}).get("error")
+        if name in lines:  # a union reports each of its members
+            continue
+        if details["type"] == "extra_forbidden":
+            lines[name] = [f"{name}: {_unknown(name, model)}"]
+        elif isinstance(cause, InputError):
+            lines[name] = [f"{name}.{fault}" for fault in cause.faults]
+        else:
+            allowed = cause or model._allowed(name)
+            lines[name] = [f"{name}: {show(data[name], 80)} is not allowed; it must be {allowed}"]
+    return [line for part in lines.values() for line in part], set(lines)
+
+
+def _unknown(name: str, model: type[Settings]) -> str:
+    if name in model._derived:
+        return f"cannot be set; it follows from {model._derived[name]}"
+    near = difflib.get_close_matches(name, model.model_fields, n=1)
+    return f"unknown; did you mean {near[0]}?" if near else "unknown; no constant has a name like it"
