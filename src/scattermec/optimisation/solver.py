@@ -1,4 +1,4 @@
-"""Who solves the scaled problem: on a CPU the compiled kernel where there is one, else the portable method."""
+"""Who solves the scaled problem: on a CPU the kernel, where it was built, else the portable method."""
 
 import jax
 from jax import Array
