@@ -22,33 +22,44 @@ class Prices:
     """kappa: J per mJ of battery capacity, of constraint (9)"""
 
 
-def lower_bound(problem: AllocationProblem, prices: Prices) -> Float[Array, ""]:
+def lower_bound(
+    problem: AllocationProblem, prices: Prices, beam_worth: Float[Array, "N"] | None = None
+) -> Float[Array, ""]:
     """Energy in J, idle included, that no allocation for these beams can undercut (weak duality).
 
     Holds for ANY non-negative prices, however they were found; equals the optimum at the optimal prices.
+    With the ``beam_worth`` in J/s of the best beams at these prices it holds for all beams.
     """
     p = problem.parameters
     form = standard_form(problem, unit_scales(problem))
     offload = jnp.where(wanted(problem), jnp.maximum(prices.workload - p.mec_energy, 0), 0)
     constant = jnp.sum(jnp.where(wanted(problem), p.mec_energy * problem.workload, 0)) + idle_energy(p)
-    return constant + dual_function(form, offload, prices.budget, prices.capacity)
+    worth = None if beam_worth is None else beam_worth * p.slot_duration
+    return constant + dual_function(form, offload, prices.budget, prices.capacity, beam_worth=worth)
 
 
-def infeasibility_margin(problem: AllocationProblem, prices: Prices) -> Float[Array, ""]:
+def infeasibility_margin(
+    problem: AllocationProblem, prices: Prices, beam_worth: Float[Array, "N"] | None = None
+) -> Float[Array, ""]:
     """How clearly the prices prove that the workload cannot be processed, relative to what they value it at.
 
-    Where it is positive, no allocation meets all constraints.
+    Where it is positive, no allocation meets all constraints; with ``beam_worth`` none for any beams.
     """
     form = standard_form(problem, unit_scales(problem))
-    return disproof(form, prices.workload, prices.budget, prices.capacity)
+    worth = None if beam_worth is None else beam_worth * problem.parameters.slot_duration
+    return disproof(form, prices.workload, prices.budget, prices.capacity, beam_worth=worth)
 
 
 def disproof(
-    form: StandardForm, work: Float[Array, "N"], budget: Float[Array, "N"], capacity: Float[Array, "N"]
+    form: StandardForm,
+    work: Float[Array, "N"],
+    budget: Float[Array, "N"],
+    capacity: Float[Array, "N"],
+    beam_worth: Float[Array, "N"] | None = None,
 ) -> Float[Array, ""]:
     """Dual function of the problem without its costs, relative to the priced work: positive is a proof."""
     value = jnp.sum(work * form.workload)
-    free = dual_function(form, work, budget, capacity, costs=0.0)
+    free = dual_function(form, work, budget, capacity, costs=0.0, beam_worth=beam_worth)
     return jnp.where(value > 0, free / jnp.where(value > 0, value, 1), -1)
 
 

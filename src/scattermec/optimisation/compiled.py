@@ -8,12 +8,13 @@ import functools
 import importlib
 import os
 from types import ModuleType
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Bool
+from jaxtyping import Bool, Complex, Float
 
 from scattermec.optimisation.homogeneous import Dual, Optimum, Primal
 from scattermec.optimisation.standard_form import StandardForm
@@ -47,8 +48,15 @@ def solve(problem: StandardForm, skip: Bool[Array, ""] | None = None) -> Optimum
     # In the order of the entries of `Primal` and `Dual`.
     shapes = [per_user, per_beam, *3 * [per_user], *5 * [per_user], tau, iterations]
     call = jax.ffi.ffi_call("scattermec_allocate", shapes, vmap_method="broadcast_all")
-    found = call(
-        p.passive_rate,
+    found = call(*_frame_arrays(p, skip), p.passive_rate, p.harvest, elastic=np.bool_(elastic))
+    x, y = Primal(*found[:5]), Dual(*found[5:10])
+    return Optimum(x if elastic else x._replace(shortfall=None), y, *found[10:])
+
+
+def _frame_arrays(problem: StandardForm, skip: Bool[Array, ""] | None) -> list[Array]:
+    """What the kernel needs of a problem besides its beams."""
+    p = problem
+    return [
         p.active_rate,
         p.snr,
         p.workload,
@@ -57,13 +65,65 @@ def solve(problem: StandardForm, skip: Bool[Array, ""] | None = None) -> Optimum
         p.capacity,
         p.circuit,
         p.local_energy,
-        p.harvest,
         p.cost_active,
         p.cost_passive,
         p.gain_local,
-        p.cost_shortfall if elastic else p.gain_local,
+        p.gain_local if p.cost_shortfall is None else p.cost_shortfall,
         jnp.zeros((), bool) if skip is None else skip,
-        elastic=np.bool_(elastic),
+    ]
+
+
+class BeamSearch(NamedTuple):
+    """What the search for the best beams ends with, in the units of the scaled problem."""
+
+    beams: Array
+    """(N, M) complex: one a slot"""
+    work: Array
+    """(N,) prices that give the best bound, or the proof of infeasibility"""
+    budget: Array
+    capacity: Array
+    worth: Array
+    """(N,) what a slot of the best beam brings at these prices"""
+    shared_energy: Array
+    """() with the time of each slot shared among several beams"""
+    infeasible: Array
+    """() bool: proved"""
+    rounds: Array
+
+
+def search_beams(
+    problem: StandardForm,
+    reflected_work: Float[Array, "N"],
+    reflected_snr: Float[Array, "N"],
+    harvest_weight: Float[Array, "N N"],
+    constant: Float[Array, ""],
+    channels: Complex[Array, "N M"],
+    beams: Complex[Array, "N K M"],
+    skip: Bool[Array, ""] | None = None,
+) -> BeamSearch:
+    """Search for the best beams of one frame; batch it with vmap. See `scattermec.optimisation.beamforming`.
+
+    Args:
+        problem: the scaled problem, whose own beams do not matter.
+        reflected_work: scaled work of a slot per ln(1 + snr).
+        reflected_snr: signal-to-noise ratio of backscatter for a beam gain of 1.
+        harvest_weight: scaled energy that user j (row) harvests in slot i (column) for a beam gain of 1.
+        constant: scaled energy besides the problem's cost.
+        channels: of all users.
+        beams: K a slot, to begin with.
+        skip: where true, the result is of no meaning.
+    """
+    dtype = problem.workload.dtype
+    per_user = jax.ShapeDtypeStruct(problem.workload.shape, dtype)
+    shapes = [
+        jax.ShapeDtypeStruct(channels.shape, channels.dtype),
+        *4 * [per_user],
+        jax.ShapeDtypeStruct((), dtype),
+        jax.ShapeDtypeStruct((), jnp.bool_),
+        jax.ShapeDtypeStruct((), jnp.int32),
+    ]
+    call = jax.ffi.ffi_call("scattermec_search_beams", shapes, vmap_method="broadcast_all")
+    found = call(
+        *_frame_arrays(problem, skip), reflected_work, reflected_snr, harvest_weight, constant, channels, beams
     )
-    x, y = Primal(*found[:5]), Dual(*found[5:10])
-    return Optimum(x if elastic else x._replace(shortfall=None), y, *found[10:])
+    return BeamSearch(*found)

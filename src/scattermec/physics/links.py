@@ -41,17 +41,24 @@ def beam_gains(channels: Complex[Array, "N M"], beams: Complex[Array, "N M"]) ->
     return jnp.real(projection) ** 2 + jnp.imag(projection) ** 2
 
 
-def passive_rate(
+def reflected_snr(
     parameters: Parameters, channel_gain: Float[Array, "N"], own_beam_gain: Float[Array, "N"]
 ) -> Float[Array, "N"]:
-    """Backscatter rate r_b in kbit/s, equation (6) with noise power sigma2 per antenna.
+    """Signal-to-noise ratio at the AP of what each user reflects in its own slot.
 
     ``own_beam_gain`` is G[i, i]. Self-interference that is left after cancellation adds to the noise.
     """
     p = parameters
     noise = p.noise_power + p.residual_interference * p.ap_power
-    snr = p.ap_power * p.reflection_gain * channel_gain * own_beam_gain / noise
-    return p.bandwidth * jnp.log1p(snr) / jnp.log(2.0)
+    return p.ap_power * p.reflection_gain * channel_gain * own_beam_gain / noise
+
+
+def passive_rate(
+    parameters: Parameters, channel_gain: Float[Array, "N"], own_beam_gain: Float[Array, "N"]
+) -> Float[Array, "N"]:
+    """Backscatter rate r_b in kbit/s, equation (6) with noise power sigma2 per antenna; see `reflected_snr`."""
+    snr = reflected_snr(parameters, channel_gain, own_beam_gain)
+    return parameters.bandwidth * jnp.log1p(snr) / jnp.log(2.0)
 
 
 def active_noise(parameters: Parameters, channel_gain: Float[Array, "N"]) -> Float[Array, "N"]:

@@ -16,6 +16,8 @@
 
 #include "xla/ffi/api/ffi.h"
 
+#include "beams.h"
+
 namespace ffi = xla::ffi;
 
 #define INLINE inline __attribute__((always_inline))
@@ -23,7 +25,7 @@ namespace ffi = xla::ffi;
 
 struct Sizes {
   long frames;
-  int users, beams;
+  int users, beams, antennas;
   bool elastic;
 };
 
@@ -57,10 +59,45 @@ struct Results {
   }
 };
 
+// The same frames with the beams open, and K beams a slot to begin with. ``reflected_work`` (Q, N) is the work
+// per ln(1 + snr) of a slot, ``reflected_snr`` (Q, N) the snr for a beam gain of 1, ``harvest_weight`` (Q, N, N)
+// what user j harvests in slot i for a beam gain of 1, ``constant`` (Q,) what the energy has besides the
+// problem's cost; ``channels`` (Q, N, M), ``beams`` (Q, N, K, M).
+template <class Scalar>
+struct BeamProblems {
+  Problems<Scalar> frame;
+  const Scalar *reflected_work, *reflected_snr, *harvest_weight, *constant;
+  const std::complex<Scalar> *channels, *beams;
+
+  BeamProblems from(long q, const Sizes& sizes) const {
+    const long n = q * sizes.users;
+    return {frame.from(q, sizes), reflected_work + n, reflected_snr + n, harvest_weight + n * sizes.users, constant + q,
+            channels + n * sizes.antennas, beams + n * sizes.beams * sizes.antennas};
+  }
+};
+
+// One beam a slot, (Q, N, M); the prices of the best bound, or of the proof, and the worth of the best beams at
+// these, (Q, N); the energy with the time of slots shared among beams (Q,).
+template <class Scalar>
+struct BeamResults {
+  std::complex<Scalar>* beams;
+  Scalar *work, *budget, *capacity, *worth, *shared;
+  bool* infeasible;
+  std::int32_t* rounds;
+
+  BeamResults from(long q, const Sizes& sizes) const {
+    const long n = q * sizes.users;
+    return {beams + n * sizes.antennas, work + n, budget + n, capacity + n, worth + n, shared + q, infeasible + q,
+            rounds + q};
+  }
+};
+
 namespace baseline {
 constexpr int LANES = 2;
 #include "lanes.h"
 #include "solver.h"
+#include "allocate.h"
+#include "beam_search.h"
 #include "dispatch.h"
 }  // namespace baseline
 
@@ -72,6 +109,8 @@ namespace avx2 {
 constexpr int LANES = 4;
 #include "lanes.h"
 #include "solver.h"
+#include "allocate.h"
+#include "beam_search.h"
 #include "dispatch.h"
 }  // namespace avx2
 #pragma GCC pop_options
@@ -81,13 +120,15 @@ namespace avx512 {
 constexpr int LANES = 8;
 #include "lanes.h"
 #include "solver.h"
+#include "allocate.h"
+#include "beam_search.h"
 #include "dispatch.h"
 }  // namespace avx512
 #pragma GCC pop_options
 #endif
 
-template <class Scalar>
-static void solve(const Problems<Scalar>& in, const Results<Scalar>& out, const Sizes& sizes) {
+template <class Problems, class Results>
+static void solve(const Problems& in, const Results& out, const Sizes& sizes) {
 #ifdef HAS_WIDE_REGISTERS
   static const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                                  __builtin_cpu_supports("avx512vl");
@@ -130,49 +171,101 @@ static void in_parallel(ffi::ThreadPool& pool, long count, long least, const Wor
   shared->finished.wait(lock, [&] { return shared->left == 0; });
 }
 
-constexpr long FRAMES_PER_THREAD = 256;  // fewer are not worth a second thread
+constexpr long FRAMES_PER_THREAD = 64;  // fewer are not worth another thread
 
+// The arrays of a call, by position.
 template <class Scalar>
-static ffi::Error allocate_as(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets results,
-                              bool elastic) {
-  const auto input = [&](int i) { return reinterpret_cast<const Scalar*>(args.get<ffi::AnyBuffer>(i)->untyped_data()); };
-  const auto output = [&](int i) {
-    return reinterpret_cast<Scalar*>((*results.get<ffi::AnyBuffer>(i))->untyped_data());
-  };
-  const auto dimensions = args.get<ffi::AnyBuffer>(0)->dimensions();
-  Sizes sizes{1, static_cast<int>(dimensions[dimensions.size() - 2]), static_cast<int>(dimensions.back()), elastic};
-  for (std::size_t axis = 0; axis + 2 < dimensions.size(); ++axis) sizes.frames *= dimensions[axis];
-  const Problems<Scalar> in{input(0), input(1), input(2), input(3), input(4), input(5), input(6), input(7),
-                            input(8), input(9), input(10), input(11), input(12), input(13),
-                            reinterpret_cast<const bool*>(args.get<ffi::AnyBuffer>(14)->untyped_data())};
-  const Results<Scalar> out{output(0), output(1), output(2), output(3), output(4), output(5), output(6), output(7),
-                            output(8), output(9), output(10),
-                            reinterpret_cast<std::int32_t*>((*results.get<ffi::AnyBuffer>(11))->untyped_data())};
+struct Arrays {
+  ffi::RemainingArgs args;
+  ffi::RemainingRets results;
+
+  template <class T = Scalar>
+  const T* input(int i) const {
+    return static_cast<const T*>(args.get<ffi::AnyBuffer>(i)->untyped_data());
+  }
+  template <class T = Scalar>
+  T* output(int i) const {
+    return static_cast<T*>((*results.get<ffi::AnyBuffer>(i))->untyped_data());
+  }
+  // A frame's data apart from its beams, from position 0; then what is to be skipped.
+  Problems<Scalar> frame(const Scalar* passive_rate, const Scalar* harvest) const {
+    return {passive_rate, input(0), input(1), input(2), input(3), input(4), input(5), input(6), input(7), harvest,
+            input(8), input(9), input(10), input(11), input<bool>(12)};
+  }
+};
+constexpr int FRAME_ARRAYS = 13;
+
+// Frames, and the last three dimensions, of an array.
+static Sizes sizes_of(const ffi::AnyBuffer& array, int inner, bool elastic) {
+  const auto dimensions = array.dimensions();
+  Sizes sizes{1, 0, 0, 0, elastic};
+  const std::size_t outer = dimensions.size() - inner;
+  for (std::size_t axis = 0; axis < outer; ++axis) sizes.frames *= dimensions[axis];
+  sizes.users = static_cast<int>(dimensions[outer]);
+  sizes.beams = static_cast<int>(dimensions[outer + 1]);
+  sizes.antennas = inner > 2 ? static_cast<int>(dimensions[outer + 2]) : 0;
+  return sizes;
+}
+
+template <class Problems, class Results>
+static void solve_in_parallel(ffi::ThreadPool& pool, const Problems& in, const Results& out, const Sizes& sizes) {
   in_parallel(pool, sizes.frames, FRAMES_PER_THREAD, [&](long begin, long end) {
     Sizes part = sizes;
     part.frames = end - begin;
     solve(in.from(begin, sizes), out.from(begin, sizes), part);
   });
+}
+
+// Call work with arrays of the precision of the first one.
+template <class Work>
+static ffi::Error by_precision(ffi::RemainingArgs args, ffi::RemainingRets results, std::size_t inputs,
+                               std::size_t outputs, const Work& work) {
+  if (args.size() != inputs || results.size() != outputs) return ffi::Error::InvalidArgument("wrong number of arrays");
+  switch (args.get<ffi::AnyBuffer>(0)->element_type()) {
+    case ffi::F64: work(Arrays<double>{args, results}); break;
+    case ffi::F32: work(Arrays<float>{args, results}); break;
+    default: return ffi::Error::InvalidArgument("the data must be float32 or float64");
+  }
   return ffi::Error::Success();
 }
 
 static ffi::Error allocate(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets results, bool elastic) {
-  if (args.size() != 15 || results.size() != 12) return ffi::Error::InvalidArgument("allocate: wrong number of arrays");
-  switch (args.get<ffi::AnyBuffer>(0)->element_type()) {
-    case ffi::F64: return allocate_as<double>(pool, args, results, elastic);
-    case ffi::F32: return allocate_as<float>(pool, args, results, elastic);
-    default: return ffi::Error::InvalidArgument("allocate: the data must be float32 or float64");
-  }
+  return by_precision(args, results, FRAME_ARRAYS + 2, 12, [&](const auto& a) {
+    const auto in = a.frame(a.input(FRAME_ARRAYS), a.input(FRAME_ARRAYS + 1));
+    using Scalar = std::remove_pointer_t<decltype(a.output(0))>;
+    const Results<Scalar> out{a.output(0), a.output(1), a.output(2), a.output(3), a.output(4), a.output(5),
+                              a.output(6), a.output(7), a.output(8), a.output(9), a.output(10),
+                              a.template output<std::int32_t>(11)};
+    solve_in_parallel(pool, in, out, sizes_of(*args.get<ffi::AnyBuffer>(FRAME_ARRAYS), 2, elastic));
+  });
 }
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(scattermec_allocate, allocate,
-                              ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().RemainingArgs().RemainingRets().Attr<bool>("elastic"));
+static ffi::Error search_beams(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets results) {
+  return by_precision(args, results, FRAME_ARRAYS + 6, 8, [&](const auto& a) {
+    using Scalar = std::remove_pointer_t<decltype(a.output(0))>;
+    using Vector = std::complex<Scalar>;
+    constexpr int first = FRAME_ARRAYS;
+    const BeamProblems<Scalar> in{a.frame(nullptr, nullptr), a.input(first), a.input(first + 1), a.input(first + 2),
+                                  a.input(first + 3), a.template input<Vector>(first + 4),
+                                  a.template input<Vector>(first + 5)};
+    const BeamResults<Scalar> out{a.template output<Vector>(0), a.output(1), a.output(2), a.output(3), a.output(4),
+                                  a.output(5), a.template output<bool>(6), a.template output<std::int32_t>(7)};
+    solve_in_parallel(pool, in, out, sizes_of(*args.get<ffi::AnyBuffer>(first + 5), 3, false));
+  });
+}
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    scattermec_allocate, allocate,
+    ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().RemainingArgs().RemainingRets().Attr<bool>("elastic"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(scattermec_search_beams, search_beams,
+                              ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().RemainingArgs().RemainingRets());
 
 // The module: handlers() gives a dictionary of capsules for jax.ffi.register_ffi_target.
 static PyObject* handlers(PyObject*, PyObject*) {
   PyObject* found = PyDict_New();
   if (!found) return nullptr;
-  const struct { const char* name; XLA_FFI_Handler* handler; } all[] = {{"allocate", scattermec_allocate}};
+  const struct { const char* name; XLA_FFI_Handler* handler; } all[] = {{"allocate", scattermec_allocate},
+                                                                      {"search_beams", scattermec_search_beams}};
   for (const auto& entry : all) {
     PyObject* capsule = PyCapsule_New(reinterpret_cast<void*>(entry.handler), nullptr, nullptr);
     const bool failed = !capsule || PyDict_SetItemString(found, entry.name, capsule) != 0;

@@ -7,7 +7,7 @@ constexpr int MAX_ITERATIONS = 120;
 constexpr double STEP_BACK = 0.8, CENTRALITY = 1e-3, SHORT_STEP = 0.2;
 constexpr int ATTEMPTS = 3;
 constexpr double SPANS[ATTEMPTS] = {3.0, 10.0, 30.0}, SLACKS[ATTEMPTS] = {30.0, 10.0, 100.0};
-constexpr double RESIDUAL = 1e-12, GAP = 1e-8, PROOF = 1e-9;
+constexpr double GAP = 1e-8, RESIDUAL_PER_GAP = 1e-4, PROOF = 1e-9;
 
 // Arrays of a variable of all users, (N,), or of all beams of all slots, (N K,).
 struct Primal { Real *t_active, *t_passive, *energy, *l_local, *shortfall; };
@@ -26,46 +26,29 @@ class Solver {
   Solver(const Solver&) = delete;
   Solver& operator=(const Solver&) = delete;
 
-  // Solve all frames of a batch.
-  template <class Scalar>
-  void run(const Problems<Scalar>& in, const Results<Scalar>& out, long frames) {
-    long next = 0, frame[LANES];
-    int idle = 0;
-    // The next frame that is not to be skipped; -1 if there is none.
-    const auto take_next = [&]() -> long {
-      for (; next < frames; ++next) {
-        if (!in.skip[next]) return next++;
-        clear(out, next);
-      }
-      return -1;
-    };
-    for (int lane = 0; lane < LANES; ++lane) {
-      frame[lane] = take_next();
-      const bool has_frame = frame[lane] >= 0;
-      idle += !has_frame;
-      // A lane without a frame of its own works on any, which keeps its numbers in order.
-      load(in, lane, has_frame ? frame[lane] : 0);
-      active_[lane] = has_frame ? -1 : 0;
+  // Solve what the feed has: it loads a lane (``next``), and is told when the lane's problem is done (``done``);
+  // each says whether there is another one to solve in the lane.
+  template <class Feed>
+  void run(Feed& feed) {
+    int busy = 0;
+    const auto proceed = [&](int lane, bool more) {
+      active_[lane] = more ? -1 : 0;
+      busy += more;
       start(lane);
-    }
-    while (idle < LANES) {
+    };
+    // A lane without a problem of its own works on a harmless one, which keeps its numbers in order.
+    for (int lane = 0; lane < LANES; ++lane) proceed(lane, feed.next(lane));
+    while (busy > 0) {
       iterate();
       for (int lane = 0; lane < LANES; ++lane) {
-        if (frame[lane] < 0 || !(done_[lane] || iterations_[lane] >= MAX_ITERATIONS)) continue;
-        store(out, lane, frame[lane]);
-        frame[lane] = take_next();
-        if (frame[lane] >= 0) {
-          load(in, lane, frame[lane]);
-        } else {
-          active_[lane] = 0;
-          ++idle;
-        }
-        start(lane);
+        if (!active_[lane] || !(done_[lane] || iterations_[lane] >= MAX_ITERATIONS)) continue;
+        --busy;
+        attempt_[lane] = 0;
+        proceed(lane, feed.done(lane));
       }
     }
   }
 
- private:
   INLINE int n() const { return USERS ? USERS : users_; }
   INLINE int k() const { return BEAMS ? BEAMS : beams_; }
   INLINE int m() const { return n() * k(); }
@@ -120,75 +103,21 @@ class Solver {
     p.tau = take(1); p.kappa = take(1);
   }
 
-  // ---- a lane's frame
-
-  template <class Scalar>
-  void load(const Problems<Scalar>& in, int lane, long q) {
-    const int n = this->n(), m = this->m();
-    const struct { Real* to; const Scalar* from; } arrays[] = {
-        {active_rate, in.active_rate}, {snr, in.snr}, {workload, in.workload},
-        {local_limit, in.local_limit}, {battery, in.battery}, {capacity, in.capacity},
-        {circuit, in.circuit}, {local_energy, in.local_energy}, {cost_active, in.cost_active},
-        {cost_passive, in.cost_passive}, {gain_local, in.gain_local}};
-    for (const auto& array : arrays)
-      for (int i = 0; i < n; ++i) array.to[i][lane] = array.from[q * n + i];
-    if (elastic_)
-      for (int i = 0; i < n; ++i) cost_shortfall[i][lane] = in.cost_shortfall[q * n + i];
-    for (int c = 0; c < m; ++c) passive_rate[c][lane] = in.passive_rate[q * m + c];
-    for (int c = 0; c < n * m; ++c) harvest[c][lane] = in.harvest[q * n * m + c];
-    attempt_[lane] = 0;
-    iterations_[lane] = 0;
-  }
-
   void start(int lane) {
     const int n = this->n(), m = this->m();
     const struct { Real* values; int count; } arrays[] = {
-        {at.x.t_active, n}, {at.x.t_passive, m}, {at.x.energy, n}, {at.x.l_local, n}, {at.x.shortfall, n},
-        {at.s.t_active, n}, {at.s.t_passive, m}, {at.s.energy, n}, {at.s.l_local, n}, {at.s.shortfall, n},
+        {at.x.t_active, n}, {at.x.t_passive, m}, {at.x.energy, n}, {at.x.l_local, n}, {at.x.shortfall, elastic_ ? n : 0},
+        {at.s.t_active, n}, {at.s.t_passive, m}, {at.s.energy, n}, {at.s.l_local, n}, {at.s.shortfall, elastic_ ? n : 0},
         {at.y.time, n}, {at.y.work, n}, {at.y.local, n}, {at.y.budget, n}, {at.y.capacity, n},
         {at.z.time, n}, {at.z.work, n}, {at.z.local, n}, {at.z.budget, n}, {at.z.capacity, n},
         {at.tau, 1}, {at.kappa, 1}};
     for (const auto& array : arrays)
       for (int i = 0; i < array.count; ++i) array.values[i][lane] = 1.0;
     step_[lane] = 1.0;
+    if (attempt_[lane] == 0) iterations_[lane] = 0;
     span_[lane] = SPANS[attempt_[lane]];
     slack_[lane] = SLACKS[attempt_[lane]];
     done_[lane] = 0;
-  }
-
-  // Where to put each array of a result, and what.
-  template <class Scalar>
-  struct Output { Scalar* to; const Real* from; int count; };
-  template <class Scalar>
-  std::array<Output<Scalar>, 10> outputs(const Results<Scalar>& out) const {
-    const int n = this->n(), m = this->m();
-    return {{{out.t_active, at.x.t_active, n}, {out.t_passive, at.x.t_passive, m},
-             {out.energy, at.x.energy, n}, {out.l_local, at.x.l_local, n},
-             {out.shortfall, at.x.shortfall, n}, {out.time, at.y.time, n}, {out.work, at.y.work, n},
-             {out.local, at.y.local, n}, {out.budget, at.y.budget, n}, {out.capacity, at.y.capacity, n}}};
-  }
-
-  template <class Scalar>
-  void store(const Results<Scalar>& out, int lane, long q) {
-    // Scaled by the largest entry, so that a ray, which has no scale of its own, fits any precision.
-    double scale = at.tau[0][lane];
-    for (const auto& array : outputs(out)) {
-      if (array.from == at.x.shortfall && !elastic_) continue;
-      for (int i = 0; i < array.count; ++i) scale = std::max(scale, array.from[i][lane]);
-    }
-    for (const auto& array : outputs(out))
-      for (int i = 0; i < array.count; ++i)
-        array.to[q * array.count + i] = static_cast<Scalar>(array.from[i][lane] / scale);
-    out.tau[q] = static_cast<Scalar>(at.tau[0][lane] / scale);
-    out.iterations[q] = iterations_[lane];
-  }
-
-  // What is left where a frame is skipped.
-  template <class Scalar>
-  void clear(const Results<Scalar>& out, long q) {
-    for (const auto& array : outputs(out)) std::fill_n(array.to + q * array.count, array.count, Scalar(0));
-    out.tau[q] = Scalar(1);
-    out.iterations[q] = 0;
   }
 
   // ---- the functions of the problem
@@ -635,8 +564,8 @@ class Solver {
     }
     const Real inverse_tau = 1.0 / tau;
     const Real cost = cost_of(moved.x) * inverse_tau;
-    const Real gap = magnitude(cost - dual * inverse_tau) / ((magnitude(cost) + 1e-2) * GAP);
-    accuracy = maximum(violation * inverse_tau * (1.0 / RESIDUAL), gap);
+    const Real gap = magnitude(cost - dual * inverse_tau) / ((magnitude(cost) + 1e-2) * gap_limit);
+    accuracy = maximum(violation * inverse_tau / (RESIDUAL_PER_GAP * gap_limit), gap);
     accuracy = choose(gap >= 0.0, accuracy, splat(1.0 / 0.0));  // not a number is no accuracy
     margin = choose(value > 0.0, free / choose(value > 0.0, value, splat(1.0)), splat(-1.0));
   }
@@ -704,6 +633,8 @@ class Solver {
     at.tau[0] = choose(usable, moved.tau[0], at.tau[0]);
     at.kappa[0] = choose(usable, moved.kappa[0], at.kappa[0]);
     step_ = step;
+    accuracy_ = choose(usable, accuracy, splat(1.0 / 0.0));
+    margin_ = margin;
     for (int lane = 0; lane < LANES; ++lane) {
       ++iterations_[lane];
       done_[lane] = usable[lane] && (accuracy[lane] <= 1.0 || (!elastic_ && margin[lane] > PROOF));
@@ -740,8 +671,10 @@ class Solver {
   Real *ec, *et, *ev, *ct, *cv, *tv, *inv_e, *inv_c, *inv_t, *pivot_v, *part_v;
   Real *eb, *cb, *tb, *vb, *d_passive, *inv_pivot, *factor, *rows, *weighted;
   // The lanes.
+  Real gap_limit = splat(GAP);  // relative, at which a problem counts as solved
   Real step_, span_, slack_;
   Mask active_;
-  int attempt_[LANES], iterations_[LANES];
-  bool done_[LANES];
+  int attempt_[LANES] = {}, iterations_[LANES] = {};
+  bool done_[LANES] = {};
+  Real accuracy_, margin_;  // of the last step, see certify()
 };

@@ -1,0 +1,281 @@
+"""P2 solved: the globally optimal beams and allocation of a frame, with a certificate.
+
+The convex relaxation of the problem, beams as Hermitian matrices of any rank, is solved by column generation:
+P1 shares the time of each slot among a few beams, its prices tell which beam would be worth most
+(`scattermec.optimisation.pricing`), and that beam takes the place of the least used one. The worth of the best
+beams makes the prices a lower bound on the energy of all beams and allocations; energy and bound meet. In the
+end one beam a slot is made of the few.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Bool, Complex, Float
+
+from scattermec._pytree import pytree
+from scattermec.optimisation import compiled
+from scattermec.optimisation.allocation import (
+    INFEASIBLE,
+    NOT_CONVERGED,
+    OPTIMAL,
+    Solution,
+    solve_allocation,
+    solve_beam_times,
+)
+from scattermec.optimisation.bound import Prices, infeasibility_margin, lower_bound
+from scattermec.optimisation.interior_point import tolerances
+from scattermec.optimisation.pricing import best_beams, principal_vectors
+from scattermec.optimisation.problem import AllocationProblem, Scheme, allocation_problem
+from scattermec.optimisation.standard_form import natural_scales, standard_form, wanted
+from scattermec.physics import links
+from scattermec.physics.energy import harvest_rate, idle_energy, usable_harvest_rate
+from scattermec.physics.frame import Frame
+from scattermec.physics.parameters import Parameters
+
+BEAMS_PER_SLOT = 4
+"""Beams among which P1 shares a slot's time while the best one is sought."""
+
+MAX_ROUNDS = 40
+"""Rounds of new beams after which the search gives up; a handful is usual."""
+
+
+@pytree
+class BeamSolution:
+    """The beams and the allocation that minimise (7) for a frame."""
+
+    beams: Array
+    """(N, M) complex, unit norm"""
+    solution: Solution
+    """P1's for these beams"""
+    lower_bound: Array
+    """() J: no beams and no allocation need less; infinite where nothing is feasible"""
+    gap: Array
+    """() (energy - lower_bound) / energy; 0 for an infeasible frame, infinite if no allocation was found"""
+    shared_energy: Array
+    """() J: what is needed if several beams may share the time of a slot. Where that meets the bound and the
+    energy does not, the optimal beams are not of rank one."""
+    status: Array
+    """() int8: 0 beams and allocation found, and optimal as far as ``gap`` says; 1 proved infeasible for all
+    beams; 2 neither"""
+    rounds: Array
+    """() int32"""
+
+    @property
+    def energy(self) -> Array:
+        """() E_o in J with these beams; differentiable, see `Solution`."""
+        return self.solution.energy
+
+
+class _Found(NamedTuple):
+    """What a search for beams ends with."""
+
+    beams: Array
+    prices: Prices
+    worth: Array
+    """(N,) J/s of the best beams at these prices"""
+    shared_energy: Array
+    infeasible: Array
+    rounds: Array
+
+
+def optimise_beams(
+    parameters: Parameters,
+    frame: Frame,
+    *,
+    scheme: Scheme = "hybrid",
+    served: Bool[Array, "N"] | None = None,
+    skip: Bool[Array, ""] | None = None,
+) -> BeamSolution:
+    """Find the beams and the allocation of least energy for a frame: problem (10) with the beams free.
+
+    Arguments as for `allocate`; where ``skip`` is true the result is of no meaning, and costs no time on a CPU.
+    Batch it with vmap. Raises ValueError where the rectifier is not linear, since the problem is not convex in
+    the beams then.
+    """
+    if parameters.harvest_model != "linear":
+        raise ValueError(
+            f"harvest_model: {parameters.harvest_model!r} is not allowed with jointly optimal beams; it must be "
+            "'linear', or the beams must be given"
+        )
+    fixed, given = jax.lax.stop_gradient((parameters, frame))
+    problem = allocation_problem(fixed, given, _first_beams(given.channels), scheme=scheme, served=served)
+    if not compiled.available():
+        found = _search_portably(problem, given, scheme, served, skip)
+    elif jax.default_backend() == "cpu":
+        found = _search_compiled(problem, given, skip)
+    else:
+        found = jax.lax.platform_dependent(
+            problem,
+            given,
+            skip,
+            cpu=_search_compiled,
+            default=lambda problem, given, skip: _search_portably(problem, given, scheme, served, skip),
+        )
+    solution = solve_allocation(
+        allocation_problem(parameters, frame, found.beams, scheme=scheme, served=served), skip=skip
+    )
+    bound = jnp.maximum(lower_bound(problem, found.prices, found.worth), idle_energy(fixed))
+    bound = jnp.where(found.infeasible, jnp.inf, bound)
+    solved = (solution.status == OPTIMAL) & ~found.infeasible
+    energy = jax.lax.stop_gradient(solution.energy)
+    gap = jnp.where(solved, (energy - bound) / energy, jnp.where(found.infeasible, 0, jnp.inf))
+    status = jnp.where(found.infeasible, INFEASIBLE, jnp.where(solved, OPTIMAL, NOT_CONVERGED))
+    return BeamSolution(
+        beams=found.beams,
+        solution=solution,
+        lower_bound=bound,
+        gap=gap,
+        shared_energy=found.shared_energy,
+        status=status.astype(jnp.int8),
+        rounds=found.rounds,
+    )
+
+
+def _first_beams(channels: Complex[Array, "N M"]) -> Complex[Array, "N K M"]:
+    """Where the search begins: along the own channel, towards all others, and along the strongest channels."""
+    users = channels.shape[0]
+    own = links.unit_vectors(channels)
+    gathered = jnp.einsum("ja,jb->ab", channels, channels.conj())
+    others = gathered - jnp.einsum("ia,ib->iab", channels, channels.conj())
+    strongest = jnp.argsort(-links.channel_gain(channels))[jnp.arange(BEAMS_PER_SLOT - 2) % users]
+    shared = jnp.broadcast_to(own[strongest], (users, *own[strongest].shape))
+    return jnp.concatenate([own[:, None], principal_vectors(others)[:, None], shared], axis=1)
+
+
+def _harvest_per_gain(problem: AllocationProblem) -> Float[Array, "N N"]:
+    """Power in mW that counts for user j (row) in slot i (column) for a beam gain of 1."""
+    users = len(problem.workload)
+    unit_gains = jnp.ones((users, users), problem.workload.dtype)
+    return usable_harvest_rate(problem.parameters, harvest_rate(problem.parameters, unit_gains))
+
+
+def _reflected_snr(problem: AllocationProblem) -> Float[Array, "N"]:
+    """Signal-to-noise ratio of backscatter for a beam gain of 1; 0 where the scheme has none."""
+    snr = links.reflected_snr(problem.parameters, problem.channel_gain, jnp.ones_like(problem.channel_gain))
+    return jnp.where(jnp.any(problem.passive_rate > 0, axis=-1), snr, 0)
+
+
+def _search_compiled(problem: AllocationProblem, frame: Frame, skip: Bool[Array, ""] | None) -> _Found:
+    """The whole search by the kernel, in the units of the scaled problem."""
+    p, fixed = problem, problem.parameters
+    scales, slot = natural_scales(p), problem.parameters.slot_duration
+    to_do = jnp.sum(jnp.where(wanted(p), fixed.mec_energy * p.workload, 0))
+    found = compiled.search_beams(
+        standard_form(p, scales),
+        reflected_work=fixed.bandwidth / jnp.log(2.0) * slot / scales.work,
+        reflected_snr=_reflected_snr(p),
+        harvest_weight=_harvest_per_gain(p) * slot / scales.energy[:, None],
+        constant=(to_do + idle_energy(fixed)) / scales.cost,
+        channels=frame.channels,
+        beams=_first_beams(frame.channels),
+        skip=skip,
+    )
+    per_millijoule = scales.cost / scales.energy
+    offloaded = jnp.where(found.infeasible, 0, fixed.mec_energy)
+    return _Found(
+        beams=found.beams,
+        prices=Prices(
+            workload=jnp.where(wanted(p), found.work * scales.cost / scales.work + offloaded, 0),
+            budget=found.budget * per_millijoule,
+            capacity=found.capacity * per_millijoule,
+        ),
+        worth=found.worth * scales.cost / slot,
+        shared_energy=found.shared_energy * scales.cost,
+        infeasible=found.infeasible,
+        rounds=found.rounds,
+    )
+
+
+@pytree
+class _Search:
+    """What the portable search carries from round to round."""
+
+    beams: Array
+    """(N, K, M)"""
+    best: Array
+    """(N, M): the beams that the prices made best last"""
+    times: Array
+    """(N, K) s"""
+    prices: Prices
+    """of the best bound"""
+    worth: Array
+    bound: Array
+    energy: Array
+    infeasible: Array
+    rounds: Array
+    done: Array
+
+
+def _search_portably(
+    problem: AllocationProblem,
+    frame: Frame,
+    scheme: Scheme,
+    served: Bool[Array, "N"] | None,
+    skip: Bool[Array, ""] | None,
+) -> _Found:
+    """The same search in JAX alone."""
+    parameters = problem.parameters
+    limits = tolerances(problem.workload.dtype)
+    harvest, snr = _harvest_per_gain(problem), _reflected_snr(problem)
+
+    def improve(search: _Search) -> _Search:
+        offered = allocation_problem(parameters, frame, search.beams, scheme=scheme, served=served)
+        solution, times = solve_beam_times(offered, skip=search.done)
+        prices = solution.prices
+        solved, blocked = solution.status == OPTIMAL, solution.status == INFEASIBLE
+        offload_price = jnp.maximum(prices.workload - jnp.where(blocked, 0, parameters.mec_energy), 0)
+        best, worth = best_beams(
+            frame.channels,
+            (harvest * prices.budget[:, None]).T,
+            offload_price * parameters.bandwidth / jnp.log(2.0),
+            snr,
+        )
+        proved = blocked & (infeasibility_margin(problem, prices, worth) > limits.proof)
+        bound = jnp.where(solved, lower_bound(problem, prices, worth), -jnp.inf)
+        better = proved | (bound > search.bound)
+        energy = jnp.minimum(search.energy, solution.energy)
+        done = proved | (energy - jnp.maximum(bound, search.bound) <= 100 * limits.gap * energy)
+        least_used = jnp.argmin(times, axis=-1)
+        renewed = jax.vmap(lambda old, k, new: old.at[k].set(new))(search.beams, least_used, best)
+        return _Search(
+            beams=jnp.where(done, search.beams, renewed),
+            best=best,
+            times=times,
+            prices=jax.tree.map(lambda new, old: jnp.where(better, new, old), prices, search.prices),
+            worth=jnp.where(better, worth, search.worth),
+            bound=jnp.maximum(bound, search.bound),
+            energy=energy,
+            infeasible=proved,
+            rounds=search.rounds + 1,
+            done=done,
+        )
+
+    beams = _first_beams(frame.channels)
+    none = jnp.zeros_like(problem.workload)
+    number = jnp.zeros((), none.dtype)
+    begin = _Search(
+        beams=beams,
+        best=beams[:, 0],
+        times=jnp.zeros(beams.shape[:2], none.dtype),
+        prices=Prices(workload=none, budget=none, capacity=none),
+        worth=none,
+        bound=number - jnp.inf,
+        energy=number + jnp.inf,
+        infeasible=jnp.zeros((), bool),
+        rounds=jnp.zeros((), jnp.int32),
+        done=jnp.zeros((), bool) if skip is None else skip,
+    )
+    end = jax.lax.while_loop(lambda search: ~search.done & (search.rounds < MAX_ROUNDS), improve, begin)
+    # The beam that comes nearest to sharing the slot's time as found; that of its price if it has none.
+    used = (jnp.sum(end.times, axis=-1) > 1e-9) & ~end.infeasible
+    mixed = jnp.einsum("ik,ika,ikb->iab", end.times, end.beams, end.beams.conj())
+    return _Found(
+        beams=jnp.where(used[:, None], principal_vectors(mixed), end.best),
+        prices=end.prices,
+        worth=end.worth,
+        shared_energy=end.energy,
+        infeasible=end.infeasible,
+        rounds=end.rounds,
+    )

@@ -1,0 +1,205 @@
+// Feeds the solver with the problems of a column generation for the best beams: P2; see beamforming.py.
+// Included once per instruction set, after allocate.h, inside that set's namespace.
+
+template <class Solver, class Scalar>
+class BeamFeed {
+ public:
+  BeamFeed(Solver& solver, const BeamProblems<Scalar>& in, const BeamResults<Scalar>& out, const Sizes& sizes)
+      : solver_(solver), in_(in), out_(out), sizes_(sizes), work_(sizes.antennas) {
+    const int n = sizes.users;
+    for (Lane& lane : lanes_) {
+      lane.channels.resize(n * sizes.antennas);
+      lane.beams.resize(n * sizes.beams * sizes.antennas);
+      lane.priced.resize(n * sizes.antennas);
+      lane.prices.resize(3 * n);
+      lane.worth.resize(n);
+    }
+  }
+
+  bool next(int index) {
+    for (; next_ < sizes_.frames; ++next_) {
+      if (in_.frame.skip[next_]) {
+        clear(next_);
+        continue;
+      }
+      Lane& lane = lanes_[index];
+      lane.frame = next_++;
+      lane.rounds = 0;
+      lane.energy = INFINITY;
+      lane.bound = -INFINITY;
+      load_frame(solver_, in_.frame, sizes_, index, lane.frame);
+      for (std::size_t a = 0; a < lane.channels.size(); ++a)
+        lane.channels[a] = Complex(in_.channels[lane.frame * lane.channels.size() + a]);
+      for (std::size_t a = 0; a < lane.beams.size(); ++a)
+        lane.beams[a] = Complex(in_.beams[lane.frame * lane.beams.size() + a]);
+      for (int i = 0; i < sizes_.users; ++i)
+        for (int k = 0; k < sizes_.beams; ++k) offer(index, i, k);
+      solver_.gap_limit[index] = FIRST_GAP;
+      return true;
+    }
+    return false;
+  }
+
+  // Price the beams with what P1 has found, and go on with the best ones in place of the least used.
+  bool done(int index) {
+    Lane& lane = lanes_[index];
+    const int n = sizes_.users, size = sizes_.antennas;
+    const long q = lane.frame;
+    ++lane.rounds;
+    const bool solved = solver_.accuracy_[index] <= 1.0;
+    const bool blocked = !solved && solver_.margin_[index] > PROOF;
+    const double tau = blocked ? 1.0 : at(solver_.at.tau, 0, index);
+    double dual = 0, free = 0, value = 0;
+    for (int i = 0; i < n; ++i) {
+      std::fill(work_.matrix.begin(), work_.matrix.end(), Complex(0));
+      for (int j = 0; j < n; ++j) {
+        const double worth = at(solver_.at.y.budget, j, index) / tau * in_.harvest_weight[(q * n + j) * n + i];
+        if (worth > 0) add_outer(size, worth, &lane.channels[j * size], work_.matrix.data());
+      }
+      const double c = at(solver_.at.y.work, i, index) / tau * in_.reflected_work[q * n + i];
+      worth_[i] = best_beam(size, &lane.channels[i * size], c, in_.reflected_snr[q * n + i], work_,
+                            &lane.priced[i * size]);
+      add_to_bound(index, i, tau, dual, free, value);
+    }
+    const double constant = in_.constant[q];
+    if (blocked) {
+      if (value > 0 && free / value > PROOF) return finish(index, true);
+    } else {
+      if (dual > lane.bound) {
+        lane.bound = dual;
+        keep_prices(index, tau);
+      }
+      if (solved) {
+        double cost = 0;
+        for (int i = 0; i < n; ++i) {
+          cost += at(solver_.cost_active, i, index) * at(solver_.at.x.t_active, i, index) -
+                  at(solver_.gain_local, i, index) * at(solver_.at.x.l_local, i, index);
+          for (int k = 0; k < sizes_.beams; ++k)
+            cost += at(solver_.cost_passive, i, index) * time(index, i, k);
+        }
+        cost /= tau;
+        lane.energy = std::min(lane.energy, cost + constant);
+        const double gap = (lane.energy - (lane.bound + constant)) / lane.energy;
+        if (gap <= TARGET_GAP) return finish(index, false);
+        // The next problem need only be solved well enough to tell which beams are worth more.
+        const double relative = gap * lane.energy / (std::abs(cost) + 1e-2);
+        solver_.gap_limit[index] = std::max(GAP, std::min(FIRST_GAP, GAP_SHARE * relative));
+      }
+    }
+    if (lane.rounds >= MAX_ROUNDS) return finish(index, false);
+    for (int i = 0; i < n; ++i) {
+      int least = 0;
+      for (int k = 1; k < sizes_.beams; ++k)
+        if (time(index, i, k) < time(index, i, least)) least = k;
+      std::copy_n(&lane.priced[i * size], size, beam(lane, i, least));
+      offer(index, i, least);
+    }
+    return true;
+  }
+
+ private:
+  static constexpr double FIRST_GAP = 1e-2, GAP_SHARE = 0.1, TARGET_GAP = 1e-6;
+  static constexpr int MAX_ROUNDS = 40;
+
+  // The search for one frame.
+  struct Lane {
+    long frame;
+    int rounds;
+    double energy, bound;  // scaled; the bound without the constant
+    std::vector<Complex> channels, beams, priced;
+    std::vector<double> prices, worth;  // of the best bound: work, budget and capacity, and the beams' worth
+  };
+
+  static double at(const Real* values, int i, int lane) { return values[i][lane]; }
+  double time(int lane, int i, int k) const { return at(solver_.at.x.t_passive, i * sizes_.beams + k, lane); }
+  Complex* beam(Lane& lane, int i, int k) const { return &lane.beams[(i * sizes_.beams + k) * sizes_.antennas]; }
+
+  // Give beam k of slot i to the solver.
+  void offer(int index, int i, int k) {
+    Lane& lane = lanes_[index];
+    const int n = sizes_.users, m = n * sizes_.beams, size = sizes_.antennas, a = i * sizes_.beams + k;
+    const long q = lane.frame;
+    const Complex* w = beam(lane, i, k);
+    for (int j = 0; j < n; ++j) {
+      const double gain = beam_gain(size, &lane.channels[j * size], w);
+      solver_.harvest[j * m + a][index] = gain * in_.harvest_weight[(q * n + j) * n + i];
+      if (j == i)
+        solver_.passive_rate[a][index] =
+            in_.reflected_work[q * n + i] * std::log1p(gain * in_.reflected_snr[q * n + i]);
+    }
+  }
+
+  // What user i adds to the dual function with the costs, to that without, and to the priced work.
+  void add_to_bound(int index, int i, double tau, double& dual, double& free, double& value) const {
+    const auto given = [&](const Real* values) { return at(values, i, index); };
+    const double work = given(solver_.at.y.work) / tau, budget = given(solver_.at.y.budget) / tau,
+                 capacity = given(solver_.at.y.capacity) / tau, price = budget + capacity;
+    const double c = work * given(solver_.active_rate);
+    const double power = std::max(c / price - 1 / given(solver_.snr), 0.0);
+    const double active = c * std::log1p(given(solver_.snr) * power) - price * (power + given(solver_.circuit));
+    const double local = work - price * given(solver_.local_energy);
+    const double constant = work * given(solver_.workload) - budget * given(solver_.battery) -
+                            capacity * given(solver_.capacity);
+    const double limit = given(solver_.local_limit);
+    dual += constant - std::max(local + given(solver_.gain_local), 0.0) * limit -
+            std::max({active - given(solver_.cost_active), worth_[i] - given(solver_.cost_passive), 0.0});
+    free += constant - std::max(local, 0.0) * limit - std::max({active, worth_[i], 0.0});
+    value += work * given(solver_.workload);
+  }
+
+  void keep_prices(int index, double tau) {
+    Lane& lane = lanes_[index];
+    const Real* const kept[] = {solver_.at.y.work, solver_.at.y.budget, solver_.at.y.capacity};
+    for (int p = 0; p < 3; ++p)
+      for (int i = 0; i < sizes_.users; ++i) lane.prices[p * sizes_.users + i] = at(kept[p], i, index) / tau;
+    std::copy_n(worth_.begin(), sizes_.users, lane.worth.begin());
+  }
+
+  bool finish(int index, bool infeasible) {
+    Lane& lane = lanes_[index];
+    const int n = sizes_.users, size = sizes_.antennas;
+    const long q = lane.frame;
+    if (infeasible) keep_prices(index, 1.0);
+    for (int i = 0; i < n; ++i) {
+      // The beam that comes nearest to sharing the slot's time as found; that of its price if it has none.
+      double total = 0;
+      std::fill(work_.matrix.begin(), work_.matrix.end(), Complex(0));
+      for (int k = 0; k < sizes_.beams; ++k) {
+        add_outer(size, time(index, i, k), beam(lane, i, k), work_.matrix.data());
+        total += time(index, i, k);
+      }
+      Complex* chosen = &lane.priced[i * size];
+      if (!infeasible && total > 1e-9 * at(solver_.at.tau, 0, index)) {
+        hermitian_eigen(size, work_.matrix.data(), work_.values.data(), work_.vectors.data());
+        for (int a = 0; a < size; ++a) chosen[a] = work_.vectors[a * size + size - 1];
+      }
+      for (int a = 0; a < size; ++a) out_.beams[(q * n + i) * size + a] = std::complex<Scalar>(chosen[a]);
+      out_.work[q * n + i] = static_cast<Scalar>(lane.prices[i]);
+      out_.budget[q * n + i] = static_cast<Scalar>(lane.prices[n + i]);
+      out_.capacity[q * n + i] = static_cast<Scalar>(lane.prices[2 * n + i]);
+      out_.worth[q * n + i] = static_cast<Scalar>(lane.worth[i]);
+    }
+    out_.shared[q] = static_cast<Scalar>(lane.energy);
+    out_.infeasible[q] = infeasible;
+    out_.rounds[q] = lane.rounds;
+    return next(index);
+  }
+
+  void clear(long q) {
+    const int n = sizes_.users;
+    std::fill_n(out_.beams + q * n * sizes_.antennas, n * sizes_.antennas, std::complex<Scalar>(0));
+    for (Scalar* values : {out_.work, out_.budget, out_.capacity, out_.worth}) std::fill_n(values + q * n, n, Scalar(0));
+    out_.shared[q] = 0;
+    out_.infeasible[q] = false;
+    out_.rounds[q] = 0;
+  }
+
+  Solver& solver_;
+  const BeamProblems<Scalar>& in_;
+  const BeamResults<Scalar>& out_;
+  const Sizes& sizes_;
+  BeamWorkspace work_;
+  Lane lanes_[LANES];
+  std::vector<double> worth_ = std::vector<double>(sizes_.users);
+  long next_ = 0;
+};

@@ -1,0 +1,82 @@
+"""The best beam of a slot for given prices, and what a second of it is worth: D_i of the certificate.
+
+Energy of price a_j at user j and reflected work of price c make a beam w worth
+
+    sum over j of a_j |h_j^H w|^2 + c ln(1 + q |h_i^H w|^2)  per second.
+
+Its maximum over unit beams, and over density matrices, is the minimum over x of
+
+    x + c ln(q c F(x)) - c + 1 / (q F(x)),    F(x) = h_i^H (x - A)^-1 h_i,    A = sum over j of a_j h_j h_j^H,
+
+over x above A's largest eigenvalue: x is the largest eigenvalue of A + h_i h_i^H / F(x). Every such x gives a
+bound. The best beam is that matrix's principal eigenvector (x - A)^-1 h_i.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Complex, Float
+
+BISECTIONS = 56
+
+
+def best_beams(
+    channels: Complex[Array, "N M"],
+    energy_worth: Float[Array, "N N"],
+    work_worth: Float[Array, "N"],
+    reflected_snr: Float[Array, "N"],
+) -> tuple[Complex[Array, "N M"], Float[Array, "N"]]:
+    """Best unit beam of each slot, (N, M), and its worth in J/s, (N,), never below the true maximum.
+
+    Args:
+        channels: of all users.
+        energy_worth: a in J/s, of slot i (row) and user j (column).
+        work_worth: c in J/s.
+        reflected_snr: q, the signal-to-noise ratio of backscatter for a beam gain of 1.
+    """
+    A = jnp.einsum("ij,ja,jb->iab", energy_worth, channels, channels.conj())
+    eigenvalues, vectors = jnp.linalg.eigh(A)
+    return jax.vmap(_best_beam)(channels, eigenvalues, vectors, work_worth, reflected_snr)
+
+
+def principal_vectors(matrices: Complex[Array, "N M M"]) -> Complex[Array, "N M"]:
+    """Unit eigenvector of the largest eigenvalue of each Hermitian matrix."""
+    return jnp.linalg.eigh(matrices)[1][..., -1]
+
+
+def _best_beam(
+    channel: Complex[Array, "M"],
+    eigenvalues: Float[Array, "M"],
+    vectors: Complex[Array, "M M"],
+    c: Float[Array, ""],
+    q: Float[Array, ""],
+) -> tuple[Complex[Array, "M"], Float[Array, ""]]:
+    own = vectors.conj().T @ channel
+    weight = jnp.real(own) ** 2 + jnp.imag(own) ** 2
+    below = eigenvalues[-1] - eigenvalues
+    reflects = (c > 0) & (q > 0) & (jnp.sum(weight) > 0)
+    c, q = jnp.where(reflects, c, 1), jnp.where(reflects, q, 1)
+
+    def distance(y: Float[Array, ""]) -> Float[Array, ""]:
+        # Falls from positive to negative; zero where the beam's own gain is the one that its price assumes.
+        parts = weight / (y + below)
+        F = jnp.sum(parts)
+        return c * F - 1 / q - F**2 / jnp.sum(parts / (y + below))
+
+    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = (low + high) / 2
+        right = distance(middle) > 0
+        return jnp.where(right, middle, low), jnp.where(right, high, middle)
+
+    highest = jnp.where(reflects, c * q * jnp.sum(weight), 1)
+    _, y = jax.lax.fori_loop(0, BISECTIONS, halve, (0 * highest, highest), unroll=8)
+    F = jnp.sum(weight / (y + below))
+    F = jnp.where(reflects, F, 1)
+    # Where the channel is orthogonal to the principal eigenvector the price may be that of no reflection at all.
+    F = jnp.maximum(F, 1 / (q * c))
+    worth = eigenvalues[-1] + y + c * jnp.log(q * c * F) - c + 1 / (q * F)
+    beam = vectors @ (own / (y + below))
+    norm = jnp.sqrt(jnp.sum(jnp.real(beam) ** 2 + jnp.imag(beam) ** 2))
+    reflecting = beam / jnp.where(norm > 0, norm, 1)
+    return jnp.where(reflects, reflecting, vectors[:, -1]), jnp.where(reflects, worth, eigenvalues[-1])
