@@ -1,8 +1,8 @@
 """P1 and P2 as an expert would hand them to a conic solver: few variables, all numbers of order one.
 
 A problem reads: minimise cost @ x + constant such that right - matrix @ x lies in a product of cones, which
-come in this order: non-negative rows, exponential cones {(a, b, c): b exp(a/b) <= c}, and triangles of
-positive semidefinite matrices. Energies on the users' side are counted in what computing the whole workload
+come in this order: non-negative rows, triangles of positive semidefinite matrices, and exponential cones
+{(a, b, c): b exp(a/b) <= c}. Energies on the users' side are counted in what computing the whole workload
 locally would take, about 0.2 mJ in the default scenario; work in parts of the workload.
 """
 
@@ -31,9 +31,9 @@ class ConicProblem:
     nonnegative: int
     """how many rows are inequalities"""
     exponential: int
-    """how many exponential cones follow"""
+    """how many exponential cones there are"""
     semidefinite: tuple[int, ...] = ()
-    """sides of the matrices that follow"""
+    """sides of the semidefinite matrices"""
 
 
 class _Entries:
@@ -168,13 +168,14 @@ def beams_problem(data: BeamsData) -> ConicProblem:
         ),
     )
     entries = _Entries()
-    right, cost = _active(fixed, entries, passive, 7 * n)
+    entries.add(7 * n + np.arange(n * size), matrix.ravel(), -1.0)
+    first_cone = (7 + size) * n
+    right, cost = _active(fixed, entries, passive, first_cone)
     # The passive link: the cone w, t_b, (t_b + q h^H V h) / most.
-    cone = 10 * n + 3 * np.arange(n)
+    cone = first_cone + 3 * n + 3 * np.arange(n)
     entries.add(cone, w, -1.0)
     entries.add(cone[:, None] + 1, diagonal, -0.5)
     entries.add(cone[:, None] + 2, matrix, -(trace + data.reflected_snr[:, None] * gains) / most[:, None])
-    entries.add(13 * n + np.arange(n * size), matrix.ravel(), -1.0)
     rows, columns, values = entries.arrays()
     return ConicProblem(
         cost=np.concatenate([cost, np.zeros(n), np.tile(fixed.beam_power * trace, n)]),

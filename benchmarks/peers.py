@@ -41,27 +41,28 @@ class ClarabelDirect:
         settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = TOLERANCE
         cones = [
             clarabel.NonnegativeConeT(example.nonnegative),
-            *[clarabel.ExponentialConeT()] * example.exponential,
             *[clarabel.PSDTriangleConeT(side) for side in example.semidefinite],
+            *[clarabel.ExponentialConeT()] * example.exponential,
         ]
         no_squares = sp.csc_matrix((shape[1], shape[1]))
         self.solver = clarabel.DefaultSolver(no_squares, example.cost, matrix, example.right, cones, settings)
-        self.constant = example.constant
 
     def load(self, problem: ConicProblem) -> None:
         """Replace the numbers."""
         self.solver.update(q=problem.cost, A=problem.values[self.order], b=problem.right)
-        self.constant = problem.constant
 
     def solve(self) -> Any:
         """Run the solver; the result is for `verdict`."""
         return self.solver.solve()
 
-    def verdict(self, solution: Any) -> tuple[int, float]:
-        """Verdict and energy in J; what the solver calls almost solved counts as undecided."""
+    def verdict(self, solution: Any, constant: float) -> tuple[int, float]:
+        """Verdict and energy in J, the problem's ``constant`` included.
+
+        What the solver calls almost solved counts as undecided.
+        """
         status = solution.status
         if status == clarabel.SolverStatus.Solved:
-            return OPTIMAL, solution.obj_val + self.constant
+            return OPTIMAL, solution.obj_val + constant
         infeasible = status == clarabel.SolverStatus.PrimalInfeasible
         return (INFEASIBLE if infeasible else UNDECIDED), np.inf
 
@@ -106,7 +107,6 @@ class Moreau:
 
     def load(self, problems: Sequence[ConicProblem]) -> None:
         """Replace the numbers of the whole batch."""
-        self.constants = [problem.constant for problem in problems]
         self.cost = np.stack([problem.cost for problem in problems])
         self.right = np.stack([problem.right for problem in problems])
         values = np.stack([problem.values[self.order] for problem in problems])
@@ -117,12 +117,12 @@ class Moreau:
         self.solver.solve(self.cost, self.right)
         return self.solver.info
 
-    def verdicts(self, info: Any) -> list[tuple[int, float]]:
-        """Verdict and energy in J of each problem."""
+    def verdicts(self, info: Any, constants: Sequence[float]) -> list[tuple[int, float]]:
+        """Verdict and energy in J of each problem, its constant included."""
         status = self.moreau.SolverStatus
         found = []
         for code, value, constant in zip(
-            np.atleast_1d(info.status), np.atleast_1d(info.obj_val), self.constants, strict=True
+            np.atleast_1d(info.status), np.atleast_1d(info.obj_val), constants, strict=True
         ):
             if code == status.Solved:
                 found.append((OPTIMAL, float(value) + constant))
