@@ -23,8 +23,8 @@ class ClarabelDirect:
     """Clarabel without a modelling language: one solver object, whose data `load` replaces.
 
     ``update`` forbids presolve and chordal decomposition, neither of which finds anything to do here.
-    P1 is scaled already, so equilibration (which would be that of the first frame) only costs iterations
-    there; with semidefinite matrices it helps.
+    Equilibration is off: the problems are scaled already, it would be that of the first frame for all, and
+    with it P1 takes more iterations and P2 misses proofs of infeasibility.
     """
 
     def __init__(self, example: ConicProblem) -> None:
@@ -37,7 +37,7 @@ class ClarabelDirect:
         settings.max_threads = 1
         settings.presolve_enable = False
         settings.chordal_decomposition_enable = False
-        settings.equilibrate_enable = bool(example.semidefinite)
+        settings.equilibrate_enable = False
         settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = TOLERANCE
         cones = [
             clarabel.NonnegativeConeT(example.nonnegative),

@@ -8,7 +8,8 @@ import numpy as np
 
 from reference_allocation import COSTS, INFEASIBLE, OPTIMAL, UNDECIDED, Data, data_of
 
-PER_USER = ("workload", "battery", "capacity", "slot", "circuit", "local_energy", "local_limit", "snr")
+ENERGIES = ("battery", "capacity", "circuit", "local_energy")
+PER_USER = (*ENERGIES, "workload", "slot", "local_limit")
 
 
 @dataclass
@@ -53,6 +54,9 @@ class ReferenceBeams:
     V = R + iS is positive semidefinite where the real matrix [[R, -S], [S, R]] is. Any real symmetric X of
     that size yields such a V by averaging its blocks, which keeps it semidefinite; leaving X free saves the
     solver the equations between the blocks, on which it loses digits.
+
+    So that all numbers are of order one, energies on the users' side are counted in that of computing the
+    workload locally, and u <= t ln(1 + k x / t) is written u - t ln k <= t ln(1/k + x / t) in both links.
     """
 
     def __init__(self, users: int, antennas: int, scheme: str = "hybrid", causal: bool = False) -> None:
@@ -61,9 +65,11 @@ class ReferenceBeams:
         self.parameters = {name: cp.Parameter(n, nonneg=True) for name in PER_USER}
         p = self.parameters
         self.costs = {name: cp.Parameter(nonneg=True) for name in COSTS}
-        self.carried_rate = cp.Parameter(nonneg=True)
+        self.rate = cp.Parameter(nonneg=True)  # B / ln 2
+        self.floors = [cp.Parameter(n, nonneg=True) for _ in range(2)]  # 1/k, active and passive
+        self.shifts = [cp.Parameter(n) for _ in range(2)]  # rate ln k
 
-        # Real and imaginary parts of scaled h_j h_j^H: of user j's harvest (mW), then of its reflection.
+        # Real and imaginary parts of scaled h_j h_j^H: of user j's harvest, then of its reflection.
         def matrices() -> list[tuple[cp.Parameter, cp.Parameter]]:
             return [(cp.Parameter((m, m)), cp.Parameter((m, m))) for _ in range(n)]
 
@@ -89,19 +95,22 @@ class ReferenceBeams:
             demand <= p["capacity"],
         ]
         if scheme in ("hybrid", "active"):
-            # l_a = carried_rate u, u <= t_a ln(1 + snr e / t_a): the exponential cone u, t_a, t_a + snr e.
-            u = cp.Variable(n)
+            # l_a = rate u, u <= t_a ln(1 + snr e / t_a).
+            shifted = cp.Variable(n)
             constraints += [
-                l_a <= self.carried_rate * u,
-                cp.constraints.ExpCone(u, t_a, t_a + cp.multiply(p["snr"], e)),
+                l_a <= self.rate * shifted + cp.multiply(self.shifts[0], t_a),
+                cp.constraints.ExpCone(shifted, t_a, cp.multiply(self.floors[0], t_a) + e),
             ]
         else:
             constraints += [l_a == 0, t_a == 0]
         if scheme in ("hybrid", "passive"):
-            # The same for l_b, whose received power is q h^H V h.
-            u = cp.Variable(n)
+            # The same for l_b: u <= t_b ln(1 + q h^H V h / t_b).
+            shifted = cp.Variable(n)
             received = cp.hstack([inner(self.reflection[i], beams[i]) for i in range(n)])
-            constraints += [l_b <= self.carried_rate * u, cp.constraints.ExpCone(u, t_b, t_b + received)]
+            constraints += [
+                l_b <= self.rate * shifted + cp.multiply(self.shifts[1], t_b),
+                cp.constraints.ExpCone(shifted, t_b, cp.multiply(self.floors[1], t_b) + received),
+            ]
         else:
             constraints += [l_b == 0]
         cost = self.costs["beam_power"] * cp.sum(t_b) + self.costs["receive_power"] * cp.sum(t_a)
@@ -122,18 +131,24 @@ class ReferenceBeams:
             raise ValueError("causal: must be the scenario's causal_harvest")
         data = beams_data_of(scenario, channels, workload, battery)
         fixed, p = data.fixed, self.parameters
-        for name in ("workload", "battery", "capacity", "slot", "circuit", "local_energy"):
+        unit = fixed.local_energy * np.maximum(fixed.workload, 1)  # mJ
+        for name in ENERGIES:
+            p[name].value = getattr(fixed, name) / unit
+        for name in ("workload", "slot"):
             p[name].value = getattr(fixed, name)
         p["local_limit"].value = fixed.local_rate * fixed.slot
-        p["snr"].value = 1 / fixed.active_noise
-        self.carried_rate.value = fixed.bandwidth / np.log(2)
+        rate = fixed.bandwidth / np.log(2)
+        self.rate.value = rate
+        best = 1 + data.reflected_snr * np.sum(np.abs(data.channels) ** 2, axis=1)
+        for k, floor, shift in zip((unit / fixed.active_noise, best), self.floors, self.shifts, strict=True):
+            floor.value, shift.value = 1 / k, rate * np.log(k)
         for name, parameter in self.costs.items():
             parameter.value = getattr(fixed, name)
         for j, h in enumerate(data.channels):
             outer = np.outer(h, h.conj())
             for matrix, scale in (
-                (self.harvest[j], data.harvest_scale),
-                (self.reflection[j], data.reflected_snr[j]),
+                (self.harvest[j], data.harvest_scale / unit[j]),
+                (self.reflection[j], data.reflected_snr[j] / best[j]),
             ):
                 matrix[0].value, matrix[1].value = scale * outer.real, scale * outer.imag
         try:
