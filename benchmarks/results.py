@@ -32,6 +32,10 @@ scattermec's float64 solution over the frames that both call optimal. "Verdicts"
 optimal and the other infeasible. "Undecided": frames on which the solver itself gives up."""
 
 
+BUSY = 0.9
+"""Share of the core below which a measurement is called disturbed."""
+
+
 @dataclass
 class Answers:
     """Verdicts and energies of one solver on the first frames, (F,) each."""
@@ -103,6 +107,7 @@ class Case:
             "scan": scan,
             "frames": frames,
             "passes": timing.passes,
+            "core_share": timing.core_share,
             "frames_per_second": frames / timing.best,
             "frames_per_second_median": frames / timing.median,
             "frames_per_second_with_loading": frames / (timing.best + timing.loading),
@@ -151,10 +156,15 @@ class Case:
         return head, lines
 
     def remarks(self) -> list[str]:
-        """One line for each solver left out and each note."""
-        return [f"{name}: not measured, {reason}" for name, reason in self.skipped.items()] + [
-            f"{name.replace('_', ' ')}: {value:.3g}" for name, value in self.notes.items()
-        ]
+        """One line for each solver left out, each note, and each row that shared its core."""
+        lines = [f"{name}: not measured, {reason}" for name, reason in self.skipped.items()]
+        lines += [f"{name}: {value:.3g}" for name, value in self.notes.items()]
+        share = min((row["core_share"] for row in self.rows), default=1.0)
+        if share < BUSY:
+            lines.append(
+                f"other processes ran on this core (a row had {share:.0%} of it): repeat on a quiet machine"
+            )
+        return lines
 
 
 class Results:

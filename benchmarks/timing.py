@@ -19,6 +19,8 @@ class Timing:
     """s: of the median pass"""
     loading: float
     """s: what loading the data took beside it, in the best pass"""
+    core_share: float
+    """part of the best pass during which this process had the core: well below 1, others were running on it"""
     passes: int
     results: list[Any]
     """what each call of the first pass returned"""
@@ -34,11 +36,12 @@ def time_passes(
 
     ``load`` is not counted. What is compiled or cached on first use is for the caller to warm up.
     """
-    totals: list[tuple[float, float]] = []
+    totals: list[tuple[float, float, float]] = []
     results: list[Any] = []
     started = time.perf_counter()
     while not totals or (time.perf_counter() - started < seconds and len(totals) < MOST_PASSES):
         solving = loading = 0.0
+        pass_started, processor = time.perf_counter(), time.process_time()
         for item in items:
             before = time.perf_counter()
             loaded = item if load is None else load(item)
@@ -49,12 +52,14 @@ def time_passes(
             solving += after - between
             if not totals:
                 results.append(result)
-        totals.append((solving, loading))
+        processor = time.process_time() - processor
+        totals.append((solving, loading, processor / (time.perf_counter() - pass_started)))
     best = min(totals)
     return Timing(
         best=best[0],
-        median=statistics.median(total for total, _ in totals),
+        median=statistics.median(total[0] for total in totals),
         loading=best[1],
+        core_share=best[2],
         passes=len(totals),
         results=results,
     )
