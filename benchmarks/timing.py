@@ -20,7 +20,7 @@ class Timing:
     loading: float
     """s: what loading the data took beside it, in the best pass"""
     core_share: float
-    """part of the best pass during which this process had the core: well below 1, others were running on it"""
+    """share of the best pass in which this process had the core; well below 1, others ran there too"""
     passes: int
     results: list[Any]
     """what each call of the first pass returned"""
