@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seconds", type=_seconds, metavar="S", help="time to spend on each measurement, at least (3)"
     )
-    parser.add_argument("--core", type=int, metavar="C", help="the core to run on (the last one)")
+    parser.add_argument("--core", type=int, metavar="C", help="the core to run on (the idlest one)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save all numbers, as they come")
     parser.add_argument("--docs", type=Path, metavar="FILE", help="write the tables as a Markdown page")
     return parser

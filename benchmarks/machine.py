@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -18,7 +19,7 @@ _ONE_THREAD = (
 
 
 def use_one_core(core: int | None) -> int | None:
-    """Bind this process to one core (the last allowed one by default); None where that is impossible.
+    """Bind this process to one core (the idlest by default); None where that is impossible.
 
     To be called before JAX and NumPy are imported: they size their thread pools then. Raises ValueError for
     a core that this process may not use.
@@ -31,7 +32,7 @@ def use_one_core(core: int | None) -> int | None:
     if not hasattr(os, "sched_setaffinity"):
         return None
     allowed = os.sched_getaffinity(0)
-    chosen = max(allowed) if core is None else core
+    chosen = _idlest(allowed) if core is None else core
     if chosen not in allowed:
         raise ValueError(f"--core: {chosen} is not one of {sorted(allowed)}")
     os.sched_setaffinity(0, {chosen})
@@ -59,6 +60,28 @@ def versions() -> dict[str, str | None]:
             found[name] = None
     found["commit"] = _commit()
     return found
+
+
+def _idlest(cores: set[int], seconds: float = 0.5) -> int:
+    """The core that others use least over a short while; the last one where the system does not say."""
+    try:
+        before = _busy_ticks()
+        time.sleep(seconds)
+        after = _busy_ticks()
+    except OSError:
+        return max(cores)
+    return min(cores, key=lambda core: (after.get(core, 0) - before.get(core, 0), -core))
+
+
+def _busy_ticks() -> dict[int, int]:
+    """Clock ticks since the start in which each core did anything."""
+    busy = {}
+    for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines():
+        name, *ticks = line.split()
+        if name.startswith("cpu") and name != "cpu":
+            idle, waiting = int(ticks[3]), int(ticks[4])
+            busy[int(name[3:])] = sum(map(int, ticks[:8])) - idle - waiting
+    return busy
 
 
 def _processor() -> str:
