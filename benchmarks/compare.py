@@ -23,6 +23,9 @@ from scattermec.physics import Frame, Parameters, parameters
 
 MOREAU_BATCHES = (1, 64)
 
+LONGEST_PASS = 60.0
+"""s: a batch size with which a pass would take longer, by the rate of the size before, is left out."""
+
 Tell = Callable[[str], None]
 
 
@@ -40,6 +43,8 @@ def compare_allocation(
     for batch in batches:
         tell(f"P1, N = {users}: {OURS}, {batch} a call")
         count = _whole(sample, batch)
+        if _left_out(case, batch, count):
+            continue
         calls = _slices((frames, beams), count, batch)
         jax.block_until_ready(allocate_frames(constants, *calls[0]))  # compiles
         timing = time_passes(
@@ -82,6 +87,8 @@ def compare_beams(
     for batch in batches:
         tell(f"P2, N = {users}, M = {antennas}: {OURS}, {batch} a call")
         count = _whole(sample, batch)
+        if _left_out(case, batch, count):
+            continue
         calls = _slices(frames, count, batch)
         try:
             optimise_beams(constants, calls[0])  # compiles
@@ -133,6 +140,16 @@ def optimise_beams(constants: Parameters, frames: Frame) -> Any:
     if solve is None:
         raise Unavailable("this version has no optimise_beams_frames")
     return jax.block_until_ready(solve(constants, frames))
+
+
+def _left_out(case: Case, batch: int, frames: int) -> bool:
+    """Whether a batch size would take too long; if so the case says it."""
+    if not case.rows:
+        return False
+    expected = frames / case.rows[-1]["frames_per_second"]
+    if expected > LONGEST_PASS:
+        case.skipped[f"{OURS}, {batch} a call"] = f"a pass would take about {expected:.0f} s"
+    return expected > LONGEST_PASS
 
 
 def _add_scan(
