@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= results/reproduce
 
-.PHONY: help install reproduce reproduce-full test lint types lock clean
+.PHONY: help install reproduce reproduce-full test bench lint types lock clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -25,6 +25,11 @@ reproduce-full: install  ## the same with every point and frame
 
 test: install    ## the test suite
 	$(BIN)/python -m pytest
+
+bench: install   ## speed and agreement with other solvers, on one core: results/benchmarks.json
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		-r benchmarks/requirements.txt || echo "moreau cannot be installed here; the tables will say so"
+	$(BIN)/python -m benchmarks --json results/benchmarks.json --docs results/benchmarks.md
 
 lint: install    ## style
 	$(BIN)/ruff check .

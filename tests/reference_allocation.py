@@ -107,8 +107,11 @@ class ReferenceSolver:
         cost += self.costs["mec_energy"] * cp.sum(l_a + l_b) + (cp.sum(short) if elastic else 0)
         self.problem = cp.Problem(cp.Minimize(cost), constraints)
 
-    def solve(self, data: Data, workload_factor: float = 1.0) -> tuple[int, float]:
-        """Verdict and optimal energy in J, idle included (elastic: the shortfall's price too)."""
+    def solve(self, data: Data, workload_factor: float = 1.0, tolerance: float = 1e-10) -> tuple[int, float]:
+        """Verdict and optimal energy in J, idle included (elastic: the shortfall's price too).
+
+        ``tolerance`` is the relative gap and infeasibility at which the solver stops.
+        """
         p = self.parameters
         for name in GIVEN:
             p[name].value = getattr(data, name)
@@ -119,11 +122,12 @@ class ReferenceSolver:
         self.harvest.value = data.harvest
         for name, parameter in self.costs.items():
             parameter.value = getattr(data, name)
-        tight = 1e-10
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Solution may be inaccurate")
-                self.problem.solve(cp.CLARABEL, tol_gap_abs=tight, tol_gap_rel=tight, tol_feas=tight)
+                self.problem.solve(
+                    cp.CLARABEL, tol_gap_abs=tolerance, tol_gap_rel=tolerance, tol_feas=tolerance
+                )
         except cp.error.SolverError:
             return UNDECIDED, np.inf
         status = self.problem.status

@@ -1,0 +1,7 @@
+"""Speed and agreement with general-purpose solvers: `python -m benchmarks --help`."""
+
+import sys
+from pathlib import Path
+
+# The references of the test suite are peers here too; they are plain modules beside the tests.
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))

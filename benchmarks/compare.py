@@ -1,0 +1,268 @@
+"""The measurements: ours and the peers on the same frames."""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from benchmarks import frames as workload
+from benchmarks.conic import ConicProblem, allocation_problem, beams_problem
+from benchmarks.peers import TOLERANCE, ClarabelDirect, Moreau, Unavailable
+from benchmarks.results import OURS, Answers, Case, Results
+from benchmarks.timing import time_passes
+from reference_allocation import OPTIMAL, ReferenceSolver, data_of
+from reference_beams import ReferenceBeams, beams_data_of
+from scattermec import optimisation
+from scattermec.optimisation import INFEASIBLE, allocate, allocate_frames
+from scattermec.physics import Frame, Parameters, parameters
+
+MOREAU_BATCHES = (1, 64)
+
+LONGEST_PASS = 60.0
+"""s: a batch size with which a pass would take longer, by the rate of the size before, is left out."""
+
+Tell = Callable[[str], None]
+
+
+def compare_allocation(
+    results: Results, users: int, batches: Sequence[int], sample: int, seconds: float, tell: Tell
+) -> None:
+    """P1 with MRT beams: ``sample`` frames of N users, in calls of each size of ``batches``."""
+    scenario = workload.scenario(users, 3)
+    constants = parameters(scenario)
+    pool = max(_whole(sample, batch) for batch in batches)
+    frames, beams = workload.draw(constants, pool)
+    case = Case("allocation", users, scenario.num_antennas, sample)
+    results.cases.append(case)
+    ours: Answers | None = None
+    for batch in batches:
+        tell(f"P1, N = {users}: {OURS}, {batch} a call")
+        count = _whole(sample, batch)
+        if _left_out(case, batch, count):
+            continue
+        calls = _slices((frames, beams), count, batch)
+        jax.block_until_ready(allocate_frames(constants, *calls[0]))  # compiles
+        timing = time_passes(
+            calls, lambda call: jax.block_until_ready(allocate_frames(constants, *call)), seconds
+        )
+        answers = _answers(timing.results)
+        ours = ours or answers
+        case.infeasible_share = float(np.mean(ours.verdict[:sample] == INFEASIBLE))
+        case.add(OURS, batch, count, timing, answers, None)
+        results.save()
+    if 1 in batches:
+        for precision in ("float64", "float32"):
+            tell(f"P1, N = {users}: {OURS}, scan, {precision}")
+            _add_scan(case, constants, _first((frames, beams), sample), precision, ours, seconds)
+            results.save()
+
+    data = [data_of(scenario, *numbers) for numbers in workload.to_numpy(frames, beams, sample)]
+    reference = ReferenceSolver(users)
+    solve = partial(reference.solve, tolerance=TOLERANCE)
+    _add_peers(results, case, [allocation_problem(d) for d in data], data, solve, ours, seconds, tell)
+
+
+def compare_beams(
+    results: Results,
+    users: int,
+    antennas: int,
+    batches: Sequence[int],
+    sample: int,
+    seconds: float,
+    tell: Tell,
+) -> None:
+    """P2 on ``sample`` frames of N users and M antennas, in calls of each size of ``batches``."""
+    scenario = workload.scenario(users, antennas)
+    constants = parameters(scenario)
+    pool = max(_whole(sample, batch) for batch in batches)
+    frames, beams = workload.draw(constants, pool)
+    case = Case("beams", users, antennas, sample)
+    results.cases.append(case)
+    ours: Answers | None = None
+    for batch in batches:
+        tell(f"P2, N = {users}, M = {antennas}: {OURS}, {batch} a call")
+        count = _whole(sample, batch)
+        if _left_out(case, batch, count):
+            continue
+        calls = _slices(frames, count, batch)
+        try:
+            optimise_beams(constants, calls[0])  # compiles
+        except Unavailable as reason:
+            case.skipped[OURS] = str(reason)
+            break
+        timing = time_passes(calls, lambda call: optimise_beams(constants, call), seconds)
+        answers = _answers(timing.results)
+        case.add(OURS, batch, count, timing, answers, None)
+        if ours is None:
+            ours = answers
+            gap = np.concatenate([np.asarray(result.gap) for result in timing.results])
+            optimal = answers.verdict == OPTIMAL
+            if optimal.any():
+                case.notes["worst certified gap of scattermec"] = float(gap[optimal].max())
+        results.save()
+
+    arrays = workload.to_numpy(frames, beams, sample)
+    problems = [beams_problem(beams_data_of(scenario, *numbers[:3])) for numbers in arrays]
+    reference = ReferenceBeams(users, antennas)
+
+    def solve(numbers: tuple[np.ndarray, ...]) -> tuple[int, float]:
+        return reference.solve(scenario, *numbers[:3], tolerance=TOLERANCE)
+
+    peer = _add_peers(results, case, problems, arrays, solve, ours, seconds, tell)
+    tell(f"P2, N = {users}, M = {antennas}: energy with maximum ratio transmission")
+    given = _answers([allocate_frames(constants, *_first((frames, beams), sample))])
+    both = (given.verdict == OPTIMAL) & (peer.verdict == OPTIMAL)
+    case.infeasible_share = float(np.mean(peer.verdict == INFEASIBLE))
+    case.notes["share of frames infeasible with maximum ratio beams"] = float(
+        np.mean(given.verdict == INFEASIBLE)
+    )
+    if both.any():
+        excess = peer.energy[both] / given.energy[both] - 1
+        case.notes["mean energy with maximum ratio beams over the optimum"] = float(np.mean(1 / (1 + excess)))
+        case.notes["most by which P2's value exceeds P1's, relative (must not be positive)"] = float(
+            excess.max()
+        )
+    results.save()
+
+
+def optimise_beams(constants: Parameters, frames: Frame) -> Any:
+    """P2 by scattermec for K frames: the one place here that knows how it is called.
+
+    The result has ``energy`` and ``lower_bound`` in J, ``gap`` and ``status`` (0 optimal, 1 infeasible, 2 not
+    converged), (K,) each. Raises Unavailable where the package does not offer it.
+    """
+    solve = getattr(optimisation, "optimise_beams_frames", None)
+    if solve is None:
+        raise Unavailable("this version has no optimise_beams_frames")
+    return jax.block_until_ready(solve(constants, frames))
+
+
+def _left_out(case: Case, batch: int, frames: int) -> bool:
+    """Whether a batch size would take too long; if so the case says it."""
+    if not case.rows:
+        return False
+    expected = frames / case.rows[-1]["frames_per_second"]
+    if expected > LONGEST_PASS:
+        case.skipped[f"{OURS}, {batch} a call"] = f"a pass would take about {expected:.0f} s"
+    return expected > LONGEST_PASS
+
+
+def _add_scan(
+    case: Case,
+    constants: Parameters,
+    frames_and_beams: tuple[Frame, Array],
+    precision: str,
+    ours: Answers | None,
+    seconds: float,
+) -> None:
+    """One frame a step of a compiled scan: what a simulation or a learner pays."""
+
+    @jax.jit
+    def solve(constants: Parameters, frames_and_beams: tuple[Frame, Array]) -> optimisation.Solution:
+        def step(carry: None, frame_and_beams: tuple[Frame, Array]) -> tuple[None, optimisation.Solution]:
+            return carry, allocate(constants, *frame_and_beams)
+
+        return jax.lax.scan(step, None, frames_and_beams)[1]
+
+    call = _cast((constants, frames_and_beams), precision)
+    jax.block_until_ready(solve(*call))  # compiles
+    timing = time_passes([call], lambda call: jax.block_until_ready(solve(*call)), seconds)
+    answers = _answers(timing.results)
+    count = len(answers.verdict)
+    case.add(OURS, 1, count, timing, answers, ours, precision=precision, scan=True)
+
+
+def _add_peers(
+    results: Results,
+    case: Case,
+    problems: list[ConicProblem],
+    data: Sequence[Any],
+    modelled: Callable[[Any], tuple[int, float]],
+    ours: Answers | None,
+    seconds: float,
+    tell: Tell,
+) -> Answers:
+    """Clarabel, CVXPY and moreau on the same frames; returns Clarabel's answers."""
+    name = f"{'P1' if case.problem == 'allocation' else 'P2'}, N = {case.users}, M = {case.antennas}"
+    count = len(problems)
+    tell(f"{name}: Clarabel")
+    direct = ClarabelDirect(problems[0])
+
+    def load(problem: ConicProblem) -> float:
+        direct.load(problem)
+        return problem.constant
+
+    timing = time_passes(problems, lambda constant: (direct.solve(), constant), seconds, load)
+    clarabel = Answers.of([direct.verdict(*result) for result in timing.results])
+    case.add("Clarabel", 1, count, timing, clarabel, ours)
+    results.save()
+
+    tell(f"{name}: CVXPY")
+    modelled(data[0])  # canonicalises
+    timing = time_passes(data, modelled, seconds)
+    case.add("CVXPY", 1, count, timing, Answers.of(timing.results), ours or clarabel)
+    results.save()
+
+    for batch in MOREAU_BATCHES:
+        if batch > count:
+            continue
+        tell(f"{name}: moreau, {batch} a call")
+        try:
+            batched = Moreau(problems[0], batch)
+        except Unavailable as reason:
+            case.skipped["moreau"] = str(reason)
+            break
+        whole = count // batch * batch
+        calls = [problems[start : start + batch] for start in range(0, whole, batch)]
+
+        def load_all(call: list[ConicProblem], solver: Moreau = batched) -> list[float]:
+            solver.load(call)
+            return [problem.constant for problem in call]
+
+        def solve(constants: list[float], solver: Moreau = batched) -> tuple[Any, list[float]]:
+            return solver.solve(), constants
+
+        timing = time_passes(calls, solve, seconds, load_all)
+        pairs = [pair for result in timing.results for pair in batched.verdicts(*result)]
+        case.add("moreau", batch, whole, timing, Answers.of(pairs), ours or clarabel)
+        results.save()
+    return clarabel
+
+
+def _whole(sample: int, batch: int) -> int:
+    """The least multiple of ``batch`` that holds the sample."""
+    return math.ceil(sample / batch) * batch
+
+
+def _first(tree: Any, count: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[:count], tree)
+
+
+def _slices(tree: Any, count: int, batch: int) -> list[Any]:
+    """Consecutive parts of ``batch`` frames, cut beforehand."""
+    return [jax.tree.map(lambda leaf, i=start: leaf[i : i + batch], tree) for start in range(0, count, batch)]
+
+
+def _answers(solutions: Sequence[Any]) -> Answers:
+    return Answers(
+        verdict=np.concatenate([np.asarray(solution.status) for solution in solutions]),
+        energy=np.concatenate([np.asarray(solution.energy, float) for solution in solutions]),
+    )
+
+
+def _cast(tree: Any, precision: str) -> Any:
+    """Real and complex leaves in the given precision."""
+    real = jnp.dtype(precision)
+    complex_ = jnp.result_type(real, jnp.complex64)
+
+    def cast(leaf: Array) -> Array:
+        if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
+            return leaf.astype(complex_)
+        return leaf.astype(real) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+    return jax.tree.map(cast, tree)
