@@ -37,7 +37,7 @@ from scattermec.physics.parameters import Parameters
 BEAMS_PER_SLOT = 4
 """Beams among which P1 shares a slot's time while the best one is sought."""
 
-MAX_ROUNDS = 40
+MAX_ROUNDS = 100
 """Rounds of new beams after which the search gives up; a handful is usual."""
 
 

@@ -11,6 +11,7 @@ class BeamFeed {
       lane.channels.resize(n * sizes.antennas);
       lane.beams.resize(n * sizes.beams * sizes.antennas);
       lane.priced.resize(n * sizes.antennas);
+      lane.kept.resize(n * sizes.antennas);
       lane.prices.resize(3 * n);
       lane.worth.resize(n);
     }
@@ -77,14 +78,17 @@ class BeamFeed {
           for (int k = 0; k < sizes_.beams; ++k)
             cost += at(solver_.cost_passive, i, index) * time(index, i, k);
         }
-        cost /= tau;
-        lane.energy = std::min(lane.energy, cost + constant);
-        const double gap = (lane.energy - (lane.bound + constant)) / lane.energy;
-        if (gap <= TARGET_GAP) return finish(index, false);
-        // The next problem need only be solved well enough to tell which beams are worth more.
-        const double relative = gap * lane.energy / (std::abs(cost) + 1e-2);
-        solver_.gap_limit[index] = std::max(GAP, std::min(FIRST_GAP, GAP_SHARE * relative));
+        const double energy = cost / tau + constant;
+        if (energy < lane.energy) {
+          lane.energy = energy;
+          keep_beams(index, tau);
+        }
       }
+      const double gap = (lane.energy - (lane.bound + constant)) / lane.energy;
+      if (gap <= TARGET_GAP) return finish(index, false);
+      // The next problem need only be solved well enough to tell which beams are worth more.
+      const double relative = gap * lane.energy / (std::abs(lane.energy - constant) + 1e-2);
+      if (solved) solver_.gap_limit[index] = std::max(GAP, std::min(FIRST_GAP, GAP_SHARE * relative));
     }
     if (lane.rounds >= MAX_ROUNDS) return finish(index, false);
     for (int i = 0; i < n; ++i) {
@@ -99,14 +103,14 @@ class BeamFeed {
 
  private:
   static constexpr double FIRST_GAP = 1e-2, GAP_SHARE = 0.1, TARGET_GAP = 1e-6;
-  static constexpr int MAX_ROUNDS = 40;
+  static constexpr int MAX_ROUNDS = 100;
 
   // The search for one frame.
   struct Lane {
     long frame;
     int rounds;
     double energy, bound;  // scaled; the bound without the constant
-    std::vector<Complex> channels, beams, priced;
+    std::vector<Complex> channels, beams, priced, kept;
     std::vector<double> prices, worth;  // of the best bound: work, budget and capacity, and the beams' worth
   };
 
@@ -155,25 +159,33 @@ class BeamFeed {
     std::copy_n(worth_.begin(), sizes_.users, lane.worth.begin());
   }
 
-  bool finish(int index, bool infeasible) {
+  // One beam a slot: the one that comes nearest to sharing the slot's time as found; that of its price if it has
+  // no time.
+  void keep_beams(int index, double tau) {
     Lane& lane = lanes_[index];
-    const int n = sizes_.users, size = sizes_.antennas;
-    const long q = lane.frame;
-    if (infeasible) keep_prices(index, 1.0);
-    for (int i = 0; i < n; ++i) {
-      // The beam that comes nearest to sharing the slot's time as found; that of its price if it has none.
+    const int size = sizes_.antennas;
+    std::copy(lane.priced.begin(), lane.priced.end(), lane.kept.begin());
+    for (int i = 0; i < sizes_.users; ++i) {
       double total = 0;
       std::fill(work_.matrix.begin(), work_.matrix.end(), Complex(0));
       for (int k = 0; k < sizes_.beams; ++k) {
         add_outer(size, time(index, i, k), beam(lane, i, k), work_.matrix.data());
         total += time(index, i, k);
       }
-      Complex* chosen = &lane.priced[i * size];
-      if (!infeasible && total > 1e-9 * at(solver_.at.tau, 0, index)) {
-        hermitian_eigen(size, work_.matrix.data(), work_.values.data(), work_.vectors.data());
-        for (int a = 0; a < size; ++a) chosen[a] = work_.vectors[a * size + size - 1];
-      }
-      for (int a = 0; a < size; ++a) out_.beams[(q * n + i) * size + a] = std::complex<Scalar>(chosen[a]);
+      if (total <= 1e-9 * tau) continue;
+      hermitian_eigen(size, work_.matrix.data(), work_.values.data(), work_.vectors.data());
+      for (int a = 0; a < size; ++a) lane.kept[i * size + a] = work_.vectors[a * size + size - 1];
+    }
+  }
+
+  bool finish(int index, bool infeasible) {
+    Lane& lane = lanes_[index];
+    const int n = sizes_.users, size = sizes_.antennas;
+    const long q = lane.frame;
+    if (infeasible) keep_prices(index, 1.0);
+    const std::vector<Complex>& chosen = lane.energy < INFINITY ? lane.kept : lane.priced;
+    for (int a = 0; a < n * size; ++a) out_.beams[q * n * size + a] = std::complex<Scalar>(chosen[a]);
+    for (int i = 0; i < n; ++i) {
       out_.work[q * n + i] = static_cast<Scalar>(lane.prices[i]);
       out_.budget[q * n + i] = static_cast<Scalar>(lane.prices[n + i]);
       out_.capacity[q * n + i] = static_cast<Scalar>(lane.prices[2 * n + i]);

@@ -93,7 +93,7 @@ inline double best_beam(int size, const Complex* channel, double c, double q, Be
   const auto sums = [&](double y, double& F, double& squares, double& cubes) {
     F = squares = cubes = 0;
     for (int m = 0; m < size; ++m) {
-      const double inverse = 1 / (y + highest - work.values[m]);
+      const double inverse = 1 / (y + (highest - work.values[m]));
       const double part = work.weight[m] * inverse;
       F += part;
       squares += part * inverse;
@@ -116,7 +116,7 @@ inline double best_beam(int size, const Complex* channel, double c, double q, Be
   double norm = 0;
   for (int a = 0; a < size; ++a) {
     Complex sum = 0;
-    for (int m = 0; m < size; ++m) sum += work.vectors[a * size + m] * (work.own[m] / (y + highest - work.values[m]));
+    for (int m = 0; m < size; ++m) sum += work.vectors[a * size + m] * (work.own[m] / (y + (highest - work.values[m])));
     beam[a] = sum;
     norm += std::norm(sum);
   }
