@@ -14,8 +14,14 @@ from scattermec.optimisation.batch import (
     allocate_all_or_best,
     allocate_frames,
     frame_rewards,
+    optimise_all_or_best,
+    optimise_beams_frames,
+    optimise_service_frames,
 )
+from scattermec.optimisation.beamforming import BeamSolution, optimise_beams
 from scattermec.optimisation.bound import Prices, infeasibility_margin, lower_bound
+from scattermec.optimisation.joint_service import ServiceSolution, optimise_service
+from scattermec.optimisation.pricing import best_beams
 from scattermec.optimisation.problem import SCHEMES, AllocationProblem, Scheme, allocation_problem
 from scattermec.optimisation.service import allocate_best_set, search_best_set
 
@@ -26,18 +32,26 @@ __all__ = [
     "SCHEMES",
     "SERVE",
     "AllocationProblem",
+    "BeamSolution",
     "Prices",
     "Scheme",
     "Serve",
+    "ServiceSolution",
     "Solution",
     "allocate",
     "allocate_all_or_best",
     "allocate_best_set",
     "allocate_frames",
     "allocation_problem",
+    "best_beams",
     "frame_rewards",
     "infeasibility_margin",
     "lower_bound",
+    "optimise_all_or_best",
+    "optimise_beams",
+    "optimise_beams_frames",
+    "optimise_service",
+    "optimise_service_frames",
     "search_best_set",
     "solve_allocation",
 ]

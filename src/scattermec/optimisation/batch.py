@@ -1,8 +1,8 @@
 """Many frames at once: blocks of one size, so that each program is compiled once and memory stays bounded."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,22 +10,28 @@ import numpy as np
 from jax import Array
 from jaxtyping import Complex, Float, Int
 
+from scattermec.optimisation import compiled
 from scattermec.optimisation.allocation import OPTIMAL, Solution, allocate
+from scattermec.optimisation.beamforming import BeamSolution, optimise_beams
+from scattermec.optimisation.joint_service import ServiceSolution, optimise_service
 from scattermec.optimisation.problem import Scheme
 from scattermec.optimisation.service import allocate_best_set
 from scattermec.physics.frame import Frame
 from scattermec.physics.parameters import Parameters
 from scattermec.physics.rewards import ap_reward
 
+Result = TypeVar("Result", Solution, BeamSolution)
+
 Serve = Literal["all", "best", "all-or-best"]
 SERVE: tuple[Serve, ...] = get_args(Serve)
 """Whom to serve: everyone; the set that maximises (11); or everyone where that is possible, else that set."""
 
-BLOCK = 512
-"""Frames solved together: the slowest frame of a block sets its time, and its state should stay in cache."""
+BLOCK = 4096 if compiled.available() else 512
+"""Frames solved together. Portably the slowest frame of a block sets its time, and its state should stay in
+cache; the kernel is not held up by slow frames."""
 
-BEST_BLOCK = 16
-"""The same where every set of users is tried. Always full, so that it is compiled once however few remain."""
+BEST_BLOCK = 128 if compiled.available() else 16
+"""The same where sets of users are tried. Always full, so that it is compiled once however few remain."""
 
 
 def allocate_frames(
@@ -44,11 +50,27 @@ def allocate_frames(
     if serve not in SERVE:
         raise ValueError(f"serve: {serve!r} is not known; choose from {', '.join(SERVE)}")
     if serve == "best":
-        return _in_blocks(partial(_solve_best, scheme), parameters, frames, beams, BEST_BLOCK)
+        return _in_blocks(partial(_solve_best, scheme), parameters, (frames, beams), BEST_BLOCK)
     if serve == "all-or-best":
         return allocate_all_or_best(parameters, frames, beams, scheme=scheme)[0]
-    few = 1 << max(len(frames.workload) - 1, 0).bit_length()
-    return _in_blocks(partial(_solve_all, scheme), parameters, frames, beams, min(BLOCK, few))
+    return _in_blocks(partial(_solve_all, scheme), parameters, (frames, beams), BLOCK)
+
+
+def optimise_beams_frames(
+    parameters: Parameters, frames: Frame, *, scheme: Scheme = "hybrid"
+) -> BeamSolution:
+    """Solve P2 for K frames (leading axis of ``frames``), everyone served; arguments as for `optimise_beams`.
+
+    Not for use inside jit: vmap `optimise_beams` there.
+    """
+    return _in_blocks(partial(_optimise_all, scheme), parameters, (frames,), BLOCK)
+
+
+def optimise_service_frames(
+    parameters: Parameters, frames: Frame, *, scheme: Scheme = "hybrid"
+) -> ServiceSolution:
+    """The same with the set of users that maximises (11); arguments as for `optimise_service`."""
+    return _in_blocks(partial(_optimise_best, scheme), parameters, (frames,), BEST_BLOCK)
 
 
 def allocate_all_or_best(
@@ -64,16 +86,35 @@ def allocate_all_or_best(
     frame, the status of serving everyone: ``OPTIMAL`` where everyone is served.
     """
     everyone = allocate_frames(parameters, frames, beams, scheme=scheme, serve="all")
+    return _or_best(partial(_solve_best, scheme), parameters, (frames, beams), everyone)
+
+
+def optimise_all_or_best(
+    parameters: Parameters, frames: Frame, *, scheme: Scheme = "hybrid"
+) -> tuple[BeamSolution, Int[np.ndarray, "K"]]:
+    """The same as `allocate_all_or_best` with the beams optimised too."""
+    everyone = optimise_beams_frames(parameters, frames, scheme=scheme)
+
+    def solve(parameters: Parameters, frames: Frame) -> BeamSolution:
+        return _optimise_best(scheme, parameters, frames).best
+
+    return _or_best(solve, parameters, (frames,), everyone)
+
+
+def _or_best(
+    solve: Callable[..., Result], parameters: Parameters, data: tuple, everyone: Result
+) -> tuple[Result, Int[np.ndarray, "K"]]:
+    """Replace what could not serve everyone by what ``solve`` finds for the block; and the status before."""
     status = np.asarray(everyone.status)
     failed = np.flatnonzero(status != OPTIMAL)
     if not failed.size:
         return everyone, status
     # Collected in numpy: JAX would compile programs of its own for every number of failures.
-    solution: Solution = jax.tree.map(np.array, everyone)
+    solution: Result = jax.tree.map(np.array, everyone)
     for index in _blocks(failed.size, BEST_BLOCK):
-        chosen = failed[index]
-        block = jax.tree.map(lambda leaf, i=chosen: leaf[i], (frames, beams))
-        best = _solve_best(scheme, parameters, *block)
+        chosen: np.ndarray = failed[index]
+        block = jax.tree.map(lambda leaf, i=chosen: leaf[i], data)
+        best = solve(parameters, *block)
         for whole, part in zip(jax.tree.leaves(solution), jax.tree.leaves(best), strict=True):
             whole[chosen] = part
     return jax.tree.map(jnp.asarray, solution), status
@@ -93,6 +134,16 @@ def _solve_best(
     return jax.vmap(lambda frame, w: allocate_best_set(parameters, frame, w, scheme=scheme))(frames, beams)
 
 
+@partial(jax.jit, static_argnums=0)
+def _optimise_all(scheme: Scheme, parameters: Parameters, frames: Frame) -> BeamSolution:
+    return jax.vmap(lambda frame: optimise_beams(parameters, frame, scheme=scheme))(frames)
+
+
+@partial(jax.jit, static_argnums=0)
+def _optimise_best(scheme: Scheme, parameters: Parameters, frames: Frame) -> ServiceSolution:
+    return jax.vmap(lambda frame: optimise_service(parameters, frame, scheme=scheme))(frames)
+
+
 def frame_rewards(parameters: Parameters, frames: Frame, solution: Solution) -> Float[Array, "K"]:
     """Reward (11) in kbit/J of K solutions."""
     return jax.vmap(ap_reward, in_axes=(None, 0, 0, 0))(
@@ -100,19 +151,16 @@ def frame_rewards(parameters: Parameters, frames: Frame, solution: Solution) -> 
     )
 
 
-def _in_blocks(
-    solve: partial[Solution],
-    parameters: Parameters,
-    frames: Frame,
-    beams: Complex[Array, "K N M"],
-    size: int,
-) -> Solution:
+def _in_blocks(solve: Callable[..., Any], parameters: Parameters, data: tuple, size: int) -> Any:
+    """Results for the leading axis of ``data``, block by block."""
+    count = len(data[0].workload)
     parts = []
-    for index in _blocks(beams.shape[0], size):
-        block = jax.tree.map(lambda leaf, i=index: leaf[i], (frames, beams))
+    # Few frames make one block of a power of two, so that few programs are compiled.
+    for index in _blocks(count, min(size, 1 << max(count - 1, 0).bit_length())):
+        block = jax.tree.map(lambda leaf, i=index: leaf[i], data)
         parts.append(solve(parameters, *block))
     joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
-    return jax.tree.map(lambda leaf: leaf[: beams.shape[0]], joined)
+    return jax.tree.map(lambda leaf: leaf[:count], joined)
 
 
 def _blocks(count: int, size: int) -> Iterator[np.ndarray]:

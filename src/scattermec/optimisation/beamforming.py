@@ -2,9 +2,9 @@
 
 The convex relaxation of the problem, beams as Hermitian matrices of any rank, is solved by column generation:
 P1 shares the time of each slot among a few beams, its prices tell which beam would be worth most
-(`scattermec.optimisation.pricing`), and that beam takes the place of the least used one. The worth of the best
-beams makes the prices a lower bound on the energy of all beams and allocations; energy and bound meet. In the
-end one beam a slot is made of the few.
+(`scattermec.optimisation.pricing`), and that beam takes the place of the least used one. The worth of the
+best beams makes the prices a lower bound on the energy of all beams and allocations; energy and bound meet.
+In the end one beam a slot is made of the few.
 """
 
 from typing import NamedTuple
@@ -59,6 +59,10 @@ class BeamSolution:
     status: Array
     """() int8: 0 beams and allocation found, and optimal as far as ``gap`` says; 1 proved infeasible for all
     beams; 2 neither"""
+    prices: Prices
+    """of the bound, or of the proof of infeasibility"""
+    beam_worth: Array
+    """(N,) J/s: what the best beam of each slot is worth at these prices, D of the certificate"""
     rounds: Array
     """() int32"""
 
@@ -90,14 +94,14 @@ def optimise_beams(
 ) -> BeamSolution:
     """Find the beams and the allocation of least energy for a frame: problem (10) with the beams free.
 
-    Arguments as for `allocate`; where ``skip`` is true the result is of no meaning, and costs no time on a CPU.
-    Batch it with vmap. Raises ValueError where the rectifier is not linear, since the problem is not convex in
-    the beams then.
+    Arguments as for `allocate`; where ``skip`` is true the result is of no meaning, and costs no time on a
+    CPU. Batch it with vmap. Raises ValueError where the rectifier is not linear, since the problem is not
+    convex in the beams then.
     """
     if parameters.harvest_model != "linear":
         raise ValueError(
-            f"harvest_model: {parameters.harvest_model!r} is not allowed with jointly optimal beams; it must be "
-            "'linear', or the beams must be given"
+            f"harvest_model: {parameters.harvest_model!r} is not allowed with jointly optimal beams; "
+            "it must be 'linear', or the beams must be given"
         )
     fixed, given = jax.lax.stop_gradient((parameters, frame))
     problem = allocation_problem(fixed, given, _first_beams(given.channels), scheme=scheme, served=served)
@@ -129,12 +133,14 @@ def optimise_beams(
         gap=gap,
         shared_energy=found.shared_energy,
         status=status.astype(jnp.int8),
+        prices=found.prices,
+        beam_worth=found.worth,
         rounds=found.rounds,
     )
 
 
 def _first_beams(channels: Complex[Array, "N M"]) -> Complex[Array, "N K M"]:
-    """Where the search begins: along the own channel, towards all others, and along the strongest channels."""
+    """Where the search begins: along the own channel, towards all others, along the strongest channels."""
     users = channels.shape[0]
     own = links.unit_vectors(channels)
     gathered = jnp.einsum("ja,jb->ab", channels, channels.conj())

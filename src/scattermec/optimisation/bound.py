@@ -78,6 +78,18 @@ def dual_function(
     ``beam_worth`` is what a slot of beaming brings in work and energy at most, before its cost; by default
     that of the form's own beams.
     """
+    return jnp.sum(dual_terms(form, work, budget, capacity, costs, beam_worth))
+
+
+def dual_terms(
+    form: StandardForm,
+    work: Float[Array, "N"],
+    budget: Float[Array, "N"],
+    capacity: Float[Array, "N"],
+    costs: float = 1.0,
+    beam_worth: Float[Array, "N"] | None = None,
+) -> Float[Array, "N"]:
+    """What each user and its slot contribute to `dual_function`."""
     f, energy = form, budget + capacity
     if beam_worth is None:
         brought = jnp.einsum("j,jik->ik", budget, f.harvest) + work[:, None] * f.passive_rate
@@ -86,13 +98,8 @@ def dual_function(
     active_worth = _active_worth(f, work, energy) - costs * f.cost_active
     passive_worth = beam_worth - costs * f.cost_passive
     time_worth = jnp.maximum(jnp.maximum(active_worth, passive_worth), 0)
-    return jnp.sum(
-        work * f.workload
-        - time_worth
-        - local_worth * f.local_limit
-        - budget * f.battery
-        - capacity * f.capacity
-    )
+    priced = work * f.workload - budget * f.battery - capacity * f.capacity
+    return priced - time_worth - local_worth * f.local_limit
 
 
 def _active_worth(

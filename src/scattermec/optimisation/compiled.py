@@ -124,6 +124,12 @@ def search_beams(
     ]
     call = jax.ffi.ffi_call("scattermec_search_beams", shapes, vmap_method="broadcast_all")
     found = call(
-        *_frame_arrays(problem, skip), reflected_work, reflected_snr, harvest_weight, constant, channels, beams
+        *_frame_arrays(problem, skip),
+        reflected_work,
+        reflected_snr,
+        harvest_weight,
+        constant,
+        channels,
+        beams,
     )
     return BeamSearch(*found)

@@ -73,7 +73,7 @@ def _best_beam(
     _, y = jax.lax.fori_loop(0, BISECTIONS, halve, (0 * highest, highest), unroll=8)
     F = jnp.sum(weight / (y + below))
     F = jnp.where(reflects, F, 1)
-    # Where the channel is orthogonal to the principal eigenvector the price may be that of no reflection at all.
+    # Where the channel is orthogonal to the principal eigenvector, reflection may have no price at all.
     F = jnp.maximum(F, 1 / (q * c))
     worth = eigenvalues[-1] + y + c * jnp.log(q * c * F) - c + 1 / (q * F)
     beam = vectors @ (own / (y + below))

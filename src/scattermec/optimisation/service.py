@@ -28,7 +28,7 @@ def allocate_best_set(
     beyond. Arguments as for `allocate`.
     """
     if parameters.num_users <= ENUMERATED_USERS:
-        solutions = _solve_sets(parameters, frame, beams, scheme, _all_sets(parameters.num_users))
+        solutions = _solve_sets(parameters, frame, beams, scheme, all_sets(parameters.num_users))
         best = jnp.argmax(_rewards(parameters, frame, solutions))
         solution = _or_nobody(parameters, jax.tree.map(lambda leaf: leaf[best], solutions))
         # A set that was not solved might have been better.
@@ -39,7 +39,7 @@ def allocate_best_set(
     return _or_nobody(parameters, allocate(parameters, frame, beams, scheme=scheme, served=served))
 
 
-def _all_sets(num_users: int) -> Bool[Array, "S N"]:
+def all_sets(num_users: int) -> Bool[Array, "S N"]:
     """Every non-empty set, larger ones first so that ties go to serving more."""
     sets = itertools.product((True, False), repeat=num_users)
     return jnp.array(sorted(sets, key=sum, reverse=True)[:-1])

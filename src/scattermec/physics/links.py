@@ -56,7 +56,7 @@ def reflected_snr(
 def passive_rate(
     parameters: Parameters, channel_gain: Float[Array, "N"], own_beam_gain: Float[Array, "N"]
 ) -> Float[Array, "N"]:
-    """Backscatter rate r_b in kbit/s, equation (6) with noise power sigma2 per antenna; see `reflected_snr`."""
+    """Backscatter rate r_b in kbit/s, equation (6) with noise power sigma2 per antenna."""
     snr = reflected_snr(parameters, channel_gain, own_beam_gain)
     return parameters.bandwidth * jnp.log1p(snr) / jnp.log(2.0)
 

@@ -46,7 +46,8 @@ class AllocationFeed {
   void load_beams(int lane, long q) {
     const int n = sizes_.users, m = n * sizes_.beams;
     for (int a = 0; a < m; ++a) solver_.passive_rate[a][lane] = in_.passive_rate[q * m + a];
-    for (int a = 0; a < n * m; ++a) solver_.harvest[a][lane] = in_.harvest[q * n * m + a];
+    for (int j = 0; j < n; ++j)
+      for (int a = 0; a < m; ++a) solver_.harvest[a * n + j][lane] = in_.harvest[(q * n + j) * m + a];
   }
 
   // Where to put each array of a result, and what.

@@ -121,12 +121,12 @@ class BeamFeed {
   // Give beam k of slot i to the solver.
   void offer(int index, int i, int k) {
     Lane& lane = lanes_[index];
-    const int n = sizes_.users, m = n * sizes_.beams, size = sizes_.antennas, a = i * sizes_.beams + k;
+    const int n = sizes_.users, size = sizes_.antennas, a = i * sizes_.beams + k;
     const long q = lane.frame;
     const Complex* w = beam(lane, i, k);
     for (int j = 0; j < n; ++j) {
       const double gain = beam_gain(size, &lane.channels[j * size], w);
-      solver_.harvest[j * m + a][index] = gain * in_.harvest_weight[(q * n + j) * n + i];
+      solver_.harvest[a * n + j][index] = gain * in_.harvest_weight[(q * n + j) * n + i];
       if (j == i)
         solver_.passive_rate[a][index] =
             in_.reflected_work[q * n + i] * std::log1p(gain * in_.reflected_snr[q * n + i]);

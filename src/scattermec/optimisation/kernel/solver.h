@@ -68,7 +68,7 @@ class Solver {
           &here.log_term, &here.bent, &here.by_time, &here.by_energy,
           &there.log_term, &there.bent, &there.by_time, &there.by_energy,
           &w_time, &w_work, &w_local, &w_budget, &w_capacity, &per_shortfall,
-          &ec, &et, &ev, &ct, &cv, &tv, &inv_e, &inv_c, &inv_t, &pivot_v, &part_v, &weighted, &bend_t, &bend_e,
+          &ec, &et, &ev, &ct, &cv, &tv, &inv_e, &inv_c, &inv_t, &pivot_v, &part_v, &weighted, &gained, &bend_t, &bend_e,
           &bend_w};
       for (Real** array : per_user) *array = take(n);
       Real** const per_beam[] = {&passive_rate, &eb, &cb, &tb, &vb, &d_passive, &inv_pivot};
@@ -148,9 +148,16 @@ class Solver {
     for (int c = 0; c < k(); ++c) done += passive_rate[i * k() + c] * x.t_passive[i * k() + c];
     return elastic_ ? done + x.shortfall[i] : done;
   }
-  INLINE Real harvested(const Primal& x, int i) const {
-    Real sum{};
-    for (int c = 0; c < m(); ++c) sum += harvest[i * m() + c] * x.t_passive[c];
+  // What each user harvests from all beams, into `gained`.
+  INLINE void harvest_from(const Real* t_passive) const {
+    for (int i = 0; i < n(); ++i) gained[i] = harvest[i] * t_passive[0];
+    for (int a = 1; a < m(); ++a)
+      for (int i = 0; i < n(); ++i) gained[i] += harvest[a * n() + i] * t_passive[a];
+  }
+  // What a second of beam a is worth in energy at given prices.
+  INLINE Real energy_worth(const Real* budget, int a) const {
+    Real sum = budget[0] * harvest[a * n()];
+    for (int j = 1; j < n(); ++j) sum += budget[j] * harvest[a * n() + j];
     return sum;
   }
 
@@ -183,8 +190,9 @@ class Solver {
   INLINE double count() const { return (elastic_ ? 9 : 8) * n() + m() + 1; }
 
   // Missing to dual and primal feasibility and to a closed gap. Needs receive() at the point.
-  INLINE Real residuals() {
+  Real residuals() {
     const Real tau = at.tau[0];
+    harvest_from(at.x.t_passive);
     for (int i = 0; i < n(); ++i) {
       const Real price = at.y.budget[i] + at.y.capacity[i], work = at.y.work[i];
       rd.t_active[i] = at.s.t_active[i] - cost_active[i] * tau + here.by_time[i] * work - at.y.time[i] - circuit[i] * price;
@@ -192,15 +200,14 @@ class Solver {
       rd.l_local[i] = at.s.l_local[i] + gain_local[i] * tau + work - at.y.local[i] - local_energy[i] * price;
       if (elastic_) rd.shortfall[i] = at.s.shortfall[i] - cost_shortfall[i] * tau + work;
       for (int c = i * k(); c < (i + 1) * k(); ++c) {
-        Real gradient = passive_rate[c] * work - at.y.time[i];
-        for (int j = 0; j < n(); ++j) gradient += at.y.budget[j] * harvest[j * m() + c];
+        const Real gradient = passive_rate[c] * work - at.y.time[i] + energy_worth(at.y.budget, c);
         rd.t_passive[c] = at.s.t_passive[c] - cost_passive[i] * tau + gradient;
       }
       const Real gone = spent(at.x, i);
       rp.time[i] = at.z.time[i] + at.x.t_active[i] + beamed(at.x, i) - tau;
       rp.work[i] = at.z.work[i] - work_done(at.x, here, i) + workload[i] * tau;
       rp.local[i] = at.z.local[i] + at.x.l_local[i] - local_limit[i] * tau;
-      rp.budget[i] = at.z.budget[i] - harvested(at.x, i) + gone - battery[i] * tau;
+      rp.budget[i] = at.z.budget[i] - gained[i] + gone - battery[i] * tau;
       rp.capacity[i] = at.z.capacity[i] + gone - capacity[i] * tau;
     }
     return at.kappa[0] + cost_of(at.x) + value_of(at.y);
@@ -208,7 +215,7 @@ class Solver {
 
   // ---- the Newton system, eliminated user by user; see NewtonSystem in interior_point.py
 
-  INLINE void factorise() {
+  void factorise() {
     const int n = this->n(), k = this->k(), m = this->m();
     const Primal &x = at.x, &s = at.s;
     const Dual &y = at.y, &z = at.z;
@@ -274,14 +281,13 @@ class Solver {
       }
     }
     // The coupled matrix: the harvest with the elimination's own terms, weighted, and what each user left.
-    for (int j = 0; j < n; ++j)
-      for (int a = 0; a < m; ++a) rows[j * m + a] = harvest[j * m + a];
-    for (int a = 0; a < m; ++a) rows[a / k * m + a] += vb[a];
+    for (int a = 0; a < n * m; ++a) rows[a] = harvest[a];
+    for (int a = 0; a < m; ++a) rows[a * n + a / k] += vb[a];
     for (int a = 0; a < m; ++a) {
-      for (int j = 0; j < n; ++j) weighted[j] = pivot_v[j] * rows[j * m + a];
+      for (int j = 0; j < n; ++j) weighted[j] = pivot_v[j] * rows[a * n + j];
       for (int b = 0; b <= a; ++b) {
         Real sum = a / k == b / k ? factor[a * m + b] : Real{};
-        for (int j = 0; j < n; ++j) sum += weighted[j] * rows[j * m + b];
+        for (int j = 0; j < n; ++j) sum += weighted[j] * rows[b * n + j];
         factor[a * m + b] = sum;
       }
     }
@@ -298,7 +304,7 @@ class Solver {
     }
   }
   // Solve for the right-hand side (f, g).
-  INLINE void solve(const Primal& f, const Dual& g, const Primal& dx, const Dual& dy) {
+  void solve(const Primal& f, const Dual& g, const Primal& dx, const Dual& dy) {
     const int n = this->n(), k = this->k(), m = this->m();
     for (int i = 0; i < n; ++i) {
       const Real g_work = elastic_ ? g.work[i] - per_shortfall[i] * f.shortfall[i] : g.work[i];
@@ -315,18 +321,18 @@ class Solver {
         dx.t_passive[a] = f.t_passive[a] - time + passive_rate[a] * work - eb[a] * e - cb[a] * c - tb[a] * t;
     }
     for (int a = 0; a < m; ++a) {
-      Real sum = dx.t_passive[a];
-      for (int j = 0; j < n; ++j) sum += part_v[j] * harvest[j * m + a];
+      Real sum = dx.t_passive[a] + energy_worth(part_v, a);
       for (int c = 0; c < a; ++c) sum -= factor[a * m + c] * dx.t_passive[c];
       dx.t_passive[a] = sum * inv_pivot[a];
     }
     for (int a = m - 1; a >= 0; --a) {
-      Real sum = dx.t_passive[a];
-      for (int c = a + 1; c < m; ++c) sum -= factor[c * m + a] * dx.t_passive[c];
-      dx.t_passive[a] = sum * inv_pivot[a];
+      const Real found = dx.t_passive[a] * inv_pivot[a];
+      dx.t_passive[a] = found;
+      for (int c = 0; c < a; ++c) dx.t_passive[c] -= factor[a * m + c] * found;
     }
+    harvest_from(dx.t_passive);
     for (int i = 0; i < n; ++i) {
-      const Real dv = harvested(dx, i);
+      const Real dv = gained[i];
       Real t = dx.t_active[i] * inv_t[i] - tv[i] * dv, c = dx.l_local[i] * inv_c[i] - cv[i] * dv;
       Real e = dx.energy[i] * inv_e[i] - ev[i] * dv;
       Real carried{};
@@ -372,7 +378,7 @@ class Solver {
     visit(&Dual::capacity);
   }
 
-  INLINE void invert() {
+  void invert() {
     pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
       for (int i = begin; i < end; ++i) {
         (per.x.*v)[i] = 1.0 / (at.x.*v)[i];
@@ -391,7 +397,7 @@ class Solver {
 
   // Newton direction that removes `reduction` of the residuals and brings each product to `target`, less the
   // second-order products of `from` where `keep` is 1.
-  INLINE void newton(const Point& to, Real reduction, Real gap, Real target, const Point* from, Real keep) {
+  void newton(const Point& to, Real reduction, Real gap, Real target, const Point* from, Real keep) {
     const Real tau = at.tau[0], kappa = at.kappa[0];
     // The wanted changes of the products are kept in the direction's s and z meanwhile.
     pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
@@ -440,7 +446,7 @@ class Solver {
   }
 
   // Longest step, up to 1, that keeps every entry non-negative.
-  INLINE Real step_to_boundary(const Point& d) {
+  Real step_to_boundary(const Point& d) {
     Real ratio = maximum(-d.tau[0] * per.tau[0], -d.kappa[0] * per.kappa[0]);
     pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
       for (int i = begin; i < end; ++i) {
@@ -484,7 +490,7 @@ class Solver {
   }
 
   // Second-order change of these slacks along the predictor.
-  INLINE void bends(Real step, Real mean, Real keep) {
+  void bends(Real step, Real mean, Real keep) {
     move(moved, predictor, step);
     receive(moved.x, there);
     const Real left = 1.0 - step, scale = 1.0 / (step * step);
@@ -503,18 +509,64 @@ class Solver {
     return clip(exact, low, high);
   }
 
-  // Move, and say where the new point is positive and near the central path.
-  INLINE Mask take_step(Real reduction, Real step) {
-    move(moved, direction, step);
+  // The slacks that the active work bends after a step, near enough to the central path where that is possible.
+  INLINE Slacks settled(int i, Real left, Real slack) const {
+    const Slacks exact = exact_slacks(moved, i, left);
+    return {settle(exact.t_active, moved.s.t_active[i], slack / moved.x.t_active[i]),
+            settle(exact.energy, moved.s.energy[i], slack / moved.x.energy[i]),
+            settle(exact.work, moved.z.work[i], slack / moved.y.work[i])};
+  }
+
+  // Move only what the bent slacks depend on, settle them, and say where they stay near the central path. The
+  // sum of all products along the step is given: start + step (first + step second), but for the bent slacks.
+  Mask try_step(Real reduction, Real step, const Real (&sum)[3]) {
+    const auto moved_to = [&](Real* Primal::* v, int begin, int end) INLINE_LAMBDA {
+      for (int i = begin; i < end; ++i) (moved.x.*v)[i] = (at.x.*v)[i] + step * (direction.x.*v)[i];
+    };
+    moved_to(&Primal::t_active, 0, n());
+    moved_to(&Primal::t_passive, 0, m());
+    moved_to(&Primal::energy, 0, n());
+    moved_to(&Primal::l_local, 0, n());
+    if (elastic_) moved_to(&Primal::shortfall, 0, n());
+    prices([&](Real* Dual::* v) INLINE_LAMBDA {
+      for (int i = 0; i < n(); ++i) (moved.y.*v)[i] = (at.y.*v)[i] + step * (direction.y.*v)[i];
+    });
+    moved.tau[0] = at.tau[0] + step * direction.tau[0];
     receive(moved.x, there);
     const Real left = 1.0 - step * reduction;
-    const Real slack = slack_ * maximum(product_of(moved) / count(), Real{});
+    Real total = sum[0] + step * (sum[1] + step * sum[2]);
+    const Real slack = slack_ * maximum(total / count(), Real{});
+    Real lowest = splat(1e300);
     for (int i = 0; i < n(); ++i) {
-      const Slacks exact = exact_slacks(moved, i, left);
-      moved.s.t_active[i] = settle(exact.t_active, moved.s.t_active[i], slack / moved.x.t_active[i]);
-      moved.s.energy[i] = settle(exact.energy, moved.s.energy[i], slack / moved.x.energy[i]);
-      moved.z.work[i] = settle(exact.work, moved.z.work[i], slack / moved.y.work[i]);
+      const Real linear_t = at.s.t_active[i] + step * direction.s.t_active[i];
+      const Real linear_e = at.s.energy[i] + step * direction.s.energy[i];
+      const Real linear_w = at.z.work[i] + step * direction.z.work[i];
+      moved.s.t_active[i] = linear_t;
+      moved.s.energy[i] = linear_e;
+      moved.z.work[i] = linear_w;
+      const Slacks bent = settled(i, left, slack);
+      const Real t = moved.x.t_active[i], e = moved.x.energy[i], w = moved.y.work[i];
+      total += t * (bent.t_active - linear_t) + e * (bent.energy - linear_e) + w * (bent.work - linear_w);
+      lowest = minimum(lowest, minimum(minimum(t * bent.t_active, e * bent.energy), w * bent.work));
+      moved.s.t_active[i] = bent.t_active;
+      moved.s.energy[i] = bent.energy;
+      moved.z.work[i] = bent.work;
     }
+    return (lowest > 0.0) & (lowest >= CENTRALITY * total / count());
+  }
+
+  // Complete the move of try_step(), and say where all of the new point is near the central path.
+  Mask complete_step(Real step) {
+    const Real *const t = moved.s.t_active, *const e = moved.s.energy, *const w = moved.z.work;
+    pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
+      if (moved.s.*v == t || moved.s.*v == e) return;
+      for (int i = begin; i < end; ++i) (moved.s.*v)[i] = (at.s.*v)[i] + step * (direction.s.*v)[i];
+    });
+    prices([&](Real* Dual::* v) INLINE_LAMBDA {
+      if (moved.z.*v == w) return;
+      for (int i = 0; i < n(); ++i) (moved.z.*v)[i] = (at.z.*v)[i] + step * (direction.z.*v)[i];
+    });
+    moved.kappa[0] = at.kappa[0] + step * direction.kappa[0];
     const Real least = CENTRALITY * product_of(moved) / count();
     Mask good = moved.tau[0] * moved.kappa[0] >= least;
     pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
@@ -528,17 +580,38 @@ class Solver {
     return good;
   }
 
+  // Sum of the products along the direction: its value, slope and curvature.
+  void products_along(Real (&sum)[3]) {
+    sum[0] = at.tau[0] * at.kappa[0];
+    sum[1] = at.tau[0] * direction.kappa[0] + at.kappa[0] * direction.tau[0];
+    sum[2] = direction.tau[0] * direction.kappa[0];
+    const auto add = [&](const Real* a, const Real* da, const Real* b, const Real* db, int end) INLINE_LAMBDA {
+      for (int i = 0; i < end; ++i) {
+        sum[0] += a[i] * b[i];
+        sum[1] += a[i] * db[i] + b[i] * da[i];
+        sum[2] += da[i] * db[i];
+      }
+    };
+    pairs([&](int, int end, Real* Primal::* v) INLINE_LAMBDA {
+      add(at.x.*v, direction.x.*v, at.s.*v, direction.s.*v, end);
+    });
+    prices([&](Real* Dual::* v) INLINE_LAMBDA {
+      add(at.y.*v, direction.y.*v, at.z.*v, direction.z.*v, n());
+    });
+  }
+
   // Largest violation and certified gap at the moved point in units of their tolerances (at most 1 is solved),
   // and the margin by which its prices disprove feasibility. Needs receive() at the point.
-  INLINE void certify(Real& accuracy, Real& margin) {
+  void certify(Real& accuracy, Real& margin) {
     const Real tau = moved.tau[0];
     Real violation{}, dual{}, free{}, value{};
+    harvest_from(moved.x.t_passive);
     for (int i = 0; i < n(); ++i) {
       const Real gone = spent(moved.x, i);
       violation = maximum(violation, moved.x.t_active[i] + beamed(moved.x, i) - tau);
       violation = maximum(violation, workload[i] * tau - work_done(moved.x, there, i));
       violation = maximum(violation, moved.x.l_local[i] - local_limit[i] * tau);
-      violation = maximum(violation, gone - harvested(moved.x, i) - battery[i] * tau);
+      violation = maximum(violation, gone - gained[i] - battery[i] * tau);
       violation = maximum(violation, gone - capacity[i] * tau);
 
       // The dual function at the prices, times tau: with the costs, and without them.
@@ -551,9 +624,7 @@ class Solver {
                          price * (signal / snr[i] + circuit[i]);
       Real passive = splat(-1e300);
       for (int a = i * k(); a < (i + 1) * k(); ++a) {
-        Real gradient = work * passive_rate[a];
-        for (int j = 0; j < n(); ++j) gradient += moved.y.budget[j] * harvest[j * m() + a];
-        passive = maximum(passive, gradient);
+        passive = maximum(passive, work * passive_rate[a] + energy_worth(moved.y.budget, a));
       }
       const Real local = work - price * local_energy[i];
       const Real constant = work * workload[i] - budget * battery[i] - moved.y.capacity[i] * capacity[i];
@@ -603,12 +674,18 @@ class Solver {
     bends(0.9 * reach, mean, keep);
     newton(direction, reduction, gap, centring * mean, &predictor, keep);
 
+    Real sum[3];
+    products_along(sum);
     Real step = 0.99 * step_to_boundary(direction);
     Mask good;
     while (true) {
-      good = take_step(reduction, step);
-      const Mask shorten = ~good & (step > 1e-8) & active_;
-      if (!any(shorten)) break;
+      Mask near = try_step(reduction, step, sum);
+      Mask shorten = ~near & (step > 1e-8) & active_;
+      if (!any(shorten)) {
+        good = complete_step(step);
+        shorten = ~good & (step > 1e-8) & active_;
+        if (!any(shorten)) break;
+      }
       step = choose(shorten, STEP_BACK * step, step);
     }
     Real accuracy, margin;
@@ -617,7 +694,7 @@ class Solver {
     finish(usable, accuracy, margin, step);
   }
 
-  INLINE void finish(Mask usable, Real accuracy, Real margin, Real step) {
+  void finish(Mask usable, Real accuracy, Real margin, Real step) {
     pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
       for (int i = begin; i < end; ++i) {
         (at.x.*v)[i] = choose(usable, (moved.x.*v)[i], (at.x.*v)[i]);
@@ -654,7 +731,7 @@ class Solver {
   Real* base_ = nullptr;
   std::size_t cursor_ = 0;
 
-  // The frames' data, as in standard_form.py: (N,), (N K,) and (N, N K).
+  // The frames' data, as in standard_form.py: (N,), (N K,) and, for the harvest, (N K, N).
   Real *active_rate, *snr, *workload, *local_limit, *battery, *capacity, *circuit, *local_energy;
   Real *cost_active, *cost_passive, *gain_local, *cost_shortfall, *passive_rate, *harvest;
   // The iterate, the steps from it, and a point on trial.
@@ -669,7 +746,7 @@ class Solver {
   // The factorised system.
   Real *w_time, *w_work, *w_local, *w_budget, *w_capacity, *per_shortfall;
   Real *ec, *et, *ev, *ct, *cv, *tv, *inv_e, *inv_c, *inv_t, *pivot_v, *part_v;
-  Real *eb, *cb, *tb, *vb, *d_passive, *inv_pivot, *factor, *rows, *weighted;
+  Real *eb, *cb, *tb, *vb, *d_passive, *inv_pivot, *factor, *rows, *weighted, *gained;
   // The lanes.
   Real gap_limit = splat(GAP);  // relative, at which a problem counts as solved
   Real step_, span_, slack_;

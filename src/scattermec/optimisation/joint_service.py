@@ -1,0 +1,178 @@
+"""Who is served when the beams are free: the set of users, beams and allocation that maximise reward (11)."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Bool, Float
+
+from scattermec._pytree import pytree
+from scattermec.optimisation.allocation import INFEASIBLE, OPTIMAL
+from scattermec.optimisation.beamforming import BeamSolution, optimise_beams
+from scattermec.optimisation.bound import dual_terms
+from scattermec.optimisation.interior_point import tolerances
+from scattermec.optimisation.problem import Scheme, allocation_problem
+from scattermec.optimisation.service import ENUMERATED_USERS, all_sets, allocate_best_set
+from scattermec.optimisation.standard_form import standard_form, unit_scales
+from scattermec.physics.energy import idle_energy
+from scattermec.physics.frame import Frame
+from scattermec.physics.links import maximum_ratio_beams
+from scattermec.physics.parameters import Parameters
+from scattermec.physics.rewards import ap_reward
+
+
+@pytree
+class ServiceSolution:
+    """The best set of users with its beams and allocation."""
+
+    best: BeamSolution
+    """for the set that is served; nobody, for the idle energy alone, where no set can be"""
+    reward: Array
+    """() kbit/J: reward (11)"""
+    reward_bound: Array
+    """() kbit/J: no set, beams and allocation can have more; infinite for more than 6 users, where the set is
+    searched without a certificate"""
+    sets_tried: Array
+    """() int32"""
+
+
+def optimise_service(
+    parameters: Parameters, frame: Frame, *, scheme: Scheme = "hybrid", skip: Bool[Array, ""] | None = None
+) -> ServiceSolution:
+    """Find the set of users, the beams and the allocation that maximise reward (11) for a frame.
+
+    Exact for N <= 6: sets are tried in the order of what they could reach at most, until none that is left
+    could beat the best. The prices of each bound all others too, since the dual function sums over users.
+    Beyond 6 users, the beams are optimised for the set that is best with maximum ratio beams.
+
+    Arguments as for `optimise_beams`.
+    """
+    if parameters.num_users > ENUMERATED_USERS:
+        return _searched(parameters, frame, scheme, skip)
+    sets = all_sets(parameters.num_users)
+
+    def rewards(energy: Float[Array, "S"]) -> Float[Array, "S"]:
+        return jax.vmap(ap_reward, in_axes=(None, None, 0, 0))(parameters, frame.workload, sets, energy)
+
+    def try_next(state: _State) -> _State:
+        hopes = jnp.where(state.tried, -1, rewards(state.bounds))
+        index = jnp.argmax(hopes)
+        done = state.done | (hopes[index] <= state.reward * (1 + 1e-9))
+        served = sets[index]
+        found = optimise_beams(parameters, frame, scheme=scheme, served=served, skip=done)
+        reward = ap_reward(parameters, frame.workload, found.solution.served, found.energy)
+        reward = jnp.where(found.status == OPTIMAL, reward, -1)
+        better = ~done & (reward > state.reward)
+        bounds = jnp.maximum(state.bounds, _bounds(parameters, frame, scheme, served, sets, found))
+        bounds = bounds.at[index].max(found.lower_bound)
+        return _State(
+            best=jax.tree.map(lambda new, old: jnp.where(better, new, old), found, state.best),
+            reward=jnp.where(better, reward, state.reward),
+            bounds=jnp.where(done, state.bounds, bounds),
+            tried=jnp.where(done, state.tried, state.tried.at[index].set(True)),
+            done=done,
+        )
+
+    nobody = _nobody(parameters, frame, scheme)
+    begin = _State(
+        best=nobody,
+        reward=jnp.zeros_like(nobody.energy),
+        bounds=jnp.broadcast_to(idle_energy(parameters), (len(sets),)),
+        tried=jnp.zeros(len(sets), bool),
+        done=jnp.zeros((), bool) if skip is None else skip,
+    )
+    end = jax.lax.while_loop(lambda state: ~state.done & ~jnp.all(state.tried), try_next, begin)
+    return ServiceSolution(
+        best=end.best,
+        reward=end.reward,
+        reward_bound=jnp.maximum(end.reward, jnp.max(rewards(end.bounds))),
+        sets_tried=jnp.sum(end.tried).astype(jnp.int32),
+    )
+
+
+@pytree
+class _State:
+    """What the enumeration carries; (S,) for each set."""
+
+    best: BeamSolution
+    reward: Array
+    bounds: Array
+    """J: no beams and no allocation serve the set for less"""
+    tried: Array
+    done: Array
+
+
+def _nobody(parameters: Parameters, frame: Frame, scheme: Scheme) -> BeamSolution:
+    """Nobody served, for the idle energy alone."""
+    skip = jnp.ones((), bool)
+    empty = jax.tree.map(
+        jnp.zeros_like,
+        optimise_beams(
+            parameters, frame, scheme=scheme, served=jnp.zeros(frame.workload.shape, bool), skip=skip
+        ),
+    )
+    idle = idle_energy(parameters)
+    solution = dataclasses.replace(empty.solution, energy=idle, value=idle, lower_bound=idle)
+    return dataclasses.replace(
+        empty,
+        beams=maximum_ratio_beams(frame.channels),
+        solution=solution,
+        lower_bound=idle,
+        shared_energy=idle,
+    )
+
+
+def _bounds(
+    parameters: Parameters,
+    frame: Frame,
+    scheme: Scheme,
+    served: Bool[Array, "N"],
+    sets: Bool[Array, "S N"],
+    found: BeamSolution,
+) -> Float[Array, "S"]:
+    """What the prices found for one set say of the energy of every set; infinite if they rule it out.
+
+    For a user outside the set its work has no price. The best beam of its slot is then worth no more than
+    with one, so the worth found serves for both.
+    """
+    prices, none = found.prices, jnp.zeros_like(frame.workload)
+    infeasible = found.status == INFEASIBLE
+    beams = maximum_ratio_beams(frame.channels)
+    everyone, nobody = (
+        standard_form(problem, unit_scales(problem))
+        for problem in (
+            allocation_problem(
+                parameters, frame, beams, scheme=scheme, served=jnp.full(frame.workload.shape, who)
+            )
+            for who in (True, False)
+        )
+    )
+    worth = found.beam_worth * parameters.slot_duration
+    offload = jnp.maximum(prices.workload - jnp.where(infeasible, 0, parameters.mec_energy), 0)
+
+    def of_sets(costs: float) -> Float[Array, "S"]:
+        inside = dual_terms(everyone, offload, prices.budget, prices.capacity, costs, worth)
+        inside += costs * parameters.mec_energy * frame.workload
+        outside = dual_terms(nobody, none, prices.budget, prices.capacity, costs, worth)
+        return jnp.sum(jnp.where(sets, inside, outside), axis=-1)
+
+    value = jnp.sum(jnp.where(sets, offload * frame.workload, 0), axis=-1)
+    ruled_out = of_sets(0.0) > tolerances(none.dtype).proof * value
+    energy = jnp.where(infeasible, idle_energy(parameters), of_sets(1.0) + idle_energy(parameters))
+    return jnp.where(infeasible & (value > 0) & ruled_out, jnp.inf, jnp.nan_to_num(energy, nan=-jnp.inf))
+
+
+def _searched(
+    parameters: Parameters, frame: Frame, scheme: Scheme, skip: Bool[Array, ""] | None
+) -> ServiceSolution:
+    """Many users: the set that is best with maximum ratio beams."""
+    seen = allocate_best_set(parameters, frame, maximum_ratio_beams(frame.channels), scheme=scheme)
+    best = optimise_beams(parameters, frame, scheme=scheme, served=seen.served, skip=skip)
+    failed = (best.status != OPTIMAL) | ~jnp.any(seen.served)
+    nobody = _nobody(parameters, frame, scheme)
+    best = jax.tree.map(lambda new, old: jnp.where(failed, old, new), best, nobody)
+    reward = ap_reward(parameters, frame.workload, best.solution.served, best.energy)
+    return ServiceSolution(
+        best=best, reward=reward, reward_bound=jnp.inf + 0 * reward, sets_tried=jnp.ones((), jnp.int32)
+    )
