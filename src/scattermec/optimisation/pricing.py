@@ -63,7 +63,7 @@ def _best_beam(
         F = jnp.sum(parts)
         return c * F - 1 / q - F**2 / jnp.sum(parts / (y + below))
 
-    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(_: int | Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
         middle = (low + high) / 2
         right = distance(middle) > 0

@@ -27,7 +27,7 @@ class AllocationProblem:
 
     Minimise   sum_i passive_power t_b + active_receive_power t_a + mec_energy (l_a + l_b)
     subject to t_a + t_b <= slot_duration                                                              (2)
-               l_a + l_b + l_c >= workload,  l_a <= active_bandwidth t_a log2(1 + e / (active_noise t_a)),
+               l_a + l_b + l_c >= workload,  l_a <= active_bandwidth t_a log2(1 + active_snr e / t_a),
                l_b <= passive_rate t_b,  l_c <= local_limit                                            (3)
                e + circuit_power t_a + local_energy l_c <= min(battery + harvest_rate t_b, capacity)   (9)
 
@@ -53,9 +53,9 @@ class AllocationProblem:
     """(N, N, K) mW that user j (first) may count on during beam k of slot i"""
 
     @property
-    def active_noise(self) -> Array:
-        """The transmit power in mW that arrives with signal-to-noise ratio 1."""
-        return links.active_noise(self.parameters, self.channel_gain)
+    def active_snr(self) -> Array:
+        """Signal-to-noise ratio of the active link per mW of transmit power."""
+        return links.active_snr(self.parameters, self.channel_gain)
 
     @property
     def passive_power(self) -> Array:

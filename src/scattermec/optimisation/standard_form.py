@@ -64,7 +64,10 @@ def natural_scales(problem: AllocationProblem) -> Scales:
     """Scales that bring a frame's numbers to order one."""
     p, constants = problem, problem.parameters
     work = jnp.where(p.workload > 0, jnp.maximum(p.workload, 1e-6), 1)
-    energy = jnp.maximum(constants.local_energy * work, p.active_noise * constants.slot_duration)
+    reached = p.active_snr > 0
+    noise = jnp.where(reached, 1 / jnp.where(reached, p.active_snr, 1), 0)
+    energy = jnp.maximum(constants.local_energy * work, noise * constants.slot_duration)
+    energy = jnp.where(energy > 0, energy, 1)
     return Scales(work=work, energy=energy, cost=p.passive_power * jnp.max(constants.slot_duration))
 
 
@@ -95,7 +98,7 @@ def standard_form(problem: AllocationProblem, scales: Scales, *, elastic: bool =
     return StandardForm(
         passive_rate=p.passive_rate * (slot / work)[:, None],
         active_rate=jnp.where(most > floor, p.active_bandwidth / jnp.log(2.0) * slot / work, 0),
-        snr=energy / (p.active_noise * slot),
+        snr=energy * p.active_snr / slot,
         workload=jnp.where(has_work, p.workload / work, 0),
         local_limit=jnp.maximum(limit, floor),
         battery=jnp.maximum(p.battery / energy, floor),

@@ -61,6 +61,11 @@ def passive_rate(
     return parameters.bandwidth * jnp.log1p(snr) / jnp.log(2.0)
 
 
+def active_snr(parameters: Parameters, channel_gain: Float[Array, "N"]) -> Float[Array, "N"]:
+    """Signal-to-noise ratio at the AP per mW of transmit power: ||h||^2 / (1000 sigma2)."""
+    return channel_gain / (MILLIWATTS_PER_WATT * parameters.noise_power)
+
+
 def active_noise(parameters: Parameters, channel_gain: Float[Array, "N"]) -> Float[Array, "N"]:
     """Transmit power in mW that reaches the AP with signal-to-noise ratio 1: 1000 sigma2 / ||h||^2."""
     return MILLIWATTS_PER_WATT * parameters.noise_power / channel_gain

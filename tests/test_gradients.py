@@ -1,0 +1,175 @@
+"""Derivatives of the optimal value, which come from its prices, against finite differences of the solver."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from scattermec.optimisation import OPTIMAL, allocate, optimise_beams
+from scattermec.physics import Frame, maximum_ratio_beams, parameters
+from test_allocation import at, mrt, random_beams, random_frames, scenario
+
+CONSTANTS = ("ap_power", "noise_power", "circuit_power", "local_energy", "mec_energy", "active_receive_power")
+PER_USER = ("slot_duration", "local_rate", "battery_capacity", "reflection_gain")
+
+
+@partial(jax.jit, static_argnames="elastic")
+def value(constants, frame, beams, elastic):
+    return allocate(constants, frame, beams, elastic=elastic).value
+
+
+def slope(function, x, step):
+    """Symmetric difference, improved by Richardson's extrapolation."""
+    coarse = (function(x + step) - function(x - step)) / (2 * step)
+    fine = (function(x + step / 2) - function(x - step / 2)) / step
+    return (4 * fine - coarse) / 3
+
+
+def cases(elastic):
+    """Frames that are optimal, and not so near the edge of feasibility that differences mean nothing."""
+    for changes, load in (({}, 40), ({"circuit_power": 0.1}, 30), ({"ap_power": 3.0}, 60)):
+        s = scenario(3, **changes)
+        frames = random_frames(s, 5, seed=8, load=load)
+        beams = random_beams(frames, 3) if load == 30 else mrt(frames)
+        for k in range(5):
+            frame, w = jax.tree.map(jnp.asarray, (at(frames, k), at(beams, k)))
+            heavier = dataclasses.replace(frame, workload=frame.workload * 1.01)
+            if elastic or allocate(parameters(s), heavier, w).status == OPTIMAL:
+                yield parameters(s), frame, w
+
+
+@pytest.mark.parametrize("elastic", [False, True])
+def test_value_differentiates_through_its_prices(elastic):
+    rng = np.random.default_rng(0)
+    checked = 0
+    gradient = jax.jit(partial(jax.grad(value, argnums=(0, 1, 2), allow_int=True), elastic=elastic))
+    for constants, frame, beams in cases(elastic):
+        constants_slope, frame_slope, beams_slope = gradient(constants, frame, beams)
+
+        def along(change, argument, elastic=elastic, point=(constants, frame, beams)):
+            moved = list(point)
+            return lambda x: float(
+                value(*moved[:argument], change(moved[argument], x), *moved[argument + 1 :], elastic)
+            )
+
+        def compare(found, function, scale):
+            # A small step sees the solver's tolerance, a large one where another limit starts to bind.
+            expected = min(
+                (slope(function, 0.0, step * scale) for step in (1e-4, 1e-3)),
+                key=lambda number: abs(number - float(found)),
+            )
+            tolerance = 2e-5 * (abs(expected) + abs(float(value(constants, frame, beams, elastic))) / scale)
+            assert float(found) == pytest.approx(expected, abs=tolerance)
+
+        for name in (*CONSTANTS, *PER_USER):
+            number = np.asarray(getattr(constants, name))
+
+            def change(c, x, name=name):
+                return dataclasses.replace(c, **{name: getattr(c, name) + x})
+
+            compare(
+                np.sum(getattr(constants_slope, name)), along(change, 0), float(np.max(np.abs(number))) or 1.0
+            )
+        for name in ("workload", "battery"):
+            toward = rng.uniform(0.2, 1, 3) * np.asarray(getattr(frame, name))
+
+            def change(f, x, name=name, toward=toward):
+                return dataclasses.replace(f, **{name: getattr(f, name) + x * toward})
+
+            compare(np.sum(getattr(frame_slope, name) * toward), along(change, 1), 1.0)
+        for name, argument, found in (("channels", 1, frame_slope.channels), ("beams", 2, beams_slope)):
+            base = np.asarray(frame.channels if name == "channels" else beams)
+            toward = (rng.normal(size=(2, *base.shape)) * np.abs(base)).T.swapaxes(0, 1) @ np.array([1, 1j])
+
+            def change(a, x, name=name, toward=toward):
+                if name == "beams":
+                    return a + x * toward
+                return dataclasses.replace(a, channels=a.channels + x * toward)
+
+            # JAX's derivative of a real function by a complex number is the conjugate of the usual one.
+            compare(np.sum((np.asarray(found) * toward).real), along(change, argument), 1.0)
+        checked += 1
+    assert checked >= 10
+
+
+def test_efficiency_differentiates_by_the_beams_inside_jit_and_vmap():
+    s = scenario(3)
+    constants = parameters(s)
+    frames = random_frames(s, 64, seed=4, battery=(0, 0.05), load=50)
+
+    def efficiency(beams, frame, elastic):
+        return jnp.sum(frame.workload) / allocate(constants, frame, beams, elastic=elastic).value
+
+    for elastic in (False, True):
+        gradient = jax.jit(jax.vmap(jax.grad(partial(efficiency, elastic=elastic))))
+        found = np.asarray(gradient(mrt(frames), frames))
+        assert np.all(np.isfinite(found))
+        assert np.any(found != 0)
+    # A step along the gradient is an improvement, frame by frame.
+    better = mrt(frames) + 1e-4 * found.conj() / np.linalg.norm(found, axis=(1, 2), keepdims=True)
+    each = jax.jit(jax.vmap(partial(efficiency, elastic=True)))
+    gain = np.asarray(each(jnp.asarray(better), frames) - each(mrt(frames), frames))
+    assert np.mean(gain > 0) > 0.95
+
+
+@pytest.mark.parametrize("scheme", ["hybrid", "active", "passive", "local"])
+def test_elastic_gradient_is_finite_everywhere(scheme):
+    s = scenario(3)
+    frames = random_frames(s, 8, seed=1)
+    odd = [
+        frames,
+        dataclasses.replace(frames, workload=0 * frames.workload),
+        dataclasses.replace(frames, battery=0 * frames.battery),
+        dataclasses.replace(frames, workload=10 * frames.workload),
+        dataclasses.replace(frames, channels=frames.channels.at[:, 0].set(0)),
+        dataclasses.replace(frames, channels=0 * frames.channels),
+    ]
+
+    @jax.jit
+    @partial(jax.grad, argnums=(0, 1, 2), allow_int=True)
+    def gradient_of(constants, frames, beams):
+        solution = jax.vmap(partial(allocate, scheme=scheme, elastic=True), in_axes=(None, 0, 0))(
+            constants, frames, beams
+        )
+        return jnp.sum(solution.value)
+
+    for some in odd:
+        for beams in (mrt(frames), 0 * mrt(frames)):
+            for leaf in jax.tree.leaves(gradient_of(parameters(s), some, beams)):
+                if leaf.dtype != jax.dtypes.float0:
+                    assert np.all(np.isfinite(leaf))
+
+
+def test_value_with_optimal_beams_differentiates_too():
+    s = scenario(3)
+    frame = jax.tree.map(jnp.asarray, at(random_frames(s, 1, seed=5), 0))
+
+    @jax.jit
+    def energy(battery) -> jax.Array:
+        return optimise_beams(parameters(s), dataclasses.replace(frame, battery=battery)).energy
+
+    found = jax.grad(energy)(frame.battery)
+    for i in range(3):
+        unit = jnp.zeros(3).at[i].set(1.0)
+        expected = slope(lambda x, unit=unit: float(energy(frame.battery + x * unit)), 0.0, 2e-3)
+        assert float(found[i]) == pytest.approx(expected, rel=1e-2, abs=1e-2)
+
+
+def test_only_values_have_derivatives():
+    s = scenario(2)
+    frame = Frame(
+        channels=jnp.ones((2, 2)) * 0.02 + 0j, workload=jnp.full(2, 20.0), battery=jnp.full(2, 0.05)
+    )
+
+    def time(battery):
+        solution = allocate(
+            parameters(s, num_antennas=2),
+            dataclasses.replace(frame, battery=battery),
+            maximum_ratio_beams(frame.channels),
+        )
+        return jnp.sum(solution.allocation.t_passive)
+
+    assert np.all(np.asarray(jax.grad(time)(frame.battery)) == 0)
