@@ -101,7 +101,10 @@ def test_gap_closes(users, count, share, changes):
     status, gap = np.asarray(found.status), np.asarray(found.gap)
     feasible = status != INFEASIBLE
     assert np.mean(gap[feasible] <= 1e-4) >= share
-    energy, bound = np.asarray(found.energy)[status == OPTIMAL], np.asarray(found.lower_bound)[status == OPTIMAL]
+    energy, bound = (
+        np.asarray(found.energy)[status == OPTIMAL],
+        np.asarray(found.lower_bound)[status == OPTIMAL],
+    )
     assert np.all(bound <= energy * (1 + 1e-9))
     np.testing.assert_allclose(gap[status == OPTIMAL], (energy - bound) / energy, atol=1e-12)
     assert np.all(np.isinf(np.asarray(found.lower_bound)[status == INFEASIBLE]))
@@ -150,11 +153,11 @@ def test_beams_and_allocation_do_what_they_promise_when_played():
     np.testing.assert_allclose(np.linalg.norm(found.beams, axis=-1), 1, atol=1e-12)
 
 
-@settings(max_examples=25)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10**6),
-    users=st.integers(1, 5),
-    antennas=st.integers(1, 5),
+    users=st.sampled_from([1, 2, 4]),
+    antennas=st.sampled_from([1, 3, 5]),
     c=st.sampled_from([0.0, 1e-9, 1e-3, 1.0, 1e3]),
     q=st.sampled_from([0.0, 1e-6, 1.0, 1e2, 1e7]),
     some=st.booleans(),
@@ -165,7 +168,7 @@ def test_best_beam_is_worth_more_than_any_other(seed, users, antennas, c, q, som
     channels = normal[0] + 1j * normal[1]
     prices = rng.uniform(size=(users, users)) * (rng.uniform(size=(users, users)) < (0.5 if some else 1))
     np.fill_diagonal(prices, 0)
-    beams, worth = best_beams(
+    beams, worth = jax.jit(best_beams)(
         jnp.asarray(channels), jnp.asarray(prices), jnp.full(users, c), jnp.full(users, q)
     )
 

@@ -250,7 +250,11 @@ def _judge(
     ray = _ray(problem, scales, optimum)
     margin = infeasibility_margin(problem, ray)
 
-    optimal = (schedule.stretch <= (1e-8 if double else 1e-6)) & (jnp.abs(gap) <= (1e-6 if double else 5e-3))
+    optimal = (
+        jnp.all(jnp.isfinite(problem.workload))
+        & (schedule.stretch <= (1e-8 if double else 1e-6))
+        & (jnp.abs(gap) <= (1e-6 if double else 5e-3))
+    )
     infeasible = ~optimal & (not elastic) & (margin > tolerances(problem.workload.dtype).proof)
     status = jnp.where(optimal, OPTIMAL, jnp.where(infeasible, INFEASIBLE, NOT_CONVERGED)).astype(jnp.int8)
 

@@ -242,7 +242,8 @@ def _search_portably(
         bound = jnp.where(solved, lower_bound(problem, prices, worth), -jnp.inf)
         better = proved | (bound > search.bound)
         energy = jnp.minimum(search.energy, solution.energy)
-        done = proved | (energy - jnp.maximum(bound, search.bound) <= 100 * limits.gap * energy)
+        closed = energy - jnp.maximum(bound, search.bound) <= 100 * limits.gap * energy
+        done = proved | (jnp.isfinite(energy) & closed)
         least_used = jnp.argmin(times, axis=-1)
         renewed = jax.vmap(lambda old, k, new: old.at[k].set(new))(search.beams, least_used, best)
         return _Search(

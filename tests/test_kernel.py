@@ -1,0 +1,137 @@
+"""The compiled kernel against the portable method, and how it behaves inside JAX's transformations."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from scattermec.optimisation import OPTIMAL, allocate, allocation_problem, compiled, interior_point
+from scattermec.optimisation.allocation import _judge, solve_beam_times
+from scattermec.optimisation.standard_form import natural_scales, standard_form
+from scattermec.physics import parameters
+from test_allocation import mrt, random_beams, random_frames, scenario
+
+pytestmark = pytest.mark.skipif(not compiled.available(), reason="the compiled kernel was not built")
+
+
+@cache
+def judged(portable: bool, elastic: bool):
+    """Solve with one of the two, and judge alike."""
+    method = interior_point.solve if portable else compiled.solve
+
+    def solve(constants, frame, beams):
+        problem = allocation_problem(constants, frame, beams)
+        scales = natural_scales(problem)
+        return _judge(problem, scales, method(standard_form(problem, scales, elastic=elastic)), elastic)
+
+    return jax.jit(jax.vmap(solve, in_axes=(None, 0, 0)))
+
+
+@pytest.mark.parametrize("elastic", [False, True])
+@pytest.mark.parametrize("beams_per_slot", [1, 3])
+def test_kernel_agrees_with_the_portable_method(elastic, beams_per_slot):
+    s = scenario(3)
+    frames = random_frames(s, 400, seed=30, battery=(0, 0.05), load=50)
+    offered = [mrt(frames), random_beams(frames, 1), random_beams(frames, 2)][:beams_per_slot]
+    beams = jnp.stack(offered, axis=2)
+    (fast, fast_times), (slow, slow_times) = (
+        judged(portable, elastic)(parameters(s), frames, beams) for portable in (False, True)
+    )
+    assert np.all(np.asarray(fast.status) == np.asarray(slow.status))
+    optimal = np.asarray(fast.status) == OPTIMAL
+    np.testing.assert_allclose(fast.value[optimal], slow.value[optimal], rtol=1e-7)
+    assert fast_times.shape == slow_times.shape == (400, 3, beams_per_slot)
+    if beams_per_slot == 1:
+        np.testing.assert_allclose(fast_times, slow_times, atol=1e-3)
+
+
+def test_more_beams_a_slot_never_cost_more():
+    s = scenario(3)
+    frames = random_frames(s, 100, seed=31)
+    one = judged(False, False)(parameters(s), frames, mrt(frames)[:, :, None])[0]
+    more = jnp.stack([mrt(frames), random_beams(frames, 1)], axis=2)
+    two = judged(False, False)(parameters(s), frames, more)[0]
+    optimal = np.asarray(one.status) == OPTIMAL
+    assert np.all(np.asarray(two.energy)[optimal] <= np.asarray(one.energy)[optimal] * (1 + 1e-7))
+
+
+def test_one_frame_a_scan_and_a_batch_give_the_same():
+    s = scenario(3)
+    constants, frames = parameters(s), random_frames(s, 1500, seed=32)
+    beams = mrt(frames)
+    solve = partial(allocate, constants)
+    batch = jax.jit(jax.vmap(solve))(frames, beams)
+    nested = jax.jit(jax.vmap(jax.vmap(solve)))(
+        *jax.tree.map(lambda leaf: leaf.reshape(30, 50, *leaf.shape[1:]), (frames, beams))
+    )
+    _, scanned = jax.jit(lambda x: jax.lax.scan(lambda carry, x: (carry, solve(*x)), 0, x))((frames, beams))
+    for other in (nested.energy.reshape(-1), scanned.energy):
+        np.testing.assert_array_equal(np.isfinite(batch.energy), np.isfinite(other))
+        finite = np.isfinite(batch.energy)
+        # Lanes share the length of a line search, so the last digits depend on the company.
+        np.testing.assert_allclose(batch.energy[finite], other[finite], rtol=1e-7)
+
+
+def test_skipped_frames_do_not_disturb_the_others():
+    s = scenario(3)
+    constants, frames = parameters(s), random_frames(s, 101, seed=33)
+    skip = jnp.arange(101) % 3 != 0
+
+    def solve(frame, beams, skip):
+        return solve_beam_times(allocation_problem(constants, frame, beams), skip=skip)[0]
+
+    every = jax.jit(jax.vmap(solve))(frames, mrt(frames), 0 * skip == 1)
+    some = jax.jit(jax.vmap(solve))(frames, mrt(frames), skip)
+    kept = ~np.asarray(skip)
+    np.testing.assert_allclose(some.energy[kept], every.energy[kept], rtol=1e-7)
+    assert not any(np.isnan(leaf).any() for leaf in jax.tree.leaves(some))
+
+
+def test_single_precision_data_are_solved_in_double():
+    s = scenario(3)
+    frames = random_frames(s, 200, seed=34)
+    single = jax.tree.map(
+        lambda leaf: leaf.astype(jnp.complex64 if jnp.iscomplexobj(leaf) else jnp.float32), frames
+    )
+    constants = jax.tree.map(
+        lambda leaf: leaf.astype(jnp.float32) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf,
+        parameters(s),
+    )
+    found = jax.jit(jax.vmap(partial(allocate, constants)))(single, mrt(single))
+    assert found.energy.dtype == jnp.float32
+    exact = jax.jit(jax.vmap(partial(allocate, parameters(s))))(frames, mrt(frames))
+    both = (np.asarray(found.status) == OPTIMAL) & (np.asarray(exact.status) == OPTIMAL)
+    assert both.sum() > 150
+    np.testing.assert_allclose(found.energy[both], exact.energy[both], rtol=6e-3)
+
+
+def test_what_is_no_number_is_not_called_optimal_and_disturbs_no_other_frame():
+    s = scenario(3)
+    frames = random_frames(s, 9, seed=35)
+    broken = dataclasses.replace(
+        frames, workload=frames.workload.at[4, 1].set(jnp.nan), battery=frames.battery.at[6, 2].set(jnp.nan)
+    )
+    found = jax.jit(jax.vmap(partial(allocate, parameters(s))))(broken, mrt(frames))
+    whole = jax.jit(jax.vmap(partial(allocate, parameters(s))))(frames, mrt(frames))
+    assert OPTIMAL not in np.asarray(found.status)[[4, 6]]
+    others = np.array([0, 1, 2, 3, 5, 7, 8])
+    np.testing.assert_allclose(found.energy[others], whole.energy[others], rtol=1e-7)
+
+
+def test_it_can_be_done_without():
+    code = "from scattermec.optimisation import compiled; print(compiled.available())"
+    for value, expected in (("1", "False"), ("0", "True")):
+        shown = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "SCATTERMEC_PORTABLE": value},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert shown.stdout.strip() == expected
