@@ -50,8 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.only in (None, "beams"):
         for users, antennas in BEAMS[:1] if quick else BEAMS:
             sample = 16 if quick else 256
-            few = [batch for batch in batches if batch <= 1024] or [min(batches)]
-            compare_beams(results, users, antennas, few, sample, seconds, tell)
+            compare_beams(results, users, antennas, batches, sample, seconds, tell)
     results.finish()
     screen = Console()
     # Into a file or a pipe, where no width is known, the tables come whole.

@@ -26,7 +26,7 @@ Serve = Literal["all", "best", "all-or-best"]
 SERVE: tuple[Serve, ...] = get_args(Serve)
 """Whom to serve: everyone; the set that maximises (11); or everyone where that is possible, else that set."""
 
-BLOCK = 4096 if compiled.available() else 512
+BLOCK = 8192 if compiled.available() else 512
 """Frames solved together. Portably the slowest frame of a block sets its time, and its state should stay in
 cache; the kernel is not held up by slow frames."""
 
@@ -154,13 +154,17 @@ def frame_rewards(parameters: Parameters, frames: Frame, solution: Solution) -> 
 def _in_blocks(solve: Callable[..., Any], parameters: Parameters, data: tuple, size: int) -> Any:
     """Results for the leading axis of ``data``, block by block."""
     count = len(data[0].workload)
-    parts = []
     # Few frames make one block of a power of two, so that few programs are compiled.
-    for index in _blocks(count, min(size, 1 << max(count - 1, 0).bit_length())):
-        block = jax.tree.map(lambda leaf, i=index: leaf[i], data)
-        parts.append(solve(parameters, *block))
-    joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
-    return jax.tree.map(lambda leaf: leaf[:count], joined)
+    size = min(size, 1 << max(count - 1, 0).bit_length())
+    if count == size:
+        return solve(parameters, *data)
+    # Cut and joined in numpy: JAX would run, and compile, a program for every array.
+    arrays = jax.tree.map(np.asarray, data)
+    parts = []
+    for index in _blocks(count, size):
+        block = jax.tree.map(lambda leaf, i=index: leaf[i], arrays)
+        parts.append(jax.device_get(solve(parameters, *block)))
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.concatenate(leaves)[:count]), *parts)
 
 
 def _blocks(count: int, size: int) -> Iterator[np.ndarray]:

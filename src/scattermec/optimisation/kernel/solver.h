@@ -359,15 +359,14 @@ class Solver {
     }
   }
 
-  // Call visit(x, s, ...) on matching entries of complementary pairs: all of them.
+  // Call visit(count, member) for each array of variables, and visit(member) for each of prices.
   template <class Visit>
   INLINE void pairs(Visit visit) {
-    const int n = this->n(), m = this->m();
-    visit(0, n, &Primal::t_active);
-    visit(0, m, &Primal::t_passive);
-    visit(0, n, &Primal::energy);
-    visit(0, n, &Primal::l_local);
-    if (elastic_) visit(0, n, &Primal::shortfall);
+    visit(n(), &Primal::t_active);
+    visit(m(), &Primal::t_passive);
+    visit(n(), &Primal::energy);
+    visit(n(), &Primal::l_local);
+    if (elastic_) visit(n(), &Primal::shortfall);
   }
   template <class Visit>
   INLINE void prices(Visit visit) {
@@ -379,8 +378,8 @@ class Solver {
   }
 
   void invert() {
-    pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
-      for (int i = begin; i < end; ++i) {
+    pairs([&](int end, Real* Primal::* v) INLINE_LAMBDA {
+      for (int i = 0; i < end; ++i) {
         (per.x.*v)[i] = 1.0 / (at.x.*v)[i];
         (per.s.*v)[i] = 1.0 / (at.s.*v)[i];
       }
@@ -400,8 +399,8 @@ class Solver {
   void newton(const Point& to, Real reduction, Real gap, Real target, const Point* from, Real keep) {
     const Real tau = at.tau[0], kappa = at.kappa[0];
     // The wanted changes of the products are kept in the direction's s and z meanwhile.
-    pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
-      for (int i = begin; i < end; ++i) {
+    pairs([&](int end, Real* Primal::* v) INLINE_LAMBDA {
+      for (int i = 0; i < end; ++i) {
         Real change = target - (at.x.*v)[i] * (at.s.*v)[i];
         if (from) change -= keep * (from->x.*v)[i] * (from->s.*v)[i];
         (to.s.*v)[i] = change;
@@ -429,8 +428,8 @@ class Solver {
     const Real inverse_tau = per.tau[0];
     const Real numerator = cost_of(to.x) + value_of(to.y) + reduction * gap + change * inverse_tau;
     const Real dtau = numerator / (kappa * inverse_tau - tau_slope);
-    pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
-      for (int i = begin; i < end; ++i) {
+    pairs([&](int end, Real* Primal::* v) INLINE_LAMBDA {
+      for (int i = 0; i < end; ++i) {
         (to.x.*v)[i] += (tau_x.*v)[i] * dtau;
         (to.s.*v)[i] = ((to.s.*v)[i] - (at.s.*v)[i] * (to.x.*v)[i]) * (per.x.*v)[i];
       }
@@ -448,8 +447,8 @@ class Solver {
   // Longest step, up to 1, that keeps every entry non-negative.
   Real step_to_boundary(const Point& d) {
     Real ratio = maximum(-d.tau[0] * per.tau[0], -d.kappa[0] * per.kappa[0]);
-    pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
-      for (int i = begin; i < end; ++i) {
+    pairs([&](int end, Real* Primal::* v) INLINE_LAMBDA {
+      for (int i = 0; i < end; ++i) {
         ratio = maximum(ratio, -(d.x.*v)[i] * (per.x.*v)[i]);
         ratio = maximum(ratio, -(d.s.*v)[i] * (per.s.*v)[i]);
       }
@@ -464,8 +463,8 @@ class Solver {
   }
 
   INLINE void move(const Point& to, const Point& d, Real step) {
-    pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
-      for (int i = begin; i < end; ++i) {
+    pairs([&](int end, Real* Primal::* v) INLINE_LAMBDA {
+      for (int i = 0; i < end; ++i) {
         (to.x.*v)[i] = (at.x.*v)[i] + step * (d.x.*v)[i];
         (to.s.*v)[i] = (at.s.*v)[i] + step * (d.s.*v)[i];
       }
@@ -520,14 +519,14 @@ class Solver {
   // Move only what the bent slacks depend on, settle them, and say where they stay near the central path. The
   // sum of all products along the step is given: start + step (first + step second), but for the bent slacks.
   Mask try_step(Real reduction, Real step, const Real (&sum)[3]) {
-    const auto moved_to = [&](Real* Primal::* v, int begin, int end) INLINE_LAMBDA {
-      for (int i = begin; i < end; ++i) (moved.x.*v)[i] = (at.x.*v)[i] + step * (direction.x.*v)[i];
+    const auto moved_to = [&](Real* Primal::* v, int end) INLINE_LAMBDA {
+      for (int i = 0; i < end; ++i) (moved.x.*v)[i] = (at.x.*v)[i] + step * (direction.x.*v)[i];
     };
-    moved_to(&Primal::t_active, 0, n());
-    moved_to(&Primal::t_passive, 0, m());
-    moved_to(&Primal::energy, 0, n());
-    moved_to(&Primal::l_local, 0, n());
-    if (elastic_) moved_to(&Primal::shortfall, 0, n());
+    moved_to(&Primal::t_active, n());
+    moved_to(&Primal::t_passive, m());
+    moved_to(&Primal::energy, n());
+    moved_to(&Primal::l_local, n());
+    if (elastic_) moved_to(&Primal::shortfall, n());
     prices([&](Real* Dual::* v) INLINE_LAMBDA {
       for (int i = 0; i < n(); ++i) (moved.y.*v)[i] = (at.y.*v)[i] + step * (direction.y.*v)[i];
     });
@@ -558,9 +557,9 @@ class Solver {
   // Complete the move of try_step(), and say where all of the new point is near the central path.
   Mask complete_step(Real step) {
     const Real *const t = moved.s.t_active, *const e = moved.s.energy, *const w = moved.z.work;
-    pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
+    pairs([&](int end, Real* Primal::* v) INLINE_LAMBDA {
       if (moved.s.*v == t || moved.s.*v == e) return;
-      for (int i = begin; i < end; ++i) (moved.s.*v)[i] = (at.s.*v)[i] + step * (direction.s.*v)[i];
+      for (int i = 0; i < end; ++i) (moved.s.*v)[i] = (at.s.*v)[i] + step * (direction.s.*v)[i];
     });
     prices([&](Real* Dual::* v) INLINE_LAMBDA {
       if (moved.z.*v == w) return;
@@ -569,8 +568,8 @@ class Solver {
     moved.kappa[0] = at.kappa[0] + step * direction.kappa[0];
     const Real least = CENTRALITY * product_of(moved) / count();
     Mask good = moved.tau[0] * moved.kappa[0] >= least;
-    pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
-      for (int i = begin; i < end; ++i)
+    pairs([&](int end, Real* Primal::* v) INLINE_LAMBDA {
+      for (int i = 0; i < end; ++i)
         good &= ((moved.s.*v)[i] > 0.0) & ((moved.x.*v)[i] * (moved.s.*v)[i] >= least);
     });
     prices([&](Real* Dual::* v) INLINE_LAMBDA {
@@ -592,7 +591,7 @@ class Solver {
         sum[2] += da[i] * db[i];
       }
     };
-    pairs([&](int, int end, Real* Primal::* v) INLINE_LAMBDA {
+    pairs([&](int end, Real* Primal::* v) INLINE_LAMBDA {
       add(at.x.*v, direction.x.*v, at.s.*v, direction.s.*v, end);
     });
     prices([&](Real* Dual::* v) INLINE_LAMBDA {
@@ -695,20 +694,23 @@ class Solver {
   }
 
   void finish(Mask usable, Real accuracy, Real margin, Real step) {
-    pairs([&](int begin, int end, Real* Primal::* v) INLINE_LAMBDA {
-      for (int i = begin; i < end; ++i) {
-        (at.x.*v)[i] = choose(usable, (moved.x.*v)[i], (at.x.*v)[i]);
-        (at.s.*v)[i] = choose(usable, (moved.s.*v)[i], (at.s.*v)[i]);
-      }
-    });
-    prices([&](Real* Dual::* v) INLINE_LAMBDA {
-      for (int i = 0; i < n(); ++i) {
-        (at.y.*v)[i] = choose(usable, (moved.y.*v)[i], (at.y.*v)[i]);
-        (at.z.*v)[i] = choose(usable, (moved.z.*v)[i], (at.z.*v)[i]);
-      }
-    });
-    at.tau[0] = choose(usable, moved.tau[0], at.tau[0]);
-    at.kappa[0] = choose(usable, moved.kappa[0], at.kappa[0]);
+    if (!any(~usable)) {
+      std::swap(at, moved);
+    } else {
+      const auto take = [&](Real* to, const Real* from, int end) INLINE_LAMBDA {
+        for (int i = 0; i < end; ++i) to[i] = choose(usable, from[i], to[i]);
+      };
+      pairs([&](int end, Real* Primal::* v) INLINE_LAMBDA {
+        take(at.x.*v, moved.x.*v, end);
+        take(at.s.*v, moved.s.*v, end);
+      });
+      prices([&](Real* Dual::* v) INLINE_LAMBDA {
+        take(at.y.*v, moved.y.*v, n());
+        take(at.z.*v, moved.z.*v, n());
+      });
+      take(at.tau, moved.tau, 1);
+      take(at.kappa, moved.kappa, 1);
+    }
     step_ = step;
     accuracy_ = choose(usable, accuracy, splat(1.0 / 0.0));
     margin_ = margin;
