@@ -675,7 +675,8 @@ class Solver {
 
     Real sum[3];
     products_along(sum);
-    Real step = 0.99 * step_to_boundary(direction);
+    const Real longest = 0.99 * step_to_boundary(direction);
+    Real step = longest;
     Mask good;
     while (true) {
       Mask near = try_step(reduction, step, sum);
@@ -685,7 +686,8 @@ class Solver {
         shorten = ~good & (step > 1e-8) & active_;
         if (!any(shorten)) break;
       }
-      step = choose(shorten, STEP_BACK * step, step);
+      // By halves once it has become short: the other lanes wait.
+      step = choose(shorten, choose(step > 0.3 * longest, splat(STEP_BACK), splat(0.5)) * step, step);
     }
     Real accuracy, margin;
     certify(accuracy, margin);
