@@ -10,7 +10,7 @@ help:            ## list the targets
 
 install: .venv/.installed  ## make the virtual environment
 
-.venv/.installed: requirements.lock pyproject.toml
+.venv/.installed: requirements.lock pyproject.toml setup.py $(wildcard src/scattermec/optimisation/kernel/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scattermec needs Python 3.11 or newer; this is " + sys.version.split()[0] + " (choose another with make PYTHON=...)")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
@@ -26,10 +26,10 @@ reproduce-full: install  ## the same with every point and frame
 test: install    ## the test suite
 	$(BIN)/python -m pytest
 
-bench: install   ## speed and agreement with other solvers, on one core: results/benchmarks.json
+bench: install   ## speed and agreement with other solvers, on one core: results/benchmarks.json, docs/benchmarks.md
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 		-r benchmarks/requirements.txt || echo "moreau cannot be installed here; the tables will say so"
-	$(BIN)/python -m benchmarks --json results/benchmarks.json --docs results/benchmarks.md
+	$(BIN)/python -m benchmarks --json results/benchmarks.json --docs docs/benchmarks.md
 
 lint: install    ## style
 	$(BIN)/ruff check .
