@@ -33,6 +33,7 @@ class Beams(StrEnum):
 
     MRT = "mrt"
     RANDOM = "random"
+    OPTIMAL = "optimal"
 
 
 ScenarioOption = Annotated[
@@ -54,7 +55,12 @@ SchemeOption = Annotated[
         "Every scheme may beam for energy."
     ),
 ]
-BeamsOption = Annotated[Beams, typer.Option(help="Beams along each user's own channel, or drawn at random.")]
+BeamsOption = Annotated[
+    Beams,
+    typer.Option(
+        help="Beams along each user's own channel, drawn at random, or optimised with the allocation."
+    ),
+]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Seed of everything drawn.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table, and no progress.")]
 
