@@ -94,7 +94,9 @@ def warn_without_kernel(optimal_beams: bool) -> None:
     from scattermec.optimisation import compiled
 
     if optimal_beams and not compiled.available():
-        typer.echo("Optimal beams without the compiled kernel take a hundred times as long, or more.", err=True)
+        typer.echo(
+            "Optimal beams without the compiled kernel take a hundred times as long, or more.", err=True
+        )
 
 
 def to_json(data: Any) -> str:

@@ -174,7 +174,9 @@ def _print(plan: "Plan", result: "Reproduction", out: Path) -> None:
         typer.echo(f"Not converged: up to {result.not_converged:.2%} of a point's frames.", err=True)
     again = f", {result.reused} were there already" if result.reused else ""
     typer.echo(f"{result.computed} points computed{again}. Start from {out / 'index.md'}")
-    typer.echo(f"Energies are within {result.gap:.1e} of their certified bounds.")
+    typer.echo(
+        f"Summed over the frames of a point, energies are within {result.gap:.1e} of certified bounds."
+    )
 
 
 def _verdict(finding: "Finding") -> str:
