@@ -13,7 +13,7 @@ from scattermec.experiments.sweeps import SWEEPS, Measurement
 
 UP, DOWN, FLAT = (0.1, 0.3, 0.5), (0.5, 0.3, 0.1), (0.3, 0.3, 0.3)
 ALL_LOCAL = {"active": (0.01, 0, 0), "passive": (0.01, 0, 0), "local": (0.98, 1, 1)}
-SETTINGS = {"version": "0", "regime": "made up", "frames": 9, "seed": 0, "beams": "mrt"}
+SETTINGS = {"version": "0", "regime": "made up", "frames": 9, "seed": 0, "beams": ["mrt"]}
 
 
 def points(swept, scheme, metric, means, half_width=0.01, unit=""):
@@ -156,7 +156,7 @@ def test_rising_wants_both_ends_and_no_clear_fall_between():
 
 
 def test_report_names_every_claim_and_its_numbers():
-    findings = examine(as_the_paper_says(), tuple(SWEEPS))
+    findings = examine(as_the_paper_says(), tuple(SWEEPS), "mrt")
     text = report.claims_markdown(findings, SETTINGS)
     for claim in CLAIMS:
         assert f"## {claim.name}: {claim.statement}" in text

@@ -41,13 +41,17 @@ def test_version_and_help():
 
 
 def test_choices_are_those_of_the_package():
+    from scattermec.cli import reproduce
     from scattermec.cli.solve import Serve
     from scattermec.experiments.beams import BEAMS
+    from scattermec.experiments.sweeps import FIGURES
     from scattermec.optimisation import SCHEMES, SERVE
 
     assert tuple(common.Scheme) == SCHEMES
     assert tuple(common.Beams) == BEAMS
     assert set(Serve) < set(SERVE)
+    assert tuple(reproduce.FIGURES.split(",")) == FIGURES
+    assert set(reproduce.BEAMS.split(",")) <= set(BEAMS)
 
 
 def test_module_answers_without_jax():
@@ -112,6 +116,7 @@ def test_every_command_refuses_a_wrong_scenario_first(tmp_path, monkeypatch, arg
     [
         ("simulate", "--scheme", "both"),
         ("simulate", "--beams", "wide"),
+        ("solve", "frames.npz", "--out", "out.npz", "--beams", "random"),
         ("simulate", "--frames", "0"),
         ("simulate", "--seed", "-1"),
         ("solve", "frames.npz"),
@@ -121,6 +126,35 @@ def test_every_command_refuses_a_wrong_scenario_first(tmp_path, monkeypatch, arg
 )
 def test_wrong_usage_has_status_2(arguments):
     assert "Usage" in run(*arguments, status=2).stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("simulate", "--beams", "optimal", "--out", "out.csv"),
+        ("solve", "missing.npz", "--out", "out.npz", "--beams", "optimal"),
+        ("reproduce", "--out", "folder", "--beams", "optimal", "--figures", "3a"),
+        ("reproduce", "--out", "folder", "--beams", "mrt", "--figures", "3a,beams"),
+        ("reproduce", "--out", "folder"),
+    ],
+)
+def test_optimal_beams_with_a_curved_rectifier_are_refused_before_any_work(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    (fault,) = refused(*arguments, "--set", "harvest_model=sigmoidal")
+    reason = "'sigmoidal' is not allowed with optimal beams"
+    assert fault == f"harvest_model: {reason}; it must be 'linear', or choose other beams"
+    assert os.listdir(tmp_path) == []
+
+
+def test_slow_optimal_beams_are_announced(monkeypatch, capsys):
+    from scattermec.optimisation import compiled
+
+    for missing, wanted, told in ((True, True, True), (True, False, False), (False, True, False)):
+        monkeypatch.setattr(compiled, "available", lambda missing=missing: not missing)
+        common.warn_without_kernel(wanted)
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert bool(captured.err) == told
 
 
 def test_results_for_machines_have_no_infinities():

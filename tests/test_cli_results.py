@@ -71,6 +71,7 @@ def test_full_disk_is_one_line(monkeypatch, tmp_path):
 
 
 NUM_FRAMES = 21
+TEXTS = ("scenario", "version", "scheme", "serve", "beams_from")
 
 
 @pytest.fixture(autouse=True)
@@ -178,7 +179,7 @@ def test_arrays_have_the_promised_types_and_are_numbers(solved):
             **dict.fromkeys((*module.PER_FRAME, *module.PER_USER), "f8"),
             "status": "i1",
             "served": "b1",
-            **{name: solution[name].dtype.str[1:] for name in ("scenario", "version", "scheme", "serve")},
+            **{name: solution[name].dtype.str[1:] for name in TEXTS},
         }
         for name in module.PER_FRAME:
             assert solution[name].shape == (NUM_FRAMES,)
@@ -222,7 +223,8 @@ def test_what_it_was_made_with_is_kept_beside_the_solution(tmp_path, frames):
     solution, summary = solve(tmp_path, frames, "--serve", "best", "--set", "ap_power=2")
     assert Scenario.from_yaml(solution["scenario"].item()) == Scenario(ap_power=2)
     assert solution["version"] == summary["version"] == __version__
-    assert (solution["scheme"], solution["serve"]) == ("hybrid", "best")
+    assert [solution[name] for name in TEXTS[2:]] == ["hybrid", "best", "given"]
+    assert summary["beams"] == "given"
     expected = directly(frames, "best", ap_power=2)
     np.testing.assert_array_equal(solution["energy"], expected.energy)
     assert Scenario.from_yaml(json.dumps(summary["scenario"])) == Scenario(ap_power=2)
@@ -283,6 +285,129 @@ def test_beams_are_normalised(tmp_path, frames):
     exact, _ = solve(tmp_path, frames)
     longer, _ = solve(tmp_path, frames | {"beams": frames["beams"] * 1.0009})
     np.testing.assert_allclose(longer["energy"], exact["energy"], rtol=1e-6)
+
+
+def test_beams_of_the_file_are_used_only_if_wanted(tmp_path, frames, solved):
+    given, _ = solve(tmp_path, frames, "--beams", "given")
+    np.testing.assert_array_equal(given["energy"], directly(frames, "all").energy)
+    broken = frames | {"beams": 9 * frames["beams"]}
+    along, _ = solve(tmp_path, broken, "--beams", "mrt")
+    np.testing.assert_array_equal(along["energy"], solved["all"][0]["energy"])
+    assert along["beams_from"] == "mrt"
+    assert "beams" not in along
+
+
+def test_beams_that_are_not_there_are_refused(tmp_path, frames):
+    path = tmp_path / "frames.npz"
+    np.savez(path, **along_the_channels(frames))
+    (fault,) = refused("solve", path, "--out", tmp_path / "out.npz", "--beams", "given")
+    assert fault == f"beams: {path} has none to be given; choose mrt or optimal"
+    assert os.listdir(tmp_path) == ["frames.npz"]
+
+
+# Beams optimised too
+
+WITH_BEAMS = ["--beams", "optimal"]
+
+
+@pytest.fixture(scope="module")
+def optimised(frames, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "FRAMES_AT_ONCE", 8)
+        folder = tmp_path_factory.mktemp("optimised")
+        # The random beams that the file has are not used.
+        return {serve: solve(folder, frames, *WITH_BEAMS, "--serve", serve) for serve in ("all", "best")}
+
+
+@pytest.mark.parametrize("serve", ["all", "best"])
+def test_optimal_beams_and_allocation_hold_in_an_independent_frame(frames, optimised, serve):
+    solution, _ = optimised[serve]
+    np.testing.assert_allclose(np.linalg.norm(solution["beams"], axis=2), 1)
+    for k in np.flatnonzero(solution["status"] == 0):
+        plans = [
+            UserPlan(
+                t_a=solution["t_active"][k, i],
+                t_b=solution["t_passive"][k, i],
+                t_c=solution["l_local"][k, i] / 50,
+                l_a=solution["l_active"][k, i],
+                l_b=solution["l_passive"][k, i],
+                l_c=solution["l_local"][k, i],
+            )
+            for i in range(3)
+        ]
+        work, battery = frames["workload"][k], frames["battery"][k]
+        beams = solution["beams"][k]
+        outcome = reference_frame(Scenario(), frames["channels"][k], work, battery, beams, plans)
+        np.testing.assert_array_equal(outcome["success"], solution["served"][k])
+        assert outcome["ap_energy"] == pytest.approx(solution["energy"][k], rel=1e-12)
+        assert outcome["ap_reward"] == pytest.approx(solution["reward"][k], rel=1e-12)
+
+
+@pytest.mark.parametrize("serve", ["all", "best"])
+def test_the_gap_is_that_of_energy_and_bound(optimised, serve):
+    solution, summary = optimised[serve]
+    optimal = solution["status"] == 0
+    energy, bound = solution["energy"][optimal], solution["lower_bound"][optimal]
+    np.testing.assert_allclose(solution["gap"][optimal], (energy - bound) / energy, rtol=0, atol=1e-15)
+    assert (bound > 0).all()
+    assert (solution["gap"][optimal] >= -1e-12).all()
+    assert (solution["gap"][optimal] < 1e-4).all()
+    assert (summary["certified_gap"], summary["certified_share"]) == (1e-4, 1)
+    assert summary["largest_gap"] == pytest.approx(solution["gap"][optimal].max())
+    assert (summary["beams"], solution["beams_from"]) == ("optimal", "optimal")
+
+
+def test_optimal_beams_need_no_more_energy_than_others(frames, solved, optimised):
+    best, along = optimised["all"][0], solved["all"][0]
+    drawn = directly(frames, "all")
+    for other in (along["energy"], np.asarray(drawn.energy)):
+        feasible = np.isfinite(other)
+        assert feasible.any()
+        assert (best["lower_bound"][feasible] <= other[feasible] * (1 + 1e-9)).all()
+        assert (best["energy"][feasible] <= other[feasible] * (1 + 1e-5)).all()
+    assert best["energy"].sum() < along["energy"].sum()
+
+
+def test_what_no_beams_can_serve_is_proved(tmp_path, frames):
+    # Hardly any power: what the batteries do not pay for cannot be done.
+    solution, summary = solve(tmp_path, frames, *WITH_BEAMS, "--set", "ap_power=0.01")
+    infeasible = solution["status"] == 1
+    assert 0 < infeasible.sum() == summary["infeasible"]
+    assert (solution["accuracy"][infeasible] > 0).all()
+    assert not solution["gap"][infeasible].any()
+    for name in ("energy", "lower_bound"):
+        assert np.isinf(solution[name][infeasible]).all()
+    for name in ("reward", *module.PER_USER):
+        assert not solution[name][infeasible].any()
+    others = (
+        directly(frames, "all", ap_power=0.01),
+        directly(along_the_channels(frames), "all", ap_power=0.01),
+    )
+    for other in others:
+        assert (np.asarray(other.status)[infeasible] == 1).all()
+
+
+def test_reward_of_the_best_set_meets_its_bound(solved, optimised):
+    solution, _ = optimised["best"]
+    assert (solution["status"] == 0).all()
+    assert (solution["reward"] <= solution["reward_bound"] * (1 + 1e-12)).all()
+    np.testing.assert_allclose(solution["reward"], solution["reward_bound"], rtol=1e-4)
+    assert (solved["best"][0]["reward"] <= solution["reward_bound"] * (1 + 1e-9)).all()
+    assert (optimised["all"][0]["reward"] <= solution["reward_bound"] * (1 + 1e-9)).all()
+    assert "reward_bound" not in optimised["all"][0]
+
+
+def test_optimal_beams_in_a_folder_and_a_table(tmp_path, frames, optimised):
+    np.savez(tmp_path / "frames.npz", **frames)
+    text = run("solve", tmp_path / "frames.npz", "--out", tmp_path / "out", *WITH_BEAMS).stdout
+    for words in ("Gap to the bound of all beams at most 0.0001", "100.00%", "Largest gap"):
+        assert words in text
+    solution, _ = optimised["all"]
+    written = {file.stem: np.load(file) for file in (tmp_path / "out").iterdir()}
+    assert set(written) == set(solution)
+    assert written["beams"].dtype == np.complex128
+    for name, array in solution.items():
+        np.testing.assert_array_equal(written[name], array)
 
 
 def test_table_for_people(tmp_path, frames):

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import itertools
 import json
 import shutil
 from collections import defaultdict
@@ -11,11 +12,28 @@ import pytest
 from typer.testing import CliRunner
 
 from scattermec.cli.app import app
-from scattermec.experiments import figures, report, reproduce, results, sweeps
+from scattermec.experiments import figures, limits, report, reproduce, results, sweeps
+from scattermec.experiments.beams import beam_rule, solve_frames
+from scattermec.experiments.figures import Picture
 from scattermec.experiments.reproduce import Plan
 from scattermec.experiments.results import ConfigurationError, Results
-from scattermec.experiments.sweeps import FIGURES, METRICS, SWEEPS, Measurement, measure_point, metrics_of
-from scattermec.optimisation import OPTIMAL, allocate_all_or_best, allocate_frames, batch, frame_rewards
+from scattermec.experiments.sweeps import (
+    COMPARED_BEAMS,
+    FIGURES,
+    METRICS,
+    SWEEPS,
+    Measurement,
+    measure_point,
+    metrics_of,
+)
+from scattermec.optimisation import (
+    OPTIMAL,
+    allocate_all_or_best,
+    allocate_frames,
+    batch,
+    frame_rewards,
+    optimise_all_or_best,
+)
 from scattermec.physics import parameters
 from scattermec.scenario import Scenario
 
@@ -72,20 +90,28 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def number(rows, swept, value, scheme, metric):
+def number(rows, swept, value, scheme, metric, beams="mrt"):
+    wanted = (swept, scheme, metric, beams)
     (row,) = (
         r
         for r in rows
-        if (r["swept"], r["scheme"], r["metric"]) == (swept, scheme, metric) and float(r["value"]) == value
+        if (r["swept"], r["scheme"], r["metric"], r["beams"]) == wanted and float(r["value"]) == value
     )
     return float(row["mean"])
+
+
+def drawn_with_beams(constants, seed=0, kind="mrt"):
+    frames = sweeps.draw_frames(constants, frames=FRAMES, seed=seed)
+    return frames, beam_rule(kind)(sweeps.beams_key(seed), frames)
 
 
 # What a run leaves behind
 
 
 def test_every_file_is_there_and_nothing_else(finished):
-    pictures = {f"fig{name}.{kind}" for name in FIGURES for kind in ("svg", "pdf", "png")}
+    papers = itertools.product(("3a", "3b", "4a", "4b"), ("mrt", "optimal"))
+    stems = ["figbeams", *(f"fig{name}-{beams}" for name, beams in papers)]
+    pictures = {f"{stem}.{kind}" for stem in stems for kind in ("svg", "pdf", "png")}
     texts = {"data.csv", "run.json", "scenario.yaml", "claims.md", "claims.json", "index.md"}
     assert set(contents(finished[0])) == pictures | texts
     assert all(contents(finished[0]).values())
@@ -100,32 +126,35 @@ def test_pictures_are_of_their_kinds(finished):
 
 def test_table_is_tidy(rows):
     assert list(rows[0]) == ["figures", *(field.name for field in dataclasses.fields(Measurement))]
-    keys = [(r["swept"], r["value"], r["scheme"], r["metric"]) for r in rows]
+    keys = [(r["swept"], r["value"], r["beams"], r["scheme"], r["metric"]) for r in rows]
     assert len(set(keys)) == len(keys)
     expected = {
-        (sweep.name, str(value), scheme, metric)
+        (sweep.name, str(value), beams, scheme, metric)
         for sweep in SWEEPS.values()
+        for beams in (COMPARED_BEAMS if sweep.name == "distance" else ("mrt", "optimal"))
         for value in sweep.values(quick=True)
         for scheme in sweep.schemes
-        for metric in metrics_of(sweep)
+        for metric in metrics_of(sweep, scheme)
     }
     assert set(keys) == expected
     for row in rows:
         mean, low, high = (float(row[name]) for name in ("mean", "low", "high"))
         assert low <= mean <= high
         assert row["frames"] == str(FRAMES)
-        assert row["figures"] == {"ap_power": "3a", "mean_workload": "3b"}.get(row["swept"], "4a 4b")
+        assert row["figures"] == {"ap_power": "3a", "mean_workload": "3b"}.get(row["swept"], "4a 4b beams")
 
 
 def test_numbers_agree_with_one_another(rows):
     points = defaultdict(dict)
     for row in rows:
-        points[row["swept"], row["value"], row["scheme"]][row["metric"]] = float(row["mean"])
-    for (_, _, scheme), point in points.items():
+        key = row["swept"], row["value"], row["beams"], row["scheme"]
+        points[key][row["metric"]] = float(row["mean"])
+    for (*_, scheme), point in points.items():
         shares = point["active_share"] + point["passive_share"] + point["local_share"]
         assert shares == pytest.approx(1)
         assert point["energy_efficiency"] == pytest.approx(point["processed"] / point["ap_energy"])
         assert point["not_converged"] == 0
+        assert -1e-9 < point["gap"] < 1e-5
         if scheme in ("active", "local"):
             assert point["passive_share"] == 0
         if scheme == "local":
@@ -135,11 +164,13 @@ def test_numbers_agree_with_one_another(rows):
 
 def test_index_names_figures_command_and_settings(finished):
     text = (finished[0] / "index.md").read_text()
-    for figure in FIGURES:
+    for figure in ("beams", "3a-mrt", "3a-optimal", "4b-mrt", "4b-optimal"):
         assert f"fig{figure}.png" in text
-    assert (
-        f"scattermec reproduce --out {finished[0]} --figures 3a,3b,4a,4b --quick --frames 30 --seed 0" in text
+    again = (
+        f"scattermec reproduce --out {finished[0]} --figures 3a,3b,4a,4b,beams --quick --frames 30 --seed 0"
     )
+    assert f"{again} --beams mrt,optimal" in text
+    assert "| claim | the paper | MRT beams | optimal beams |" in text
     assert "independent frames" in text
     assert "not examined" in text
     assert Scenario.load(finished[0] / "scenario.yaml") == SCENARIO
@@ -148,7 +179,22 @@ def test_index_names_figures_command_and_settings(finished):
 def test_terminal_shows_every_claim(finished):
     for name in ("2a-1", "3a-1", "3a-4", "3b-4", "4a-3", "4b-3"):
         assert name in finished[1]
-    assert "6 points computed" in finished[1]
+    assert "MRT beams" in finished[1]
+    assert "14 points computed" in finished[1]
+
+
+def test_claims_are_judged_for_each_kind_of_beams(finished):
+    kept = json.loads((finished[0] / "claims.json").read_text())
+    assert kept["beams"] == ["mrt", "optimal"]
+    judged = [(claim["name"], claim["beams"]) for claim in kept["claims"]]
+    assert len(set(judged)) == len(judged)
+    assert {name for name, beams in judged if beams == "mrt"} == {n for n, b in judged if b == "optimal"}
+    text = (finished[0] / "claims.md").read_text()
+    for name in ("3a-1", "4b-3"):
+        section = text.partition(f"## {name}: ")[2].partition("\n## ")[0]
+        for kind, label in (("mrt", "MRT"), ("optimal", "Optimal")):
+            (verdict,) = (c["verdict"] for c in kept["claims"] if (c["name"], c["beams"]) == (name, kind))
+            assert f"{label} beams: {verdict}.**" in section
 
 
 # What is computed
@@ -157,7 +203,7 @@ def test_terminal_shows_every_claim(finished):
 def test_shares_and_efficiency_are_those_of_the_exact_allocation(rows):
     power = SWEEPS["ap_power"].values(quick=True)[-1]
     constants = sweeps.parameters_at(parameters(SCENARIO), "ap_power", power)
-    frames, beams = sweeps.draw_frames(constants, frames=FRAMES, seed=0)
+    frames, beams = drawn_with_beams(constants)
     solution = allocate_frames(constants, frames, beams, serve="all")
     assert (solution.status == OPTIMAL).all()  # at full power these frames can all be served
 
@@ -173,7 +219,7 @@ def test_shares_and_efficiency_are_those_of_the_exact_allocation(rows):
 
 def test_frames_that_cannot_serve_everyone_serve_the_best_set():
     constants = sweeps.parameters_at(parameters(SCENARIO), "ap_power", 0.25)
-    frames, beams = sweeps.draw_frames(constants, frames=FRAMES, seed=0)
+    frames, beams = drawn_with_beams(constants)
     solution, status = allocate_all_or_best(constants, frames, beams, scheme="hybrid")
     failed = np.flatnonzero(status != OPTIMAL)
     assert 1 < failed.size < FRAMES
@@ -191,7 +237,7 @@ def test_frames_that_cannot_serve_everyone_serve_the_best_set():
 
 def test_no_scheme_costs_less_than_the_one_that_it_restricts():
     constants = parameters(SCENARIO)
-    frames, beams = sweeps.draw_frames(constants, frames=FRAMES, seed=5)
+    frames, beams = drawn_with_beams(constants, seed=5)
     solutions = [allocate_frames(constants, frames, beams, scheme=s) for s in DISTANCE["schemes"]]
     status = np.array([np.asarray(solution.status) for solution in solutions])
     energy = np.array([np.asarray(solution.energy) for solution in solutions])
@@ -201,11 +247,82 @@ def test_no_scheme_costs_less_than_the_one_that_it_restricts():
     assert (energy[1] <= energy[2] * (1 + 1e-6))[together].all()
 
 
+def test_kinds_of_beams_meet_the_same_frames(rows):
+    near = SWEEPS["distance"].values(quick=True)[0]
+    constants = sweeps.parameters_at(parameters(SCENARIO), "distance", near)
+    frames = sweeps.draw_frames(constants, frames=FRAMES, seed=0)
+    work = float(frames.workload.sum())
+    energies = {}
+    for kind in COMPARED_BEAMS:
+        solved = solve_frames(constants, frames, kind, scheme="hybrid", key=sweeps.beams_key(0))
+        assert (solved.status == OPTIMAL).all()  # so near that everyone can be served
+        energies[kind] = np.asarray(solved.solution.energy)
+        told = number(rows, "distance", near, "hybrid", "energy_efficiency", kind)
+        assert told == pytest.approx(work / energies[kind].sum())
+    bound = np.asarray(optimise_all_or_best(constants, frames)[0].lower_bound)
+    for kind in COMPARED_BEAMS:
+        assert (energies[kind] >= bound * (1 - 1e-9)).all()
+        told = number(rows, "distance", near, "hybrid", "energy_over_bound", kind)
+        assert told == pytest.approx(energies[kind].sum() / bound.sum(), rel=1e-6)
+        # With everyone served the limit is all the work over the least energy.
+        limit = number(rows, "distance", near, "hybrid", "efficiency_limit", kind)
+        assert limit == pytest.approx(work / bound.sum(), rel=1e-6)
+
+
+def test_limit_is_the_best_choice_of_sets_on_few_frames():
+    rng = np.random.default_rng(4)
+    sets = limits.all_sets(2)
+    assert sets.tolist() == [[False, False], [False, True], [True, False], [True, True]]
+    tight = []
+    for _ in range(40):
+        workload = rng.uniform(1, 50, (4, 2))
+        parts = rng.exponential(0.2, (4, 2))
+        bounds = 0.03 + parts @ sets.T
+        bounds[0, 3] = np.inf
+        choices = np.array(list(itertools.product(range(4), repeat=4)))
+        frames = np.arange(4)
+        energy = bounds[frames, choices].sum(axis=1)
+        work = (workload @ sets.T)[frames, choices].sum(axis=1)
+        users = sets.sum(axis=1)[choices].sum(axis=1)
+        for least in range(8):
+            served = np.bincount(np.arange(least) % 4, minlength=4).astype(float)
+            best = (work / energy)[users >= least].max()
+            limit = limits.efficiency_limit(workload, bounds, served)
+            assert limit.mean >= best * (1 - 1e-9)
+            assert limit.low <= limit.mean <= limit.high
+            tight.append(limit.mean / best)
+    # Only the price of a user lies between: a choice between two sets of one frame.
+    assert np.median(tight) < 1 + 1e-9
+    assert max(tight) < 1.5
+
+
+def test_limits_without_energy_or_bounds():
+    workload, served = np.ones((3, 1)), np.ones(3)
+    assert limits.efficiency_limit(workload, np.zeros((3, 2)), served) == (np.inf, np.inf, np.inf)
+    nobody = limits.energy_over_bound(np.ones(3), np.ones((3, 2)), np.zeros(3, bool))
+    assert np.isnan(nobody).all()
+    assert limits.can_be_limited(parameters(SCENARIO))
+    assert not limits.can_be_limited(parameters(Scenario(harvest_model="sigmoidal")))
+    assert not limits.can_be_limited(parameters(Scenario(user_positions=[(1, k) for k in range(1, 8)])))
+
+
+def test_a_curved_rectifier_has_no_limits_but_everything_else(tmp_path):
+    options = ("--set", "harvest_model=sigmoidal", "--beams", "mrt", "--figures", "4b", "--frames", "2")
+    result = run(tmp_path / "new", *options)
+    assert result.exit_code == 0, result.output
+    with (tmp_path / "new" / "data.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        limited = row["metric"] in sweeps.LIMIT_METRICS
+        assert np.isnan(float(row["mean"])) == limited or row["metric"] == "relative_energy"
+    assert (tmp_path / "new" / "fig4b-mrt.png").exists()
+
+
 def test_all_points_meet_the_same_frames():
     constants = parameters(SCENARIO)
 
     def drawn(swept, value, frames=FRAMES):
-        return sweeps.draw_frames(sweeps.parameters_at(constants, swept, value), frames=frames, seed=3)[0]
+        return sweeps.draw_frames(sweeps.parameters_at(constants, swept, value), frames=frames, seed=3)
 
     here, far, busy = drawn("distance", 1.0), drawn("distance", 2.0), drawn("mean_workload", 5.0)
     np.testing.assert_allclose(far.channels, here.channels / 2)
@@ -229,10 +346,11 @@ def test_workloads_keep_their_proportions_and_traces_are_scaled():
 
 
 def test_a_new_value_compiles_nothing(finished):
-    programs = (batch._solve_all, batch._solve_best, sweeps._draw, sweeps._play)
+    solvers = (batch._solve_all, batch._solve_best, batch._optimise_all, limits._bounds)
+    programs = (*solvers, sweeps._draw, sweeps._play)
     before = [program._cache_size() for program in programs]
-    for name, value in (("ap_power", 0.3), ("mean_workload", 45.0)):
-        measure_point(SCENARIO, SWEEPS[name], value, frames=FRAMES, seed=0)
+    for name, value in (("ap_power", 0.3), ("mean_workload", 45.0), ("distance", 0.11)):
+        measure_point(SCENARIO, SWEEPS[name], value, frames=FRAMES, seed=0, beams=["mrt", "optimal"])
     assert [program._cache_size() for program in programs] == before
 
 
@@ -242,7 +360,7 @@ def test_a_new_value_compiles_nothing(finished):
 def test_a_finished_run_is_not_computed_again(finished):
     before = contents(finished[0])
     result = run(finished[0])
-    assert "0 points computed, 6 were there already" in result.output
+    assert "0 points computed, 14 were there already" in result.output
     assert contents(finished[0]) == before
 
 
@@ -255,27 +373,34 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(finished, tmp_path, monkey
     (folder / "data.csv").write_text("".join(lines[: 1 + per_point + 3]) + lines[per_point + 4][:20])
     measured = []
 
-    def recorded(scenario, sweep, value, **options):
-        measured.append((sweep.name, value))
-        return measure_point(scenario, sweep, value, **options)
+    def recorded(scenario, sweep, value, *, beams, **options):
+        measured.append((sweep.name, value, *beams))
+        return measure_point(scenario, sweep, value, beams=beams, **options)
 
     monkeypatch.setattr(reproduce, "measure_point", recorded)
     plan = Plan(SCENARIO, frames=FRAMES, quick=True)
     result = reproduce.reproduce(plan, folder, wanted=("3b", "3a"))
-    assert (result.computed, result.reused) == (3, 1)
-    assert measured == [*(("mean_workload", v) for v in (5.0, 60.0)), ("ap_power", 4.0)]
+    assert (result.computed, result.reused) == (7, 1)
+    assert measured == [
+        ("ap_power", 0.25, "optimal"),
+        ("ap_power", 4.0, "mrt", "optimal"),
+        *(("mean_workload", v, "mrt", "optimal") for v in (5.0, 60.0)),
+    ]
     rest = [line for line in lines if not line.startswith("4a")]
     assert (folder / "data.csv").read_text() == "".join(rest)
-    assert (folder / "fig3b.svg").read_bytes() == (finished[0] / "fig3b.svg").read_bytes()
-    findings = {finding.name: finding.verdict for finding in result.findings}
-    assert findings["4b-1"] == "not examined"
+    for stem in ("fig3b-mrt", "fig3b-optimal"):
+        assert (folder / f"{stem}.svg").read_bytes() == (finished[0] / f"{stem}.svg").read_bytes()
+    findings = {(finding.name, finding.beams): finding.verdict for finding in result.findings}
+    assert findings["4b-1", "mrt"] == findings["4b-1", "optimal"] == "not examined"
+    assert "not examined" not in (findings["3a-1", "mrt"], findings["3b-1", "optimal"])
 
 
 def test_another_configuration_is_refused(finished):
     before = contents(finished[0])
-    result = run(finished[0], "--seed", "3", "--set", "ap_power=2")
+    result = run(finished[0], "--seed", "3", "--set", "ap_power=2", "--beams", "mrt")
     assert result.exit_code == 2
     assert "seed is 0 there and 3 here" in result.output
+    assert "beams is ['mrt', 'optimal'] there and ['mrt'] here" in result.output
     assert "scenario.ap_power is 1.0 there and 2.0 here" in result.output
     assert "--overwrite" in result.output
     assert contents(finished[0]) == before
@@ -284,11 +409,12 @@ def test_another_configuration_is_refused(finished):
 def test_overwriting_starts_anew(finished, tmp_path):
     folder = tmp_path / "results"
     shutil.copytree(finished[0], folder)
-    result = run(folder, "--figures", "3a", "--seed", "3", "--overwrite", "--json")
+    options = ("--figures", "3a", "--beams", "mrt", "--seed", "3")
+    result = run(folder, *options, "--overwrite", "--json")
     assert result.exit_code == 0
     told = json.loads(result.stdout)
     assert (told["seed"], told["computed"], told["reused"]) == (3, 2, 0)
-    assert {path.name for path in folder.glob("fig*")} == {"fig3a.svg", "fig3a.pdf", "fig3a.png"}
+    assert {path.name for path in folder.glob("fig*")} == {f"fig3a-mrt.{k}" for k in ("svg", "pdf", "png")}
     assert {claim["verdict"] for claim in told["claims"] if claim["figure"] != "3a"} == {"not examined"}
 
 
@@ -306,7 +432,9 @@ def test_a_folder_of_unknown_settings_is_refused(tmp_path, damage):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--figures", "3a,5c"], "5c is not known; choose from 3a, 3b, 4a, 4b"),
+        (["--figures", "3a,5c"], "5c is not known; choose from 3a, 3b, 4a, 4b, beams"),
+        (["--beams", "mrt,wide"], "beams: wide is not known; choose from mrt, random, optimal"),
+        (["--beams", ""], "beams: nothing is not known"),
         (["--figures", ","], "choose from"),
         (["--set", "ap_power=-1"], "ap_power"),
         (["--frames", "0"], "frames"),
@@ -348,14 +476,47 @@ def test_figure_of_efficiency_shows_all_four_schemes():
         for scheme in ("hybrid", "active", "passive", "local")
         for metric in ("energy_efficiency", "outage")
     ]
-    figure = figures.draw("4b", made_up)
+    # Other beams are not part of it.
+    made_up += [dataclasses.replace(row, beams="optimal", mean=9.0, high=9.0) for row in made_up]
+    figure = figures.draw(Picture("4b", "mrt"), made_up)
     for axes in figure.axes:
         assert len(axes.lines) == len(axes.collections) == 4
         assert "(" in axes.get_ylabel()
+        assert max(max(line.get_ydata()) for line in axes.lines) < 900
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["Hybrid-offload", "Active-enabled", "MEC-disabled", "Passive-only"]
 
 
+def test_figure_of_beams_shows_each_with_its_limit():
+    heights = {"energy_efficiency": 1.0, "efficiency_limit": 2.0, "energy_over_bound": 3.0, "outage": 0.5}
+    made_up = [
+        Measurement("distance", value, "hybrid", kind, metric, "", height, height, height, 9, 0)
+        for value in (0.5, 1.0, 2.0)
+        for kind in COMPARED_BEAMS
+        for metric, height in heights.items()
+    ]
+    figure = figures.draw(Picture("beams"), made_up)
+    efficiency, energy, outage = figure.axes
+    drawn = [
+        sorted({float(np.max(line.get_ydata())) for line in axes.lines if len(line.get_ydata())})
+        for axes in figure.axes
+    ]
+    assert drawn == [[1.0, 2.0], [1.0, 3.0], [50.0]]
+    assert (len(efficiency.lines), len(energy.lines), len(outage.lines)) == (7, 4, 3)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels[:3] == ["Optimal beams", "MRT beams", "Random beams"]
+    assert "limit" in labels[3]
+
+
 def test_every_figure_has_a_title_and_the_paper_s_reading():
-    assert set(figures.TITLES) == set(figures.CAPTIONS) == set(FIGURES)
-    assert "Fig. 3 and 4" in report.index_markdown([], {**Plan(SCENARIO).settings()}, FIGURES, "")
+    assert set(figures.TITLES) == {*figures.CAPTIONS, "beams"} == set(FIGURES)
+    pictures = [Picture("3a", "mrt"), Picture("beams")]
+    text = report.index_markdown([], {**Plan(SCENARIO).settings()}, pictures, "")
+    for words in (
+        "Fig. 3 and 4",
+        figures.CAPTIONS["3a"],
+        *figures.COMPARISON,
+        "figbeams.svg",
+        "fig3a-mrt.pdf",
+    ):
+        assert words in text

@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from scattermec.experiments.beams import BEAMS, beam_rule
+from scattermec.experiments.beams import BEAMS, beam_rule, solve_frames
 from scattermec.experiments.simulate import QUANTITIES, WARM_UP, num_rollouts, simulate
 from scattermec.experiments.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.optimisation import OPTIMAL, batch
-from scattermec.physics import Frame, parameters
+from scattermec.physics import Frame, parameters, run_frame
 from scattermec.scenario import Scenario
 
 NUM_FRAMES = 80  # eight rollouts: the size at which the fallback is compiled, too
@@ -139,19 +139,67 @@ def test_frames_that_do_not_converge_are_counted_and_fall_back(monkeypatch, roll
     assert result.frames["success"][:3].mean() > 0.5
 
 
+@pytest.fixture(scope="module")
+def drawn():
+    channels, rng = jax.random.normal(jax.random.key(0), (8, 3, 3)) * (0.01 + 0.01j), np.random.default_rng(0)
+    return Frame(
+        channels=channels,
+        workload=jax.numpy.asarray(rng.uniform(20, 50, (8, 3))),
+        battery=jax.numpy.asarray(rng.uniform(0, 0.1, (8, 3))),
+    )
+
+
 @pytest.mark.parametrize("name", BEAMS)
-def test_beams_are_of_unit_norm(name):
-    constants = parameters(Scenario(num_antennas=4))
-    channels = jax.random.normal(jax.random.key(0), (5, 3, 4)) * (1 + 1j)
-    nothing = jax.numpy.zeros((5, 3))
-    rule = beam_rule(name)
-    beams = rule(jax.random.key(1), constants, Frame(channels=channels, workload=nothing, battery=nothing))
-    np.testing.assert_allclose(np.linalg.norm(beams, axis=2), 1)
+def test_solved_frames_succeed_at_the_energy_that_is_told(drawn, name):
+    constants = parameters(Scenario())
+    solved = solve_frames(constants, drawn, name, scheme="hybrid", key=jax.random.key(1))
+    np.testing.assert_allclose(np.linalg.norm(solved.beams, axis=2), 1)
+    played = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))(
+        constants, drawn, solved.beams, solved.solution.allocation
+    )
+    np.testing.assert_array_equal(played.success, solved.solution.served)
+    np.testing.assert_array_equal(played.success.all(axis=1), solved.status == OPTIMAL)
+    np.testing.assert_allclose(played.ap_energy, solved.solution.energy)
+    assert (solved.lower_bound <= solved.solution.energy * (1 + 1e-12)).all()
 
 
-def test_unknown_choices_are_refused():
-    with pytest.raises(ValueError, match="beams: 'best' is not known; choose from mrt, random"):
+def test_no_beams_beat_optimal_ones(drawn):
+    constants = parameters(Scenario())
+    mrt, random, optimal = (
+        solve_frames(constants, drawn, name, scheme="hybrid", key=jax.random.key(1)) for name in BEAMS
+    )
+    for other in (mrt, random):
+        both = other.status == OPTIMAL
+        assert both.any()
+        assert (optimal.status[both] == OPTIMAL).all()
+        assert (optimal.lower_bound[both] <= other.solution.energy[both] * (1 + 1e-9)).all()
+        assert (optimal.solution.energy[both] < other.solution.energy[both] * (1 + 1e-5)).all()
+
+
+def test_optimal_beams_serve_more_and_spend_less_in_the_long_run(rolled):
+    result = simulate(Scenario(), scheme="hybrid", beams="optimal", num_frames=NUM_FRAMES, seed=1)
+    assert result.frames["success"][result.frames["status"] == OPTIMAL].all()
+    assert result.estimates["outage"].mean < rolled.estimates["outage"].mean
+    assert result.estimates["energy_efficiency"].low > rolled.estimates["energy_efficiency"].mean
+
+
+def test_optimal_beams_are_chosen_for_what_the_ap_sees():
+    blurred = simulate(
+        Scenario(csi_error=0.5), scheme="hybrid", beams="optimal", num_frames=NUM_FRAMES, seed=1
+    )
+    f = blurred.frames
+    # What was thought to serve everyone often does not, on the true channels.
+    assert 0.1 < f["success"][f["status"] == OPTIMAL].mean() < 0.9
+
+
+def test_unknown_choices_are_refused(drawn):
+    with pytest.raises(ValueError, match="beams: 'best' is not known; choose from mrt, random, optimal"):
         beam_rule("best")
+    with pytest.raises(ValueError, match="'optimal' depend on the allocation"):
+        beam_rule("optimal")
+    curved = parameters(Scenario(harvest_model="sigmoidal"))
+    with pytest.raises(ValueError, match="harvest_model"):
+        solve_frames(curved, drawn, "optimal", scheme="hybrid", key=jax.random.key(0))
     with pytest.raises(ValueError, match="num_frames: 0"):
         simulate(Scenario(), scheme="hybrid", beams="mrt", num_frames=0, seed=0)
 

@@ -33,6 +33,7 @@ class Beams(StrEnum):
 
     MRT = "mrt"
     RANDOM = "random"
+    OPTIMAL = "optimal"
 
 
 ScenarioOption = Annotated[
@@ -54,7 +55,12 @@ SchemeOption = Annotated[
         "Every scheme may beam for energy."
     ),
 ]
-BeamsOption = Annotated[Beams, typer.Option(help="Beams along each user's own channel, or drawn at random.")]
+BeamsOption = Annotated[
+    Beams,
+    typer.Option(
+        help="Beams along each user's own channel, drawn at random, or optimised with the allocation."
+    ),
+]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Seed of everything drawn.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table, and no progress.")]
 
@@ -65,11 +71,32 @@ def load_scenario(path: Path | None, settings: list[str] | None) -> Scenario:
     return scenario.with_settings(settings) if settings else scenario
 
 
+def check_rectifier(scenario: Scenario, optimal_beams: bool) -> None:
+    """Raise InputError where beams are to be optimised although the rectifier is not linear."""
+    if optimal_beams and scenario.harvest_model != "linear":
+        raise InputError(
+            [
+                f"harvest_model: {scenario.harvest_model!r} is not allowed with optimal beams; "
+                "it must be 'linear', or choose other beams"
+            ]
+        )
+
+
 def use_double_precision() -> None:
     """Make JAX compute in float64; to be called before any array is made."""
     import jax
 
     jax.config.update("jax_enable_x64", True)
+
+
+def warn_without_kernel(optimal_beams: bool) -> None:
+    """Say on standard error that optimal beams will take long, if the compiled kernel is missing."""
+    from scattermec.optimisation import compiled
+
+    if optimal_beams and not compiled.available():
+        typer.echo(
+            "Optimal beams without the compiled kernel take a hundred times as long, or more.", err=True
+        )
 
 
 def to_json(data: Any) -> str:

@@ -16,6 +16,7 @@ from scattermec.cli.common import (
     SchemeOption,
     SeedOption,
     SetOption,
+    check_rectifier,
     check_text_output,
     load_scenario,
     print_table,
@@ -23,6 +24,7 @@ from scattermec.cli.common import (
     provenance,
     to_json,
     use_double_precision,
+    warn_without_kernel,
 )
 from scattermec.storage import replace_text
 
@@ -48,18 +50,22 @@ def simulate(
     """Roll the system out under the optimal allocation, and tabulate what it achieves.
 
     Batteries and backlogs carry over from frame to frame. In each frame everyone is served where that is
-    possible, else the set of users with the highest reward. The first 10 frames of each rollout are not
-    counted; intervals are 95% bootstrap intervals over the rollouts.
+    possible, else the set of users with the highest reward. Optimal beams are optimal for the frame at hand,
+    as the AP sees it, and need harvest_model: linear. The first 10 frames of each rollout are not counted;
+    intervals are 95% bootstrap intervals over the rollouts.
 
     Examples:
 
         scattermec simulate
+        scattermec simulate --beams optimal
         scattermec simulate --scheme active --frames 10000 --set ap_power=0.5 --json
     """
     chosen = load_scenario(scenario, settings)
+    check_rectifier(chosen, beams is Beams.OPTIMAL)
     if out is not None:
         check_text_output(out, (".json", ".csv"))
     use_double_precision()
+    warn_without_kernel(beams is Beams.OPTIMAL)
     from scattermec.experiments.simulate import simulate as roll_out
 
     with progress("Simulating", quiet=as_json) as update:

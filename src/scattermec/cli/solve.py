@@ -1,5 +1,7 @@
-"""`scattermec solve`: the exact allocation for frames from a file."""
+"""`scattermec solve`: the exact allocation for frames from a file, and the best beams if wanted."""
 
+import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from enum import StrEnum
@@ -16,18 +18,21 @@ from scattermec.cli.common import (
     Scheme,
     SchemeOption,
     SetOption,
+    check_rectifier,
     load_scenario,
     print_table,
     progress,
     provenance,
     to_json,
     use_double_precision,
+    warn_without_kernel,
 )
 from scattermec.scenario import Scenario
 from scattermec.storage import ArrayWriter, FrameChunk, FrameFile, InputError, open_frames
 
 if TYPE_CHECKING:
-    from scattermec.physics import Parameters
+    from scattermec.optimisation import BeamSolution
+    from scattermec.physics import Frame, Parameters
 
 FRAMES_AT_ONCE = 2048
 """Frames read, solved and written together: enough to keep the solver busy, little enough for any memory."""
@@ -45,6 +50,12 @@ PER_USER = {
     "price_capacity": "f8",
 }
 """Arrays of a solution, (K,) and (K, N), and their types."""
+WITH_BEAMS = {"lower_bound": "f8", "gap": "f8"}
+WITH_BEST = {"reward_bound": "f8"}
+"""More of them (K,): with optimal beams, and if those are for the best set of users."""
+
+CERTIFIED_GAP = 1e-4
+"""The summary counts the frames whose energy is at most this far, relatively, above the bound."""
 
 
 class Serve(StrEnum):
@@ -52,6 +63,14 @@ class Serve(StrEnum):
 
     ALL = "all"
     BEST = "best"
+
+
+class Beams(StrEnum):
+    """Which beams the allocation is for."""
+
+    GIVEN = "given"
+    MRT = "mrt"
+    OPTIMAL = "optimal"
 
 
 def solve(
@@ -69,26 +88,41 @@ def solve(
     serve: Annotated[
         Serve, typer.Option(help="Serve everyone, or the set of users that maximises the reward.")
     ] = Serve.ALL,
+    beams: Annotated[
+        Beams | None,
+        typer.Option(
+            help="The beams that FRAMES holds, beams along the users' channels, or beams optimised together "
+            "with the allocation. The last two leave beams in FRAMES unused.  [default: given if FRAMES has "
+            "beams, else mrt]",
+            show_default=False,
+        ),
+    ] = None,
     scenario: ScenarioOption = None,
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the exact optimal allocation for each of K frames of N users and M antennas.
+    """Find the exact optimal allocation, and beams if wanted, for each of K frames of N users and M antennas.
 
     FRAMES holds
 
     - `channels` (K, N, M) complex, `workload` (K, N) in kbit, `battery` (K, N) in mJ and
-    - optionally `beams` (K, N, M) complex, of norm 1; along the users' channels unless given.
+    - optionally `beams` (K, N, M) complex, of norm 1, which are used unless `--beams` says otherwise.
 
     N and M follow from it; the scenario's positions are not used. SOLUTION will hold
 
     - of each frame, (K): `energy` in J (infinite unless optimal), `reward` in kbit/J, `status` (0 optimal,
       1 infeasible, 2 not converged) and `accuracy` (the relative gap to a proved lower bound on the energy,
-      or the margin by which infeasibility is proved);
+      or the margin by which infeasibility is proved: for these beams, or for all if they are optimised);
     - of each user, (K, N): `served`, the times `t_active` and `t_passive` in s, the work `l_active`,
       `l_passive` and `l_local` in kbit, and the prices `price_workload` in J/kbit, `price_budget` and
       `price_capacity` in J/mJ (all 0 unless optimal);
-    - the texts `scenario`, `version`, `scheme` and `serve`, with which it was made.
+    - the texts `scenario`, `version`, `scheme`, `serve` and `beams_from`, with which it was made;
+    - with `--beams optimal` also `beams` (K, N, M) complex, of norm 1, and (K) `lower_bound` in J, below
+      which no beams and no allocation can serve the same users (infinite if infeasible), and `gap`, the part
+      (energy - lower_bound) / energy of the energy that is not proved necessary (0 if infeasible, infinite
+      if not converged); with `--serve best` also (K) `reward_bound` in kbit/J, which no users, beams and
+      allocation can exceed (infinite for more than 6 users). `accuracy` and the prices are those of the
+      allocation at these beams. The rectifier must be linear (`harvest_model`).
 
     Both are streamed, so any number of frames fits in little memory. Faults name frames and users counted
     from 0.
@@ -96,34 +130,54 @@ def solve(
     Examples:
 
         scattermec solve frames.npz --out solution.npz
+        scattermec solve frames.npz --out best.npz --beams optimal
         scattermec solve folder/ --out solved/ --scheme active --serve best --set ap_power=2
     """
     chosen = load_scenario(scenario, settings)
+    check_rectifier(chosen, beams is Beams.OPTIMAL)
     source = open_frames(frames)
+    beams = beams or (Beams.GIVEN if source.has_beams else Beams.MRT)
+    if beams is Beams.GIVEN and not source.has_beams:
+        raise InputError([f"beams: {frames} has none to be given; choose mrt or optimal"])
+    # Beams that are not wanted are neither read nor checked.
+    source = dataclasses.replace(source, has_beams=beams is Beams.GIVEN)
+    options = {"scheme": scheme.value, "serve": serve.value, "beams": beams.value}
     if frames.resolve() == out.resolve():
         raise InputError([f"{out}: is the input; name another file"])
-    with _writer(out, source, chosen, scheme.value, serve.value) as writer:
+    with _writer(out, source, chosen, options) as writer:
         use_double_precision()
+        warn_without_kernel(beams is Beams.OPTIMAL)
         constants = _constants(chosen, source)
         with progress("Checking", quiet=as_json) as update:
             capacity = np.asarray(constants.battery_capacity)
             clipped = source.check(capacity, lambda done: update(done, source.num_frames))
         with progress("Solving", quiet=as_json) as update:
-            summary = _solve(source, writer, constants, scheme.value, serve.value, update)
+            summary = _solve(source, writer, constants, options, update)
     summary |= {"clipped_batteries": clipped}
     if as_json:
-        options = {"frames_from": str(frames), "out": str(out), "scheme": scheme.value, "serve": serve.value}
-        typer.echo(to_json({**options, **summary, **provenance(chosen)}))
+        told = {"frames_from": str(frames), "out": str(out), **options, **summary}
+        typer.echo(to_json({**told, **provenance(chosen)}))
     else:
         _print(summary, str(out))
 
 
-def _writer(out: Path, source: FrameFile, scenario: Scenario, scheme: str, serve: str) -> ArrayWriter:
+def _writer(out: Path, source: FrameFile, scenario: Scenario, options: dict[str, str]) -> ArrayWriter:
+    per_frame = dict(PER_FRAME)
+    if options["beams"] == Beams.OPTIMAL:
+        per_frame |= WITH_BEAMS | (WITH_BEST if options["serve"] == Serve.BEST else {})
     rows: dict[str, tuple[tuple[int, ...], np.dtype]] = {
-        name: ((), np.dtype(kind)) for name, kind in PER_FRAME.items()
+        name: ((), np.dtype(kind)) for name, kind in per_frame.items()
     }
     rows |= {name: ((source.num_users,), np.dtype(kind)) for name, kind in PER_USER.items()}
-    texts = {"scenario": scenario.to_yaml(), "version": __version__, "scheme": scheme, "serve": serve}
+    if options["beams"] == Beams.OPTIMAL:
+        rows["beams"] = ((source.num_users, source.num_antennas), np.dtype(np.complex128))
+    texts = {
+        "scenario": scenario.to_yaml(),
+        "version": __version__,
+        "scheme": options["scheme"],
+        "serve": options["serve"],
+        "beams_from": options["beams"],
+    }
     return ArrayWriter(out, source.num_frames, rows, texts)
 
 
@@ -140,27 +194,36 @@ def _solve(
     source: FrameFile,
     writer: ArrayWriter,
     constants: "Parameters",
-    scheme: Any,
-    serve: Any,
+    options: dict[str, str],
     update: Callable[[int, int], None],
 ) -> dict[str, Any]:
     """Solve all frames chunk by chunk; returns the summary."""
     begun = time.perf_counter()
     counts = np.zeros(3, dtype=np.int64)
-    energy = reward = served = 0.0
+    energy = reward = served = largest_gap = 0.0
+    certified = 0
     # Chunks of nearly one size: a short last one would cost the compilation of its own program.
     size = -(-source.num_frames // -(-source.num_frames // FRAMES_AT_ONCE))
     for chunk in source.chunks(size):
-        rows = solve_chunk(constants, chunk, scheme=scheme, serve=serve)
+        rows = solve_chunk(constants, chunk, **options)
         writer.append(rows)
         optimal = rows["status"] == 0
         counts += np.bincount(rows["status"], minlength=3)
         energy += float(rows["energy"][optimal].sum())
         reward += float(rows["reward"].sum())
         served += float(rows["served"].sum())
+        if "gap" in rows:
+            gaps = rows["gap"][optimal]
+            certified += int(np.count_nonzero(gaps <= CERTIFIED_GAP))
+            largest_gap = max(largest_gap, float(gaps.max(initial=0)))
         update(chunk.start + len(optimal), source.num_frames)
     seconds = time.perf_counter() - begun
     solved = int(counts[0])
+    certificate = {
+        "certified_gap": CERTIFIED_GAP,
+        "certified_share": certified / solved if solved else None,
+        "largest_gap": largest_gap if solved else None,
+    }
     return {
         "frames": source.num_frames,
         "users": source.num_users,
@@ -172,39 +235,60 @@ def _solve(
         "served_share": served / (source.num_frames * source.num_users),
         "mean_energy": energy / solved if solved else None,
         "mean_reward": reward / source.num_frames,
+        **(certificate if options["beams"] == Beams.OPTIMAL else {}),
         "seconds": seconds,
         "frames_per_second": source.num_frames / seconds,
     }
 
 
 def solve_chunk(
-    constants: "Parameters", chunk: FrameChunk, *, scheme: Any, serve: Any
+    constants: "Parameters", chunk: FrameChunk, *, scheme: Any, serve: Any, beams: str
 ) -> dict[str, np.ndarray]:
-    """Solution of k frames by the names of `PER_FRAME` (k,) and `PER_USER` (k, N)."""
+    """Solution of k frames by the names of `PER_FRAME` (k,) and `PER_USER` (k, N).
+
+    With optimal beams also those of `WITH_BEAMS` and `WITH_BEST` (k,), and ``beams`` (k, N, M).
+    """
     import jax
     import jax.numpy as jnp
 
-    from scattermec.optimisation import OPTIMAL, allocate_frames, frame_rewards
+    from scattermec.optimisation import (
+        OPTIMAL,
+        allocate_frames,
+        frame_rewards,
+        optimise_beams_frames,
+        optimise_service_frames,
+    )
     from scattermec.physics import Frame
 
-    # A zero beam means the one along the user's own channel.
-    beams = np.zeros_like(chunk.channels) if chunk.beams is None else chunk.beams
     frames = Frame(
         channels=jnp.asarray(chunk.channels),
         workload=jnp.asarray(chunk.workload),
         battery=jnp.asarray(chunk.battery),
     )
-    solution = allocate_frames(constants, frames, jnp.asarray(beams), scheme=scheme, serve=serve)
+    more: dict[str, Any] = {}
+    if beams == Beams.OPTIMAL:
+        if serve == Serve.BEST:
+            service = optimise_service_frames(constants, frames, scheme=scheme)
+            found, more["reward_bound"] = service.best, service.reward_bound
+        else:
+            found = optimise_beams_frames(constants, frames, scheme=scheme)
+        solution = found.solution
+        more |= _certificate(constants, frames, found, scheme)
+    else:
+        # A zero beam means the one along the user's own channel.
+        chosen = np.zeros_like(chunk.channels) if chunk.beams is None else chunk.beams
+        solution = allocate_frames(constants, frames, jnp.asarray(chosen), scheme=scheme, serve=serve)
     reward = frame_rewards(constants, frames, solution)
-    solution, reward = jax.device_get((solution, reward))
-    allocation, optimal = solution.allocation, solution.status == OPTIMAL
+    solution, reward, more = jax.device_get((solution, reward, more))
     rows = {
         "energy": solution.energy,
         "reward": reward,
         "status": solution.status,
         "accuracy": solution.accuracy,
         "served": solution.served,
+        **more,
     }
+    allocation, optimal = solution.allocation, rows["status"] == OPTIMAL
     rows |= {name: getattr(allocation, name) for name in PER_USER if hasattr(allocation, name)}
     # For an infeasible frame the solver's prices are those of the proof, which are no prices of energy.
     prices = jax.tree.map(lambda price: np.where(optimal[:, None], price, 0), solution.prices)
@@ -215,8 +299,46 @@ def solve_chunk(
     }
 
 
+def _certificate(
+    constants: "Parameters", frames: "Frame", found: "BeamSolution", scheme: Any
+) -> dict[str, Any]:
+    """Rows that hold for all beams; the solution's own are about the beams that were found."""
+    import jax.numpy as jnp
+
+    from scattermec.optimisation import INFEASIBLE
+
+    margins = _margins(scheme)(constants, frames, found)
+    return {
+        "status": found.status,
+        "accuracy": jnp.where(found.status == INFEASIBLE, margins, found.solution.accuracy),
+        "lower_bound": found.lower_bound,
+        "gap": found.gap,
+        "beams": found.beams,
+    }
+
+
+@functools.cache
+def _margins(scheme: Any) -> Callable[..., Any]:
+    """Compiled once: constants, frames and `BeamSolution` to the margins (k,) of proofs for all beams."""
+    import jax
+
+    from scattermec.optimisation import allocation_problem, infeasibility_margin
+
+    def margin(constants: Any, frame: Any, found: Any) -> Any:
+        problem = allocation_problem(constants, frame, found.beams, scheme=scheme)
+        return infeasibility_margin(problem, found.prices, found.beam_worth)
+
+    return jax.jit(jax.vmap(margin, in_axes=(None, 0, 0)))
+
+
 def _print(summary: dict[str, Any], out: str) -> None:
     energy = summary["mean_energy"]
+    certificate = []
+    if summary.get("largest_gap") is not None:
+        certificate = [
+            (f"Gap to the bound of all beams at most {CERTIFIED_GAP:g}", f"{summary['certified_share']:.2%}"),
+            ("Largest gap", f"{summary['largest_gap']:.1e}"),
+        ]
     rows: list[tuple[str, ...]] = [
         ("Frames", f"{summary['frames']:,}"),
         ("Users, antennas", f"{summary['users']}, {summary['antennas']}"),
@@ -226,6 +348,7 @@ def _print(summary: dict[str, Any], out: str) -> None:
         ("Users served", f"{summary['served_share']:.2%}"),
         ("Mean energy of the optimal frames", "-" if energy is None else f"{energy:.6g} J"),
         ("Mean reward", f"{summary['mean_reward']:.6g} kbit/J"),
+        *certificate,
         ("Batteries above their capacity, taken as full", f"{summary['clipped_batteries']:,}"),
         ("Time", f"{summary['seconds']:.1f} s ({summary['frames_per_second']:,.0f} frames/s)"),
     ]

@@ -1,36 +1,73 @@
-"""The AP's beams by name, chosen for what the AP sees of the frames."""
+"""The AP's beams by name, and the allocation that goes with them, for what the AP sees of the frames."""
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import jax
+import numpy as np
 from jax import Array
 from jaxtyping import Complex
 
+from scattermec.optimisation import Scheme, Solution, allocate_all_or_best, optimise_all_or_best
 from scattermec.physics import Frame, Parameters, maximum_ratio_beams
 from scattermec.physics.channel import Key, complex_normal
 from scattermec.physics.links import unit_vectors
 
-Beams = Literal["mrt", "random"]
+Beams = Literal["mrt", "random", "optimal"]
 BEAMS: tuple[Beams, ...] = get_args(Beams)
-"""How beams are chosen: along each user's own channel, or drawn uniformly from the unit sphere."""
+"""How beams are chosen: along each user's own channel, drawn uniformly from the unit sphere, or optimised
+together with the allocation."""
 
-BeamRule = Callable[[Key, Parameters, Frame], Array]
-"""Randomness, constants and R frames as the AP sees them (leading axis) to unit beams (R, N, M)."""
+BeamRule = Callable[[Key, Frame], Array]
+"""Randomness and R frames as the AP sees them (leading axis) to unit beams (R, N, M)."""
+
+
+class SolvedFrames(NamedTuple):
+    """What the AP decides for each of R frames."""
+
+    beams: Array
+    """(R, N, M) complex, unit norm"""
+    solution: Solution
+    """the optimal allocation for these beams: to everyone where that is possible, else to the set of users
+    that maximises the reward (11)"""
+    lower_bound: Array
+    """(R,) J: no allocation to the same users needs less with these beams; if the beams are optimal, with
+    any"""
+    status: np.ndarray
+    """(R,) of serving everyone: ``OPTIMAL`` where everyone is served"""
+
+
+def solve_frames(
+    parameters: Parameters, frames: Frame, beams: str, *, scheme: Scheme, key: Key
+) -> SolvedFrames:
+    """Choose beams of that name and allocate optimally for R frames (leading axis of ``frames``).
+
+    Everyone is served where that is possible, else the best set of users; with optimal beams, "possible" is
+    with any beams. Raises ValueError for an unknown name, and for optimal beams where the rectifier is not
+    linear. Not for use inside jit.
+    """
+    if beams == "optimal":
+        found, status = optimise_all_or_best(parameters, frames, scheme=scheme)
+        return SolvedFrames(found.beams, found.solution, found.lower_bound, status)
+    chosen = beam_rule(beams)(key, frames)
+    solution, status = allocate_all_or_best(parameters, frames, chosen, scheme=scheme)
+    return SolvedFrames(chosen, solution, solution.lower_bound, status)
 
 
 def beam_rule(name: str) -> BeamRule:
-    """The rule of that name; raises ValueError for an unknown one."""
+    """The rule of that name, for beams that do not depend on the allocation; else ValueError."""
+    if name not in BEAMS:
+        raise ValueError(f"beams: {name!r} is not known; choose from {', '.join(BEAMS)}")
     if name not in _RULES:
-        raise ValueError(f"beams: {name!r} is not known; choose from {', '.join(_RULES)}")
+        raise ValueError(f"beams: {name!r} depend on the allocation; there is no rule for the beams alone")
     return _RULES[name]
 
 
-def _mrt(key: Key, parameters: Parameters, frames: Frame) -> Complex[Array, "R N M"]:
+def _mrt(key: Key, frames: Frame) -> Complex[Array, "R N M"]:
     return jax.vmap(maximum_ratio_beams)(frames.channels)
 
 
-def _random(key: Key, parameters: Parameters, frames: Frame) -> Complex[Array, "R N M"]:
+def _random(key: Key, frames: Frame) -> Complex[Array, "R N M"]:
     drawn = complex_normal(key, frames.channels.shape, frames.channels.real.dtype)
     return jax.vmap(unit_vectors)(drawn)
 

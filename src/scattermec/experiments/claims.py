@@ -37,7 +37,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim's verdict and what it rests on."""
+    """A claim's verdict for one kind of beams, and what it rests on."""
 
     name: str
     figure: str
@@ -46,12 +46,17 @@ class Finding:
     why: str
     mechanism: str
     conditions: tuple[Condition, ...] = ()
+    beams: str = ""
 
 
-def examine(measurements: Measurements, swept: Sequence[str]) -> list[Finding]:
-    """The verdict on every claim, from the sweeps named in ``swept``; the others are not examined."""
+def examine(measurements: Measurements, swept: Sequence[str], beams: str = "") -> list[Finding]:
+    """The verdict on every claim, from the sweeps named in ``swept``; the others are not examined.
+
+    The measurements are those of one kind of beams, whose name the findings keep.
+    """
+    learning = "It is about learning: it needs the learners."
     findings = [
-        Finding(name, name[:2], statement, "not examined", "It is about learning: it needs the learners.", "")
+        Finding(name, name[:2], statement, "not examined", learning, "", beams=beams)
         for name, statement in LEARNING_CLAIMS.items()
     ]
     for claim in CLAIMS:
@@ -62,7 +67,14 @@ def examine(measurements: Measurements, swept: Sequence[str]) -> list[Finding]:
             conditions, verdict, why = [], "not examined", f"Fig. {claim.figure} is not part of this run."
         findings.append(
             Finding(
-                claim.name, claim.figure, claim.statement, verdict, why, claim.mechanism, tuple(conditions)
+                claim.name,
+                claim.figure,
+                claim.statement,
+                verdict,
+                why,
+                claim.mechanism,
+                tuple(conditions),
+                beams,
             )
         )
     return findings

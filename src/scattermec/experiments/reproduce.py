@@ -1,4 +1,7 @@
-"""The paper's Fig. 3a, 3b, 4a and 4b from exact allocations: computed, drawn, and each claim judged."""
+"""The paper's Fig. 3a, 3b, 4a and 4b from exact optima: computed, drawn, and each claim judged.
+
+Each for every kind of beams that is asked for; and a figure that the paper lacks, which compares the beams.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,10 +12,18 @@ import jax.numpy as jnp
 
 from scattermec._version import __version__
 from scattermec.experiments import figures, report
-from scattermec.experiments.beams import Beams
+from scattermec.experiments.beams import BEAMS, Beams
 from scattermec.experiments.claims import Finding, examine
 from scattermec.experiments.results import Results
-from scattermec.experiments.sweeps import FIGURES, REGIME, SWEEPS, Sweep, measure_point, sweep_of
+from scattermec.experiments.sweeps import (
+    COMPARED_BEAMS,
+    FIGURES,
+    REGIME,
+    SWEEPS,
+    Measurement,
+    Sweep,
+    measure_point,
+)
 from scattermec.scenario import Scenario
 
 FRAMES = 2000
@@ -27,8 +38,13 @@ class Plan:
     scenario: Scenario
     frames: int = FRAMES
     seed: int = 0
-    beams: Beams = "mrt"
+    beams: tuple[Beams, ...] = ("mrt", "optimal")
+    """for which the paper's figures are drawn and its claims judged"""
     quick: bool = False
+
+    def beams_of(self, figure: str) -> tuple[Beams, ...]:
+        """Kinds of beams that a figure needs."""
+        return COMPARED_BEAMS if figure == "beams" else self.beams
 
     def settings(self) -> dict[str, Any]:
         """As kept beside the results, which are continued only under equal settings."""
@@ -38,7 +54,7 @@ class Plan:
             "points": {sweep.name: list(sweep.values(self.quick)) for sweep in SWEEPS.values()},
             "frames": self.frames,
             "seed": self.seed,
-            "beams": self.beams,
+            "beams": [kind for kind in BEAMS if kind in self.beams],
             "precision": str(jnp.asarray(0.0).dtype),
             "scenario": self.scenario.model_dump(mode="json"),
         }
@@ -56,6 +72,8 @@ class Reproduction:
     """points that were there already"""
     not_converged: float
     """largest part of the frames of a point that the solver could not settle"""
+    gap: float
+    """largest gap of a point between energy and certified bound, relative to the energy"""
 
 
 def reproduce(
@@ -81,45 +99,78 @@ def reproduce(
 
     Raises ConfigurationError if the folder holds results of other settings.
     """
-    sweeps = list(dict.fromkeys(sweep_of(figure) for figure in wanted))
+    points = dict.fromkeys(
+        (sweep, value, kind)
+        for sweep in SWEEPS.values()
+        for value in sweep.values(plan.quick)
+        for figure in wanted
+        if figure in sweep.figures
+        for kind in plan.beams_of(figure)
+    )
     if overwrite:
         _discard_pictures(folder)
     results = Results.open(folder, plan.settings(), overwrite=overwrite)
-    missing = [
-        (sweep, value)
-        for sweep in sweeps
-        for value in sweep.values(plan.quick)
-        if (sweep.name, value) not in results.points
-    ]
+    missing = [point for point in points if (point[0].name, *point[1:]) not in results.points]
     _measure(plan, results, missing, progress)
     results.rewrite()
 
-    complete = [sweep for sweep in SWEEPS.values() if results.has(sweep, sweep.values(plan.quick))]
-    drawn = [figure for sweep in complete for figure in sweep.figures]
     measurements = results.measurements()
-    pictures = [path for name in drawn for path in figures.save(name, measurements, folder)]
-    findings = examine(measurements, [sweep.name for sweep in complete])
+    drawn = _drawable(plan, results)
+    pictures = [path for picture in drawn for path in figures.save(picture, measurements, folder)]
+    findings = [
+        finding
+        for kind in plan.settings()["beams"]
+        for finding in examine(
+            [row for row in measurements if row.beams == kind],
+            [sweep.name for sweep in SWEEPS.values() if results.has(sweep, sweep.values(plan.quick), [kind])],
+            kind,
+        )
+    ]
     texts = report.write(folder, plan.scenario, plan.settings(), findings, drawn, command)
     return Reproduction(
         files=(*results.files, *texts, *pictures),
         findings=tuple(findings),
         computed=len(missing),
-        reused=sum(len(sweep.values(plan.quick)) for sweep in sweeps) - len(missing),
-        not_converged=max((row.mean for row in measurements if row.metric == "not_converged"), default=0.0),
+        reused=len(points) - len(missing),
+        not_converged=_largest(measurements, "not_converged"),
+        gap=_largest(measurements, "gap"),
     )
+
+
+def _largest(measurements: Sequence[Measurement], metric: str) -> float:
+    return max((row.mean for row in measurements if row.metric == metric), default=0.0)
+
+
+def _drawable(plan: Plan, results: Results) -> list[figures.Picture]:
+    """The figures for which every point is there."""
+    pictures: list[figures.Picture] = []
+    for sweep in SWEEPS.values():
+        values = sweep.values(plan.quick)
+        for name in sweep.figures:
+            if name == "beams":
+                kinds = [figures.Picture(name)] if results.has(sweep, values, COMPARED_BEAMS) else []
+            else:
+                wanted = plan.settings()["beams"]
+                kinds = [figures.Picture(name, kind) for kind in wanted if results.has(sweep, values, [kind])]
+            pictures += kinds
+    return pictures
 
 
 def _discard_pictures(folder: Path) -> None:
     # Those that this run does not draw would be of other settings.
     for name in FIGURES:
-        for path in figures.paths(name, folder):
-            path.unlink(missing_ok=True)
+        for kind in BEAMS:
+            for path in figures.paths(figures.Picture(name, kind), folder):
+                path.unlink(missing_ok=True)
 
 
 def _measure(
-    plan: Plan, results: Results, missing: Sequence[tuple[Sweep, float]], progress: Callable[[int, int], None]
+    plan: Plan,
+    results: Results,
+    missing: Sequence[tuple[Sweep, float, Beams]],
+    progress: Callable[[int, int], None],
 ) -> None:
-    total = sum(plan.frames * len(sweep.schemes) for sweep, _ in missing)
+    total = sum(plan.frames * len(sweep.schemes) for sweep, _, _ in missing)
     done = 0
 
     def count(scheme: str) -> None:
@@ -127,14 +178,15 @@ def _measure(
         done += plan.frames
         progress(done, total)
 
-    for sweep, value in missing:
+    # All kinds of beams of a point together, since they share the frames and their bounds.
+    for sweep, value in dict.fromkeys((sweep, value) for sweep, value, _ in missing):
         measured = measure_point(
             plan.scenario,
             sweep,
             value,
             frames=plan.frames,
             seed=plan.seed,
-            beams=plan.beams,
+            beams=[kind for *point, kind in missing if point == [sweep, value]],
             on_scheme=count,
         )
         results.add(measured)

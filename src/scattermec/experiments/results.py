@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from scattermec.errors import InputError
+from scattermec.experiments.beams import BEAMS
 from scattermec.experiments.sweeps import SWEEPS, Measurement, Sweep, Swept, metrics_of
 from scattermec.storage import replace_text
 
@@ -19,8 +20,8 @@ MANIFEST = "run.json"
 _TYPES: dict[str, type] = {f.name: f.type for f in dataclasses.fields(Measurement)}  # type: ignore[misc]
 COLUMNS = ("figures", *_TYPES)
 
-Point = tuple[str, float]
-"""A sweep's name and a value of its constant."""
+Point = tuple[str, float, str]
+"""A sweep's name, a value of its constant, and the kind of beams."""
 
 
 class ConfigurationError(InputError):
@@ -81,20 +82,20 @@ class Results:
                     measurement = Measurement(**{name: kind(row[name]) for name, kind in _TYPES.items()})
                 except (KeyError, TypeError, ValueError):
                     continue  # the last line of an interrupted run
-                self.points.setdefault((measurement.swept, measurement.value), []).append(measurement)
+                self.points.setdefault(_point(measurement), []).append(measurement)
         self.points = {point: rows for point, rows in self.points.items() if _is_complete(point[0], rows)}
 
     def add(self, measurements: list[Measurement]) -> None:
-        """Add a point, to the file too."""
-        first = measurements[0]
-        self.points[first.swept, first.value] = measurements
+        """Add one or more whole points, to the file too."""
+        for point in {_point(row): None for row in measurements}:
+            self.points[point] = [row for row in measurements if _point(row) == point]
         with (self.folder / DATA).open("a", encoding="utf-8", newline="") as file:
             file.write(_rows(measurements))
 
     def rewrite(self) -> None:
         """Write the table in order, which makes it the same whatever the order in which points came."""
-        order: list[str] = list(SWEEPS)
-        ordered = sorted(self.points, key=lambda point: (order.index(point[0]), point[1]))
+        order: list[str] = [*SWEEPS, *BEAMS]
+        ordered = sorted(self.points, key=lambda p: (order.index(p[0]), p[1], order.index(p[2])))
         header = ",".join(COLUMNS) + "\n"
         replace_text(self.folder / DATA, header + "".join(_rows(self.points[point]) for point in ordered))
 
@@ -107,9 +108,14 @@ class Results:
         """The table and the settings."""
         return self.folder / DATA, self.folder / MANIFEST
 
-    def has(self, sweep: Sweep, values: Iterable[float]) -> bool:
-        """Whether every one of these points is there."""
-        return all((sweep.name, value) in self.points for value in values)
+    def has(self, sweep: Sweep, values: Iterable[float], beams: Iterable[str]) -> bool:
+        """Whether every one of these points is there for all of these beams."""
+        kinds = list(beams)
+        return all((sweep.name, value, kind) in self.points for value in values for kind in kinds)
+
+
+def _point(row: Measurement) -> Point:
+    return row.swept, row.value, row.beams
 
 
 def _sweep(name: str) -> Sweep:
@@ -117,10 +123,10 @@ def _sweep(name: str) -> Sweep:
 
 
 def _is_complete(swept: str, rows: list[Measurement]) -> bool:
-    if swept not in SWEEPS:
+    if swept not in SWEEPS or rows[0].beams not in BEAMS:
         return False
     sweep = _sweep(swept)
-    expected = {(scheme, metric) for scheme in sweep.schemes for metric in metrics_of(sweep)}
+    expected = {(scheme, metric) for scheme in sweep.schemes for metric in metrics_of(sweep, scheme)}
     return len(rows) == len(expected) and {(row.scheme, row.metric) for row in rows} == expected
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from jax import Array
 
 from scattermec.environment import EnvState, reset, step
-from scattermec.experiments.beams import Beams, beam_rule
+from scattermec.experiments.beams import Beams, solve_frames
 from scattermec.experiments.statistics import Estimate, mean_interval, ratio_interval
-from scattermec.optimisation import NOT_CONVERGED, Scheme, allocate_all_or_best
+from scattermec.optimisation import NOT_CONVERGED, Scheme
 from scattermec.physics import Allocation, Frame, Parameters, parameters, processed_work
 from scattermec.scenario import Scenario
 
@@ -93,19 +93,19 @@ def simulate(
     """Roll independent environments that carry their batteries and backlogs, all at once.
 
     In every frame the AP allocates optimally for what it observes, to everyone where that is possible and
-    else to the set of users that maximises (11); the frame is then played on the truth.
+    else to the set of users that maximises (11); the frame is then played on the truth. Optimal beams are
+    optimal for what the AP observes of the frame at hand, not over the frames to come.
 
     Args:
         scenario: the constants.
         scheme: which links may be used.
-        beams: how the AP chooses its beams.
+        beams: how the AP chooses its beams; optimal ones need a linear rectifier.
         num_frames: frames to count, rounded up to the same number in each of `num_rollouts` rollouts.
         seed: of everything drawn; the same seed gives the same numbers.
         progress: told after every step how many frames are played, and of how many, warm-up included.
     """
     if num_frames < 1:
         raise ValueError(f"num_frames: {num_frames} is not allowed; it must be >= 1")
-    rule = beam_rule(beams)
     constants = parameters(scenario)
     rollouts = num_rollouts(num_frames)
     steps = WARM_UP + -(-num_frames // rollouts)
@@ -120,12 +120,11 @@ def simulate(
             workload=states.observed_workload,
             battery=states.frame.battery,
         )
-        chosen = rule(key_beams, constants, seen)
-        solution, status = allocate_all_or_best(constants, seen, chosen, scheme=scheme)
+        solved = solve_frames(constants, seen, beams, scheme=scheme, key=key_beams)
         keys = jax.random.split(key_next, rollouts)
-        states, played = _play(keys, states, chosen, solution.allocation, constants)
+        states, played = _play(keys, states, solved.beams, solved.solution.allocation, constants)
         if time >= WARM_UP:
-            records.append({**jax.device_get(played), "status": status})
+            records.append({**jax.device_get(played), "status": solved.status})
         if progress is not None:
             progress((time + 1) * rollouts, steps * rollouts)
 

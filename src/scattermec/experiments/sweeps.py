@@ -5,7 +5,7 @@ differences between them are not differences in luck. Work arrives at the rate t
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +15,8 @@ import numpy as np
 from jax import Array
 from jaxtyping import Complex
 
-from scattermec.experiments.beams import Beams, beam_rule
+from scattermec.experiments import limits
+from scattermec.experiments.beams import Beams, SolvedFrames, solve_frames
 from scattermec.experiments.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.optimisation import (
     NOT_CONVERGED,
@@ -23,9 +24,9 @@ from scattermec.optimisation import (
     SCHEMES,
     Scheme,
     Solution,
-    allocate_all_or_best,
 )
 from scattermec.physics import Frame, Outcome, Parameters, channel, parameters, run_frame
+from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
 
 Swept = Literal["ap_power", "mean_workload", "distance"]
@@ -52,7 +53,7 @@ class Sweep:
     quick_points: int
     schemes: tuple[Scheme, ...]
     figures: tuple[str, ...]
-    """the paper's figures that it feeds"""
+    """the figures that it feeds: the paper's, and the comparison of beams"""
 
     def values(self, quick: bool = False) -> tuple[float, ...]:
         """The constant's values, in four digits so that tables stay readable."""
@@ -97,12 +98,15 @@ SWEEPS: dict[Swept, Sweep] = {
         points=13,
         quick_points=7,
         schemes=SCHEMES,
-        figures=("4a", "4b"),
+        figures=("4a", "4b", "beams"),
     ),
 }
 
 FIGURES = tuple(figure for sweep in SWEEPS.values() for figure in sweep.figures)
-"""The paper's figures that can be drawn."""
+"""The figures that can be drawn: the paper's, and "beams", which it lacks."""
+
+COMPARED_BEAMS: tuple[Beams, ...] = ("mrt", "random", "optimal")
+"""What the figure "beams" compares."""
 
 
 def sweep_of(figure: str) -> Sweep:
@@ -136,6 +140,11 @@ METRICS: dict[str, Metric] = {
     "user_energy": Metric("mJ", "energy spent per user and frame"),
     "harvested": Metric("mJ", "energy harvested per user and frame"),
     "battery_used": Metric("mJ", "stored energy at the start less that at the end, per user and frame"),
+    "gap": Metric(
+        "",
+        "energy above its certified lower bound, relative to the energy: the bound of all allocations, and "
+        "with optimal beams of all beams, that serve the same users",
+    ),
     "not_converged": Metric("", "part of the frames that the solver could not settle"),
 }
 
@@ -147,10 +156,32 @@ RELATIVE_METRICS: dict[str, Metric] = {
 """Reported where MEC-disabled is among the schemes. For the same work on the same frames this is also the
 inverse ratio of the energy efficiencies."""
 
+LIMIT_METRICS: dict[str, Metric] = {
+    "efficiency_limit": Metric(
+        "kbit/J",
+        "energy efficiency that no beams, allocation and choice of users can exceed on these frames if they "
+        "serve as many users (certified)",
+    ),
+    "energy_over_bound": Metric(
+        "",
+        "AP energy over what it takes at least with any beams (certified), on the frames where these beams "
+        "serve everyone",
+    ),
+}
+"""Reported of the hybrid scheme where beams are compared. No numbers where the rectifier is not linear, and
+for more than 6 users."""
 
-def metrics_of(sweep: Sweep) -> tuple[str, ...]:
-    """Names of what is reported of each scheme of a sweep."""
-    return (*METRICS, *RELATIVE_METRICS) if "local" in sweep.schemes else tuple(METRICS)
+ALL_METRICS = METRICS | RELATIVE_METRICS | LIMIT_METRICS
+
+
+def metrics_of(sweep: Sweep, scheme: Scheme) -> tuple[str, ...]:
+    """Names of what is reported of a scheme of a sweep."""
+    names = tuple(METRICS)
+    if "local" in sweep.schemes:
+        names += tuple(RELATIVE_METRICS)
+    if "beams" in sweep.figures and scheme == "hybrid":
+        names += tuple(LIMIT_METRICS)
+    return names
 
 
 @dataclass(frozen=True)
@@ -178,31 +209,78 @@ def measure_point(
     *,
     frames: int,
     seed: int,
-    beams: Beams = "mrt",
+    beams: Sequence[Beams] = ("mrt",),
     on_scheme: Callable[[Scheme], None] = lambda scheme: None,
 ) -> list[Measurement]:
-    """Solve one point of a sweep for each of its schemes; calls ``on_scheme`` after each."""
+    """Solve one point of a sweep for each kind of beams and each of its schemes, on the same frames.
+
+    Calls ``on_scheme`` after each scheme of each kind of beams.
+    """
     constants = parameters_at(parameters(scenario), sweep.name, value)
-    drawn, directions = draw_frames(constants, frames=frames, seed=seed, beams=beams)
-    values: dict[Scheme, dict[str, np.ndarray]] = {}
-    for scheme in sweep.schemes:
-        solution, status = allocate_all_or_best(constants, drawn, directions, scheme=scheme)
-        outcome = _play(constants, drawn, directions, solution)
-        values[scheme] = _frame_values(drawn, solution, outcome, status)
-        on_scheme(scheme)
+    drawn = draw_frames(constants, frames=frames, seed=seed)
+    bounds = None
+    if any(set(LIMIT_METRICS) & set(metrics_of(sweep, scheme)) for scheme in sweep.schemes):
+        bounds = _bounds(constants, drawn)
+    measured: list[Measurement] = []
+    for kind in beams:
+        values: dict[Scheme, dict[str, np.ndarray]] = {}
+        for scheme in sweep.schemes:
+            solved = solve_frames(constants, drawn, kind, scheme=scheme, key=beams_key(seed))
+            outcome = _play(constants, drawn, solved.beams, solved.solution)
+            values[scheme] = _frame_values(drawn, solved, outcome)
+            on_scheme(scheme)
+        measured += _measurements(sweep, value, kind, seed, values, np.asarray(drawn.workload), bounds)
+    return measured
+
+
+def _bounds(constants: Parameters, frames: Frame) -> np.ndarray:
+    """Least energies (K, S) of the hybrid scheme; without any bound they are no numbers."""
+    if limits.can_be_limited(constants):
+        return limits.energy_bounds(constants, frames, "hybrid")
+    return np.full((len(frames.workload), 1), np.nan)
+
+
+def _measurements(
+    sweep: Sweep,
+    value: float,
+    beams: Beams,
+    seed: int,
+    values: Mapping[Scheme, Mapping[str, np.ndarray]],
+    workload: np.ndarray,
+    bounds: np.ndarray | None,
+) -> list[Measurement]:
+    """All metrics of all schemes for one kind of beams."""
 
     def measurement(scheme: Scheme, metric: str, estimate: Estimate, count: int) -> Measurement:
-        unit = (METRICS | RELATIVE_METRICS)[metric].unit
+        unit = ALL_METRICS[metric].unit
         return Measurement(sweep.name, value, scheme, beams, metric, unit, *estimate, count, seed)
 
     measured: list[Measurement] = []
+    frames = len(workload)
     shared = np.all([numbers["everyone_served"] > 0 for numbers in values.values()], axis=0)
     for scheme, numbers in values.items():
         measured += [measurement(scheme, name, it, frames) for name, it in _estimates(numbers).items()]
         if "local" in values:
             relative = _relative_energy(numbers, values["local"], shared)
             measured.append(measurement(scheme, "relative_energy", relative, int(shared.sum())))
+        if bounds is not None and scheme == "hybrid":
+            limit, above, everyone = _limits(numbers, workload, bounds)
+            measured.append(measurement(scheme, "efficiency_limit", limit, frames))
+            measured.append(measurement(scheme, "energy_over_bound", above, everyone))
     return measured
+
+
+def _limits(
+    numbers: Mapping[str, np.ndarray], workload: np.ndarray, bounds: np.ndarray
+) -> tuple[Estimate, Estimate, int]:
+    """Both of `LIMIT_METRICS`, and the frames that the second rests on."""
+    everyone = numbers["everyone_served"] > 0
+    if np.isnan(bounds).any():
+        nothing = Estimate(np.nan, np.nan, np.nan)
+        return nothing, nothing, int(everyone.sum())
+    limit = limits.efficiency_limit(workload, bounds, numbers["served"])
+    above = limits.energy_over_bound(numbers["ap_energy"], bounds, everyone)
+    return limit, above, int(everyone.sum())
 
 
 def parameters_at(constants: Parameters, swept: Swept, value: float) -> Parameters:
@@ -234,14 +312,14 @@ def _with_mean(workload: Array, mean: Array) -> Array:
     return jnp.where(current > 0, workload * (mean / jnp.where(current > 0, current, 1)), mean)
 
 
-def draw_frames(
-    constants: Parameters, *, frames: int, seed: int, beams: Beams = "mrt"
-) -> tuple[Frame, Array]:
-    """Independent frames with beams. Frame k depends on the seed and k, not on how many are drawn."""
-    key = jax.random.key(seed)
-    drawn = _draw(constants, key, jnp.arange(frames))
-    # The stream past the frames' own: their indices are non-negative.
-    return drawn, beam_rule(beams)(jax.random.fold_in(key, 2**32 - 1), constants, drawn)
+def draw_frames(constants: Parameters, *, frames: int, seed: int) -> Frame:
+    """Independent frames. Frame k depends on the seed and k, not on how many are drawn."""
+    return _draw(constants, jax.random.key(seed), jnp.arange(frames))
+
+
+def beams_key(seed: int) -> Key:
+    """Randomness of the beams: the stream past the frames' own, whose indices are small."""
+    return jax.random.fold_in(jax.random.key(seed), 2**32 - 1)
 
 
 @jax.jit
@@ -264,9 +342,7 @@ def _play(
     return jax.vmap(run_frame, in_axes=(None, 0, 0, 0))(constants, frames, beams, solution.allocation)
 
 
-def _frame_values(
-    frames: Frame, solution: Solution, outcome: Outcome, status: np.ndarray
-) -> dict[str, np.ndarray]:
+def _frame_values(frames: Frame, solved: SolvedFrames, outcome: Outcome) -> dict[str, np.ndarray]:
     """What each frame contributes, (K,) each; success is judged by playing the frame."""
     success = np.asarray(outcome.success)
 
@@ -276,7 +352,9 @@ def _frame_values(
     def average(values: Array) -> np.ndarray:
         return np.asarray(values).mean(axis=1)
 
-    allocation = solution.allocation
+    allocation = solved.solution.allocation
+    energy, bound = np.asarray(solved.solution.energy), np.asarray(solved.lower_bound)
+    bounded = np.isfinite(energy) & np.isfinite(bound)
     return {
         "active": total(allocation.l_active * success),
         "passive": total(allocation.l_passive * success),
@@ -291,17 +369,21 @@ def _frame_values(
         "user_energy": average(outcome.spent),
         "harvested": average(outcome.harvested),
         "battery_used": average(frames.battery - outcome.battery),
-        "everyone_served": (status == OPTIMAL).astype(float),
-        "not_converged": (status == NOT_CONVERGED).astype(float),
+        "served": success.sum(axis=1).astype(float),
+        "everyone_served": (solved.status == OPTIMAL).astype(float),
+        "bounded_energy": np.where(bounded, energy, 0),
+        "excess_energy": np.where(bounded, energy - np.where(bounded, bound, 0), 0),
+        "not_converged": (solved.status == NOT_CONVERGED).astype(float),
     }
 
 
 def _estimates(values: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
-    """Each of `METRICS`: ratios of sums for shares and efficiency, else means over frames."""
+    """Each of `METRICS`: ratios of sums for shares, efficiency and gap, else means over frames."""
     done = values["active"] + values["passive"] + values["local"]
     ratios = {
         **{f"{part}_share": (values[part], done) for part in ("active", "passive", "local")},
         "energy_efficiency": (values["processed"], values["ap_energy"]),
+        "gap": (values["excess_energy"], values["bounded_energy"]),
     }
     return {
         name: ratio_interval(*ratios[name]) if name in ratios else mean_interval(values[name])
