@@ -58,7 +58,7 @@ class BeamSolution:
     energy does not, the optimal beams are not of rank one."""
     status: Array
     """() int8: 0 beams and allocation found, and optimal as far as ``gap`` says; 1 proved infeasible for all
-    beams; 2 neither"""
+    beams; 2 neither: if ``shared_energy`` is finite, several beams a slot would do but one was not found"""
     prices: Prices
     """of the bound, or of the proof of infeasibility"""
     beam_worth: Array

@@ -6,6 +6,7 @@
 constexpr int MAX_ITERATIONS = 120;
 constexpr double STEP_BACK = 0.8, CENTRALITY = 1e-3, SHORT_STEP = 0.2;
 constexpr int ATTEMPTS = 3;
+constexpr std::size_t ALIGNMENT = 64;  // bytes, of the workspace
 constexpr double SPANS[ATTEMPTS] = {3.0, 10.0, 30.0}, SLACKS[ATTEMPTS] = {30.0, 10.0, 100.0};
 constexpr double GAP = 1e-8, RESIDUAL_PER_GAP = 1e-4, PROOF = 1e-9;
 
@@ -15,6 +16,7 @@ struct Dual { Real *time, *work, *local, *budget, *capacity; };
 struct Active { Real *log_term, *bent, *by_time, *by_energy; };
 struct Point { Primal x; Dual y; Primal s; Dual z; Real *tau, *kappa; };
 
+// All of it is open to the feeds, which fill the lanes and read them.
 // USERS and BEAMS fix the numbers of users and of beams a slot when compiling; 0 leaves them open.
 template <int USERS, int BEAMS>
 class Solver {
@@ -36,7 +38,7 @@ class Solver {
       busy += more;
       start(lane);
     };
-    // A lane without a problem of its own works on a harmless one, which keeps its numbers in order.
+    // A lane without a problem goes along with the others; nobody looks at its numbers.
     for (int lane = 0; lane < LANES; ++lane) proceed(lane, feed.next(lane));
     while (busy > 0) {
       iterate();
@@ -80,8 +82,10 @@ class Solver {
       for (Primal* part : {&tau_x, &rd, &f}) take(*part);
       for (Dual* part : {&tau_y, &rp, &g}) take(*part);
       if (pass == 0) {
-        memory_ = std::aligned_alloc(64, cursor_ * sizeof(Real));
-        std::memset(memory_, 0, cursor_ * sizeof(Real));
+        const std::size_t bytes = (cursor_ * sizeof(Real) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        memory_ = std::aligned_alloc(ALIGNMENT, bytes);
+        if (!memory_) std::abort();
+        std::memset(memory_, 0, bytes);
         base = static_cast<Real*>(memory_);
       }
     }
