@@ -26,9 +26,9 @@ Serve = Literal["all", "best", "all-or-best"]
 SERVE: tuple[Serve, ...] = get_args(Serve)
 """Whom to serve: everyone; the set that maximises (11); or everyone where that is possible, else that set."""
 
-BLOCK = 8192 if compiled.available() else 512
+BLOCK = 1024 if compiled.available() else 512
 """Frames solved together. Portably the slowest frame of a block sets its time, and its state should stay in
-cache; the kernel is not held up by slow frames."""
+cache; the kernel is not held up by slow frames, but its data should stay in cache, too."""
 
 BEST_BLOCK = 128 if compiled.available() else 16
 """The same where sets of users are tried. Always full, so that it is compiled once however few remain."""
@@ -167,7 +167,8 @@ def _in_blocks(solve: Callable[..., Any], parameters: Parameters, data: tuple, s
     return jax.tree.map(lambda *leaves: jnp.asarray(np.concatenate(leaves)[:count]), *parts)
 
 
-def _blocks(count: int, size: int) -> Iterator[np.ndarray]:
-    """Indices of each block, padded with the last frame to a full block."""
+def _blocks(count: int, size: int) -> Iterator[slice | np.ndarray]:
+    """Where each block lies; a last one that is not full is padded with the last frame."""
     for start in range(0, count, size):
-        yield np.minimum(np.arange(start, start + size), count - 1)
+        full = start + size <= count
+        yield slice(start, start + size) if full else np.minimum(np.arange(start, start + size), count - 1)
