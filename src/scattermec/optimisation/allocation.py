@@ -13,7 +13,7 @@ from scattermec.optimisation.bound import Prices, infeasibility_margin, lower_bo
 from scattermec.optimisation.homogeneous import Dual, Optimum, Primal, constants, constraints, costs, dot
 from scattermec.optimisation.interior_point import tolerances
 from scattermec.optimisation.problem import AllocationProblem, Scheme, allocation_problem
-from scattermec.optimisation.standard_form import Scales, natural_scales, standard_form, wanted
+from scattermec.optimisation.standard_form import Scales, fixed_energy, natural_scales, standard_form, wanted
 from scattermec.physics import links
 from scattermec.physics.energy import ap_energy, energy_budget, idle_energy
 from scattermec.physics.frame import Allocation, Frame
@@ -125,12 +125,7 @@ def _lagrangian(
     x: Primal = jax.tree.map(lambda leaf: leaf / optimum.tau, optimum.x)
     y: Dual = jax.tree.map(lambda leaf: leaf / optimum.tau, optimum.y)
     values = jax.tree.map(jnp.add, constants(form), constraints(form, x))
-    offloaded = jnp.where(wanted(problem), problem.parameters.mec_energy * problem.workload, 0)
-    return (
-        (dot(costs(form), x) - dot(y, values)) * scales.cost
-        + jnp.sum(offloaded)
-        + idle_energy(problem.parameters)
-    )
+    return (dot(costs(form), x) - dot(y, values)) * scales.cost + fixed_energy(problem)
 
 
 def _prices(problem: AllocationProblem, scales: Scales, optimum: Optimum, elastic: bool) -> Prices:

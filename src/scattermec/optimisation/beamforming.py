@@ -7,6 +7,7 @@ best beams makes the prices a lower bound on the energy of all beams and allocat
 In the end one beam a slot is made of the few.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -28,7 +29,7 @@ from scattermec.optimisation.bound import Prices, infeasibility_margin, lower_bo
 from scattermec.optimisation.interior_point import tolerances
 from scattermec.optimisation.pricing import best_beams, principal_vectors
 from scattermec.optimisation.problem import AllocationProblem, Scheme, allocation_problem
-from scattermec.optimisation.standard_form import natural_scales, standard_form, wanted
+from scattermec.optimisation.standard_form import fixed_energy, natural_scales, standard_form, wanted
 from scattermec.physics import links
 from scattermec.physics.energy import harvest_rate, idle_energy, usable_harvest_rate
 from scattermec.physics.frame import Frame
@@ -104,19 +105,10 @@ def optimise_beams(
             "it must be 'linear', or the beams must be given"
         )
     fixed, given = jax.lax.stop_gradient((parameters, frame))
-    problem = allocation_problem(fixed, given, _first_beams(given.channels), scheme=scheme, served=served)
-    if not compiled.available():
-        found = _search_portably(problem, given, scheme, served, skip)
-    elif jax.default_backend() == "cpu":
-        found = _search_compiled(problem, given, skip)
-    else:
-        found = jax.lax.platform_dependent(
-            problem,
-            given,
-            skip,
-            cpu=_search_compiled,
-            default=lambda problem, given, skip: _search_portably(problem, given, scheme, served, skip),
-        )
+    first = _first_beams(given.channels)
+    problem = allocation_problem(fixed, given, first, scheme=scheme, served=served)
+    search_portably = partial(_search_portably, scheme=scheme, served=served)
+    found = compiled.choose(_search_compiled, search_portably, problem, given, first, skip)
     solution = solve_allocation(
         allocation_problem(parameters, frame, found.beams, scheme=scheme, served=served), skip=skip
     )
@@ -163,19 +155,20 @@ def _reflected_snr(problem: AllocationProblem) -> Float[Array, "N"]:
     return jnp.where(jnp.any(problem.passive_rate > 0, axis=-1), snr, 0)
 
 
-def _search_compiled(problem: AllocationProblem, frame: Frame, skip: Bool[Array, ""] | None) -> _Found:
-    """The whole search by the kernel, in the units of the scaled problem."""
+def _search_compiled(
+    problem: AllocationProblem, frame: Frame, first: Complex[Array, "N K M"], skip: Bool[Array, ""] | None
+) -> _Found:
+    """The whole search by the kernel, in the units of the scaled problem, from the ``first`` beams on."""
     p, fixed = problem, problem.parameters
     scales, slot = natural_scales(p), problem.parameters.slot_duration
-    to_do = jnp.sum(jnp.where(wanted(p), fixed.mec_energy * p.workload, 0))
     found = compiled.search_beams(
         standard_form(p, scales),
         reflected_work=fixed.bandwidth / jnp.log(2.0) * slot / scales.work,
         reflected_snr=_reflected_snr(p),
         harvest_weight=_harvest_per_gain(p) * slot / scales.energy[:, None],
-        constant=(to_do + idle_energy(fixed)) / scales.cost,
+        constant=fixed_energy(p) / scales.cost,
         channels=frame.channels,
-        beams=_first_beams(frame.channels),
+        beams=first,
         skip=skip,
     )
     per_millijoule = scales.cost / scales.energy
@@ -217,9 +210,11 @@ class _Search:
 def _search_portably(
     problem: AllocationProblem,
     frame: Frame,
+    first: Complex[Array, "N K M"],
+    skip: Bool[Array, ""] | None,
+    *,
     scheme: Scheme,
     served: Bool[Array, "N"] | None,
-    skip: Bool[Array, ""] | None,
 ) -> _Found:
     """The same search in JAX alone."""
     parameters = problem.parameters
@@ -259,13 +254,12 @@ def _search_portably(
             done=done,
         )
 
-    beams = _first_beams(frame.channels)
     none = jnp.zeros_like(problem.workload)
     number = jnp.zeros((), none.dtype)
     begin = _Search(
-        beams=beams,
-        best=beams[:, 0],
-        times=jnp.zeros(beams.shape[:2], none.dtype),
+        beams=first,
+        best=first[:, 0],
+        times=jnp.zeros(first.shape[:2], none.dtype),
         prices=Prices(workload=none, budget=none, capacity=none),
         worth=none,
         bound=number - jnp.inf,

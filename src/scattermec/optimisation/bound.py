@@ -6,8 +6,13 @@ from jaxtyping import Float
 
 from scattermec._pytree import pytree
 from scattermec.optimisation.problem import AllocationProblem
-from scattermec.optimisation.standard_form import StandardForm, standard_form, unit_scales, wanted
-from scattermec.physics.energy import idle_energy
+from scattermec.optimisation.standard_form import (
+    StandardForm,
+    fixed_energy,
+    standard_form,
+    unit_scales,
+    wanted,
+)
 
 
 @pytree
@@ -33,9 +38,10 @@ def lower_bound(
     p = problem.parameters
     form = standard_form(problem, unit_scales(problem))
     offload = jnp.where(wanted(problem), jnp.maximum(prices.workload - p.mec_energy, 0), 0)
-    constant = jnp.sum(jnp.where(wanted(problem), p.mec_energy * problem.workload, 0)) + idle_energy(p)
     worth = None if beam_worth is None else beam_worth * p.slot_duration
-    return constant + dual_function(form, offload, prices.budget, prices.capacity, beam_worth=worth)
+    return fixed_energy(problem) + dual_function(
+        form, offload, prices.budget, prices.capacity, beam_worth=worth
+    )
 
 
 def infeasibility_margin(

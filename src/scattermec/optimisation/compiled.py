@@ -7,8 +7,9 @@ It is built with the package where there is a C++ compiler, and not needed: the 
 import functools
 import importlib
 import os
+from collections.abc import Callable
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +35,15 @@ def available() -> bool:
     for name, handler in _kernel.handlers().items():
         jax.ffi.register_ffi_target(f"scattermec_{name}", handler, platform="cpu")
     return True
+
+
+def choose(kernel: Callable[..., Any], portable: Callable[..., Any], *data: Any) -> Any:
+    """Call ``kernel`` with the data where it is available and they are on a CPU, else ``portable``."""
+    if not available():
+        return portable(*data)
+    if jax.default_backend() == "cpu":
+        return kernel(*data)
+    return jax.lax.platform_dependent(*data, cpu=kernel, default=portable)
 
 
 def solve(problem: StandardForm, skip: Bool[Array, ""] | None = None) -> Optimum:

@@ -84,7 +84,7 @@ def _direction(
     products: Iterate,
     bend: tuple[Primal, Dual],
 ) -> Iterate:
-    """Newton direction that removes ``reduction`` of the missing and changes each product by ``products``.
+    """Newton direction that removes ``reduction`` of the residuals and changes each product by ``products``.
 
     ``products`` holds, in s, z and kappa, the wanted x ds + s dx and so on; ``bend`` the second-order change
     of the slacks that the linearisation misses.
@@ -120,7 +120,7 @@ def _exact_slacks(
     missing: tuple[Primal, Dual, Float[Array, ""]],
     left: Float[Array, ""],
 ) -> tuple[Primal, Dual]:
-    """Slacks that leave exactly ``left`` times the missing at the moved x, y and tau."""
+    """Slacks that leave exactly ``left`` times what is missing at the moved x, y and tau."""
     gradient, values = priced_gradient(problem, moved.x, moved.y), constraints(problem, moved.x)
     s = jax.tree.map(lambda c, g, r: c * moved.tau - g + left * r, costs(problem), gradient, missing[0])
     z = jax.tree.map(lambda b, v, r: b * moved.tau + v + left * r, constants(problem), values, missing[1])
@@ -139,7 +139,7 @@ def _take_step(
     """Move, and say whether the new point is positive and near the central path.
 
     The slacks of linear constraints follow the direction. Those that the active work bends take their exact
-    values, so that missing fall in proportion to the step, unless that would take them far off the central
+    values, so that residuals fall in proportion to the step, unless that would take them far off the central
     path: then a residual of the order of the mean product is left for the next step to remove.
     """
     moved = _move(point, direction, step)

@@ -1,6 +1,5 @@
 """Who solves the scaled problem: on a CPU the kernel, where it was built, else the portable method."""
 
-import jax
 from jax import Array
 from jaxtyping import Bool
 
@@ -14,13 +13,4 @@ def solve(problem: StandardForm, *, skip: Bool[Array, ""] | None = None) -> Opti
 
     Where ``skip`` is true the result is of no meaning; the kernel then spends no time on it.
     """
-    if not compiled.available():
-        return interior_point.solve(problem)
-    if jax.default_backend() == "cpu":
-        return compiled.solve(problem, skip)
-    return jax.lax.platform_dependent(
-        problem,
-        skip,
-        cpu=compiled.solve,
-        default=lambda problem, skip: interior_point.solve(problem),
-    )
+    return compiled.choose(compiled.solve, lambda problem, skip: interior_point.solve(problem), problem, skip)

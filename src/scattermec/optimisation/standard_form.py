@@ -18,10 +18,11 @@ workload, with ``gain_local`` back for each unit of c <= l.
 
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from scattermec._pytree import pytree
 from scattermec.optimisation.problem import AllocationProblem
+from scattermec.physics.energy import idle_energy
 
 FLOOR = {"float64": 1e-12, "float32": 2e-6}
 """Least energy at hand, in scaled units: below what the solver resolves."""
@@ -80,6 +81,13 @@ def unit_scales(problem: AllocationProblem) -> Scales:
 def wanted(problem: AllocationProblem) -> Bool[Array, "N"]:
     """Users with work that has to be processed."""
     return problem.served & (problem.workload > 0)
+
+
+def fixed_energy(problem: AllocationProblem) -> Float[Array, ""]:
+    """What the energy (7) has besides the form's cost, in J: the server's for all the work, and the idle."""
+    p = problem
+    served_work = jnp.where(wanted(p), p.workload, 0)
+    return jnp.sum(p.parameters.mec_energy * served_work) + idle_energy(p.parameters)
 
 
 def standard_form(problem: AllocationProblem, scales: Scales, *, elastic: bool = False) -> StandardForm:

@@ -217,7 +217,7 @@ class Solver {
     return at.kappa[0] + cost_of(at.x) + value_of(at.y);
   }
 
-  // ---- the Newton system, eliminated user by user; see NewtonSystem in interior_point.py
+  // ---- the Newton system, eliminated user by user; see newton_system.py
 
   void factorise() {
     const int n = this->n(), k = this->k(), m = this->m();
@@ -307,6 +307,7 @@ class Solver {
       inv_pivot[a] = 1.0 / square_root(maximum(pivot, d_passive[a]));
     }
   }
+
   // Solve for the right-hand side (f, g).
   void solve(const Primal& f, const Dual& g, const Primal& dx, const Dual& dy) {
     const int n = this->n(), k = this->k(), m = this->m();
