@@ -14,6 +14,7 @@ from scattermec.optimisation import (
     INFEASIBLE,
     NOT_CONVERGED,
     OPTIMAL,
+    allocate_frames,
     best_beams,
     compiled,
     optimise_all_or_best,
@@ -219,6 +220,10 @@ def test_nobody_is_served_where_nobody_can_be():
     best, status = optimise_all_or_best(parameters(s), frames)
     assert np.all(status == INFEASIBLE)
     np.testing.assert_allclose(best.energy, idle)
+    np.testing.assert_allclose(best.solution.value, idle)
+    given = allocate_frames(parameters(s), frames, mrt(frames), serve="best")
+    np.testing.assert_allclose(given.energy, idle)
+    np.testing.assert_allclose(given.value, idle)
 
 
 def test_many_users_get_a_set_without_a_certificate():

@@ -13,7 +13,7 @@ from scattermec.optimisation.beamforming import BeamSolution, optimise_beams
 from scattermec.optimisation.bound import dual_terms
 from scattermec.optimisation.interior_point import tolerances
 from scattermec.optimisation.problem import Scheme, allocation_problem
-from scattermec.optimisation.service import ENUMERATED_USERS, all_sets, allocate_best_set
+from scattermec.optimisation.service import ENUMERATED_USERS, all_sets, allocate_best_set, serving_nobody
 from scattermec.optimisation.standard_form import standard_form, unit_scales
 from scattermec.physics.energy import idle_energy
 from scattermec.physics.frame import Frame
@@ -105,19 +105,17 @@ class _State:
 
 def _nobody(parameters: Parameters, frame: Frame, scheme: Scheme) -> BeamSolution:
     """Nobody served, for the idle energy alone."""
-    skip = jnp.ones((), bool)
-    empty = jax.tree.map(
-        jnp.zeros_like,
-        optimise_beams(
-            parameters, frame, scheme=scheme, served=jnp.zeros(frame.workload.shape, bool), skip=skip
-        ),
-    )
+
+    def example() -> BeamSolution:
+        return optimise_beams(parameters, frame, scheme=scheme)
+
+    shapes = jax.eval_shape(example)
+    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     idle = idle_energy(parameters)
-    solution = dataclasses.replace(empty.solution, energy=idle, value=idle, lower_bound=idle)
     return dataclasses.replace(
         empty,
         beams=maximum_ratio_beams(frame.channels),
-        solution=solution,
+        solution=serving_nobody(parameters, shapes.solution),
         lower_bound=idle,
         shared_energy=idle,
     )

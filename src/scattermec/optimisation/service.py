@@ -106,9 +106,14 @@ def search_best_set(
 
 
 def _or_nobody(parameters: Parameters, solution: Solution) -> Solution:
-    """Where no set can be served, the optimum is to serve nobody, for the idle energy alone."""
+    """Where no set can be served, the optimum is to serve nobody."""
     nobody = solution.status == INFEASIBLE
-    idle = idle_energy(parameters)
-    empty = jax.tree.map(jnp.zeros_like, solution)
-    empty = dataclasses.replace(empty, energy=idle, lower_bound=idle, iterations=solution.iterations)
+    empty = dataclasses.replace(serving_nobody(parameters, solution), iterations=solution.iterations)
     return jax.tree.map(lambda a, b: jnp.where(nobody, a, b), empty, solution)
+
+
+def serving_nobody(parameters: Parameters, like: Solution) -> Solution:
+    """The solution that serves nobody, for the idle energy alone; its arrays have the shapes of ``like``."""
+    idle = idle_energy(parameters)
+    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
+    return dataclasses.replace(empty, energy=idle, value=idle, lower_bound=idle)
