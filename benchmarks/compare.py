@@ -17,8 +17,7 @@ from benchmarks.results import OURS, Answers, Case, Results
 from benchmarks.timing import time_passes
 from reference_allocation import OPTIMAL, ReferenceSolver, data_of
 from reference_beams import ReferenceBeams, beams_data_of
-from scattermec import optimisation
-from scattermec.optimisation import INFEASIBLE, allocate, allocate_frames
+from scattermec.optimisation import INFEASIBLE, Solution, allocate, allocate_frames, optimise_beams_frames
 from scattermec.physics import Frame, Parameters, parameters
 
 MOREAU_BATCHES = (1, 64)
@@ -90,12 +89,10 @@ def compare_beams(
         if _left_out(case, batch, count):
             continue
         calls = _slices(frames, count, batch)
-        try:
-            optimise_beams(constants, calls[0])  # compiles
-        except Unavailable as reason:
-            case.skipped[OURS] = str(reason)
-            break
-        timing = time_passes(calls, lambda call: optimise_beams(constants, call), seconds)
+        jax.block_until_ready(optimise_beams_frames(constants, calls[0]))  # compiles
+        timing = time_passes(
+            calls, lambda call: jax.block_until_ready(optimise_beams_frames(constants, call)), seconds
+        )
         answers = _answers(timing.results)
         case.add(OURS, batch, count, timing, answers, None)
         if ours is None:
@@ -130,18 +127,6 @@ def compare_beams(
     results.save()
 
 
-def optimise_beams(constants: Parameters, frames: Frame) -> Any:
-    """P2 by scattermec for K frames: the one place here that knows how it is called.
-
-    The result has ``energy`` and ``lower_bound`` in J, ``gap`` and ``status`` (0 optimal, 1 infeasible, 2 not
-    converged), (K,) each. Raises Unavailable where the package does not offer it.
-    """
-    solve = getattr(optimisation, "optimise_beams_frames", None)
-    if solve is None:
-        raise Unavailable("this version has no optimise_beams_frames")
-    return jax.block_until_ready(solve(constants, frames))
-
-
 def _left_out(case: Case, batch: int, frames: int) -> bool:
     """Whether a batch size would take too long; if so the case says it."""
     if not case.rows:
@@ -163,8 +148,8 @@ def _add_scan(
     """One frame a step of a compiled scan: what a simulation or a learner pays."""
 
     @jax.jit
-    def solve(constants: Parameters, frames_and_beams: tuple[Frame, Array]) -> optimisation.Solution:
-        def step(carry: None, frame_and_beams: tuple[Frame, Array]) -> tuple[None, optimisation.Solution]:
+    def solve(constants: Parameters, frames_and_beams: tuple[Frame, Array]) -> Solution:
+        def step(carry: None, frame_and_beams: tuple[Frame, Array]) -> tuple[None, Solution]:
             return carry, allocate(constants, *frame_and_beams)
 
         return jax.lax.scan(step, None, frames_and_beams)[1]

@@ -1,7 +1,6 @@
 """What was measured: one row a solver and batch size, saved as it comes; tables made of it."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from benchmarks.timing import Timing
 from reference_allocation import OPTIMAL, UNDECIDED
+from scattermec.storage import replace_text
 
 OURS = "scattermec"
 PROBLEMS = {
@@ -184,9 +184,7 @@ class Results:
             rows = [row | {"ratio_to": case.ratios(row)} for row in case.rows]
             cases.append(asdict(case) | {"rows": rows})
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_name(self.path.name + ".part")
-        part.write_text(json.dumps(self.about | {"cases": cases}, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, self.path)
+        replace_text(self.path, json.dumps(self.about | {"cases": cases}, indent=1) + "\n")
 
     def finish(self) -> None:
         """Say in the file that the run is complete."""

@@ -122,15 +122,18 @@ class ReferenceSolver:
         self.harvest.value = data.harvest
         for name, parameter in self.costs.items():
             parameter.value = getattr(data, name)
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Solution may be inaccurate")
-                self.problem.solve(
-                    cp.CLARABEL, tol_gap_abs=tolerance, tol_gap_rel=tolerance, tol_feas=tolerance
-                )
-        except cp.error.SolverError:
-            return UNDECIDED, np.inf
-        status = self.problem.status
-        if status == cp.OPTIMAL:
-            return OPTIMAL, self.problem.value + data.idle_energy
-        return (INFEASIBLE, np.inf) if status == cp.INFEASIBLE else (UNDECIDED, np.inf)
+        verdict, value = solve_conic(self.problem, tolerance)
+        return verdict, value + data.idle_energy
+
+
+def solve_conic(problem: cp.Problem, tolerance: float) -> tuple[int, float]:
+    """Verdict and value by Clarabel; infinite unless optimal. What it calls inaccurate is undecided."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Solution may be inaccurate")
+            problem.solve(cp.CLARABEL, tol_gap_abs=tolerance, tol_gap_rel=tolerance, tol_feas=tolerance)
+    except cp.error.SolverError:
+        return UNDECIDED, np.inf
+    if problem.status == cp.OPTIMAL:
+        return OPTIMAL, float(problem.value)
+    return (INFEASIBLE if problem.status == cp.INFEASIBLE else UNDECIDED), np.inf

@@ -1,12 +1,11 @@
 """P2's relaxation (beams and allocation together) for a general-purpose conic solver, from NumPy data."""
 
-import warnings
 from dataclasses import dataclass
 
 import cvxpy as cp
 import numpy as np
 
-from reference_allocation import COSTS, INFEASIBLE, OPTIMAL, UNDECIDED, Data, data_of
+from reference_allocation import COSTS, Data, data_of, solve_conic
 
 ENERGIES = ("battery", "capacity", "circuit", "local_energy")
 PER_USER = (*ENERGIES, "workload", "slot", "local_limit")
@@ -151,15 +150,5 @@ class ReferenceBeams:
                 (self.reflection[j], data.reflected_snr[j] / best[j]),
             ):
                 matrix[0].value, matrix[1].value = scale * outer.real, scale * outer.imag
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Solution may be inaccurate")
-                self.problem.solve(
-                    cp.CLARABEL, tol_gap_abs=tolerance, tol_gap_rel=tolerance, tol_feas=tolerance
-                )
-        except cp.error.SolverError:
-            return UNDECIDED, np.inf
-        status = self.problem.status
-        if status == cp.OPTIMAL:
-            return OPTIMAL, float(self.problem.value + fixed.idle_energy)
-        return (INFEASIBLE, np.inf) if status == cp.INFEASIBLE else (UNDECIDED, np.inf)
+        verdict, value = solve_conic(self.problem, tolerance)
+        return verdict, value + fixed.idle_energy

@@ -6,7 +6,6 @@ of users of every frame has a certified lower bound on its energy, and the best 
 by putting a price on the number of users served.
 """
 
-import itertools
 from functools import partial
 
 import jax
@@ -16,8 +15,7 @@ from jax import Array
 from jaxtyping import Bool, Float
 
 from scattermec.experiments.statistics import Estimate, ratio_interval
-from scattermec.optimisation import Scheme, optimise_beams
-from scattermec.optimisation.service import ENUMERATED_USERS
+from scattermec.optimisation import Scheme, optimise_beams, service
 from scattermec.physics import Frame, Parameters
 from scattermec.physics.energy import idle_energy
 
@@ -27,12 +25,13 @@ ENOUGH = 60
 
 def can_be_limited(parameters: Parameters) -> bool:
     """Whether there are bounds for all beams, and few enough sets of users."""
-    return parameters.harvest_model == "linear" and parameters.num_users <= ENUMERATED_USERS
+    return parameters.harvest_model == "linear" and parameters.num_users <= service.ENUMERATED_USERS
 
 
 def all_sets(num_users: int) -> Bool[np.ndarray, "S N"]:
     """Every set of users, from nobody to everyone."""
-    return np.array(list(itertools.product((False, True), repeat=num_users)))
+    nobody = np.zeros((1, num_users), bool)
+    return np.concatenate([nobody, np.asarray(service.all_sets(num_users))[::-1]])
 
 
 def energy_bounds(parameters: Parameters, frames: Frame, scheme: Scheme) -> Float[np.ndarray, "K S"]:

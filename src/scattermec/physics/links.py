@@ -66,16 +66,11 @@ def active_snr(parameters: Parameters, channel_gain: Float[Array, "N"]) -> Float
     return channel_gain / (MILLIWATTS_PER_WATT * parameters.noise_power)
 
 
-def active_noise(parameters: Parameters, channel_gain: Float[Array, "N"]) -> Float[Array, "N"]:
-    """Transmit power in mW that reaches the AP with signal-to-noise ratio 1: 1000 sigma2 / ||h||^2."""
-    return MILLIWATTS_PER_WATT * parameters.noise_power / channel_gain
-
-
 def active_rate(
     parameters: Parameters, channel_gain: Float[Array, "N"], transmit_power: Float[Array, "N"]
 ) -> Float[Array, "N"]:
     """Active rate r_a in kbit/s at transmit power beta in mW, equation (4)."""
-    snr = transmit_power / active_noise(parameters, channel_gain)
+    snr = transmit_power * active_snr(parameters, channel_gain)
     return parameters.bandwidth * jnp.log1p(snr) / jnp.log(2.0)
 
 
@@ -91,5 +86,5 @@ def active_power(
     """
     has_time = t_active > 0
     rate = l_active / jnp.where(has_time, t_active, 1)
-    power = active_noise(parameters, channel_gain) * jnp.expm1(jnp.log(2.0) * rate / parameters.bandwidth)
+    power = jnp.expm1(jnp.log(2.0) * rate / parameters.bandwidth) / active_snr(parameters, channel_gain)
     return jnp.where(l_active > 0, jnp.where(has_time, power, jnp.inf), 0)
