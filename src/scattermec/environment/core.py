@@ -4,6 +4,8 @@ The frame is played with the true channels and workload; agents see them with th
 Everything runs under `jit`, `vmap` and `lax.scan`, in either precision.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -124,9 +126,13 @@ def step_and_reset(
     """
     key_step, key_reset = jax.random.split(key)
     reached, result = step(key_step, state, beams, allocation, parameters)
+    return reset_if_over(key_reset, reached, result, parameters), result, reached
+
+
+def reset_if_over(key: Key, reached: EnvState, result: StepResult, parameters: Parameters) -> EnvState:
+    """The state to go on from: ``reached``, or a new episode where the old one has ended."""
     over = result.terminated | result.truncated
-    following = jax.lax.cond(over, lambda: reset(key_reset, parameters), lambda: reached)
-    return following, result, reached
+    return jax.lax.cond(over, lambda: reset(key, parameters), lambda: reached)
 
 
 def ap_observation(parameters: Parameters, state: EnvState) -> Float[Array, "K"]:
@@ -151,6 +157,17 @@ def user_observations(
     gain = own_beam_share(state.observed_channels, beams)
     own = jnp.stack([workload, battery], axis=1)
     return jnp.concatenate([own, jnp.real(channels), jnp.imag(channels), gain[:, None]], axis=1)
+
+
+def phase_referenced(state: EnvState) -> EnvState:
+    """The same state with each user's observed channel turned so that its first entry is real.
+
+    Nothing in the model depends on the phase of a user's channel as a whole, so observers may do without.
+    """
+    first = state.observed_channels[:, :1]
+    size = jnp.abs(first)
+    turn = jnp.where(size > 0, first.conj() / jnp.where(size > 0, size, 1), 1)
+    return dataclasses.replace(state, observed_channels=state.observed_channels * turn)
 
 
 def own_beam_share(channels: Complex[Array, "N M"], beams: Complex[Array, "N M"]) -> Float[Array, "N"]:

@@ -20,6 +20,7 @@ from scattermec.optimisation.batch import (
 )
 from scattermec.optimisation.beamforming import BeamSolution, optimise_beams
 from scattermec.optimisation.bound import Prices, infeasibility_margin, lower_bound
+from scattermec.optimisation.estimate import estimate_allocation
 from scattermec.optimisation.joint_service import ServiceSolution, optimise_service
 from scattermec.optimisation.pricing import best_beams
 from scattermec.optimisation.problem import SCHEMES, AllocationProblem, Scheme, allocation_problem
@@ -44,6 +45,7 @@ __all__ = [
     "allocate_frames",
     "allocation_problem",
     "best_beams",
+    "estimate_allocation",
     "frame_rewards",
     "infeasibility_margin",
     "lower_bound",

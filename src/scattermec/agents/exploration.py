@@ -1,0 +1,35 @@
+"""Exploration: with which probability an agent departs from its policy, and how."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from scattermec.agents.networks import DTYPE
+from scattermec.agents.settings import Learning
+from scattermec.physics.channel import Key
+
+
+def exploration_probability(learning: Learning, frame: Array) -> Float[Array, ""]:
+    """Epsilon at a frame: constant, or falling linearly to its floor and staying there."""
+    h = learning
+    elapsed = jnp.where(h.exploration_decay > 0, frame / jnp.maximum(h.exploration_decay, 1), 0)
+    left = jnp.maximum(1 - elapsed, 0)
+    return h.exploration_floor + (h.exploration_probability - h.exploration_floor) * left
+
+
+def explored(learning: Learning, key: Key, action: Float[Array, "*S"]) -> Float[Array, "*S"]:
+    """An action near ``action`` (Gaussian noise, clipped to [0, 1]), or any action at all (uniform)."""
+    if learning.exploration == "uniform":
+        return jax.random.uniform(key, action.shape, DTYPE)
+    noise = learning.exploration_noise * jax.random.normal(key, action.shape, DTYPE)
+    return jnp.clip(action + noise, 0, 1)
+
+
+def explored_each(
+    learning: Learning, key: Key, actions: Float[Array, "A D"], epsilon: Float[Array, ""]
+) -> Float[Array, "A D"]:
+    """Each agent explores around its action with probability ``epsilon``, independently of the others."""
+    key_whether, key_noise = jax.random.split(key)
+    explores = jax.random.bernoulli(key_whether, epsilon, actions.shape[:1])
+    return jnp.where(explores[:, None], explored(learning, key_noise, actions), actions)

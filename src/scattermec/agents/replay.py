@@ -1,0 +1,97 @@
+"""Replay buffers: the last transitions of an agent, drawn from uniformly.
+
+flashbax keeps them. A transition lies in one row of numbers, so that adding it is one write and drawing a
+batch one gather, whatever it consists of.
+"""
+
+import math
+
+import flashbax
+import jax.numpy as jnp
+from flashbax.buffers.trajectory_buffer import TrajectoryBuffer, TrajectoryBufferState
+from jax import Array
+from jaxtyping import Float
+
+from scattermec._pytree import pytree, static
+from scattermec.agents.networks import DTYPE
+from scattermec.agents.settings import Learning
+from scattermec.physics.channel import Key
+
+
+@pytree
+class Transition:
+    """What one agent, or a team of A agents, learns from. Batches have a leading axis.
+
+    Shapes are those of one agent; a team's have an axis (A,) before them, but for ``terminated``, ``valid``.
+    """
+
+    observation: Array
+    """(K,)"""
+    action: Array
+    """(D,) in [0, 1]"""
+    reward: Array
+    """()"""
+    next_observation: Array
+    """(K,)"""
+    terminated: Array
+    """() 1 where nothing follows, so that the value ends here, else 0"""
+    valid: Array
+    """() 0 for a transition that is not to be learned from, else 1"""
+
+
+@pytree
+class Replay:
+    """A buffer of transitions of one kind and how it is read."""
+
+    rows: TrajectoryBufferState
+    buffer: TrajectoryBuffer = static()
+    shapes: tuple[tuple[int, ...], ...] = static()
+    """of a transition's parts, in order"""
+
+
+_PARTS = ("observation", "action", "reward", "next_observation", "terminated", "valid")
+
+
+def blank_transition(observation_size: int, action_size: int, *, num_agents: int | None = None) -> Transition:
+    """Zeros of the shapes of one agent's transition, or of a team's; not valid."""
+    team = () if num_agents is None else (num_agents,)
+    observation = jnp.zeros((*team, observation_size), DTYPE)
+    return Transition(
+        observation=observation,
+        action=jnp.zeros((*team, action_size), DTYPE),
+        reward=jnp.zeros(team, DTYPE),
+        next_observation=observation,
+        terminated=jnp.zeros((), DTYPE),
+        valid=jnp.zeros((), DTYPE),
+    )
+
+
+def new_replay(example: Transition, learning: Learning) -> Replay:
+    """An empty buffer for transitions of the shapes of ``example``."""
+    buffer = flashbax.make_item_buffer(
+        max_length=learning.buffer_size, min_length=1, sample_batch_size=learning.batch_size
+    )
+    shapes = tuple(jnp.shape(getattr(example, part)) for part in _PARTS)
+    return Replay(rows=buffer.init(_pack(example)), buffer=buffer, shapes=shapes)
+
+
+def remember(replay: Replay, transition: Transition) -> Replay:
+    """Add a transition; the oldest one makes room."""
+    return Replay(
+        rows=replay.buffer.add(replay.rows, _pack(transition)), buffer=replay.buffer, shapes=replay.shapes
+    )
+
+
+def recall(replay: Replay, key: Key) -> Transition:
+    """A batch (leading axis) drawn uniformly, with replacement. The buffer must not be empty."""
+    rows = replay.buffer.sample(replay.rows, key).experience
+    parts, start = {}, 0
+    for name, shape in zip(_PARTS, replay.shapes, strict=True):
+        size = math.prod(shape)
+        parts[name] = rows[:, start : start + size].reshape(-1, *shape)
+        start += size
+    return Transition(**parts)
+
+
+def _pack(transition: Transition) -> Float[Array, "L"]:
+    return jnp.concatenate([jnp.ravel(getattr(transition, part)).astype(DTYPE) for part in _PARTS])

@@ -1,0 +1,86 @@
+"""The training configuration: every number of Table I and every choice that the paper leaves open."""
+
+import dataclasses
+from typing import Any, Literal, get_args
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from scattermec._pytree import pytree, static
+from scattermec._settings import Settings, constant
+from scattermec.environment.actions import ActionForm
+from scattermec.scenario import Scenario
+
+Activation = Literal["sigmoid", "relu", "tanh"]
+Exploration = Literal["gaussian", "uniform"]
+Preset = Literal["paper", "tuned"]
+PRESETS: tuple[Preset, ...] = get_args(Preset)
+
+
+class TrainingConfig(Settings):
+    """How the learners learn; immutable, compared and hashed by value."""
+
+    actor_layers: tuple[int, ...] = constant((128, 64), "", "", ">= 1", "Hidden layers of an actor")
+    critic_width: int = constant(128, "", "", ">= 1", "Hidden layer of a critic")
+    hidden_activation: Activation = constant(
+        "sigmoid", "", "", "sigmoid, relu or tanh", "What hidden layers of an actor apply:"
+    )
+    actor_learning_rate: float = constant(1e-3, "", "", "> 0", "Learning rate of actors")
+    critic_learning_rate: float = constant(1e-3, "", "", "> 0", "Learning rate of critics")
+    batch_size: int = constant(64, "", "", ">= 1", "Transitions an update sees")
+    buffer_size: int = constant(2000, "", "", ">= 1", "Transitions an agent remembers")
+    discount: float | None = constant(None, "gamma", "", ">= 0 and < 1", "Reward discount")
+    smoothing: float = constant(0.1, "", "", "> 0 and <= 1", "Step of the target networks")
+    exploration_probability: float = constant(0.5, "epsilon", "", ">= 0 and <= 1", "Probability of exploring")
+
+    exploration_decay: float = constant(
+        0.0, "", "frames", ">= 0", "Frames until epsilon has fallen; 0: never"
+    )
+    exploration_floor: float = constant(0.0, "", "", ">= 0 and <= 1", "Epsilon after its decay")
+    exploration: Exploration = constant("gaussian", "", "", "gaussian or uniform", "How agents explore:")
+    exploration_noise: float = constant(0.2, "", "", ">= 0", "Standard deviation of gaussian exploration")
+
+    action_form: ActionForm = constant("paper", "", "", "paper or feasible", "How users' numbers are read:")
+    reward_scale: float = constant(1.0, "", "J/kbit", "> 0", "Factor on the AP's reward before it is learned")
+    team_weight: float | None = constant(None, "", "", ">= 0 and <= 1", "Team share in the users' reward")
+    phase_reference: bool = constant(
+        False, "", "", "true or false", "Channels turned so that the first antenna's part is real:"
+    )
+
+
+@pytree
+class Learning:
+    """A configuration as the learners take it: numbers that may be swept by vmap, and the program's shape."""
+
+    # Numbers, float32 scalars.
+    actor_learning_rate: Array
+    critic_learning_rate: Array
+    discount: Array
+    smoothing: Array
+    exploration_probability: Array
+    exploration_decay: Array
+    exploration_floor: Array
+    exploration_noise: Array
+    reward_scale: Array
+    team_weight: Array
+    # What shapes the program.
+    actor_layers: tuple[int, ...] = static()
+    critic_width: int = static()
+    hidden_activation: Activation = static()
+    batch_size: int = static()
+    buffer_size: int = static()
+    exploration: Exploration = static()
+    action_form: ActionForm = static()
+    phase_reference: bool = static()
+
+
+def learning(config: TrainingConfig, scenario: Scenario) -> Learning:
+    """``config`` as arrays; what it leaves to the scenario is the scenario's."""
+
+    def value(field: dataclasses.Field) -> Any:
+        given = getattr(config, field.name)
+        given = getattr(scenario, field.name) if given is None else given
+        return given if field.metadata.get("static") else jnp.asarray(np.float32(given))
+
+    return Learning(**{field.name: value(field) for field in dataclasses.fields(Learning)})

@@ -1,0 +1,49 @@
+"""What a learner asks of an environment: pure functions of pytrees, actions in [0, 1]."""
+
+from typing import Any, Protocol
+
+from jax import Array
+
+from scattermec._pytree import pytree
+from scattermec.physics.channel import Key
+
+
+@pytree
+class Step:
+    """What a step of an environment leads to."""
+
+    state: Any
+    """to go on from: that of a new episode where the old one has ended"""
+    observation: Array
+    """of the state that the step itself reached, from which the value of what follows is estimated"""
+    reward: Array
+    """() of a single agent, (A,) of a team"""
+    terminated: Array
+    """() bool: nothing follows. An episode that is only cut short (truncated) is not terminated."""
+    info: Any = None
+    """whatever else there is to tell"""
+
+
+class Environment(Protocol):
+    """A functional environment of one agent, or of a team of A.
+
+    It is a pytree: its arrays are leaves and may be traced. Observations are (K,) and actions (D,) for one
+    agent, (A, K) and (A, D) for a team. Actions are numbers in [0, 1].
+    """
+
+    @property
+    def action_shape(self) -> tuple[int, ...]:
+        """(D,), or (A, D) for a team."""
+        ...
+
+    def reset(self, key: Key) -> Any:
+        """The state at the start of an episode."""
+        ...
+
+    def observe(self, state: Any) -> Array:
+        """What the agent or agents see of a state."""
+        ...
+
+    def step(self, key: Key, state: Any, action: Array) -> Step:
+        """Act, and start a new episode where the old one ends."""
+        ...

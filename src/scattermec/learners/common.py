@@ -1,0 +1,136 @@
+"""What the learners share: their task, what they decide, and what is recorded of a frame."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Complex, Float
+
+from scattermec._pytree import pytree
+from scattermec.agents.ddpg import Losses
+from scattermec.agents.networks import DTYPE
+from scattermec.agents.settings import Learning, TrainingConfig, learning
+from scattermec.environment import (
+    EnvState,
+    allocation_from_action,
+    ap_observation,
+    phase_referenced,
+    user_observations,
+)
+from scattermec.physics import Allocation, Outcome, Parameters, parameters
+from scattermec.physics.channel import Key
+from scattermec.physics.frame import Frame
+from scattermec.scenario import Scenario
+
+
+@pytree
+class Task:
+    """What is to be learned and how."""
+
+    parameters: Parameters
+    learning: Learning
+
+    @property
+    def learning_parameters(self) -> Parameters:
+        """The scenario's constants with the configuration's share of the team in the users' reward."""
+        weight = self.learning.team_weight.astype(self.parameters.team_weight.dtype)
+        return dataclasses.replace(self.parameters, team_weight=weight)
+
+
+@pytree
+class Decision:
+    """What is done in a frame."""
+
+    beams: Array
+    """(N, M)"""
+    allocation: Allocation
+
+
+@pytree
+class Record:
+    """What is kept of a frame while learning."""
+
+    reward: Array
+    """() (11) in kbit/J"""
+    user_reward: Array
+    """() mean of (12) over users, with the configuration's team share"""
+    outage: Array
+    """() share of users in outage"""
+    ap_energy: Array
+    """() J"""
+    processed: Array
+    """() kbit"""
+    estimate_chosen: Array
+    """() 1 where the AP preferred its estimate to the users' reports; NaN where it has no such choice"""
+    losses: Losses
+    """(A,) of each learning agent"""
+
+
+def new_record(
+    outcome: Outcome, workload: Float[Array, "N"], losses: Losses, estimate_chosen: Array | float = jnp.nan
+) -> Record:
+    """The record of a frame that was played."""
+    return Record(
+        reward=outcome.ap_reward,
+        user_reward=jnp.mean(outcome.user_reward),
+        outage=1 - jnp.mean(outcome.success.astype(workload.dtype)),
+        ap_energy=outcome.ap_energy,
+        processed=jnp.sum(jnp.where(outcome.success, workload, 0)),
+        estimate_chosen=jnp.asarray(estimate_chosen, workload.dtype),
+        losses=losses,
+    )
+
+
+def as_seen(state: EnvState) -> EnvState:
+    """The frame as the AP believes it to be: its view of channels and workload taken for the truth."""
+    frame = Frame(
+        channels=state.observed_channels, workload=state.observed_workload, battery=state.frame.battery
+    )
+    return dataclasses.replace(state, frame=frame)
+
+
+def see_as_ap(task: Task, state: EnvState) -> Float[Array, "K"]:
+    """The AP's observation as its networks take it."""
+    return ap_observation(task.parameters, _turned(task, state)).astype(DTYPE)
+
+
+def see_as_users(task: Task, state: EnvState, beams: Complex[Array, "N M"]) -> Float[Array, "N K"]:
+    """The users' observations as their networks take them."""
+    return user_observations(task.parameters, _turned(task, state), beams).astype(DTYPE)
+
+
+def allocation_of(task: Task, state: EnvState, actions: Float[Array, "N D"]) -> Allocation:
+    """The users' numbers as an allocation of the work that they believe to have."""
+    workload = state.observed_workload
+    numbers = actions.astype(workload.dtype)
+    return allocation_from_action(task.learning.action_form, task.parameters, workload, numbers)
+
+
+def _turned(task: Task, state: EnvState) -> EnvState:
+    return phase_referenced(state) if task.learning.phase_reference else state
+
+
+class Algorithm(Protocol):
+    """A learner: a module of pure functions, each for one seed; batch them with vmap."""
+
+    MODES: dict[str, Callable[[Task, Any, EnvState, Key], Decision]]
+    """ways of acting greedily once trained, by name; the first is the learner's own"""
+
+    def agent_names(self, num_users: int) -> tuple[str, ...]:
+        """Names of the A learning agents, in the order of `Record.losses`."""
+        ...
+
+    def initial(self, task: Task, key: Key) -> Any:
+        """Networks, buffers and a first frame."""
+        ...
+
+    def frame(self, task: Task, state: Any, time: Array) -> tuple[Any, Record]:
+        """One frame: act, play, learn. ``time`` counts frames from 0 and must not be batched."""
+        ...
+
+
+def new_task(scenario: Scenario, config: TrainingConfig) -> Task:
+    """The task of a scenario and a configuration."""
+    return Task(parameters=parameters(scenario), learning=learning(config, scenario))

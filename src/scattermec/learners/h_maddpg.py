@@ -1,0 +1,151 @@
+"""Model-free H-MADDPG: the paper's comparison. DDPG at the AP, classic MADDPG at the users, no estimate.
+
+The users' critics see the states and actions of all; their actors see their own state and the gain of their
+own beam. Problem (10) is solved nowhere in the loop.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Complex, Float
+
+from scattermec._pytree import pytree
+from scattermec.agents import ddpg, maddpg
+from scattermec.agents.ddpg import Agent
+from scattermec.agents.exploration import exploration_probability, explored, explored_each
+from scattermec.agents.networks import DTYPE
+from scattermec.agents.replay import Replay, Transition, blank_transition, new_replay, remember
+from scattermec.environment import (
+    NUMBERS_PER_USER,
+    EnvState,
+    ap_action_size,
+    beams_from_action,
+    reset,
+    step_and_reset,
+)
+from scattermec.learners.common import (
+    Decision,
+    Record,
+    Task,
+    allocation_of,
+    new_record,
+    see_as_ap,
+    see_as_users,
+)
+from scattermec.physics.channel import Key
+
+
+@pytree
+class State:
+    """Everything that changes while learning."""
+
+    ap: Agent
+    users: Agent
+    """with a leading axis (N,)"""
+    ap_replay: Replay
+    user_replay: Replay
+    """of joint transitions"""
+    environment: EnvState
+    key: Key
+
+
+def agent_names(num_users: int) -> tuple[str, ...]:
+    """The AP, then the users."""
+    return ("ap", *(f"user {i + 1}" for i in range(num_users)))
+
+
+def initial(task: Task, key: Key) -> State:
+    """Networks, empty buffers and a first frame."""
+    key_ap, key_users, key_environment, key = jax.random.split(key, 4)
+    num_users, num_antennas = task.parameters.num_users, task.parameters.num_antennas
+    environment = reset(key_environment, task.parameters)
+    sizes = see_as_users(task, environment, environment.beams).shape[1], _numbers(task)
+    for_ap = blank_transition(see_as_ap(task, environment).size, ap_action_size(num_users, num_antennas))
+    return State(
+        ap=ddpg.new_agent(key_ap, for_ap.observation.size, for_ap.action.size, task.learning),
+        users=maddpg.new_team(key_users, num_users, *sizes, task.learning),
+        ap_replay=new_replay(for_ap, task.learning),
+        user_replay=new_replay(blank_transition(*sizes, num_agents=num_users), task.learning),
+        environment=environment,
+        key=key,
+    )
+
+
+def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
+    """The AP chooses beams, the users act on what they see, everyone learns."""
+    keys = jax.random.split(state.key, 7)
+    environment, h = state.environment, task.learning
+    epsilon = exploration_probability(h, time)
+
+    seen_by_ap = see_as_ap(task, environment)
+    ap_action = state.ap.actor(seen_by_ap)
+    explores = jax.random.bernoulli(keys[0], epsilon)
+    ap_action = jnp.where(explores, explored(h, keys[1], ap_action), ap_action)
+    beams = _beams(task, environment, ap_action)
+    seen_by_users = see_as_users(task, environment, beams)
+    actions = maddpg.act(state.users.actor, seen_by_users)
+    actions = explored_each(h, keys[2], actions, epsilon)
+
+    following, result, reached = step_and_reset(
+        keys[3], environment, beams, allocation_of(task, environment, actions), task.learning_parameters
+    )
+    # What the users see next depends on the AP's next beams: those that it would choose now.
+    next_seen_by_ap = see_as_ap(task, reached)
+    next_beams = _beams(task, reached, state.ap.actor(next_seen_by_ap))
+    terminated, valid = result.terminated.astype(DTYPE), jnp.ones((), DTYPE)
+    ap_replay = remember(
+        state.ap_replay,
+        Transition(
+            observation=seen_by_ap,
+            action=ap_action,
+            reward=h.reward_scale * result.ap_reward.astype(DTYPE),
+            next_observation=next_seen_by_ap,
+            terminated=terminated,
+            valid=valid,
+        ),
+    )
+    user_replay = remember(
+        state.user_replay,
+        Transition(
+            observation=seen_by_users,
+            action=actions,
+            reward=result.user_reward.astype(DTYPE),
+            next_observation=see_as_users(task, reached, next_beams),
+            terminated=terminated,
+            valid=valid,
+        ),
+    )
+
+    ready = time >= h.batch_size
+    ap, ap_loss = ddpg.learn(h, state.ap, ap_replay, keys[4], ready)
+    users, user_losses = maddpg.learn(h, state.users, user_replay, keys[5], ready)
+    losses = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), ap_loss, user_losses)
+    record = new_record(result.outcome, environment.frame.workload, losses)
+    new_state = State(
+        ap=ap,
+        users=users,
+        ap_replay=ap_replay,
+        user_replay=user_replay,
+        environment=following,
+        key=keys[6],
+    )
+    return new_state, record
+
+
+def act_alone(task: Task, state: State, environment: EnvState, key: Key) -> Decision:
+    """Greedy and decentralised: the AP's beams, and each user's own actor alone."""
+    beams = _beams(task, environment, state.ap.actor(see_as_ap(task, environment)))
+    actions = maddpg.act(state.users.actor, see_as_users(task, environment, beams))
+    return Decision(beams=beams, allocation=allocation_of(task, environment, actions))
+
+
+MODES = {"decentralised": act_alone}
+
+
+def _numbers(task: Task) -> int:
+    return NUMBERS_PER_USER[task.learning.action_form]
+
+
+def _beams(task: Task, environment: EnvState, action: Float[Array, "D"]) -> Complex[Array, "N M"]:
+    beams = beams_from_action(action, task.parameters.num_users, task.parameters.num_antennas)
+    return beams.astype(environment.beams.dtype)

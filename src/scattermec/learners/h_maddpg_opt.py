@@ -1,0 +1,315 @@
+"""Optimization-driven H-MADDPG: the paper's Algorithm 1, whose 23 lines are marked here by number.
+
+A DDPG agent at the access point (AP) chooses the beams. For these it estimates the users' actions by solving
+problem (10), and each user improves on its own part of the estimate by a DDPG of its own, as if the others
+followed theirs. The AP then executes what it believes to be better: the estimate, or the users' reports.
+
+What the paper leaves open is settled so:
+
+- Whether a frame explores is drawn before the AP acts, so that the estimate fits the beams that are executed.
+- Line 10 executes each user's action in the simulated frame, with the randomness of the real one. What the
+  user sees next is what its own action led to, and the AP's message of the real next frame; its transition
+  therefore waits for that message.
+- Lines 4 and 15 look one frame ahead with one draw of channels and arrivals, which both share and which is
+  not that of the real frame.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Bool, Float
+
+from scattermec._pytree import pytree
+from scattermec.agents import ddpg
+from scattermec.agents.ddpg import Agent, Losses
+from scattermec.agents.exploration import exploration_probability, explored, explored_each
+from scattermec.agents.maddpg import act
+from scattermec.agents.networks import DTYPE
+from scattermec.agents.replay import Replay, Transition, blank_transition, new_replay, remember
+from scattermec.environment import (
+    NUMBERS_PER_USER,
+    EnvState,
+    action_from_allocation,
+    ap_action_size,
+    beams_from_action,
+    reset,
+    reset_if_over,
+    step,
+)
+from scattermec.learners.common import (
+    Decision,
+    Record,
+    Task,
+    allocation_of,
+    as_seen,
+    new_record,
+    see_as_ap,
+    see_as_users,
+)
+from scattermec.optimisation import estimate_allocation
+from scattermec.physics import Allocation
+from scattermec.physics.channel import Key
+
+
+@pytree
+class Message:
+    """What the AP decides and distributes: line 5."""
+
+    action: Array
+    """(2NM,) a^o, numbers in [0, 1]"""
+    beams: Array
+    """(N, M) the beams that these are"""
+    estimate: Allocation
+    """a^u, the users' actions as the AP estimates them"""
+    seen_by_users: Array
+    """(N, K) what each user sees: its own state, its beam's gain and its own entry of the estimate"""
+
+
+@pytree
+class State:
+    """Everything that changes while learning. What belongs to the users has a leading axis (N,)."""
+
+    ap: Agent
+    users: Agent
+    ap_replay: Replay
+    user_replays: Replay
+    environment: EnvState
+    pending: Transition
+    """the users' transitions of the frame before; their next observations lack the AP's next message"""
+    key: Key
+
+
+class _Keys(NamedTuple):
+    """Randomness of one frame."""
+
+    explores: Key
+    ap_noise: Key
+    lookahead: Key
+    tries: Key
+    environment: Key
+    user_batches: Key
+    user_noise: Key
+    episode: Key
+    ap_batch: Key
+    following: Key
+
+
+def agent_names(num_users: int) -> tuple[str, ...]:
+    """The AP, then the users."""
+    return ("ap", *(f"user {i + 1}" for i in range(num_users)))
+
+
+def initial(task: Task, key: Key) -> State:
+    """Line 1: initialise networks and replay buffers; and draw a first frame."""
+    key_ap, key_users, key_environment, key = jax.random.split(key, 4)
+    num_users, num_antennas = task.parameters.num_users, task.parameters.num_antennas
+    environment = reset(key_environment, task.parameters)
+    own = see_as_users(task, environment, environment.beams)
+    numbers = NUMBERS_PER_USER[task.learning.action_form]
+    for_ap = blank_transition(see_as_ap(task, environment).size, ap_action_size(num_users, num_antennas))
+    for_user = blank_transition(own.shape[1] + numbers, numbers)
+
+    def new_user(key: Key) -> tuple[Agent, Replay, Transition]:
+        agent = ddpg.new_agent(key, for_user.observation.size, numbers, task.learning)
+        return agent, new_replay(for_user, task.learning), for_user
+
+    users, user_replays, pending = jax.vmap(new_user)(jax.random.split(key_users, num_users))
+    return State(
+        ap=ddpg.new_agent(key_ap, for_ap.observation.size, for_ap.action.size, task.learning),
+        users=users,
+        ap_replay=new_replay(for_ap, task.learning),
+        user_replays=user_replays,
+        environment=environment,
+        pending=pending,
+        key=key,
+    )
+
+
+def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
+    """Lines 2 to 22; line 23 is the caller's loop. ``time`` counts frames from 0."""
+    keys = _Keys(*jax.random.split(state.key, len(_Keys._fields)))
+    ap, users, environment = state.ap, state.users, state.environment
+    ready = time >= task.learning.batch_size
+    epsilon = exploration_probability(task.learning, time)
+    explores = jax.random.bernoulli(keys.explores, epsilon)
+
+    # 2: High-level AP's decision making
+    # 3: Update beamforming action a^o by DDPG
+    ap_action = ap.actor(see_as_ap(task, environment))
+    ap_action = jnp.where(explores, explored(task.learning, keys.ap_noise, ap_action), ap_action)
+    # 4: Estimate the users' action a^u and the target y* by solving (10)
+    # 5: Distribute (a^o, a^u) to all users
+    message = estimate_and_distribute(task, environment, ap_action)
+    y_star = target_value(task, ap, environment, message, message.estimate, keys.lookahead)
+
+    # 6: Low-level users' decision making
+    # 7: for each user (all at once)
+    # 8: Fix the others' action estimation
+    # 9: Update its own action by DDPG
+    reports = act(users.actor, message.seen_by_users)
+    tries = explored_each(task.learning, keys.tries, reports, epsilon)
+    # 10: Execute it, observe reward, and buffer transitions
+    user_replays = jax.vmap(remember)(state.user_replays, complete(state.pending, message))
+    pending = try_each(task, environment, message, tries, keys.environment)
+    # 11: Sample a mini-batch from the replay buffer
+    # 12: Update the i-th critic and actor
+    # 13: end for
+    users, user_losses = learn_each(task, users, user_replays, keys.user_batches, ready)
+
+    # 14: Users report their actions
+    reported = allocation_of(task, environment, reports)
+    # 15: AP estimates the target y of the joint action (a^o, reports)
+    y = target_value(task, ap, environment, message, reported, keys.lookahead)
+    # 16: if y is greater than y*
+    # 17: AP takes the reports with probability 1 - epsilon, else
+    # 18: AP takes the estimate with probability 1 - epsilon
+    # 19: end if (otherwise it explores around what it prefers)
+    prefers_reports = y > y_star
+    noisy = allocation_of(task, environment, explored(task.learning, keys.user_noise, reports))
+    takes_noise = explores & (prefers_reports | (task.learning.exploration == "uniform"))
+    allocation = _where(prefers_reports, reported, message.estimate)
+    allocation = _where(takes_noise, noisy, allocation)
+
+    # 20: Execute joint action, observe reward, and buffer transitions
+    reached, result = step(keys.environment, environment, message.beams, allocation, task.parameters)
+    ap_replay = remember(
+        state.ap_replay,
+        Transition(
+            observation=see_as_ap(task, environment),
+            action=ap_action,
+            reward=task.learning.reward_scale * result.ap_reward.astype(DTYPE),
+            next_observation=see_as_ap(task, reached),
+            terminated=result.terminated.astype(DTYPE),
+            valid=jnp.ones((), DTYPE),
+        ),
+    )
+    # 21: Sample a mini-batch from the AP's replay buffer
+    # 22: Update the AP's critic and actor
+    ap, ap_loss = ddpg.learn(task.learning, ap, ap_replay, keys.ap_batch, ready)
+
+    # The AP's next message completes the users' transitions only if it is about the same episode.
+    goes_on = 1 - (result.truncated | result.terminated).astype(DTYPE)
+    pending = dataclasses.replace(pending, valid=jnp.broadcast_to(goes_on, pending.valid.shape))
+    losses = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), ap_loss, user_losses)
+    record = new_record(result.outcome, environment.frame.workload, losses, ~prefers_reports)
+    following = reset_if_over(keys.episode, reached, result, task.parameters)
+    return (
+        State(
+            ap=ap,
+            users=users,
+            ap_replay=ap_replay,
+            user_replays=user_replays,
+            environment=following,
+            pending=pending,
+            key=keys.following,
+        ),
+        record,
+    )
+
+
+def estimate_and_distribute(task: Task, environment: EnvState, ap_action: Float[Array, "D"]) -> Message:
+    """Lines 4 and 5 without y*: the allocation estimated for the beams of ``ap_action``, and who sees what."""
+    parameters, seen = task.parameters, as_seen(environment).frame
+    beams = beams_from_action(ap_action, parameters.num_users, parameters.num_antennas)
+    beams = beams.astype(seen.channels.dtype)
+    estimate = estimate_allocation(parameters, seen, beams).allocation
+    entries = action_from_allocation(task.learning.action_form, parameters, seen.workload, estimate)
+    own = see_as_users(task, environment, beams)
+    return Message(
+        action=ap_action,
+        beams=beams,
+        estimate=estimate,
+        seen_by_users=jnp.concatenate([own, entries.astype(DTYPE)], axis=1),
+    )
+
+
+def target_value(
+    task: Task, ap: Agent, environment: EnvState, message: Message, allocation: Allocation, key: Key
+) -> Float[Array, ""]:
+    """y of lines 4 and 15: reward (11) as the AP expects it, and its target critic one frame ahead.
+
+    In the unit of the scaled reward. The next frame has the battery and the backlog that the model gives,
+    and channels and arrivals drawn with ``key``.
+    """
+    ahead, result = step(key, as_seen(environment), message.beams, allocation, task.parameters)
+    seen = see_as_ap(task, ahead)
+    h = task.learning
+    return h.reward_scale * result.ap_reward + h.discount * ap.target_critic(seen, ap.target_actor(seen))
+
+
+def try_each(
+    task: Task, environment: EnvState, message: Message, actions: Float[Array, "N D"], key: Key
+) -> Transition:
+    """Lines 8 and 10: what each user's action leads to while the others follow the estimate.
+
+    Returns transitions (N,) whose next observations lack the AP's next message: it is zero there.
+    """
+    own = allocation_of(task, environment, actions)
+    num_users = actions.shape[0]
+
+    def try_one(user: Array) -> tuple[Array, Array]:
+        deviates = jnp.arange(num_users) == user
+        allocation = _where(deviates, own, message.estimate)
+        reached, result = step(key, environment, message.beams, allocation, task.learning_parameters)
+        return result.user_reward[user], see_as_users(task, reached, message.beams)[user]
+
+    reward, next_own = jax.vmap(try_one)(jnp.arange(num_users))
+    missing = message.seen_by_users.shape[1] - next_own.shape[1]
+    return Transition(
+        observation=message.seen_by_users,
+        action=actions,
+        reward=reward.astype(DTYPE),
+        next_observation=jnp.pad(next_own, ((0, 0), (0, missing))),
+        terminated=jnp.zeros(num_users, DTYPE),
+        valid=jnp.ones(num_users, DTYPE),
+    )
+
+
+def complete(pending: Transition, message: Message) -> Transition:
+    """The users' transitions with the AP's message in the next observation: beam gain and estimate's entry."""
+    size = pending.action.shape[1] + 1
+    next_observation = jnp.concatenate(
+        [pending.next_observation[:, :-size], message.seen_by_users[:, -size:]], axis=1
+    )
+    return dataclasses.replace(pending, next_observation=next_observation)
+
+
+def learn_each(
+    task: Task, users: Agent, replays: Replay, key: Key, ready: Bool[Array, ""]
+) -> tuple[Agent, Losses]:
+    """Lines 11 and 12 for every user: a batch of its own, one step of its critic and actor."""
+    keys = jax.random.split(key, task.parameters.num_users)
+    learn = jax.vmap(ddpg.learn, in_axes=(None, 0, 0, 0, None))
+    return learn(task.learning, users, replays, keys, ready)
+
+
+def act_alone(task: Task, state: State, environment: EnvState, key: Key) -> Decision:
+    """Greedy and decentralised: the AP's beams, and each user's own actor alone."""
+    message = estimate_and_distribute(task, environment, state.ap.actor(see_as_ap(task, environment)))
+    reports = act(state.users.actor, message.seen_by_users)
+    return Decision(beams=message.beams, allocation=allocation_of(task, environment, reports))
+
+
+def act_by_choice(task: Task, state: State, environment: EnvState, key: Key) -> Decision:
+    """Greedy, with the AP's choice between the users' reports and its estimate: lines 14 to 19."""
+    message = estimate_and_distribute(task, environment, state.ap.actor(see_as_ap(task, environment)))
+    reported = allocation_of(task, environment, act(state.users.actor, message.seen_by_users))
+    y_star = target_value(task, state.ap, environment, message, message.estimate, key)
+    y = target_value(task, state.ap, environment, message, reported, key)
+    return Decision(beams=message.beams, allocation=_where(y > y_star, reported, message.estimate))
+
+
+def act_by_estimate(task: Task, state: State, environment: EnvState, key: Key) -> Decision:
+    """Greedy, with the AP's estimate in any case: what its beams are worth by themselves."""
+    message = estimate_and_distribute(task, environment, state.ap.actor(see_as_ap(task, environment)))
+    return Decision(beams=message.beams, allocation=message.estimate)
+
+
+MODES = {"decentralised": act_alone, "choice": act_by_choice, "estimate": act_by_estimate}
+
+
+def _where(condition: Bool[Array, "..."], yes: Allocation, no: Allocation) -> Allocation:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
