@@ -3,16 +3,17 @@
 import difflib
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
-from scattermec._yaml import show
+from scattermec._yaml import parse, show
 from scattermec.errors import InputError
 
-__all__ = ["Settings", "constant", "notes_of"]
+__all__ = ["FileSettings", "Settings", "constant", "notes_of"]
 
 # What a number may be: the text is what a fault shows, the function is what is checked.
 _RULES: dict[str, Callable[[float], bool]] = {
@@ -86,6 +87,97 @@ class Settings(BaseModel):
         if field.annotation in cls._also_allowed:
             rule += f", or {cls._also_allowed[field.annotation]}"
         return _with_unit(rule, field)
+
+
+class FileSettings(Settings):
+    """Settings that are written to files and read from them, as YAML with a comment on every line."""
+
+    _title: ClassVar[str] = "settings"
+    """what they are, in words"""
+    _sections: ClassVar[Mapping[str, str]] = {}
+    """headings, by the name of the first constant below each"""
+
+    @classmethod
+    def from_yaml(cls, text: str, folder: str | os.PathLike[str] = ".") -> Self:
+        """Read YAML (or JSON) text; what it leaves out keeps its default.
+
+        Relative paths in it are relative to `folder`.
+        """
+        data, faults = parse(text)
+        if data is None:
+            data = {}
+        if not isinstance(data, dict):
+            faults.append(f"{cls._title} must be a mapping of names to values, not {show(data)}")
+            data = {}
+        cls._resolve(data, folder)
+        return cls._build(data, faults)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a YAML or JSON file; relative paths in it are relative to the file."""
+        try:
+            text = Path(path).read_text(encoding="utf-8-sig")
+        except OSError as error:
+            raise cls._error([f"{os.fspath(path)}: cannot be read: {error.strerror}"]) from error
+        except UnicodeDecodeError as error:
+            raise cls._error([f"{os.fspath(path)}: is not UTF-8 text"]) from error
+        return cls.from_yaml(text, folder=Path(path).parent)
+
+    def to_yaml(self) -> str:
+        """YAML with one commented line a constant; `from_yaml` gives back an equal one."""
+        lines: list[str] = []
+        for name, field in type(self).model_fields.items():
+            if name in self._sections:
+                lines += ["", f"# {self._sections[name]}"]
+            notes = notes_of(field)
+            note = " ".join(filter(None, (field.description, notes["symbol"])))
+            unit = f" [{notes['unit']}]" if notes["unit"] else ""
+            lines.append(f"{name + ': ' + show(getattr(self, name)):<34}  # {note}{unit}")
+        return "\n".join(lines[1:]) + "\n"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write `to_yaml()` to a file."""
+        Path(path).write_text(self.to_yaml(), encoding="utf-8")
+
+    def with_settings(self, settings: Iterable[str]) -> Self:
+        """A copy with settings such as `ap_power=2` or `rectifier.saturation=2`, their values in YAML."""
+        data = self.model_dump()
+        faults: list[str] = []
+        for setting in settings:
+            path, equals, text = setting.partition("=")
+            name, dot, part = path.strip().partition(".")
+            if not (equals and name):
+                faults.append(f"{setting}: is not a setting; write name=value")
+                continue
+            value, broken = parse(text)
+            if broken:
+                faults += [f"{path.strip()}: {fault}" for fault in broken]
+            elif not dot or name not in data:
+                data[name] = value
+            elif isinstance(data[name], dict):
+                data[name][part] = value
+            else:
+                faults.append(f"{path.strip()}: unknown; {name} has no parts")
+        return self._build(data, faults)
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some constants changed, validated like any other."""
+        return type(self)(**{**dict(self), **changes})
+
+    @classmethod
+    def _build(cls, data: dict[str, Any], faults: list[str]) -> Self:
+        """Construct from `data`, adding its faults to those already found."""
+        try:
+            settings = cls(**data)
+        except InputError as error:
+            raise cls._error([*faults, *error.faults]) from None
+        if faults:
+            raise cls._error(faults)
+        return settings
+
+    @classmethod
+    def _resolve(cls, data: dict[str, Any], folder: str | os.PathLike[str]) -> None:
+        """Make relative paths in ``data``, read from a file in ``folder``, mean what they mean there."""
 
 
 def notes_of(field: FieldInfo) -> dict[str, Any]:

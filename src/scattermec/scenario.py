@@ -8,15 +8,14 @@ import math
 import os
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import field_validator
 
-from scattermec._settings import Settings, constant, notes_of
-from scattermec._yaml import parse, show
+from scattermec._settings import FileSettings, Settings, constant
+from scattermec._yaml import show
 from scattermec.errors import ScenarioError
 
 __all__ = ["Rectifier", "Scenario", "ScenarioError"]
@@ -30,18 +29,6 @@ Fading = Literal["rayleigh", "rician", "file"]
 _POSITIONS = "a list of at least one [x, y], none of them [0, 0]"
 _RECTIFIER = "a mapping of saturation, steepness and turn_on"
 _TRACE = "File of channels (frames, N, M) and workload (frames, N)"
-
-# The first constant of each section of a written file.
-_SECTIONS = {
-    "num_antennas": "Layout and frame",
-    "bandwidth": "Radio",
-    "harvest_efficiency": "Energy harvesting and backscatter",
-    "circuit_power": "Users",
-    "active_receive_power": "Access point and MEC server",
-    "mean_workload": "Workload",
-    "fading": "Channel",
-    "reliability_weight": "Rewards and episodes",
-}
 
 
 class Rectifier(Settings):
@@ -58,7 +45,7 @@ class Rectifier(Settings):
     turn_on: float = constant(0.2, "", "mW", ">= 0", "Received power at the curve's steepest point")
 
 
-class Scenario(Settings):
+class Scenario(FileSettings):
     """All constants of the model; immutable, compared and hashed by value.
 
     Constants typed `float | tuple[float, ...]` are one number for all users or one number per user.
@@ -68,6 +55,17 @@ class Scenario(Settings):
     _error: ClassVar = ScenarioError
     _also_allowed: ClassVar = {PerUser: "a list of one per user", float | Pair: "[low, high]"}
     _derived: ClassVar = {"num_users": "user_positions"}
+    _title: ClassVar = "a scenario"
+    _sections: ClassVar = {
+        "num_antennas": "Layout and frame",
+        "bandwidth": "Radio",
+        "harvest_efficiency": "Energy harvesting and backscatter",
+        "circuit_power": "Users",
+        "active_receive_power": "Access point and MEC server",
+        "mean_workload": "Workload",
+        "fading": "Channel",
+        "reliability_weight": "Rewards and episodes",
+    }
 
     num_antennas: int = constant(3, "M", "", ">= 1", "AP antennas")
     user_positions: tuple[Pair, ...] = constant(
@@ -144,83 +142,10 @@ class Scenario(Settings):
         return arrays.get("channels"), arrays.get("workload")
 
     @classmethod
-    def from_yaml(cls, text: str, folder: str | os.PathLike[str] = ".") -> "Scenario":
-        """Read YAML (or JSON) text; what it leaves out keeps its default.
-
-        A relative `trace` is relative to `folder`.
-        """
-        data, faults = parse(text)
-        if data is None:
-            data = {}
-        if not isinstance(data, dict):
-            faults.append(f"a scenario must be a mapping of names to values, not {show(data)}")
-            data = {}
+    def _resolve(cls, data: dict[str, Any], folder: str | os.PathLike[str]) -> None:
+        # A relative trace is relative to the file that names it.
         if isinstance(data.get("trace"), str):
             data["trace"] = os.path.join(folder, data["trace"])
-        return cls._build(data, faults)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Scenario":
-        """Read a YAML or JSON file; a relative `trace` in it is relative to the file."""
-        try:
-            text = Path(path).read_text(encoding="utf-8-sig")
-        except OSError as error:
-            raise ScenarioError([f"{os.fspath(path)}: cannot be read: {error.strerror}"]) from error
-        except UnicodeDecodeError as error:
-            raise ScenarioError([f"{os.fspath(path)}: is not UTF-8 text"]) from error
-        return cls.from_yaml(text, folder=Path(path).parent)
-
-    def to_yaml(self) -> str:
-        """YAML with one commented line a constant; `from_yaml` gives back an equal scenario."""
-        lines: list[str] = []
-        for name, field in type(self).model_fields.items():
-            if name in _SECTIONS:
-                lines += ["", f"# {_SECTIONS[name]}"]
-            notes = notes_of(field)
-            note = " ".join(filter(None, (field.description, notes["symbol"])))
-            unit = f" [{notes['unit']}]" if notes["unit"] else ""
-            lines.append(f"{name + ': ' + show(getattr(self, name)):<34}  # {note}{unit}")
-        return "\n".join(lines[1:]) + "\n"
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write `to_yaml()` to a file."""
-        Path(path).write_text(self.to_yaml(), encoding="utf-8")
-
-    def with_settings(self, settings: Iterable[str]) -> "Scenario":
-        """A copy with settings such as `ap_power=2` or `rectifier.saturation=2`, their values in YAML."""
-        data = self.model_dump()
-        faults: list[str] = []
-        for setting in settings:
-            path, equals, text = setting.partition("=")
-            name, dot, part = path.strip().partition(".")
-            if not (equals and name):
-                faults.append(f"{setting}: is not a setting; write name=value")
-                continue
-            value, broken = parse(text)
-            if broken:
-                faults += [f"{path.strip()}: {fault}" for fault in broken]
-            elif not dot or name not in data:
-                data[name] = value
-            elif isinstance(data[name], dict):
-                data[name][part] = value
-            else:
-                faults.append(f"{path.strip()}: unknown; {name} has no parts")
-        return self._build(data, faults)
-
-    def replace(self, **changes: Any) -> "Scenario":
-        """A copy with some constants changed, validated like any other scenario."""
-        return type(self)(**{**dict(self), **changes})
-
-    @classmethod
-    def _build(cls, data: dict[str, Any], faults: list[str]) -> "Scenario":
-        """Construct from `data`, adding its faults to those already found."""
-        try:
-            scenario = cls(**data)
-        except ScenarioError as error:
-            raise ScenarioError([*faults, *error.faults]) from None
-        if faults:
-            raise ScenarioError(faults)
-        return scenario
 
     @field_validator("user_positions")
     @classmethod

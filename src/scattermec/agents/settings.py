@@ -1,25 +1,36 @@
 """The training configuration: every number of Table I and every choice that the paper leaves open."""
 
 import dataclasses
-from typing import Any, Literal, get_args
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from scattermec._pytree import pytree, static
-from scattermec._settings import Settings, constant
+from scattermec._settings import FileSettings, constant
 from scattermec.environment.actions import ActionForm
+from scattermec.errors import InputError
 from scattermec.scenario import Scenario
 
 Activation = Literal["sigmoid", "relu", "tanh"]
 Exploration = Literal["gaussian", "uniform"]
-Preset = Literal["paper", "tuned"]
-PRESETS: tuple[Preset, ...] = get_args(Preset)
 
 
-class TrainingConfig(Settings):
-    """How the learners learn; immutable, compared and hashed by value."""
+class TrainingConfig(FileSettings):
+    """How the learners learn; immutable, compared and hashed by value. The defaults are the preset `paper`.
+
+    Whatever is wrong is reported at once in an `InputError`, on construction too.
+    """
+
+    _also_allowed: ClassVar = {float | None: "null for the scenario's own"}
+    _title: ClassVar = "a training configuration"
+    _sections: ClassVar = {
+        "actor_layers": "Table I",
+        "exploration_decay": "What the paper leaves open",
+        "action_form": "What the agents see, do and are paid",
+    }
 
     actor_layers: tuple[int, ...] = constant((128, 64), "", "", ">= 1", "Hidden layers of an actor")
     critic_width: int = constant(128, "", "", ">= 1", "Hidden layer of a critic")
@@ -28,25 +39,66 @@ class TrainingConfig(Settings):
     )
     actor_learning_rate: float = constant(1e-3, "", "", "> 0", "Learning rate of actors")
     critic_learning_rate: float = constant(1e-3, "", "", "> 0", "Learning rate of critics")
-    batch_size: int = constant(64, "", "", ">= 1", "Transitions an update sees")
-    buffer_size: int = constant(2000, "", "", ">= 1", "Transitions an agent remembers")
-    discount: float | None = constant(None, "gamma", "", ">= 0 and < 1", "Reward discount")
+    batch_size: int = constant(64, "", "", ">= 1", "Transitions that an update sees")
+    buffer_size: int = constant(2000, "", "", ">= 1", "Transitions that an agent remembers")
+    discount: float | None = constant(
+        None, "gamma", "", ">= 0 and < 1", "Reward discount; null: the scenario's"
+    )
     smoothing: float = constant(0.1, "", "", "> 0 and <= 1", "Step of the target networks")
     exploration_probability: float = constant(0.5, "epsilon", "", ">= 0 and <= 1", "Probability of exploring")
 
     exploration_decay: float = constant(
-        0.0, "", "frames", ">= 0", "Frames until epsilon has fallen; 0: never"
+        0.0, "", "frames", ">= 0", "Frames until epsilon has fallen; 0: it is constant"
     )
     exploration_floor: float = constant(0.0, "", "", ">= 0 and <= 1", "Epsilon after its decay")
     exploration: Exploration = constant("gaussian", "", "", "gaussian or uniform", "How agents explore:")
     exploration_noise: float = constant(0.2, "", "", ">= 0", "Standard deviation of gaussian exploration")
 
     action_form: ActionForm = constant("paper", "", "", "paper or feasible", "How users' numbers are read:")
-    reward_scale: float = constant(1.0, "", "J/kbit", "> 0", "Factor on the AP's reward before it is learned")
-    team_weight: float | None = constant(None, "", "", ">= 0 and <= 1", "Team share in the users' reward")
     phase_reference: bool = constant(
-        False, "", "", "true or false", "Channels turned so that the first antenna's part is real:"
+        False, "", "", "true or false", "Channels seen turned, the first antenna's real:"
     )
+    reward_scale: float = constant(1.0, "", "J/kbit", "> 0", "Factor on the AP's reward before it is learned")
+    team_weight: float | None = constant(
+        None, "", "", ">= 0 and <= 1", "Team share in the users' reward; null: the scenario's"
+    )
+
+    @classmethod
+    def preset(cls, name: str) -> "TrainingConfig":
+        """The configuration of that name, one of `PRESETS`; else InputError."""
+        if name not in PRESETS:
+            raise InputError([f"preset: {name!r} is not known; choose from {', '.join(PRESETS)}"])
+        return PRESETS[name]
+
+    def _cross_faults(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        if not self.actor_layers:
+            line = "actor_layers: [] is not allowed; it must be a list of at least one size >= 1"
+            yield ("actor_layers",), line
+        if self.batch_size > self.buffer_size:
+            line = f"batch_size: {self.batch_size} is not allowed; it must be <= buffer_size"
+            yield ("batch_size", "buffer_size"), f"{line}, {self.buffer_size}"
+        if self.exploration_floor > self.exploration_probability:
+            line = f"exploration_floor: {self.exploration_floor} is not allowed; it must be"
+            yield (
+                ("exploration_floor", "exploration_probability"),
+                f"{line} <= exploration_probability, {self.exploration_probability}",
+            )
+
+
+PRESETS: dict[str, TrainingConfig] = {
+    "paper": TrainingConfig(),
+    "tuned": TrainingConfig(
+        hidden_activation="relu",
+        buffer_size=20000,
+        exploration_decay=10000.0,
+        exploration_floor=0.1,
+        action_form="feasible",
+        phase_reference=True,
+        reward_scale=0.01,
+        team_weight=1.0,
+    ),
+}
+"""Table I to the letter; and what good engineering makes of the same algorithms with the same networks."""
 
 
 @pytree

@@ -1,7 +1,7 @@
 """What the learners share: their task, what they decide, and what is recorded of a frame."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import jax.numpy as jnp
@@ -115,18 +115,23 @@ def _turned(task: Task, state: EnvState) -> EnvState:
 class Algorithm(Protocol):
     """A learner: a module of pure functions, each for one seed; batch them with vmap."""
 
-    MODES: dict[str, Callable[[Task, Any, EnvState, Key], Decision]]
-    """ways of acting greedily once trained, by name; the first is the learner's own"""
+    @property
+    def MODES(self) -> Mapping[str, Callable[..., Decision]]:  # noqa: N802
+        """Ways of acting greedily once trained, by name; the first is the learner's own.
 
-    def agent_names(self, num_users: int) -> tuple[str, ...]:
+        Functions of task, state, the environment's state and a key.
+        """
+        ...
+
+    def agent_names(self, num_users: int, /) -> tuple[str, ...]:
         """Names of the A learning agents, in the order of `Record.losses`."""
         ...
 
-    def initial(self, task: Task, key: Key) -> Any:
+    def initial(self, task: Task, key: Key, /) -> Any:
         """Networks, buffers and a first frame."""
         ...
 
-    def frame(self, task: Task, state: Any, time: Array) -> tuple[Any, Record]:
+    def frame(self, task: Task, state: Any, time: Array, /) -> tuple[Any, Record]:
         """One frame: act, play, learn. ``time`` counts frames from 0 and must not be batched."""
         ...
 

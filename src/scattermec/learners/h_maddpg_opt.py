@@ -211,7 +211,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
 
 
 def estimate_and_distribute(task: Task, environment: EnvState, ap_action: Float[Array, "D"]) -> Message:
-    """Lines 4 and 5 without y*: the allocation estimated for the beams of ``ap_action``, and who sees what."""
+    """Lines 4 and 5 without y*: the allocation estimated for an action's beams, and what the users see."""
     parameters, seen = task.parameters, as_seen(environment).frame
     beams = beams_from_action(ap_action, parameters.num_users, parameters.num_antennas)
     beams = beams.astype(seen.channels.dtype)
@@ -269,7 +269,7 @@ def try_each(
 
 
 def complete(pending: Transition, message: Message) -> Transition:
-    """The users' transitions with the AP's message in the next observation: beam gain and estimate's entry."""
+    """The users' transitions with the AP's message, gain and estimate, in their next observations."""
     size = pending.action.shape[1] + 1
     next_observation = jnp.concatenate(
         [pending.next_observation[:, :-size], message.seen_by_users[:, -size:]], axis=1
