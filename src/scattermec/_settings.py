@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -14,6 +14,8 @@ from scattermec._yaml import parse, show
 from scattermec.errors import InputError
 
 __all__ = ["FileSettings", "Settings", "constant", "notes_of"]
+
+_S = TypeVar("_S", bound="FileSettings")
 
 # What a number may be: the text is what a fault shows, the function is what is checked.
 _RULES: dict[str, Callable[[float], bool]] = {
@@ -98,7 +100,7 @@ class FileSettings(Settings):
     """headings, by the name of the first constant below each"""
 
     @classmethod
-    def from_yaml(cls, text: str, folder: str | os.PathLike[str] = ".") -> Self:
+    def from_yaml(cls: type[_S], text: str, folder: str | os.PathLike[str] = ".") -> _S:
         """Read YAML (or JSON) text; what it leaves out keeps its default.
 
         Relative paths in it are relative to `folder`.
@@ -113,7 +115,7 @@ class FileSettings(Settings):
         return cls._build(data, faults)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls: type[_S], path: str | os.PathLike[str]) -> _S:
         """Read a YAML or JSON file; relative paths in it are relative to the file."""
         try:
             text = Path(path).read_text(encoding="utf-8-sig")
@@ -139,7 +141,7 @@ class FileSettings(Settings):
         """Write `to_yaml()` to a file."""
         Path(path).write_text(self.to_yaml(), encoding="utf-8")
 
-    def with_settings(self, settings: Iterable[str]) -> Self:
+    def with_settings(self: _S, settings: Iterable[str]) -> _S:
         """A copy with settings such as `ap_power=2` or `rectifier.saturation=2`, their values in YAML."""
         data = self.model_dump()
         faults: list[str] = []
@@ -160,12 +162,12 @@ class FileSettings(Settings):
                 faults.append(f"{path.strip()}: unknown; {name} has no parts")
         return self._build(data, faults)
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self: _S, **changes: Any) -> _S:
         """A copy with some constants changed, validated like any other."""
         return type(self)(**{**dict(self), **changes})
 
     @classmethod
-    def _build(cls, data: dict[str, Any], faults: list[str]) -> Self:
+    def _build(cls: type[_S], data: dict[str, Any], faults: list[str]) -> _S:
         """Construct from `data`, adding its faults to those already found."""
         try:
             settings = cls(**data)
