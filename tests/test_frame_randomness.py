@@ -49,7 +49,8 @@ def test_channels_are_correlated_in_time_as_asked() -> None:
     @jax.jit
     def path(params: Parameters) -> jax.Array:
         def step(scatter: jax.Array, key: jax.Array) -> Any:
-            return channel.next_scatter(key, params, scatter), scatter
+            drawn = channel.initial_scatter(key, params)
+            return channel.next_scatter(params, scatter, drawn), scatter
 
         return jax.lax.scan(step, channel.initial_scatter(KEYS[0], params), KEYS)[1]
 

@@ -48,6 +48,20 @@ class EnvState:
 
 
 @pytree
+class Draws:
+    """What nature adds to a frame, whatever was done in the one before."""
+
+    scatter: Array
+    """(N, M) new scattered component, CN(0, I); all of it, or what correlation leaves room for"""
+    arrivals: Array
+    """(N,) new work in kbit"""
+    channel_error: Key
+    """randomness of how the channels are seen"""
+    workload_error: Key
+    """randomness of how the workload is seen"""
+
+
+@pytree
 class StepResult:
     """What a step leads to, besides the next state."""
 
@@ -72,15 +86,17 @@ class StepResult:
 def reset(key: Key, parameters: Parameters) -> EnvState:
     """Draw the first frame of an episode."""
     key_battery, key_scatter, key_trace, key_frame = jax.random.split(key, 4)
+    scatter = channel.initial_scatter(key_scatter, parameters)
+    trace_start = channel.trace_start(key_trace, parameters).astype(jnp.int32)
     return _begin_frame(
-        key_frame,
         parameters,
-        scatter=channel.initial_scatter(key_scatter, parameters),
+        _draw(key_frame, parameters, scatter, trace_start),
+        scatter=scatter,
         battery=channel.initial_battery(key_battery, parameters),
         backlog=jnp.zeros_like(parameters.mean_workload),
         beams=None,
         time=jnp.zeros((), jnp.int32),
-        trace_start=channel.trace_start(key_trace, parameters).astype(jnp.int32),
+        trace_start=trace_start,
     )
 
 
@@ -97,14 +113,31 @@ def step(
         allocation: the users' times (s) and work (kbit).
         parameters: the scenario's constants.
     """
+    return advance(state, beams, allocation, draw_next(key, state, parameters), parameters)
+
+
+def draw_next(key: Key, state: EnvState, parameters: Parameters) -> Draws:
+    """What nature adds to the frame after ``state``'s, whatever is done in it."""
+    key_scatter, key_frame = jax.random.split(key)
+    time = state.trace_start + state.time + 1
+    return _draw(key_frame, parameters, channel.initial_scatter(key_scatter, parameters), time)
+
+
+def advance(
+    state: EnvState,
+    beams: Complex[Array, "N M"],
+    allocation: Allocation,
+    draws: Draws,
+    parameters: Parameters,
+) -> tuple[EnvState, StepResult]:
+    """`step` with given draws: several actions can be compared on the same next frame."""
     beams = unit_beams(beams, state.observed_channels).astype(state.beams.dtype)
     outcome = run_frame(parameters, state.frame, beams, allocation)
-    key_scatter, key_frame = jax.random.split(key)
     time = state.time + 1
     next_state = _begin_frame(
-        key_frame,
         parameters,
-        scatter=channel.next_scatter(key_scatter, parameters, state.scatter),
+        draws,
+        scatter=channel.next_scatter(parameters, state.scatter, draws.scatter),
         battery=outcome.battery,
         backlog=outcome.backlog,
         beams=beams,
@@ -186,9 +219,19 @@ def work_shares(
     return totals / jnp.where(processed > 0, processed, 1)
 
 
+def _draw(key: Key, parameters: Parameters, scatter: Complex[Array, "N M"], frame: Array) -> Draws:
+    key_arrivals, key_channels, key_workload = jax.random.split(key, 3)
+    return Draws(
+        scatter=scatter,
+        arrivals=channel.arrivals_at(key_arrivals, parameters, frame),
+        channel_error=key_channels,
+        workload_error=key_workload,
+    )
+
+
 def _begin_frame(
-    key: Key,
     parameters: Parameters,
+    draws: Draws,
     *,
     scatter: Complex[Array, "N M"],
     battery: Float[Array, "N"],
@@ -197,14 +240,13 @@ def _begin_frame(
     time: Array,
     trace_start: Array,
 ) -> EnvState:
-    key_arrivals, key_channels, key_workload = jax.random.split(key, 3)
     channels = channel.channels_at(parameters, scatter, trace_start + time)
-    workload = channel.arrivals_at(key_arrivals, parameters, trace_start + time) + backlog
-    observed = channel.observed_channels(key_channels, parameters, channels)
+    workload = draws.arrivals + backlog
+    observed = channel.observed_channels(draws.channel_error, parameters, channels)
     return EnvState(
         frame=Frame(channels=channels, workload=workload, battery=battery),
         observed_channels=observed,
-        observed_workload=channel.observed_workload(key_workload, parameters, workload),
+        observed_workload=channel.observed_workload(draws.workload_error, parameters, workload),
         beams=maximum_ratio_beams(observed) if beams is None else beams,
         scatter=scatter,
         time=time,

@@ -1,6 +1,6 @@
 """What a learner asks of an environment: pure functions of pytrees, actions in [0, 1]."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jax import Array
 
@@ -24,6 +24,7 @@ class Step:
     """whatever else there is to tell"""
 
 
+@runtime_checkable
 class Environment(Protocol):
     """A functional environment of one agent, or of a team of A.
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from jax import Array
@@ -112,6 +112,7 @@ def _turned(task: Task, state: EnvState) -> EnvState:
     return phase_referenced(state) if task.learning.phase_reference else state
 
 
+@runtime_checkable
 class Algorithm(Protocol):
     """A learner: a module of pure functions, each for one seed; batch them with vmap."""
 

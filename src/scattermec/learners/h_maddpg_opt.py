@@ -31,13 +31,15 @@ from scattermec.agents.networks import DTYPE
 from scattermec.agents.replay import Replay, Transition, blank_transition, new_replay, remember
 from scattermec.environment import (
     NUMBERS_PER_USER,
+    Draws,
     EnvState,
     action_from_allocation,
+    advance,
     ap_action_size,
     beams_from_action,
+    draw_next,
     reset,
     reset_if_over,
-    step,
 )
 from scattermec.learners.common import (
     Decision,
@@ -135,6 +137,8 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     ready = time >= task.learning.batch_size
     epsilon = exploration_probability(task.learning, time)
     explores = jax.random.bernoulli(keys.explores, epsilon)
+    # What the next frame brings in truth, and what the AP imagines of it.
+    real, imagined = draw_twice(task, environment, keys.environment, keys.lookahead)
 
     # 2: High-level AP's decision making
     # 3: Update beamforming action a^o by DDPG
@@ -143,7 +147,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     # 4: Estimate the users' action a^u and the target y* by solving (10)
     # 5: Distribute (a^o, a^u) to all users
     message = estimate_and_distribute(task, environment, ap_action)
-    y_star = target_value(task, ap, environment, message, message.estimate, keys.lookahead)
+    y_star = target_value(task, ap, environment, message, message.estimate, imagined)
 
     # 6: Low-level users' decision making
     # 7: for each user (all at once)
@@ -153,7 +157,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     tries = explored_each(task.learning, keys.tries, reports, epsilon)
     # 10: Execute it, observe reward, and buffer transitions
     user_replays = jax.vmap(remember)(state.user_replays, complete(state.pending, message))
-    pending = try_each(task, environment, message, tries, keys.environment)
+    pending = try_each(task, environment, message, tries, real)
     # 11: Sample a mini-batch from the replay buffer
     # 12: Update the i-th critic and actor
     # 13: end for
@@ -162,7 +166,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     # 14: Users report their actions
     reported = allocation_of(task, environment, reports)
     # 15: AP estimates the target y of the joint action (a^o, reports)
-    y = target_value(task, ap, environment, message, reported, keys.lookahead)
+    y = target_value(task, ap, environment, message, reported, imagined)
     # 16: if y is greater than y*
     # 17: AP takes the reports with probability 1 - epsilon, else
     # 18: AP takes the estimate with probability 1 - epsilon
@@ -174,7 +178,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     allocation = _where(takes_noise, noisy, allocation)
 
     # 20: Execute joint action, observe reward, and buffer transitions
-    reached, result = step(keys.environment, environment, message.beams, allocation, task.parameters)
+    reached, result = advance(environment, message.beams, allocation, real, task.parameters)
     ap_replay = remember(
         state.ap_replay,
         Transition(
@@ -226,22 +230,30 @@ def estimate_and_distribute(task: Task, environment: EnvState, ap_action: Float[
     )
 
 
+def draw_twice(task: Task, environment: EnvState, first: Key, second: Key) -> tuple[Draws, Draws]:
+    """Two independent draws of the next frame, at once: drawing arrivals is slow to compile."""
+    both = jax.vmap(draw_next, in_axes=(0, None, None))(
+        jnp.stack([first, second]), environment, task.parameters
+    )
+    return jax.tree.map(lambda leaf: leaf[0], both), jax.tree.map(lambda leaf: leaf[1], both)
+
+
 def target_value(
-    task: Task, ap: Agent, environment: EnvState, message: Message, allocation: Allocation, key: Key
+    task: Task, ap: Agent, environment: EnvState, message: Message, allocation: Allocation, draws: Draws
 ) -> Float[Array, ""]:
     """y of lines 4 and 15: reward (11) as the AP expects it, and its target critic one frame ahead.
 
     In the unit of the scaled reward. The next frame has the battery and the backlog that the model gives,
-    and channels and arrivals drawn with ``key``.
+    and channels and arrivals as in ``draws``.
     """
-    ahead, result = step(key, as_seen(environment), message.beams, allocation, task.parameters)
+    ahead, result = advance(as_seen(environment), message.beams, allocation, draws, task.parameters)
     seen = see_as_ap(task, ahead)
     h = task.learning
     return h.reward_scale * result.ap_reward + h.discount * ap.target_critic(seen, ap.target_actor(seen))
 
 
 def try_each(
-    task: Task, environment: EnvState, message: Message, actions: Float[Array, "N D"], key: Key
+    task: Task, environment: EnvState, message: Message, actions: Float[Array, "N D"], draws: Draws
 ) -> Transition:
     """Lines 8 and 10: what each user's action leads to while the others follow the estimate.
 
@@ -253,7 +265,7 @@ def try_each(
     def try_one(user: Array) -> tuple[Array, Array]:
         deviates = jnp.arange(num_users) == user
         allocation = _where(deviates, own, message.estimate)
-        reached, result = step(key, environment, message.beams, allocation, task.learning_parameters)
+        reached, result = advance(environment, message.beams, allocation, draws, task.learning_parameters)
         return result.user_reward[user], see_as_users(task, reached, message.beams)[user]
 
     reward, next_own = jax.vmap(try_one)(jnp.arange(num_users))
@@ -297,8 +309,9 @@ def act_by_choice(task: Task, state: State, environment: EnvState, key: Key) -> 
     """Greedy, with the AP's choice between the users' reports and its estimate: lines 14 to 19."""
     message = estimate_and_distribute(task, environment, state.ap.actor(see_as_ap(task, environment)))
     reported = allocation_of(task, environment, act(state.users.actor, message.seen_by_users))
-    y_star = target_value(task, state.ap, environment, message, message.estimate, key)
-    y = target_value(task, state.ap, environment, message, reported, key)
+    draws = draw_next(key, environment, task.parameters)
+    y_star = target_value(task, state.ap, environment, message, message.estimate, draws)
+    y = target_value(task, state.ap, environment, message, reported, draws)
     return Decision(beams=message.beams, allocation=_where(y > y_star, reported, message.estimate))
 
 

@@ -22,10 +22,15 @@ def initial_scatter(key: Key, parameters: Parameters) -> Complex[Array, "N M"]:
     return complex_normal(key, parameters.line_of_sight.shape, parameters.path_gain.dtype)
 
 
-def next_scatter(key: Key, parameters: Parameters, scatter: Complex[Array, "N M"]) -> Complex[Array, "N M"]:
-    """One step of the Gauss-Markov process; correlation 0 is block fading, independent frames."""
+def next_scatter(
+    parameters: Parameters, scatter: Complex[Array, "N M"], drawn: Complex[Array, "N M"]
+) -> Complex[Array, "N M"]:
+    """One step of the Gauss-Markov process with ``drawn`` from CN(0, I).
+
+    Correlation 0 is block fading, independent frames.
+    """
     rho = parameters.correlation
-    return rho * scatter + jnp.sqrt(1 - rho**2) * initial_scatter(key, parameters)
+    return rho * scatter + jnp.sqrt(1 - rho**2) * drawn
 
 
 def channels_from_scatter(parameters: Parameters, scatter: Complex[Array, "N M"]) -> Complex[Array, "N M"]:
