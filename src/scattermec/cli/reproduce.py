@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from scattermec.experiments.claims import Finding
     from scattermec.experiments.reproduce import Plan, Reproduction
 
-FIGURES = "3a,3b,4a,4b,beams"
+FIGURES = "2a,2b,3a,3b,4a,4b,beams"
 BEAMS = "mrt,optimal"
 
 
@@ -56,17 +56,27 @@ def reproduce(
     ] = BEAMS,
     scenario: ScenarioOption = None,
     settings: SetOption = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Seeds of a training run.  [default: 20, quick: 4]"),
+    ] = None,
+    training_frames: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="K", help="Frames each seed trains.  [default: 10000, quick: 2000]"),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start anew, discarding the results in the folder.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the paper's Fig. 3a, 3b, 4a and 4b from exact optima, and judge each of its claims.
+    """Draw the paper's figures, and judge each of its claims.
 
-    Every figure is drawn for each kind of beams, and one that the paper lacks shows what the beams are worth:
-    efficiency and outage with MRT, random and optimal beams, beside certified limits of all beams.
+    Fig. 2 comes from training runs of its two learners, in both presets of `scattermec train`; the runs stay
+    in the folder. Fig. 3 and 4 come from exact optima: each is drawn for every kind of beams, and a figure
+    that the paper lacks shows what the beams are worth: efficiency and outage with MRT, random and optimal
+    beams, beside certified limits of all beams.
 
-    Every point averages independent frames, which are the same for all points, schemes and beams: a battery
+    Every point there averages independent frames, the same for all points, schemes and beams: a battery
     drawn from the scenario's initial_battery, fresh work, everyone served where that is possible, else the
     set of users with the highest reward. The folder gets each figure as SVG, PDF and PNG, the data as a tidy
     table, the verdicts, and an index.md to start from.
@@ -78,6 +88,7 @@ def reproduce(
     Examples:
 
         scattermec reproduce --out results --quick
+        scattermec reproduce --out learning --figures 2a,2b --seeds 8
         scattermec reproduce --out weak --figures 3a,4b --beams mrt --set ap_power=0.5 --seed 7
     """
     chosen = load_scenario(scenario, settings)
@@ -99,13 +110,24 @@ def reproduce(
         beams=tuple(kinds),
         quick=quick,
     )
-    with progress("Solving", quiet=as_json) as update:
+    from scattermec.experiments import learning
+
+    exact = [name for name in wanted if name not in experiment.LEARNING_FIGURES]
+    training = None
+    if len(exact) < len(wanted):
+        training = learning.LearningPlan(
+            scenario=chosen,
+            seeds=seeds or (learning.QUICK_SEEDS if quick else learning.SEEDS),
+            frames=training_frames or (learning.QUICK_FRAMES if quick else learning.FRAMES),
+        )
+    with progress("Computing", quiet=as_json) as update:
         result = experiment.reproduce(
             plan,
             out,
-            wanted=wanted,
+            wanted=exact,
+            learning=training,
             overwrite=overwrite,
-            command=_command(plan, out, wanted, scenario, settings),
+            command=_command(plan, out, wanted, seeds, training_frames, scenario, settings),
             progress=update,
         )
     if as_json:
@@ -125,12 +147,20 @@ def _choices(option: str, text: str, known: Sequence[str]) -> list[Any]:
 
 
 def _command(
-    plan: "Plan", out: Path, wanted: list[str], scenario: Path | None, settings: list[str] | None
+    plan: "Plan",
+    out: Path,
+    wanted: list[str],
+    seeds: int | None,
+    training_frames: int | None,
+    scenario: Path | None,
+    settings: list[str] | None,
 ) -> str:
     """What to type for the same again, with every default spelt out."""
     words = ["scattermec", "reproduce", "--out", str(out), "--figures", ",".join(wanted)]
     words += ["--quick"] if plan.quick else []
     words += ["--frames", str(plan.frames), "--seed", str(plan.seed), "--beams", ",".join(plan.beams)]
+    words += [] if seeds is None else ["--seeds", str(seeds)]
+    words += [] if training_frames is None else ["--training-frames", str(training_frames)]
     words += [] if scenario is None else ["--scenario", str(scenario)]
     for setting in settings or []:
         words += ["--set", setting]
@@ -156,20 +186,28 @@ def _print(plan: "Plan", result: "Reproduction", out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from scattermec.experiments.figures import BEAM_LABELS
-    from scattermec.experiments.report import by_claim
+    from scattermec.experiments.report import about_learning, by_claim, kind_label
 
-    title = f"The paper's claims ({plan.frames:,} independent frames a point)"
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_lines=True)
-    table.add_column("Claim", no_wrap=True)
-    table.add_column("The paper", ratio=2)
-    for kind in plan.beams:
-        table.add_column(f"{BEAM_LABELS[kind]} beams", ratio=3)
-    for group in by_claim(result.findings):
-        cells = (f"{_verdict(finding)}\n[dim]{_measured(finding)}[/]" for finding in group)
-        table.add_row(group[0].name, group[0].statement, *cells)
     console = Console()
-    console.print(table)
+    learned = [finding for finding in result.findings if about_learning(finding)]
+    exact = [finding for finding in result.findings if not about_learning(finding)]
+    titles = ("training runs", f"{plan.frames:,} independent frames a point")
+    for title, findings in zip(titles, (learned, exact), strict=True):
+        groups = by_claim(findings)
+        if not groups:
+            continue
+        title = f"The paper's claims ({title})"
+        table = Table(
+            title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_lines=True
+        )
+        table.add_column("Claim", no_wrap=True)
+        table.add_column("The paper", ratio=2)
+        for finding in groups[0]:
+            table.add_column(kind_label(finding), ratio=3)
+        for group in groups:
+            cells = (f"{_verdict(finding)}\n[dim]{_measured(finding)}[/]" for finding in group)
+            table.add_row(group[0].name, group[0].statement, *cells)
+        console.print(table)
     if result.not_converged:
         typer.echo(f"Not converged: up to {result.not_converged:.2%} of a point's frames.", err=True)
     again = f", {result.reused} were there already" if result.reused else ""

@@ -37,7 +37,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim's verdict for one kind of beams, and what it rests on."""
+    """A claim's verdict for one kind of beams (or, about learning, one preset), and what it rests on."""
 
     name: str
     figure: str
@@ -50,15 +50,11 @@ class Finding:
 
 
 def examine(measurements: Measurements, swept: Sequence[str], beams: str = "") -> list[Finding]:
-    """The verdict on every claim, from the sweeps named in ``swept``; the others are not examined.
+    """The verdict on every claim about optima, from the sweeps named in ``swept``; others are not examined.
 
     The measurements are those of one kind of beams, whose name the findings keep.
     """
-    learning = "It is about learning: it needs the learners."
-    findings = [
-        Finding(name, name[:2], statement, "not examined", learning, "", beams=beams)
-        for name, statement in LEARNING_CLAIMS.items()
-    ]
+    findings = []
     for claim in CLAIMS:
         if claim.swept in swept:
             conditions = claim.test(measurements)
@@ -389,11 +385,3 @@ CLAIMS = (
         "offloaded any more.",
     ),
 )
-
-LEARNING_CLAIMS = {
-    "2a-1": "Optimization-driven H-MADDPG converges faster than model-free H-MADDPG.",
-    "2a-2": "Its reward is 50% higher.",
-    "2b-1": "Its outage probability is much lower.",
-    "2b-2": "Its outage probability falls steeply early in learning.",
-}
-"""Claims about Fig. 2, which compare learners."""

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scattermec.experiments import learning_figures
 from scattermec.experiments.claims import Condition, Finding
 from scattermec.experiments.figures import BEAM_LABELS, CAPTIONS, COMPARISON, TITLES, Picture
+from scattermec.experiments.learning import LearningCurves
 from scattermec.experiments.results import DATA, MANIFEST
 from scattermec.experiments.sweeps import ALL_METRICS
 from scattermec.pictures.style import FORMATS
@@ -30,6 +32,7 @@ def write(
     settings: Mapping[str, Any],
     findings: Sequence[Finding],
     drawn: Sequence[Picture],
+    curves: Sequence[LearningCurves],
     command: str,
 ) -> tuple[Path, ...]:
     """Write claims.md, claims.json, scenario.yaml and index.md; the paths written."""
@@ -37,7 +40,7 @@ def write(
         "claims.md": claims_markdown(findings, settings),
         "claims.json": claims_json(findings, settings),
         "scenario.yaml": scenario.to_yaml(),
-        "index.md": index_markdown(findings, settings, drawn, command),
+        "index.md": index_markdown(findings, settings, drawn, curves, command),
     }
     for name, text in texts.items():
         replace_text(folder / name, text)
@@ -66,8 +69,18 @@ def claims_markdown(findings: Sequence[Finding], settings: Mapping[str, Any]) ->
     return "\n\n".join(parts) + "\n"
 
 
+def about_learning(finding: Finding) -> bool:
+    """Whether a finding is one of Fig. 2, about a preset rather than a kind of beams."""
+    return finding.figure.startswith("2")
+
+
+def kind_label(finding: Finding) -> str:
+    """What a finding is about, in words: a kind of beams, or a preset."""
+    return f"preset {finding.beams}" if about_learning(finding) else f"{BEAM_LABELS[finding.beams]} beams"
+
+
 def by_claim(findings: Sequence[Finding]) -> list[list[Finding]]:
-    """The findings of each claim, for all kinds of beams, together."""
+    """The findings of each claim, for all kinds of beams or presets, together."""
     groups: dict[str, list[Finding]] = {}
     for finding in findings:
         groups.setdefault(finding.name, []).append(finding)
@@ -75,11 +88,15 @@ def by_claim(findings: Sequence[Finding]) -> list[list[Finding]]:
 
 
 def verdict_table(findings: Sequence[Finding]) -> str:
-    """One line a claim, one column a kind of beams."""
+    """One line a claim, one column a kind of beams (or, for Fig. 2, a preset: a table of its own)."""
+    learned = [finding for finding in findings if about_learning(finding)]
+    if learned and len(learned) < len(findings):
+        exact = [finding for finding in findings if not about_learning(finding)]
+        return verdict_table(learned) + "\n\n" + verdict_table(exact)
     groups = by_claim(findings)
-    kinds = [BEAM_LABELS[finding.beams] for finding in groups[0]] if groups else []
+    kinds = [kind_label(finding) for finding in groups[0]] if groups else []
     lines = [
-        f"| claim | the paper | {' | '.join(f'{kind} beams' for kind in kinds)} |",
+        f"| claim | the paper | {' | '.join(kinds)} |",
         f"|---|---|{'---|' * len(kinds)}",
     ]
     for group in groups:
@@ -100,7 +117,7 @@ def _section(group: Sequence[Finding]) -> str:
         if not finding.conditions:
             continue
         lines += [
-            f"**{_sentence(BEAM_LABELS[finding.beams])} beams: {finding.verdict}.** {finding.why}",
+            f"**{_sentence(kind_label(finding))}: {finding.verdict}.** {finding.why}",
             "",
             "| condition | met | measured |",
             "|---|---|---|",
@@ -125,21 +142,26 @@ def _condition(condition: Condition) -> str:
 
 
 def index_markdown(
-    findings: Sequence[Finding], settings: Mapping[str, Any], drawn: Sequence[Picture], command: str
+    findings: Sequence[Finding],
+    settings: Mapping[str, Any],
+    drawn: Sequence[Picture],
+    curves: Sequence[LearningCurves],
+    command: str,
 ) -> str:
     """The page to open first."""
     metrics = [f"| `{n}` | {m.unit} | {m.meaning} |" for n, m in ALL_METRICS.items()]
     parts = [
-        "# Reproduction of Fig. 3 and 4",
-        f"{PAPER}. Drawn from exactly optimised allocations for each kind of beams: {_kinds(settings)}. "
-        "Optimal beams are optimised with the allocation; a lower bound on the energy of every frame "
-        "certifies both (`gap` in the data).",
+        f"# Reproduction of Fig. {'2, ' if curves else ''}3 and 4",
+        f"{PAPER}. Fig. 3 and 4 are drawn from exactly optimised allocations for each kind of beams: "
+        f"{_kinds(settings)}. Optimal beams are optimised with the allocation; a lower bound on the energy "
+        "of every frame certifies both (`gap` in the data).",
         f"Regime: {settings['regime']}. {settings['frames']} frames a point, seed {settings['seed']}; every "
         "point, scheme and kind of beams meets the same fading and batteries.",
         "## Claims\n\n" + verdict_table(findings),
         "The conditions and numbers behind each verdict: [claims.md](claims.md), for machines "
         "[claims.json](claims.json).",
         "## Figures",
+        *(_learning_figure(name, curves) for name in learning_figures.TITLES if curves),
         *(_figure(picture) for picture in drawn),
         f"## Data\n\n[{DATA}]({DATA}): one row for each number, with its 95% bootstrap interval over frames.",
         "\n".join(["| metric | unit | meaning |", "|---|---|---|", *metrics]),
@@ -157,6 +179,17 @@ def _figure(picture: Picture) -> str:
     title = TITLES[name][:1].lower() + TITLES[name][1:]
     text = " ".join(COMPARISON) if name == "beams" else f"The paper: {CAPTIONS[name]}"
     return f"### {picture.label}: {title}\n\n![{picture.label}]({picture.stem}.png)\n\n{text} Files: {files}"
+
+
+def _learning_figure(name: str, curves: Sequence[LearningCurves]) -> str:
+    stem = learning_figures.stem(name)
+    files = " ".join(f"[{kind}]({stem}.{kind})" for kind in FORMATS)
+    seeds, frames = curves[0].values["reward"].shape[0], curves[0].frames[-1]
+    return (
+        f"### Fig. {name}: {learning_figures.TITLES[name].lower()}\n\n![Fig. {name}]({stem}.png)\n\n"
+        f"The paper: {learning_figures.CAPTIONS[name]} {learning_figures.READING} {seeds} seeds of "
+        f"{frames:,} frames each; the runs, with settings and metrics, are in [runs](runs). Files: {files}"
+    )
 
 
 def _versions() -> str:

@@ -1,8 +1,9 @@
-"""The paper's Fig. 3a, 3b, 4a and 4b from exact optima: computed, drawn, and each claim judged.
+"""The paper's figures: Fig. 3 and 4 computed from exact optima, Fig. 2 from training runs; claims judged.
 
 Each for every kind of beams that is asked for; and a figure that the paper lacks, which compares the beams.
 """
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 import jax.numpy as jnp
 
 from scattermec._version import __version__
-from scattermec.experiments import figures, report
+from scattermec.experiments import figures, learning_figures, report
 from scattermec.experiments.beams import BEAMS, Beams
 from scattermec.experiments.claims import Finding, examine
+from scattermec.experiments.learning import RUNS, LearningPlan, examine_learning, read_runs, train_runs
 from scattermec.experiments.results import Results
 from scattermec.experiments.sweeps import (
     COMPARED_BEAMS,
@@ -24,11 +26,15 @@ from scattermec.experiments.sweeps import (
     Sweep,
     measure_point,
 )
+from scattermec.pictures.style import FORMATS
 from scattermec.scenario import Scenario
 
 FRAMES = 2000
 QUICK_FRAMES = 256
 """Frames a point unless told otherwise."""
+
+LEARNING_FIGURES = ("2a", "2b")
+"""Those that need training runs."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,7 @@ def reproduce(
     *,
     wanted: Sequence[str] = FIGURES,
     overwrite: bool = False,
+    learning: LearningPlan | None = None,
     command: str = "",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Reproduction:
@@ -94,8 +101,9 @@ def reproduce(
         folder: where everything is written; made if missing.
         wanted: figures, of `FIGURES`.
         overwrite: start anew, discarding the results in the folder.
+        learning: what to train for Fig. 2; without it, Fig. 2 is drawn if its runs are there already.
         command: what to type for the same again, for the record.
-        progress: told after every scheme of every point how many frames are solved, and of how many.
+        progress: told how many frames are trained and solved, and of how many.
 
     Raises ConfigurationError if the folder holds results of other settings.
     """
@@ -111,13 +119,24 @@ def reproduce(
         _discard_pictures(folder)
     results = Results.open(folder, plan.settings(), overwrite=overwrite)
     missing = [point for point in points if (point[0].name, *point[1:]) not in results.points]
-    _measure(plan, results, missing, progress)
+    if overwrite:
+        shutil.rmtree(folder / RUNS, ignore_errors=True)
+    to_train = 0 if learning is None else learning.total
+    to_solve = sum(plan.frames * len(sweep.schemes) for sweep, _, _ in missing)
+    if learning is not None:
+        train_runs(learning, folder, lambda done: progress(done, to_train + to_solve))
+    _measure(plan, results, missing, lambda done: progress(to_train + done, to_train + to_solve))
     results.rewrite()
+    curves = read_runs(folder)
 
     measurements = results.measurements()
     drawn = _drawable(plan, results)
     pictures = [path for picture in drawn for path in figures.save(picture, measurements, folder)]
-    findings = [
+    if curves:
+        pictures += [
+            path for name in LEARNING_FIGURES for path in learning_figures.save(name, curves, folder)
+        ]
+    findings = examine_learning(curves) + [
         finding
         for kind in plan.settings()["beams"]
         for finding in examine(
@@ -126,7 +145,7 @@ def reproduce(
             kind,
         )
     ]
-    texts = report.write(folder, plan.scenario, plan.settings(), findings, drawn, command)
+    texts = report.write(folder, plan.scenario, plan.settings(), findings, drawn, curves, command)
     return Reproduction(
         files=(*results.files, *texts, *pictures),
         findings=tuple(findings),
@@ -162,21 +181,23 @@ def _discard_pictures(folder: Path) -> None:
         for kind in BEAMS:
             for path in figures.paths(figures.Picture(name, kind), folder):
                 path.unlink(missing_ok=True)
+    for name in LEARNING_FIGURES:
+        for suffix in FORMATS:
+            (folder / f"{learning_figures.stem(name)}.{suffix}").unlink(missing_ok=True)
 
 
 def _measure(
     plan: Plan,
     results: Results,
     missing: Sequence[tuple[Sweep, float, Beams]],
-    progress: Callable[[int, int], None],
+    progress: Callable[[int], None],
 ) -> None:
-    total = sum(plan.frames * len(sweep.schemes) for sweep, _, _ in missing)
     done = 0
 
     def count(scheme: str) -> None:
         nonlocal done
         done += plan.frames
-        progress(done, total)
+        progress(done)
 
     # All kinds of beams of a point together, since they share the frames and their bounds.
     for sweep, value in dict.fromkeys((sweep, value) for sweep, value, _ in missing):
