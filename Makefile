@@ -26,7 +26,7 @@ reproduce-full: install  ## the same with every point and frame
 test: install    ## the test suite
 	$(BIN)/python -m pytest
 
-bench: install   ## speed and agreement with other solvers, on one core: results/benchmarks.json, docs/benchmarks.md
+bench: install   ## speed and agreement with other solvers and learners, on one core: results/benchmarks.json, docs/benchmarks.md
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 		-r benchmarks/requirements.txt || echo "moreau cannot be installed here; the tables will say so"
 	$(BIN)/python -m benchmarks --json results/benchmarks.json --docs docs/benchmarks.md

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.machine import describe, use_one_core, versions
+from benchmarks.machine import allowed_cores, describe, use_one_core, versions
 
 BEAMS = ((3, 3), (6, 4))
 """Users and antennas of the comparisons of P2."""
@@ -14,6 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure, save, print. Returns the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(given)
+    allowed = allowed_cores()
     try:
         core = use_one_core(options.core)
     except ValueError as fault:
@@ -26,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     jax.config.update("jax_enable_x64", True)
 
     from benchmarks.compare import compare_allocation, compare_beams
+    from benchmarks.learning import compare_pendulum, compare_speed
     from benchmarks.results import Results
 
     progress = Console(stderr=True)
@@ -51,6 +53,12 @@ def main(arguments: list[str] | None = None) -> int:
         for users, antennas in BEAMS[:1] if quick else BEAMS:
             sample = 16 if quick else 256
             compare_beams(results, users, antennas, batches, sample, seconds, tell)
+    if options.only in (None, "learning"):
+        other = max(allowed - {core}, default=None)
+        compare_speed(results, other, quick=quick, tell=tell)
+        steps = options.pendulum_steps or (300 if quick else 15_000)
+        seeds = options.pendulum_seeds or (2 if quick else 10)
+        compare_pendulum(results, steps, seeds, quick=quick, tell=tell)
     results.finish()
     screen = Console()
     # Into a file or a pipe, where no width is known, the tables come whole.
@@ -68,7 +76,8 @@ def _sample(users: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Speed and agreement with Clarabel, CVXPY and, where installed, moreau, on one core.",
+        description="Speed and agreement with Clarabel, CVXPY and, where installed, moreau, and learning "
+        "beside BenchMARL and Stable-Baselines3, on one core.",
     )
     parser.add_argument("--quick", action="store_true", help="few frames, small sizes, short timings")
     parser.add_argument(
@@ -77,9 +86,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--batches", type=_positive, nargs="+", metavar="K", help="frames a call of ours (1 64 1024 8192)"
     )
-    parser.add_argument("--only", choices=("allocation", "beams"), help="leave the other problem out")
+    parser.add_argument("--only", choices=("allocation", "beams", "learning"), help="leave the rest out")
     parser.add_argument(
         "--seconds", type=_seconds, metavar="S", help="time to spend on each measurement, at least (3)"
+    )
+    parser.add_argument(
+        "--pendulum-steps", type=_positive, metavar="T", help="steps that DDPG learns on the pendulum (15000)"
+    )
+    parser.add_argument(
+        "--pendulum-seeds", type=_positive, metavar="R", help="seeds that learn on the pendulum (10)"
     )
     parser.add_argument("--core", type=int, metavar="C", help="the core to run on (the idlest one)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save all numbers, as they come")

@@ -29,14 +29,19 @@ def use_one_core(core: int | None) -> int | None:
     flags = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
     os.environ["JAX_PLATFORMS"] = "cpu"
-    if not hasattr(os, "sched_setaffinity"):
+    allowed = allowed_cores()
+    if not allowed:
         return None
-    allowed = os.sched_getaffinity(0)
     chosen = _idlest(allowed) if core is None else core
     if chosen not in allowed:
         raise ValueError(f"--core: {chosen} is not one of {sorted(allowed)}")
     os.sched_setaffinity(0, {chosen})
     return chosen
+
+
+def allowed_cores() -> set[int]:
+    """The cores that this process may use; none where it cannot be bound to one."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
 def describe(core: int | None) -> dict[str, object]:

@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.sheets import LEARNING, Sheet
 from benchmarks.timing import Timing
 from reference_allocation import OPTIMAL, UNDECIDED
 from scattermec.storage import replace_text
@@ -31,6 +32,9 @@ its best batch size (below 1: fewer). "Difference": the largest relative differe
 scattermec's float64 solution over the frames that both call optimal. "Verdicts": frames that one calls
 optimal and the other infeasible. "Undecided": frames on which the solver itself gives up."""
 
+
+WORDS = ("solver", "", "counted")
+"""Columns that do not hold numbers."""
 
 BUSY = 0.9
 """Share of the core below which a measurement is called disturbed."""
@@ -174,6 +178,8 @@ class Results:
         self.path = path
         self.about = about | {"started": datetime.now(UTC).isoformat(timespec="seconds"), "finished": None}
         self.cases: list[Case] = []
+        self.sheets: list[Sheet] = []
+        """about learning"""
 
     def save(self) -> None:
         """Write what there is, in one piece."""
@@ -184,7 +190,8 @@ class Results:
             rows = [row | {"ratio_to": case.ratios(row)} for row in case.rows]
             cases.append(asdict(case) | {"rows": rows})
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(self.path, json.dumps(self.about | {"cases": cases}, indent=1) + "\n")
+        numbers = self.about | {"cases": cases, "learning": [sheet.as_json() for sheet in self.sheets]}
+        replace_text(self.path, json.dumps(numbers, indent=1) + "\n")
 
     def finish(self) -> None:
         """Say in the file that the run is complete."""
@@ -193,15 +200,16 @@ class Results:
 
     def print(self, console: Console) -> None:
         """The tables on a terminal."""
-        for case in self.cases:
-            head, lines = case.table()
-            table = Table(title=case.title, title_justify="left")
+        parts = [(case.title, *case.table(), case.remarks()) for case in self.cases]
+        parts += [(sheet.title, *sheet.table(), sheet.remarks) for sheet in self.sheets]
+        for title, head, lines, remarks in parts:
+            table = Table(title=title, title_justify="left")
             for name in head:
-                table.add_column(name, justify="left" if name == "solver" else "right")
+                table.add_column(name, justify="left" if name in WORDS else "right")
             for line in lines:
                 table.add_row(*line)
             console.print(table)
-            for remark in case.remarks():
+            for remark in remarks:
                 console.print(f"  {remark}", highlight=False)
             console.print()
 
@@ -220,14 +228,23 @@ class Results:
             f"on {machine['processor']}, {machine['system']}, "
             + ("one core" if core is not None else "not bound to one core")
             + f", {self.about['started'][:10]}, with Python {machine['python']}, {known}.",
-            "",
-            READING,
         ]
+        if self.cases:
+            lines += ["", READING]
         for case in self.cases:
-            head, rows = case.table()
-            lines += ["", f"## {case.title}", "", "| " + " | ".join(head) + " |"]
-            lines.append("|" + "|".join("---" if name == "solver" else "---:" for name in head) + "|")
-            lines += ["| " + " | ".join(row) + " |" for row in rows]
-            lines += ["", *(f"- {remark}" for remark in case.remarks())]
+            lines += ["", f"## {case.title}", "", *_markdown(*case.table(), case.remarks())]
+        if self.sheets:
+            lines += ["", "## Learning", "", LEARNING]
+        for sheet in self.sheets:
+            title = sheet.title.removeprefix("Learning: ")
+            title = title[0].upper() + title[1:]
+            lines += ["", f"### {title}", "", *_markdown(*sheet.table(), sheet.remarks)]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+
+
+def _markdown(head: list[str], rows: list[list[str]], remarks: list[str]) -> list[str]:
+    lines = ["| " + " | ".join(head) + " |"]
+    lines.append("|" + "|".join("---" if name in WORDS else "---:" for name in head) + "|")
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return [*lines, "", *(f"- {remark}" for remark in remarks)]

@@ -5,7 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from benchmarks.pendulum import STEPS, Pendulum
 
 ROOT = Path(__file__).parent.parent
 
@@ -58,3 +63,27 @@ def test_faults_are_named(options, fault):
     done = run(*options)
     assert done.returncode == 2
     assert fault in done.stderr
+
+
+def test_pendulum_is_gymnasiums():
+    theirs, ours = gymnasium.make("Pendulum-v1"), Pendulum()
+    step, observe = jax.jit(ours.step), jax.jit(ours.observe)
+    random = np.random.default_rng(0)
+    for seed in range(2):
+        seen, _ = theirs.reset(seed=seed)
+        state = ours.start(*jnp.asarray(theirs.unwrapped.state))
+        np.testing.assert_allclose(observe(state), seen, atol=1e-6)
+        for time in range(STEPS):
+            # Random pushes, then such as keep it at its greatest speed.
+            action = random.uniform(0, 1, 1) if time < STEPS // 2 else np.ones(1)
+            seen, reward, terminated, truncated, _ = theirs.step(4 * action - 2)
+            result = step(jax.random.key(time), state, jnp.asarray(action))
+            np.testing.assert_allclose(result.observation, seen, atol=1e-5)
+            np.testing.assert_allclose(result.reward, reward, rtol=1e-6, atol=1e-6)
+            assert not terminated
+            assert not result.terminated
+            state = result.state
+            assert truncated == (time == STEPS - 1) == (state.steps == 0)
+    starts = jax.vmap(ours.reset)(jax.random.split(jax.random.key(0), 1000))
+    assert 3 < jnp.max(jnp.abs(starts.angle)) <= jnp.pi
+    assert 0.95 < jnp.max(jnp.abs(starts.speed)) <= 1

@@ -7,10 +7,12 @@ import typer
 from typer.core import TyperGroup
 
 from scattermec._version import __version__
+from scattermec.cli.evaluate import evaluate
 from scattermec.cli.reproduce import reproduce
 from scattermec.cli.scenario import scenario
 from scattermec.cli.simulate import simulate
 from scattermec.cli.solve import solve
+from scattermec.cli.train import train
 from scattermec.errors import InputError
 
 
@@ -42,7 +44,9 @@ app = typer.Typer(
 app.command()(scenario)
 app.command()(simulate)
 app.command()(solve)
+app.command()(evaluate)
 app.command()(reproduce)
+app.command()(train)
 
 
 def _print_version(wanted: bool) -> bool:

@@ -4,20 +4,37 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from scattermec.environment import EnvState, reset, step
 from scattermec.experiments.beams import Beams, solve_frames
-from scattermec.experiments.statistics import Estimate, mean_interval, ratio_interval
+from scattermec.experiments.statistics import Estimate, ratio_interval
 from scattermec.optimisation import NOT_CONVERGED, Scheme
 from scattermec.physics import Allocation, Frame, Parameters, parameters, processed_work
+from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
 
-__all__ = ["QUANTITIES", "WARM_UP", "Quantity", "SimulationResult", "num_rollouts", "simulate"]
+__all__ = [
+    "QUANTITIES",
+    "WARM_UP",
+    "Decide",
+    "Quantity",
+    "SimulationResult",
+    "num_rollouts",
+    "play_frames",
+    "ratios",
+    "reset_frames",
+    "roll_out",
+    "simulate",
+]
 
 WARM_UP = 10
 """Frames of each rollout that are played but not counted: the battery starts from an arbitrary level."""
+
+Decide = Callable[[Key, EnvState], tuple[Array, Allocation, Mapping[str, np.ndarray]]]
+"""Randomness and R states (leading axis) to beams (R, N, M), allocation, and more to keep of the frames."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +71,9 @@ class SimulationResult:
     """The counted frames of R rollouts of T frames each.
 
     (R, T): ``ap_energy`` (J), ``reward`` (kbit/J), ``status`` (int8, of serving everyone). (R, T, N):
-    ``workload`` (kbit, backlog included), ``success`` (bool), ``battery`` (mJ, at the start), ``harvested``,
-    ``spent`` and ``overflow`` (mJ), ``t_active`` and ``t_passive`` (s), and the work that was processed in
-    each way, ``active``, ``passive`` and ``local`` (kbit; all 0 in an outage).
+    ``workload`` (kbit, backlog included), ``success`` (bool), ``user_reward``, ``battery`` (mJ, at the
+    start), ``harvested``, ``spent`` and ``overflow`` (mJ), ``t_active`` and ``t_passive`` (s), and the work
+    that was processed in each way, ``active``, ``passive`` and ``local`` (kbit; all 0 in an outage).
     """
     not_converged: int
     """frames in which serving everyone was neither solved nor proved impossible (the best set was served)"""
@@ -107,42 +124,81 @@ def simulate(
     if num_frames < 1:
         raise ValueError(f"num_frames: {num_frames} is not allowed; it must be >= 1")
     constants = parameters(scenario)
-    rollouts = num_rollouts(num_frames)
-    steps = WARM_UP + -(-num_frames // rollouts)
-    key_reset, key_steps = jax.random.split(jax.random.key(seed))
 
-    states = _reset(jax.random.split(key_reset, rollouts), constants)
-    records: list[dict[str, np.ndarray]] = []
-    for time in range(steps):
-        key_beams, key_next = jax.random.split(jax.random.fold_in(key_steps, time))
+    def decide(key: Key, states: EnvState) -> tuple[Array, Allocation, Mapping[str, np.ndarray]]:
         seen = Frame(
             channels=states.observed_channels,
             workload=states.observed_workload,
             battery=states.frame.battery,
         )
-        solved = solve_frames(constants, seen, beams, scheme=scheme, key=key_beams)
-        keys = jax.random.split(key_next, rollouts)
-        states, played = _play(keys, states, solved.beams, solved.solution.allocation, constants)
-        if time >= WARM_UP:
-            records.append({**jax.device_get(played), "status": solved.status})
-        if progress is not None:
-            progress((time + 1) * rollouts, steps * rollouts)
+        solved = solve_frames(constants, seen, beams, scheme=scheme, key=key)
+        return solved.beams, solved.solution.allocation, {"status": solved.status}
 
-    frames = {name: np.stack([record[name] for record in records], axis=1) for name in records[0]}
+    frames = roll_out(constants, decide, num_frames=num_frames, seed=seed, progress=progress)
+    measured = ratios(frames)
+    estimates = {quantity.name: ratio_interval(*measured[quantity.name]) for quantity in QUANTITIES}
     not_converged = int(np.count_nonzero(frames["status"] == NOT_CONVERGED))
-    return SimulationResult(estimates=_estimates(frames), frames=frames, not_converged=not_converged)
+    return SimulationResult(estimates=estimates, frames=frames, not_converged=not_converged)
+
+
+def roll_out(
+    constants: Parameters,
+    decide: Decide,
+    *,
+    num_frames: int,
+    seed: int,
+    copies: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, np.ndarray]:
+    """Play R = `num_rollouts` environments that carry their batteries and backlogs, in C copies, all at once.
+
+    Copies have the same channels, arrivals and first batteries; what is decided in each may differ.
+
+    Args:
+        constants: the scenario's constants.
+        decide: what is done in the frame at hand, for C R states, copy by copy.
+        num_frames: frames to count in each copy, rounded up to T in each rollout.
+        seed: of everything drawn, which does not depend on what is decided.
+        copies: C.
+        progress: as for `simulate`.
+
+    Returns the T counted frames of each rollout as in `SimulationResult.frames`, (C R, T) and (C R, T, N),
+    and what ``decide`` adds to them.
+    """
+    rollouts = num_rollouts(num_frames)
+    steps = WARM_UP + -(-num_frames // rollouts)
+    key_reset, key_steps = jax.random.split(jax.random.key(seed))
+
+    def keys_of(key: Key) -> Array:
+        return jnp.tile(jax.random.split(key, rollouts), copies)
+
+    states = reset_frames(keys_of(key_reset), constants)
+    records: list[dict[str, np.ndarray]] = []
+    for time in range(steps):
+        key_decision, key_next = jax.random.split(jax.random.fold_in(key_steps, time))
+        beams, allocation, more = decide(key_decision, states)
+        states, played = play_frames(keys_of(key_next), states, beams, allocation, constants)
+        if time >= WARM_UP:
+            records.append({**jax.device_get(played), **more})
+        if progress is not None:
+            progress((time + 1) * rollouts * copies, steps * rollouts * copies)
+    return {name: np.stack([record[name] for record in records], axis=1) for name in records[0]}
 
 
 @jax.jit
-def _reset(keys: Array, constants: Parameters) -> EnvState:
+def reset_frames(keys: Array, constants: Parameters) -> EnvState:
+    """The first frame of an episode for each of R keys."""
     return jax.vmap(reset, in_axes=(0, None))(keys, constants)
 
 
 @jax.jit
-def _play(
+def play_frames(
     keys: Array, states: EnvState, beams: Array, allocation: Allocation, constants: Parameters
 ) -> tuple[EnvState, dict[str, Array]]:
-    """Play a frame of each rollout: the next states, and the frame's record by name."""
+    """Play a frame of each of R states: the next states, and the record of the frames by name.
+
+    The record is that of `SimulationResult.frames`, (R,) and (R, N), without ``status``.
+    """
     following, result = jax.vmap(step, in_axes=(0, 0, 0, 0, None))(keys, states, beams, allocation, constants)
     outcome, workload = result.outcome, states.frame.workload
     processed = jax.vmap(processed_work)(workload, allocation, outcome.success)
@@ -151,6 +207,7 @@ def _play(
         "success": outcome.success,
         "ap_energy": outcome.ap_energy,
         "reward": outcome.ap_reward,
+        "user_reward": outcome.user_reward,
         "battery": states.frame.battery,
         "harvested": outcome.harvested,
         "spent": outcome.spent,
@@ -164,8 +221,13 @@ def _play(
     return following, record
 
 
-def _estimates(frames: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
-    """Each of `QUANTITIES` over the rollouts: ratios of sums for efficiency and shares, else means."""
+def ratios(frames: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Each of `QUANTITIES`, and ``user_reward``, as numerators and denominators (R,) of R independent units.
+
+    ``frames`` has the record of `play_frames`, with R as its first axis and any between it and the users'.
+    Over all units the quantity is the sum of the numerators over that of the denominators: sums over the
+    frames for efficiency and shares, else averages over ones.
+    """
 
     def total(name: str) -> np.ndarray:
         return frames[name].sum(axis=tuple(range(1, frames[name].ndim)))
@@ -173,14 +235,15 @@ def _estimates(frames: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
     def average(name: str) -> np.ndarray:
         return frames[name].mean(axis=tuple(range(1, frames[name].ndim)))
 
-    processed = np.where(frames["success"], frames["workload"], 0).sum(axis=(1, 2))
+    processed = np.where(frames["success"], frames["workload"], 0)
     parts = {name: total(name) for name in ("active", "passive", "local")}
-    done = sum(parts.values(), np.zeros_like(processed))
-    estimates = {
-        "energy_efficiency": ratio_interval(processed, total("ap_energy")),
-        "reward": mean_interval(average("reward")),
-        "outage": mean_interval(1 - average("success")),
+    done = sum(parts.values(), np.zeros(len(processed)))
+    averages = {name: average(name) for name in _AVERAGED} | {"outage": 1 - average("success")}
+    return {
+        "energy_efficiency": (processed.sum(axis=tuple(range(1, processed.ndim))), total("ap_energy")),
+        **{f"{name}_share": (part, done) for name, part in parts.items()},
+        **{name: (value, np.ones_like(value)) for name, value in averages.items()},
     }
-    estimates |= {f"{name}_share": ratio_interval(part, done) for name, part in parts.items()}
-    averaged = ("t_active", "t_passive", "battery", "ap_energy")
-    return estimates | {name: mean_interval(average(name)) for name in averaged}
+
+
+_AVERAGED = ("reward", "user_reward", "t_active", "t_passive", "battery", "ap_energy")

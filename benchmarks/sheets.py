@@ -1,0 +1,45 @@
+"""Tables of named numbers, for what is not a comparison on frames."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+LEARNING = """\
+Everyone does one pass in turn, again and again, each in a single-threaded process of its own on the same
+core; the best pass of each counts. scattermec: a jitted scan over frames, four seeds side by side, in the
+preset `paper` and the default scenario; a frame is one step of the environment (with P1 solved in it for
+`h-maddpg-opt`) and an update of the networks of the access point and the three users, drawing the batches
+included. Two cores: two such processes at once, added up. BenchMARL: its own training loop with MADDPG on
+VMAS `simple_spread`, three agents, networks, batch and buffer as ours; counted is an update of all three
+agents (drawing the batch, losses, both optimisers' steps, targets), without the collection of frames, which
+its second line includes, one frame of ten environments at once for each update. It trains three networks a
+kind, as scattermec does, or, by its default, one shared by all. Stable-Baselines3: `learn` with an update
+after every step. "A second of core time": where other processes take turns on the core, what would be done
+in a second without them.
+
+On the pendulum both have the same networks (relu), batch, buffer, discount 0.98, smoothing 0.005, learning
+rate 0.001 and Gaussian noise (0.1 of the range of actions), one update a step from the first full batch on;
+they are evaluated greedily from the same twenty starts. Stable-Baselines3 acts at random until then,
+scattermec by its policy with noise."""
+
+
+@dataclass
+class Sheet:
+    """One table: rows of numbers by name, and how the columns are headed and written."""
+
+    title: str
+    columns: dict[str, tuple[str, str]]
+    """heading and format by the name of the number; rows may hold more, for the file only"""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Head and rows for people."""
+        lines = []
+        for row in self.rows:
+            found = ((row.get(name), how) for name, (_, how) in self.columns.items())
+            lines.append(["" if value is None else format(value, how) for value, how in found])
+        return [heading for heading, _ in self.columns.values()], lines
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything."""
+        return {"title": self.title, "rows": self.rows, "remarks": self.remarks}

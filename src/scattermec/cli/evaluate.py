@@ -1,0 +1,297 @@
+"""`scattermec evaluate`: what a trained learner, or a policy that does not learn, is worth."""
+
+import csv
+import importlib.util
+import io
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scattermec.cli.common import (
+    JsonOption,
+    ScenarioOption,
+    SeedOption,
+    SetOption,
+    check_text_output,
+    load_scenario,
+    print_table,
+    progress,
+    provenance,
+    to_json,
+    use_double_precision,
+    warn_without_kernel,
+)
+from scattermec.errors import InputError
+from scattermec.scenario import Scenario
+from scattermec.storage import replace_text
+
+if TYPE_CHECKING:
+    from scattermec.experiments.contenders import Contender
+    from scattermec.experiments.evaluation import Evaluation, Row
+    from scattermec.experiments.statistics import Estimate
+    from scattermec.training import TrainedRun
+
+CONTROLS = ("random", "mrt")
+REFERENCES = ("optimum", "best-set")
+POLICIES = (*CONTROLS, *REFERENCES)
+
+REGIMES = {
+    "learning": "While learning, exploration included: the last tenth of the run",
+    "independent": "Independent frames",
+    "rollout": "Rollouts that carry battery and backlog",
+}
+"""Titles of the tables, in their order."""
+
+COLUMNS = (
+    ("reward", "of_optimum", "of_best_set", "outage", "energy_efficiency"),
+    ("ap_energy", "user_reward", "active_share", "passive_share", "local_share"),
+)
+"""Quantities of the two tables of a regime."""
+
+PERCENTAGES = ("of_optimum", "of_best_set", "outage", "active_share", "passive_share", "local_share")
+
+
+def evaluate(
+    policy: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIR|POLICY",
+            help="The folder of a training run, or a policy that does not learn: random, mrt, optimum or "
+            "best-set.",
+        ),
+    ],
+    frames: Annotated[int, typer.Option(min=1, metavar="K", help="Independent frames.")] = 2000,
+    rollout_frames: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="K",
+            help="Frames to count of the rollouts, for each seed of a learner; 0 leaves them out.",
+        ),
+    ] = 2000,
+    seed: SeedOption = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write the results to this .json, .csv or .md file."),
+    ] = None,
+    scenario: ScenarioOption = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tabulate what policies achieve, next to controls and to what is provably optimal.
+
+    In two regimes, in each of which all policies meet the same channels and arrivals:
+
+    - independent frames, with fresh work and batteries. Here a reward is also given as a share, a ratio of
+      means, of the certified optimum with everyone served where that is possible, and with the set of users
+      that maximises the reward. Only the latter is a line that no policy can pass.
+    - rollouts, in which every policy carries its own batteries and backlogs; the first 10 frames of each are
+      not counted.
+
+    A training run is evaluated in its own scenario unless another is given: greedily, in each mode of its
+    learner and also as it was before training, and with what its metrics say of the last tenth of its frames.
+    Random and maximum ratio beams, each with the AP's estimate, are the controls of every table.
+
+    The 95% intervals are over the seeds of a learner that has several, else over frames or rollouts. The
+    optima need harvest_model: linear; for another rectifier the tables go without them.
+
+    Examples:
+
+        scattermec evaluate mrt --set ap_power=2
+        scattermec evaluate runs/maddpg --frames 10000 --out table.md
+        scattermec evaluate runs/maddpg --set mean_workload=30 --json
+    """
+    if out is not None:
+        check_text_output(out, (".json", ".csv", ".md"))
+    _check_extra()
+    fixed = policy in POLICIES
+    if not fixed and not Path(policy).is_dir():
+        raise InputError(
+            [f"{policy}: is neither the folder of a training run nor one of {', '.join(POLICIES)}"]
+        )
+    chosen = load_scenario(scenario, settings) if fixed or scenario else None
+    use_double_precision()
+    run = None if fixed else _load_run(Path(policy))
+    if run is not None:
+        from scattermec.experiments.contenders import check_fit
+
+        chosen = chosen or run.scenario.with_settings(settings or ())
+        check_fit(run, chosen, policy)
+    assert chosen is not None
+    contenders = _contenders(chosen, policy, run)
+    warn_without_kernel(chosen.harvest_model == "linear")
+    from scattermec.experiments import evaluation
+
+    rows = [] if run is None else [evaluation.while_learning(run, Path(policy))]
+    with progress("Evaluating", quiet=as_json) as update:
+        result = evaluation.evaluate(
+            chosen, contenders, frames=frames, rollout_frames=rollout_frames, seed=seed, progress=update
+        )
+    rows += result.rows
+    options = {"evaluated": policy, "frames": frames, "rollout_frames": rollout_frames, "seed": seed}
+    report = to_json({**options, **_report(run, rows, result), **provenance(chosen)}) + "\n"
+    if out is not None:
+        texts = {".json": lambda: report, ".csv": lambda: _csv(rows), ".md": lambda: _markdown(rows, options)}
+        replace_text(out, texts[out.suffix]())
+    if as_json:
+        typer.echo(report, nl=False)
+    else:
+        _print(rows, options)
+    _warn(result, chosen)
+
+
+def _check_extra() -> None:
+    if any(importlib.util.find_spec(name) is None for name in ("equinox", "flashbax", "optax", "pyarrow")):
+        raise InputError(["evaluate: needs the learners: pip install 'scattermec[learning]'"])
+
+
+def _load_run(folder: Path) -> "TrainedRun":
+    from scattermec.training import load_run
+
+    return load_run(folder)
+
+
+def _contenders(scenario: Scenario, policy: str, run: "TrainedRun | None") -> "list[Contender]":
+    """Controls, the learner before and after training, and references: those asked for and possible."""
+    from scattermec.experiments.contenders import fixed_contenders, learned_contenders
+
+    controls = fixed_contenders(scenario, CONTROLS)
+    if run is None:
+        return controls + fixed_contenders(scenario, [policy] if policy in REFERENCES else [])
+    possible = REFERENCES if scenario.harvest_model == "linear" else ()
+    return controls + learned_contenders(run, scenario) + fixed_contenders(scenario, possible)
+
+
+def _report(run: "TrainedRun | None", rows: "Sequence[Row]", result: "Evaluation") -> dict[str, Any]:
+    from scattermec.experiments.evaluation import QUANTITIES
+    from scattermec.experiments.simulate import WARM_UP
+
+    units = {quantity.name: quantity.unit for quantity in QUANTITIES}
+    learner = None if run is None else {"algorithm": run.algorithm, "seeds": run.seeds, "frames": run.frames}
+    return {
+        "run": learner,
+        "warm_up": WARM_UP,
+        "references": {
+            name: {"unsettled": proved.unsettled, "gap": proved.gap}
+            for name, proved in result.certificates.items()
+        },
+        "rows": [
+            {
+                "regime": row.regime,
+                "policy": row.policy,
+                "mode": row.mode,
+                "trained": row.trained,
+                "seeds": row.seeds,
+                "intervals_over": row.over,
+                "estimates": {
+                    name: {**estimate._asdict(), "unit": units[name]}
+                    for name, estimate in row.estimates.items()
+                },
+            }
+            for row in rows
+        ],
+    }
+
+
+def _csv(rows: "Iterable[Row]") -> str:
+    from scattermec.experiments.evaluation import QUANTITIES
+
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    keys = ("regime", "policy", "mode", "trained", "seeds", "intervals_over")
+    table.writerow((*keys, "quantity", "unit", "mean", "low", "high"))
+    for row in rows:
+        about = (row.regime, row.policy, row.mode, row.trained, row.seeds, row.over)
+        for quantity in QUANTITIES:
+            if quantity.name in row.estimates:
+                table.writerow((*about, quantity.name, quantity.unit, *row.estimates[quantity.name]))
+    return text.getvalue()
+
+
+def _markdown(rows: "Sequence[Row]", options: dict[str, Any]) -> str:
+    lines = ["# Evaluation", "", _about(rows, options), ""]
+    for regime, part in _by_regime(rows):
+        names = [name for table in COLUMNS for name in table if name in part[0].estimates]
+        lines += [f"## {_title(regime, options)}", "", f"| | {' | '.join(map(_heading, names))} |"]
+        lines.append(f"|---|{'---:|' * len(names)}")
+        for row in part:
+            cells = ("<br>".join(_cell(name, row.estimates[name])) for name in names)
+            lines.append(f"| {', '.join(_label(row))} | {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _print(rows: "Sequence[Row]", options: dict[str, Any]) -> None:
+    typer.echo(_about(rows, options) + "\n")
+    for regime, part in _by_regime(rows):
+        for index, columns in enumerate(COLUMNS):
+            names = [name for name in columns if name in part[0].estimates]
+            headings = ("", *map(_heading, names))
+            cells = [
+                ("\n".join(_label(row)), *("\n".join(_cell(name, row.estimates[name])) for name in names))
+                for row in part
+            ]
+            title = _title(regime, options)
+            print_table(title if not index else f"{title}: energy and work", headings, cells)
+
+
+def _about(rows: "Sequence[Row]", options: dict[str, Any]) -> str:
+    """What was evaluated, and what the intervals mean."""
+    learned = next((row for row in rows if row.trained is not None), None)
+    if learned is None:
+        return f"{options['evaluated']}, seed {options['seed']}: 95% intervals over frames or rollouts"
+    several = learned.seeds > 1
+    over = (
+        f"its {learned.seeds} seeds, for others over frames or rollouts" if several else "frames or rollouts"
+    )
+    return f"{learned.policy} of {options['evaluated']}, seed {options['seed']}: 95% intervals over {over}"
+
+
+def _by_regime(rows: "Sequence[Row]") -> "list[tuple[str, list[Row]]]":
+    parts = [(regime, [row for row in rows if row.regime == regime]) for regime in REGIMES]
+    return [(regime, part) for regime, part in parts if part]
+
+
+def _title(regime: str, options: dict[str, Any]) -> str:
+    counts = {"independent": options["frames"], "rollout": options["rollout_frames"]}
+    return REGIMES[regime] + (f": {counts[regime]:,}" if regime in counts else "")
+
+
+def _heading(name: str) -> str:
+    from scattermec.experiments.evaluation import QUANTITIES
+
+    quantity = next(quantity for quantity in QUANTITIES if quantity.name == name)
+    unit = "%" if name in PERCENTAGES else quantity.unit
+    return f"{quantity.description}, {unit}" if unit else quantity.description
+
+
+def _label(row: "Row") -> tuple[str, ...]:
+    if row.trained is None:
+        return (f"{row.policy} + P1" if row.policy in CONTROLS else row.policy,)
+    return row.mode or row.policy, f"frame {row.trained:,}"
+
+
+def _cell(name: str, estimate: "Estimate") -> tuple[str, str]:
+    """The mean and its interval, as texts; a dash or nothing where they are unknown."""
+    scale = 100 if name in PERCENTAGES else 1
+    mean, low, high = (number * scale for number in estimate)
+    interval = "" if math.isnan(low) else f"{low:.3g}-{high:.3g}"
+    return "-" if math.isnan(mean) else f"{mean:.4g}", interval
+
+
+def _warn(result: "Evaluation", scenario: Scenario) -> None:
+    if scenario.harvest_model != "linear":
+        typer.echo(
+            f"No shares of the optimum: harvest_model is {scenario.harvest_model!r}, and optimal beams need "
+            "'linear'.",
+            err=True,
+        )
+    for name, proved in result.certificates.items():
+        if proved.unsettled:
+            typer.echo(
+                f"Not settled by the certificate of {name}: {proved.unsettled} of the independent frames.",
+                err=True,
+            )

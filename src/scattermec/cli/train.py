@@ -1,0 +1,319 @@
+"""`scattermec train`: learners trained over many seeds, in a folder, to be resumed at any moment."""
+
+import importlib.util
+import math
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scattermec.cli.common import (
+    JsonOption,
+    ScenarioOption,
+    SetOption,
+    load_scenario,
+    print_table,
+    provenance,
+    to_json,
+    use_double_precision,
+    warn_without_kernel,
+)
+from scattermec.errors import InputError
+from scattermec.training.files import check_folder
+
+if TYPE_CHECKING:
+    from scattermec.agents.settings import TrainingConfig
+    from scattermec.training import Plan
+    from scattermec.training.metrics import Row
+    from scattermec.training.run import Outcome, Progress
+
+FRAMES = 20_000
+
+
+class Algorithm(StrEnum):
+    """What learns."""
+
+    H_MADDPG_OPT = "h-maddpg-opt"
+    H_MADDPG = "h-maddpg"
+    AP_DDPG = "ap-ddpg"
+    DDPG = "ddpg"
+
+
+class Preset(StrEnum):
+    """Named training configurations."""
+
+    PAPER = "paper"
+    TUNED = "tuned"
+
+
+def train(
+    algorithm: Annotated[Algorithm, typer.Argument(metavar="ALGORITHM", help=", ".join(Algorithm))],
+    preset: Annotated[
+        Preset | None,
+        typer.Option(
+            help="Training configuration: Table I to the letter, or what good engineering makes of it.  "
+            "[default: tuned]",
+            show_default=False,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Training configuration in YAML or JSON instead; else as in the preset paper.",
+        ),
+    ] = None,
+    training: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--train",
+            metavar="NAME=VALUE",
+            help="Change one training setting, e.g. --train batch_size=32. Repeatable.",
+        ),
+    ] = None,
+    scenario: ScenarioOption = None,
+    settings: SetOption = None,
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Independent trainings.")] = 1,
+    first_seed: Annotated[int, typer.Option(min=0, metavar="S", help="The first seed; the rest follow.")] = 0,
+    frames: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="K",
+            help="Frames of each seed.  [default: 20000, with --resume as before]",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder of the run.  [default: runs/ALGORITHM-PRESET]", show_default=False
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")
+    ] = False,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="P",
+            help="Processes that train side by side, four seeds each at a time.  [default: as many as "
+            "there are cores, or fours of seeds]",
+            show_default=False,
+        ),
+    ] = None,
+    save_every: Annotated[int, typer.Option(min=1, metavar="F", help="Frames between checkpoints.")] = 2000,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Also write the metrics for TensorBoard, to DIR/tensorboard."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a learner, from scratch or from where it was interrupted.
+
+    ALGORITHM is h-maddpg-opt (the paper's Algorithm 1), h-maddpg (the same without optimisation), ap-ddpg
+    (the access point alone, its estimate executed) or ddpg (one agent that decides everything).
+
+    DIR will hold what was asked for (run.json, scenario.yaml, training.yaml), the learners' state
+    (checkpoints) and, for every 250 frames of every seed, metrics in Parquet: rewards, outage, losses, and
+    how the greedy policies do on 64 frames that are not trained on, as shares of their certified optimum.
+
+    An interrupted run, killed even, goes on where it was when the same command is given with `--resume`, to
+    the same digits. More `--frames` prolong a finished one.
+
+    Examples:
+
+        scattermec train h-maddpg-opt --seeds 8
+        scattermec train h-maddpg --preset paper --seeds 8 --frames 5000 --out runs/paper
+        scattermec train ap-ddpg --train critic_learning_rate=3e-4 --set ap_power=2 --resume
+    """
+    if config is not None and preset is not None:
+        raise InputError([f"preset: {preset} and --config {config} exclude each other; choose one"])
+    if first_seed + seeds > 2**32:
+        raise InputError([f"seeds: the last one is {first_seed + seeds - 1}; it must be < 2^32"])
+    chosen = load_scenario(scenario, settings)
+    name = config.stem if config is not None else str(preset or Preset.TUNED)
+    out = out or Path("runs") / f"{algorithm}-{name}"
+    _check_installed(tensorboard)
+    check_folder(out, resume=resume)
+    from scattermec.training.workers import use_compilation_cache, use_one_thread
+
+    use_one_thread()
+    use_double_precision()
+    use_compilation_cache()
+    warn_without_kernel(chosen.harvest_model == "linear")
+    from scattermec.training import Plan, TrainingError
+    from scattermec.training import train as run
+
+    if frames is None:
+        frames = _frames_before(out) if resume else FRAMES
+    plan = Plan(
+        algorithm=str(algorithm),
+        scenario=chosen,
+        config=_configuration(preset, config, training),
+        seeds=tuple(range(first_seed, first_seed + seeds)),
+        frames=frames,
+    )
+    begun = time.perf_counter()
+    with ExitStack() as stack:
+        sinks = [stack.enter_context(_progress(quiet=as_json))]
+        if tensorboard:
+            sinks.append(_tensorboard(stack, out / "tensorboard"))
+
+        def report(progress: "Progress") -> None:
+            for sink in sinks:
+                sink(progress)
+
+        try:
+            outcome = run(
+                plan,
+                out,
+                resume=resume,
+                processes=processes,
+                save_every=save_every,
+                command=shlex.join(["scattermec", *sys.argv[1:]]),
+                report=report,
+            )
+        except TrainingError as error:
+            failure = str(error)
+        else:
+            failure = ""
+    if failure:
+        typer.echo(failure, err=True)
+        raise typer.Exit(1)
+    for note in outcome.notes:
+        typer.echo(note, err=True)
+    last = _last_rows(outcome)
+    seconds = time.perf_counter() - begun
+    if as_json:
+        told = _report(plan, outcome, last, seconds)
+        typer.echo(to_json({**told, "out": str(out), **provenance(chosen)}))
+    else:
+        _print(plan, outcome, last, seconds)
+        typer.echo(f"{out}: {'the run is finished' if outcome.played else 'the run was finished already'}")
+
+
+def _check_installed(tensorboard: bool) -> None:
+    """Raise InputError naming what is not installed, without importing any of it."""
+    missing = [
+        name for name in ("equinox", "flashbax", "optax", "pyarrow") if importlib.util.find_spec(name) is None
+    ]
+    faults = []
+    if missing:
+        faults.append(f"learning: {', '.join(missing)} not installed; pip install 'scattermec[learning]'")
+    if tensorboard and importlib.util.find_spec("tensorboardX") is None:
+        faults.append("tensorboard: tensorboardX not installed; pip install 'scattermec[tensorboard]'")
+    if faults:
+        raise InputError(faults)
+
+
+def _configuration(preset: Preset | None, path: Path | None, changes: list[str] | None) -> "TrainingConfig":
+    from scattermec.agents.settings import TrainingConfig
+
+    config = TrainingConfig.load(path) if path else TrainingConfig.preset(preset or Preset.TUNED)
+    return config.with_settings(changes) if changes else config
+
+
+def _frames_before(out: Path) -> int:
+    """Frames of the run that is to be resumed, or the default where there is none."""
+    from scattermec.training.folder import read_folder
+
+    return read_folder(out).plan.frames if check_folder(out, resume=True) else FRAMES
+
+
+def _tensorboard(stack: ExitStack, folder: Path) -> Callable[["Progress"], None]:
+    from scattermec.training.tensorboard import tensorboard
+
+    write = stack.enter_context(tensorboard(folder))
+    return lambda progress: write(progress.rows)
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[["Progress"], None]]:
+    """A bar with the latest metrics on standard error, if that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda progress: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} frames"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Compiling", total=None)
+
+        def update(progress: "Progress") -> None:
+            shown = _latest(progress.rows)
+            bar.update(task, description=shown, completed=progress.done, total=progress.total)
+
+        yield update
+
+
+def _latest(rows: list["Row"]) -> str:
+    """Means over the seeds, of the learner's own way of acting: the first one."""
+    mode = _modes(rows)[0]
+    reward, outage, share = (_mean(rows, f"{name}.{mode}") for name in ("reward", "outage", "share"))
+    gap = "" if math.isnan(share) else f", {share:.1%} of the optimum"
+    return f"Reward {reward:.1f} kbit/J, outage {outage:.1%}{gap}"
+
+
+def _modes(rows: list["Row"]) -> list[str]:
+    return [name.removeprefix("share.") for name in rows[0] if name.startswith("share.")]
+
+
+def _mean(rows: list["Row"], name: str) -> float:
+    return sum(row[name] for row in rows) / len(rows)
+
+
+def _last_rows(outcome: "Outcome") -> list["Row"]:
+    """The last metrics of each seed."""
+    from scattermec.training.metrics import read
+
+    run, rows = outcome.run, []
+    for seeds in run.plan.blocks:
+        rows += read(run.metrics(seeds))[-len(seeds) :]
+    return rows
+
+
+def _report(plan: "Plan", outcome: "Outcome", rows: list["Row"], seconds: float) -> dict[str, Any]:
+    return {
+        "algorithm": plan.algorithm,
+        "config": plan.config.model_dump(mode="json"),
+        "seeds": list(plan.seeds),
+        "frames": plan.frames,
+        "played": outcome.played,
+        "seconds": seconds,
+        "optimum": outcome.run.optimum,
+        "last": rows,
+    }
+
+
+def _print(plan: "Plan", outcome: "Outcome", rows: list["Row"], seconds: float) -> None:
+    table: list[tuple[str, ...]] = []
+    for mode in _modes(rows):
+        share = _mean(rows, f"share.{mode}")
+        table.append(
+            (
+                mode,
+                f"{_mean(rows, f'reward.{mode}'):.4g}",
+                f"{_mean(rows, f'outage.{mode}'):.2%}",
+                "-" if math.isnan(share) else f"{share:.2%}",
+            )
+        )
+    many = f"{len(plan.seeds)} seeds" if len(plan.seeds) > 1 else f"seed {plan.seeds[0]}"
+    title = f"{plan.algorithm}: {many} of {plan.frames:,} frames, greedy on held-out frames"
+    print_table(title, ("", "reward (kbit/J)", "outage", "share of the optimum"), table)
+    if outcome.played:
+        typer.echo(f"{outcome.played:,} frames in {seconds:.0f} s.")

@@ -1,0 +1,103 @@
+"""A training run: started or resumed in a folder, its blocks of seeds trained by one process or several."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+from scattermec.learners import new_task
+from scattermec.training.block import train_block
+from scattermec.training.files import check_folder
+from scattermec.training.folder import (
+    Plan,
+    RunFolder,
+    changed_versions,
+    create_folder,
+    extend,
+    read_folder,
+)
+from scattermec.training.metrics import Row
+from scattermec.training.program import optimal_reward
+from scattermec.training.workers import train_in_processes, usable_cores
+
+SAVE_EVERY = 2000
+"""frames between checkpoints"""
+
+
+class Progress(NamedTuple):
+    """How far a run has come."""
+
+    done: int
+    """frames played, of all seeds together"""
+    total: int
+    rows: list[Row]
+    """the latest metrics of some seeds"""
+
+
+class Outcome(NamedTuple):
+    """How a run ended."""
+
+    run: RunFolder
+    played: int
+    """frames played by this call, of all seeds together; 0 if the run was finished already"""
+    notes: tuple[str, ...]
+    """what to tell the user besides"""
+
+
+def train(
+    plan: Plan,
+    path: Path,
+    *,
+    resume: bool = False,
+    processes: int | None = None,
+    save_every: int = SAVE_EVERY,
+    command: str = "",
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Outcome:
+    """Train what ``plan`` says in the folder ``path``. JAX must be in double precision.
+
+    Args:
+        plan: what to train; on resuming, more frames than before prolong the run.
+        path: a new or empty folder, or with ``resume`` that of a run.
+        resume: go on with the run that is there, if any.
+        processes: how many train side by side; by default one a block of seeds and core, and on a GPU one.
+            Results do not depend on it.
+        save_every: frames between checkpoints; they are made at ends of chunks.
+        command: kept with the run.
+        report: told of every chunk.
+
+    Raises InputError where the folder cannot be used or holds another run, TrainingError where learning
+    cannot go on; what was saved before stays.
+    """
+    if check_folder(path, resume=resume):
+        run = extend(read_folder(path), plan)
+        notes = tuple(f"{change}: the last digits may differ" for change in changed_versions(run))
+    else:
+        optimum = optimal_reward(new_task(plan.scenario, plan.config).parameters)
+        run, notes = create_folder(path, plan, optimum, command), ()
+    frames = {block: run.frames(seeds) for block, seeds in enumerate(plan.blocks)}
+    open_blocks = [block for block, count in frames.items() if count < plan.frames]
+    done = begun = sum(len(plan.blocks[block]) * count for block, count in frames.items())
+    total = plan.frames * len(plan.seeds)
+    reached = {seed: frames[block] for block, seeds in enumerate(plan.blocks) for seed in seeds}
+
+    def tell(rows: list[Row]) -> None:
+        nonlocal done
+        for row in rows:
+            seed, frame = int(row["seed"]), int(row["frame"])
+            done += frame - reached[seed]
+            reached[seed] = frame
+        report(Progress(done, total, rows))
+
+    if processes is None:
+        processes = usable_cores() if jax.default_backend() == "cpu" else 1
+    processes = min(processes, len(open_blocks))
+    if processes > 1:
+        train_in_processes(path, open_blocks, processes, save_every, tell)
+    elif open_blocks:
+        program = plan.program()
+        for block in open_blocks:
+            train_block(run, program, plan.blocks[block], save_every=save_every, report=tell)
+    return Outcome(dataclasses.replace(run, plan=plan), done - begun, notes)

@@ -1,0 +1,141 @@
+"""Processes that train: how each computes, and blocks of seeds shared among several of them.
+
+Nothing here imports JAX before a process has been set up for it.
+"""
+
+import multiprocessing
+import os
+import queue
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+_ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
+
+
+def use_one_thread() -> None:
+    """Make JAX compute with one thread, here and in processes started from here; before its first use.
+
+    Sums are then taken in one order, and their digits do not depend on the number of cores.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if _ONE_THREAD not in flags.split():
+        os.environ["XLA_FLAGS"] = f"{flags} {_ONE_THREAD}".strip()
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def use_compilation_cache() -> None:
+    """Keep what JAX compiles in the user's cache folder, unless JAX was told another place."""
+    import jax
+
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
+        return
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    folder = os.path.join(home, "scattermec", "jax")
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError:  # then it is compiled each time
+        return
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def train_in_processes(
+    path: Path, blocks: list[int], processes: int, save_every: int, report: Callable[[list], None]
+) -> None:
+    """Train the blocks of these numbers of the run in ``path``; ``report`` is called in this process.
+
+    The first error of a process ends them all and is raised here.
+    """
+    from scattermec.training.errors import TrainingError
+
+    # Spawned rather than forked: JAX has threads, which a fork would lose.
+    context = multiprocessing.get_context("spawn")
+    tasks, messages = context.Queue(), context.Queue()
+    for block in blocks:
+        tasks.put(block)
+    for _ in range(processes):
+        tasks.put(None)
+    # Each stays on a core of its own, but only where they take all: elsewhere others may be there.
+    cores: list[int | None] = [None] * processes
+    if hasattr(os, "sched_getaffinity") and processes == usable_cores():
+        cores = [*sorted(os.sched_getaffinity(0))]
+    workers = [
+        context.Process(target=_work, args=(path, save_every, tasks, messages, core), daemon=True)
+        for core in cores
+    ]
+    try:
+        for worker in workers:
+            worker.start()
+        left = len(blocks)
+        while left:
+            kind, content = _next_message(messages, workers)
+            if kind == "rows":
+                report(content)
+            elif kind == "done":
+                left -= 1
+            elif kind == "error":
+                raise content
+            else:
+                raise TrainingError(content)
+        for worker in workers:
+            worker.join()
+    finally:
+        for worker in workers:
+            if worker.pid is not None:
+                worker.terminate()
+                worker.join()
+
+
+def _next_message(messages: Any, workers: list[Any]) -> tuple[str, Any]:
+    """What a process says next; if one has died without a word, that."""
+    while True:
+        died = [worker.exitcode for worker in workers if worker.exitcode not in (None, 0)]
+        try:
+            return messages.get(timeout=0.5)
+        except queue.Empty:
+            if died:
+                return "died", f"a process that was training ended unexpectedly (exit status {died[0]})"
+
+
+def _work(path: Path, save_every: int, tasks: Any, messages: Any, core: int | None) -> None:
+    """What each process does: train blocks until there are none."""
+    # Ctrl-C reaches all processes; the parent ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+    from scattermec.cli.common import use_double_precision
+    from scattermec.errors import InputError
+    from scattermec.training.block import train_block
+    from scattermec.training.errors import TrainingError
+    from scattermec.training.folder import read_folder
+
+    use_double_precision()
+    use_compilation_cache()
+
+    def report(rows: list) -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():  # killed: nobody wants this any more
+            sys.exit(1)
+        messages.put(("rows", rows))
+
+    try:
+        run = read_folder(path)
+        program = run.plan.program()
+        for block in _until_none(tasks):
+            train_block(run, program, run.plan.blocks[block], save_every=save_every, report=report)
+            messages.put(("done", block))
+    except (InputError, TrainingError, OSError) as error:
+        messages.put(("error", error))
+
+
+def _until_none(tasks: Any) -> Iterator[int]:
+    while (task := tasks.get()) is not None:
+        yield task
