@@ -44,13 +44,14 @@ def test_choices_are_those_of_the_package():
     from scattermec.cli import reproduce
     from scattermec.cli.solve import Serve
     from scattermec.experiments.beams import BEAMS
+    from scattermec.experiments.reproduce import LEARNING_FIGURES
     from scattermec.experiments.sweeps import FIGURES
     from scattermec.optimisation import SCHEMES, SERVE
 
     assert tuple(common.Scheme) == SCHEMES
     assert tuple(common.Beams) == BEAMS
     assert set(Serve) < set(SERVE)
-    assert tuple(reproduce.FIGURES.split(",")) == FIGURES
+    assert tuple(reproduce.FIGURES.split(",")) == (*LEARNING_FIGURES, *FIGURES)
     assert set(reproduce.BEAMS.split(",")) <= set(BEAMS)
 
 

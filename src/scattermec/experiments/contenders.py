@@ -101,7 +101,8 @@ def learned_contenders(run: TrainedRun, scenario: Scenario) -> list[Contender]:
     ]
 
 
-@partial(jax.jit, static_argnums=0)
+# Run once: compiled in a fraction of the time.
+@partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
 def _initial(algorithm: Algorithm, task: Task, keys: Array) -> Any:
     return jax.vmap(algorithm.initial, in_axes=(None, 0))(task, keys)
 

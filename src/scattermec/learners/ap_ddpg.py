@@ -60,7 +60,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     decision = decide(task, environment, action)
 
     following, result, reached = step_and_reset(
-        key_environment, environment, decision.beams, decision.allocation, task.parameters
+        key_environment, environment, decision.beams, decision.allocation, task.learning_parameters
     )
     ap_replay = remember(
         state.ap_replay,

@@ -103,7 +103,7 @@ MODES = {"joint": act_jointly}
 
 def _offloading(task: Task) -> FlatOffloading:
     return FlatOffloading(
-        parameters=task.parameters,
+        parameters=task.learning_parameters,
         action_form=task.learning.action_form,
         phase_reference=task.learning.phase_reference,
     )

@@ -178,7 +178,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     allocation = _where(takes_noise, noisy, allocation)
 
     # 20: Execute joint action, observe reward, and buffer transitions
-    reached, result = advance(environment, message.beams, allocation, real, task.parameters)
+    reached, result = advance(environment, message.beams, allocation, real, task.learning_parameters)
     ap_replay = remember(
         state.ap_replay,
         Transition(
