@@ -433,7 +433,7 @@ def test_a_folder_of_unknown_settings_is_refused(tmp_path, damage):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--figures", "3a,5c"], "5c is not known; choose from 3a, 3b, 4a, 4b, beams"),
+        (["--figures", "3a,5c"], "5c is not known; choose from 2a, 2b, 3a, 3b, 4a, 4b, beams"),
         (["--beams", "mrt,wide"], "beams: wide is not known; choose from mrt, random, optimal"),
         (["--beams", ""], "beams: nothing is not known"),
         (["--figures", ","], "choose from"),
@@ -512,7 +512,7 @@ def test_figure_of_beams_shows_each_with_its_limit():
 def test_every_figure_has_a_title_and_the_paper_s_reading():
     assert set(figures.TITLES) == {*figures.CAPTIONS, "beams"} == set(FIGURES)
     pictures = [Picture("3a", "mrt"), Picture("beams")]
-    text = report.index_markdown([], {**Plan(SCENARIO).settings()}, pictures, "")
+    text = report.index_markdown([], {**Plan(SCENARIO).settings()}, pictures, [], "")
     for words in (
         "Fig. 3 and 4",
         figures.CAPTIONS["3a"],
