@@ -53,7 +53,7 @@ def read(path: Path) -> list[Row]:
     try:
         # Opened here: given a name, pyarrow would look for a data set.
         with path.open("rb") as file:
-            return pyarrow.parquet.read_table(file).to_pylist()
+            return pyarrow.parquet.read_table(file, use_threads=False, pre_buffer=False).to_pylist()
     except (OSError, pyarrow.ArrowException) as error:
         reason = str(error).splitlines()[0] if str(error) else "not Parquet"
         raise InputError([f"{path}: metrics cannot be read: {reason}"]) from None
