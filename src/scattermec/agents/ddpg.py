@@ -69,7 +69,19 @@ def learn(
     learning: Learning, agent: Agent, replay: Replay, key: Key, ready: Bool[Array, ""]
 ) -> tuple[Agent, Losses]:
     """Draw a batch and `update`, once ``ready``. That must not be batched, or the work is done regardless."""
-    zero = jnp.zeros((), DTYPE)
+    return update_when_ready(update, learning, agent, replay, key, ready)
+
+
+def update_when_ready(
+    update: Callable[[Agent, Transition, Learning], tuple[Agent, Losses]],
+    learning: Learning,
+    agent: Agent,
+    replay: Replay,
+    key: Key,
+    ready: Bool[Array, ""],
+) -> tuple[Agent, Losses]:
+    """The same with the ``update`` of an agent, or of a team with its leading axis."""
+    zero = jnp.zeros(agent.actor_optimiser.count.shape, DTYPE)
     return jax.lax.cond(
         ready,
         lambda: update(agent, recall(replay, key), learning),

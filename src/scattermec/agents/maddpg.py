@@ -16,9 +16,10 @@ from scattermec.agents.ddpg import (
     improve_actor,
     improve_critic,
     new_agent,
+    update_when_ready,
 )
-from scattermec.agents.networks import DTYPE, Actor
-from scattermec.agents.replay import Replay, Transition, recall
+from scattermec.agents.networks import Actor
+from scattermec.agents.replay import Replay, Transition
 from scattermec.agents.settings import Learning
 from scattermec.physics.channel import Key
 
@@ -53,13 +54,7 @@ def learn(
     learning: Learning, team: Agent, replay: Replay, key: Key, ready: Bool[Array, ""]
 ) -> tuple[Agent, Losses]:
     """Draw a batch of joint transitions and `update`, once ``ready``; see `ddpg.learn`."""
-    num_agents = jax.tree.leaves(team.actor)[0].shape[:1]
-    nothing = jnp.zeros(num_agents, DTYPE)
-    return jax.lax.cond(
-        ready,
-        lambda: update(team, recall(replay, key), learning),
-        lambda: (team, Losses(critic=nothing, value=nothing)),
-    )
+    return update_when_ready(update, learning, team, replay, key, ready)
 
 
 def update(team: Agent, batch: Transition, learning: Learning) -> tuple[Agent, Losses]:

@@ -52,6 +52,20 @@ class Replay:
 _PARTS = ("observation", "action", "reward", "next_observation", "terminated", "valid")
 
 
+def new_transition(
+    observation: Array, action: Array, reward: Array, next_observation: Array, terminated: Array
+) -> Transition:
+    """A valid transition, in the networks' precision."""
+    return Transition(
+        observation=observation.astype(DTYPE),
+        action=action,
+        reward=reward.astype(DTYPE),
+        next_observation=next_observation.astype(DTYPE),
+        terminated=terminated.astype(DTYPE),
+        valid=jnp.ones((), DTYPE),
+    )
+
+
 def blank_transition(observation_size: int, action_size: int, *, num_agents: int | None = None) -> Transition:
     """Zeros of the shapes of one agent's transition, or of a team's; not valid."""
     team = () if num_agents is None else (num_agents,)

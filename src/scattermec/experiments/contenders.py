@@ -9,18 +9,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from scattermec.agents.settings import learning
 from scattermec.environment import EnvState
 from scattermec.errors import InputError
-from scattermec.learners import ALGORITHMS, Algorithm, Decision, Task
+from scattermec.learners import ALGORITHMS, Decision, Task
 from scattermec.learners.fixed import BatchPolicy, fixed_policy
 from scattermec.physics import parameters
 from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
 from scattermec.training import TrainedRun
 from scattermec.training.metrics import read
+from scattermec.training.program import first_states
 
 __all__ = [
     "LAST_PART",
@@ -85,7 +85,7 @@ def learned_contenders(run: TrainedRun, scenario: Scenario) -> list[Contender]:
     task = Task(parameters=parameters(scenario), learning=settings)
     keys = jax.vmap(jax.random.key)(jnp.asarray(run.seeds, jnp.uint32))
     begin = Task(parameters=parameters(run.scenario), learning=settings)
-    untrained = _initial(algorithm, begin, keys)
+    untrained = first_states(algorithm, begin, keys)
     # A replay buffer carries functions of its own; with one structure for both, each mode is compiled once.
     states = jax.tree.unflatten(jax.tree.structure(untrained), jax.tree.leaves(run.states))
     return [
@@ -99,12 +99,6 @@ def learned_contenders(run: TrainedRun, scenario: Scenario) -> list[Contender]:
         for trained, learners in ((0, untrained), (run.frames, states))
         for mode, act in algorithm.MODES.items()
     ]
-
-
-# Run once: compiled in a fraction of the time.
-@partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
-def _initial(algorithm: Algorithm, task: Task, keys: Array) -> Any:
-    return jax.vmap(algorithm.initial, in_axes=(None, 0))(task, keys)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -4,18 +4,25 @@ What the estimate is worth without users that learn: lines 2 to 4 and 20 to 22.
 """
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
 from scattermec._pytree import pytree
 from scattermec.agents import ddpg
 from scattermec.agents.ddpg import Agent
-from scattermec.agents.exploration import exploration_probability, explored
-from scattermec.agents.networks import DTYPE
-from scattermec.agents.replay import Replay, Transition, blank_transition, new_replay, remember
-from scattermec.environment import EnvState, ap_action_size, beams_from_action, reset, step_and_reset
-from scattermec.learners.common import Decision, Record, Task, as_seen, new_record, see_as_ap
+from scattermec.agents.exploration import exploration_probability, explored_with
+from scattermec.agents.replay import Replay, blank_transition, new_replay, remember
+from scattermec.environment import EnvState, ap_action_size, reset, step_and_reset
+from scattermec.learners.common import (
+    Decision,
+    Record,
+    Task,
+    ap_transition,
+    as_seen,
+    beams_of,
+    new_record,
+    see_as_ap,
+)
 from scattermec.optimisation import estimate_allocation
 from scattermec.physics.channel import Key
 
@@ -55,24 +62,15 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     environment = state.environment
     observation = see_as_ap(task, environment)
     action = state.ap.actor(observation)
-    explores = jax.random.bernoulli(key_explores, exploration_probability(task.learning, time))
-    action = jnp.where(explores, explored(task.learning, key_noise, action), action)
+    epsilon = exploration_probability(task.learning, time)
+    action = explored_with(task.learning, (key_explores, key_noise), action, epsilon)
     decision = decide(task, environment, action)
 
     following, result, reached = step_and_reset(
         key_environment, environment, decision.beams, decision.allocation, task.learning_parameters
     )
-    ap_replay = remember(
-        state.ap_replay,
-        Transition(
-            observation=observation,
-            action=action,
-            reward=task.learning.reward_scale * result.ap_reward.astype(DTYPE),
-            next_observation=see_as_ap(task, reached),
-            terminated=result.terminated.astype(DTYPE),
-            valid=jnp.ones((), DTYPE),
-        ),
-    )
+    transition = ap_transition(task, observation, action, result, see_as_ap(task, reached))
+    ap_replay = remember(state.ap_replay, transition)
     ready = time >= task.learning.batch_size
     ap, losses = ddpg.learn(task.learning, state.ap, ap_replay, key_batch, ready)
     losses = jax.tree.map(lambda loss: loss[None], losses)
@@ -82,10 +80,9 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
 
 def decide(task: Task, environment: EnvState, action: Float[Array, "D"]) -> Decision:
     """The beams of an action and the allocation that P1 finds for them."""
-    parameters, seen = task.parameters, as_seen(environment).frame
-    beams = beams_from_action(action, parameters.num_users, parameters.num_antennas)
-    beams = beams.astype(seen.channels.dtype)
-    return Decision(beams=beams, allocation=estimate_allocation(parameters, seen, beams).allocation)
+    beams = beams_of(task, environment, action)
+    estimate = estimate_allocation(task.parameters, as_seen(environment).frame, beams)
+    return Decision(beams=beams, allocation=estimate.allocation)
 
 
 def act_by_estimate(task: Task, state: State, environment: EnvState, key: Key) -> Decision:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Complex, Float
@@ -11,11 +12,14 @@ from jaxtyping import Complex, Float
 from scattermec._pytree import pytree
 from scattermec.agents.ddpg import Losses
 from scattermec.agents.networks import DTYPE
+from scattermec.agents.replay import Transition, new_transition
 from scattermec.agents.settings import Learning, TrainingConfig, learning
 from scattermec.environment import (
     EnvState,
+    StepResult,
     allocation_from_action,
     ap_observation,
+    beams_from_action,
     phase_referenced,
     user_observations,
 )
@@ -99,6 +103,34 @@ def see_as_ap(task: Task, state: EnvState) -> Float[Array, "K"]:
 def see_as_users(task: Task, state: EnvState, beams: Complex[Array, "N M"]) -> Float[Array, "N K"]:
     """The users' observations as their networks take them."""
     return user_observations(task.parameters, _turned(task, state), beams).astype(DTYPE)
+
+
+def beams_of(task: Task, state: EnvState, action: Float[Array, "D"]) -> Complex[Array, "N M"]:
+    """The AP's numbers as beams, in the precision of the physics."""
+    beams = beams_from_action(action, task.parameters.num_users, task.parameters.num_antennas)
+    return beams.astype(state.beams.dtype)
+
+
+def ap_transition(
+    task: Task,
+    observation: Float[Array, "K"],
+    action: Float[Array, "D"],
+    result: StepResult,
+    next_observation: Float[Array, "K"],
+) -> Transition:
+    """What the AP learns from a frame: its reward (11), scaled."""
+    reward = task.learning.reward_scale * result.ap_reward.astype(DTYPE)
+    return new_transition(observation, action, reward, next_observation, result.terminated)
+
+
+def ap_and_users(num_users: int) -> tuple[str, ...]:
+    """Names of the agents of a hierarchy: the AP, then the users."""
+    return ("ap", *(f"user {i + 1}" for i in range(num_users)))
+
+
+def all_losses(ap: Losses, users: Losses) -> Losses:
+    """Losses of a hierarchy (1 + N,), in the order of `ap_and_users`."""
+    return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), ap, users)
 
 
 def allocation_of(task: Task, state: EnvState, actions: Float[Array, "N D"]) -> Allocation:

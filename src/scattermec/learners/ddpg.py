@@ -7,15 +7,20 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 
 from scattermec._pytree import pytree
 from scattermec.agents import ddpg
 from scattermec.agents.ddpg import Agent, Losses
-from scattermec.agents.exploration import exploration_probability, explored
+from scattermec.agents.exploration import exploration_probability, explored_with
 from scattermec.agents.networks import DTYPE
-from scattermec.agents.replay import Replay, Transition, blank_transition, new_replay, remember
+from scattermec.agents.replay import (
+    Replay,
+    blank_transition,
+    new_replay,
+    new_transition,
+    remember,
+)
 from scattermec.agents.settings import Learning
 from scattermec.environment import EnvState
 from scattermec.environment.flat import FlatOffloading
@@ -56,17 +61,11 @@ def advance(
     key_explores, key_noise, key_environment, key_batch, key = jax.random.split(state.key, 5)
     observation = environment.observe(state.environment).astype(DTYPE)
     action = state.agent.actor(observation)
-    explores = jax.random.bernoulli(key_explores, exploration_probability(learning, time))
-    action = jnp.where(explores, explored(learning, key_noise, action), action)
+    epsilon = exploration_probability(learning, time)
+    action = explored_with(learning, (key_explores, key_noise), action, epsilon)
     result = environment.step(key_environment, state.environment, action)
-    transition = Transition(
-        observation=observation,
-        action=action,
-        reward=learning.reward_scale * result.reward.astype(DTYPE),
-        next_observation=result.observation.astype(DTYPE),
-        terminated=result.terminated.astype(DTYPE),
-        valid=jnp.ones((), DTYPE),
-    )
+    reward = learning.reward_scale * result.reward.astype(DTYPE)
+    transition = new_transition(observation, action, reward, result.observation, result.terminated)
     replay = remember(state.replay, transition)
     agent, losses = ddpg.learn(learning, state.agent, replay, key_batch, time >= learning.batch_size)
     return State(agent=agent, replay=replay, environment=result.state, key=key), result, losses

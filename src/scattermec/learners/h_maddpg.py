@@ -5,21 +5,17 @@ own beam. Problem (10) is solved nowhere in the loop.
 """
 
 import jax
-import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Complex, Float
 
 from scattermec._pytree import pytree
 from scattermec.agents import ddpg, maddpg
 from scattermec.agents.ddpg import Agent
-from scattermec.agents.exploration import exploration_probability, explored, explored_each
-from scattermec.agents.networks import DTYPE
-from scattermec.agents.replay import Replay, Transition, blank_transition, new_replay, remember
+from scattermec.agents.exploration import exploration_probability, explored_each, explored_with
+from scattermec.agents.replay import Replay, blank_transition, new_replay, new_transition, remember
 from scattermec.environment import (
     NUMBERS_PER_USER,
     EnvState,
     ap_action_size,
-    beams_from_action,
     reset,
     step_and_reset,
 )
@@ -27,7 +23,11 @@ from scattermec.learners.common import (
     Decision,
     Record,
     Task,
+    all_losses,
     allocation_of,
+    ap_and_users,
+    ap_transition,
+    beams_of,
     new_record,
     see_as_ap,
     see_as_users,
@@ -49,9 +49,7 @@ class State:
     key: Key
 
 
-def agent_names(num_users: int) -> tuple[str, ...]:
-    """The AP, then the users."""
-    return ("ap", *(f"user {i + 1}" for i in range(num_users)))
+agent_names = ap_and_users
 
 
 def initial(task: Task, key: Key) -> State:
@@ -79,9 +77,8 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
 
     seen_by_ap = see_as_ap(task, environment)
     ap_action = state.ap.actor(seen_by_ap)
-    explores = jax.random.bernoulli(keys[0], epsilon)
-    ap_action = jnp.where(explores, explored(h, keys[1], ap_action), ap_action)
-    beams = _beams(task, environment, ap_action)
+    ap_action = explored_with(h, (keys[0], keys[1]), ap_action, epsilon)
+    beams = beams_of(task, environment, ap_action)
     seen_by_users = see_as_users(task, environment, beams)
     actions = maddpg.act(state.users.actor, seen_by_users)
     actions = explored_each(h, keys[2], actions, epsilon)
@@ -91,36 +88,18 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     )
     # What the users see next depends on the AP's next beams: those that it would choose now.
     next_seen_by_ap = see_as_ap(task, reached)
-    next_beams = _beams(task, reached, state.ap.actor(next_seen_by_ap))
-    terminated, valid = result.terminated.astype(DTYPE), jnp.ones((), DTYPE)
-    ap_replay = remember(
-        state.ap_replay,
-        Transition(
-            observation=seen_by_ap,
-            action=ap_action,
-            reward=h.reward_scale * result.ap_reward.astype(DTYPE),
-            next_observation=next_seen_by_ap,
-            terminated=terminated,
-            valid=valid,
-        ),
-    )
+    next_beams = beams_of(task, reached, state.ap.actor(next_seen_by_ap))
+    ap_replay = remember(state.ap_replay, ap_transition(task, seen_by_ap, ap_action, result, next_seen_by_ap))
+    next_seen_by_users = see_as_users(task, reached, next_beams)
     user_replay = remember(
         state.user_replay,
-        Transition(
-            observation=seen_by_users,
-            action=actions,
-            reward=result.user_reward.astype(DTYPE),
-            next_observation=see_as_users(task, reached, next_beams),
-            terminated=terminated,
-            valid=valid,
-        ),
+        new_transition(seen_by_users, actions, result.user_reward, next_seen_by_users, result.terminated),
     )
 
     ready = time >= h.batch_size
     ap, ap_loss = ddpg.learn(h, state.ap, ap_replay, keys[4], ready)
     users, user_losses = maddpg.learn(h, state.users, user_replay, keys[5], ready)
-    losses = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), ap_loss, user_losses)
-    record = new_record(result.outcome, environment.frame.workload, losses)
+    record = new_record(result.outcome, environment.frame.workload, all_losses(ap_loss, user_losses))
     new_state = State(
         ap=ap,
         users=users,
@@ -134,7 +113,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
 
 def act_alone(task: Task, state: State, environment: EnvState, key: Key) -> Decision:
     """Greedy and decentralised: the AP's beams, and each user's own actor alone."""
-    beams = _beams(task, environment, state.ap.actor(see_as_ap(task, environment)))
+    beams = beams_of(task, environment, state.ap.actor(see_as_ap(task, environment)))
     actions = maddpg.act(state.users.actor, see_as_users(task, environment, beams))
     return Decision(beams=beams, allocation=allocation_of(task, environment, actions))
 
@@ -144,8 +123,3 @@ MODES = {"decentralised": act_alone}
 
 def _numbers(task: Task) -> int:
     return NUMBERS_PER_USER[task.learning.action_form]
-
-
-def _beams(task: Task, environment: EnvState, action: Float[Array, "D"]) -> Complex[Array, "N M"]:
-    beams = beams_from_action(action, task.parameters.num_users, task.parameters.num_antennas)
-    return beams.astype(environment.beams.dtype)

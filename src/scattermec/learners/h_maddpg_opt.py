@@ -36,7 +36,6 @@ from scattermec.environment import (
     action_from_allocation,
     advance,
     ap_action_size,
-    beams_from_action,
     draw_next,
     reset,
     reset_if_over,
@@ -45,8 +44,12 @@ from scattermec.learners.common import (
     Decision,
     Record,
     Task,
+    all_losses,
     allocation_of,
+    ap_and_users,
+    ap_transition,
     as_seen,
+    beams_of,
     new_record,
     see_as_ap,
     see_as_users,
@@ -60,10 +63,8 @@ from scattermec.physics.channel import Key
 class Message:
     """What the AP decides and distributes: line 5."""
 
-    action: Array
-    """(2NM,) a^o, numbers in [0, 1]"""
     beams: Array
-    """(N, M) the beams that these are"""
+    """(N, M) the beams that a^o means"""
     estimate: Allocation
     """a^u, the users' actions as the AP estimates them"""
     seen_by_users: Array
@@ -99,9 +100,7 @@ class _Keys(NamedTuple):
     following: Key
 
 
-def agent_names(num_users: int) -> tuple[str, ...]:
-    """The AP, then the users."""
-    return ("ap", *(f"user {i + 1}" for i in range(num_users)))
+agent_names = ap_and_users
 
 
 def initial(task: Task, key: Key) -> State:
@@ -142,7 +141,8 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
 
     # 2: High-level AP's decision making
     # 3: Update beamforming action a^o by DDPG
-    ap_action = ap.actor(see_as_ap(task, environment))
+    seen_by_ap = see_as_ap(task, environment)
+    ap_action = ap.actor(seen_by_ap)
     ap_action = jnp.where(explores, explored(task.learning, keys.ap_noise, ap_action), ap_action)
     # 4: Estimate the users' action a^u and the target y* by solving (10)
     # 5: Distribute (a^o, a^u) to all users
@@ -179,17 +179,8 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
 
     # 20: Execute joint action, observe reward, and buffer transitions
     reached, result = advance(environment, message.beams, allocation, real, task.learning_parameters)
-    ap_replay = remember(
-        state.ap_replay,
-        Transition(
-            observation=see_as_ap(task, environment),
-            action=ap_action,
-            reward=task.learning.reward_scale * result.ap_reward.astype(DTYPE),
-            next_observation=see_as_ap(task, reached),
-            terminated=result.terminated.astype(DTYPE),
-            valid=jnp.ones((), DTYPE),
-        ),
-    )
+    transition = ap_transition(task, seen_by_ap, ap_action, result, see_as_ap(task, reached))
+    ap_replay = remember(state.ap_replay, transition)
     # 21: Sample a mini-batch from the AP's replay buffer
     # 22: Update the AP's critic and actor
     ap, ap_loss = ddpg.learn(task.learning, ap, ap_replay, keys.ap_batch, ready)
@@ -197,7 +188,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     # The AP's next message completes the users' transitions only if it is about the same episode.
     goes_on = 1 - (result.truncated | result.terminated).astype(DTYPE)
     pending = dataclasses.replace(pending, valid=jnp.broadcast_to(goes_on, pending.valid.shape))
-    losses = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), ap_loss, user_losses)
+    losses = all_losses(ap_loss, user_losses)
     record = new_record(result.outcome, environment.frame.workload, losses, ~prefers_reports)
     following = reset_if_over(keys.episode, reached, result, task.parameters)
     return (
@@ -217,13 +208,11 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
 def estimate_and_distribute(task: Task, environment: EnvState, ap_action: Float[Array, "D"]) -> Message:
     """Lines 4 and 5 without y*: the allocation estimated for an action's beams, and what the users see."""
     parameters, seen = task.parameters, as_seen(environment).frame
-    beams = beams_from_action(ap_action, parameters.num_users, parameters.num_antennas)
-    beams = beams.astype(seen.channels.dtype)
+    beams = beams_of(task, environment, ap_action)
     estimate = estimate_allocation(parameters, seen, beams).allocation
     entries = action_from_allocation(task.learning.action_form, parameters, seen.workload, estimate)
     own = see_as_users(task, environment, beams)
     return Message(
-        action=ap_action,
         beams=beams,
         estimate=estimate,
         seen_by_users=jnp.concatenate([own, entries.astype(DTYPE)], axis=1),
@@ -298,16 +287,21 @@ def learn_each(
     return learn(task.learning, users, replays, keys, ready)
 
 
+def greedy_message(task: Task, state: State, environment: EnvState) -> Message:
+    """What the AP decides and distributes without exploring."""
+    return estimate_and_distribute(task, environment, state.ap.actor(see_as_ap(task, environment)))
+
+
 def act_alone(task: Task, state: State, environment: EnvState, key: Key) -> Decision:
     """Greedy and decentralised: the AP's beams, and each user's own actor alone."""
-    message = estimate_and_distribute(task, environment, state.ap.actor(see_as_ap(task, environment)))
+    message = greedy_message(task, state, environment)
     reports = act(state.users.actor, message.seen_by_users)
     return Decision(beams=message.beams, allocation=allocation_of(task, environment, reports))
 
 
 def act_by_choice(task: Task, state: State, environment: EnvState, key: Key) -> Decision:
     """Greedy, with the AP's choice between the users' reports and its estimate: lines 14 to 19."""
-    message = estimate_and_distribute(task, environment, state.ap.actor(see_as_ap(task, environment)))
+    message = greedy_message(task, state, environment)
     reported = allocation_of(task, environment, act(state.users.actor, message.seen_by_users))
     draws = draw_next(key, environment, task.parameters)
     y_star = target_value(task, state.ap, environment, message, message.estimate, draws)
@@ -317,7 +311,7 @@ def act_by_choice(task: Task, state: State, environment: EnvState, key: Key) -> 
 
 def act_by_estimate(task: Task, state: State, environment: EnvState, key: Key) -> Decision:
     """Greedy, with the AP's estimate in any case: what its beams are worth by themselves."""
-    message = estimate_and_distribute(task, environment, state.ap.actor(see_as_ap(task, environment)))
+    message = greedy_message(task, state, environment)
     return Decision(beams=message.beams, allocation=message.estimate)
 
 

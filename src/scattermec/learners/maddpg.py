@@ -7,7 +7,6 @@ in [0, 1], rewards (A,).
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 
 from scattermec._pytree import pytree
@@ -15,7 +14,13 @@ from scattermec.agents import maddpg
 from scattermec.agents.ddpg import Agent, Losses
 from scattermec.agents.exploration import exploration_probability, explored_each
 from scattermec.agents.networks import DTYPE
-from scattermec.agents.replay import Replay, Transition, blank_transition, new_replay, remember
+from scattermec.agents.replay import (
+    Replay,
+    blank_transition,
+    new_replay,
+    new_transition,
+    remember,
+)
 from scattermec.agents.settings import Learning
 from scattermec.environment.interface import Environment, Step
 from scattermec.physics.channel import Key
@@ -60,14 +65,7 @@ def advance(
     actions = maddpg.act(state.team.actor, observations)
     actions = explored_each(learning, key_explore, actions, exploration_probability(learning, time))
     result = environment.step(key_environment, state.environment, actions)
-    transition = Transition(
-        observation=observations,
-        action=actions,
-        reward=result.reward.astype(DTYPE),
-        next_observation=result.observation.astype(DTYPE),
-        terminated=result.terminated.astype(DTYPE),
-        valid=jnp.ones((), DTYPE),
-    )
+    transition = new_transition(observations, actions, result.reward, result.observation, result.terminated)
     replay = remember(state.replay, transition)
     team, losses = maddpg.learn(learning, state.team, replay, key_batch, time >= learning.batch_size)
     return State(team=team, replay=replay, environment=result.state, key=key), result, losses

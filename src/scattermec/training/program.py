@@ -65,7 +65,7 @@ class Program:
 
     def initial(self, seeds: Sequence[int]) -> Any:
         """The state before the first frame."""
-        state = _initial(self.algorithm, self.task, _keys(jnp.asarray(seeds, jnp.uint32)))
+        state = first_states(self.algorithm, self.task, _keys(jnp.asarray(seeds, jnp.uint32)))
         return jax.tree.unflatten(self._structure, jax.tree.leaves(state))
 
     def advance(self, state: Any, start: int, stop: int) -> tuple[Any, Chunk]:
@@ -106,7 +106,7 @@ def _begin(algorithm: Algorithm, task: Task, keys: Array) -> Any:
 
 
 # It runs once, and optimising it would take the compiler longer than all the rest.
-_initial = jax.jit(_begin, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
+first_states = jax.jit(_begin, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
 
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)
