@@ -1,5 +1,6 @@
 """The command line: help, scenarios, refusals, results for machines."""
 
+import io
 import json
 import os
 import re
@@ -208,3 +209,16 @@ def test_printed_scenario_has_a_comment_for_every_constant():
     lines = [line for line in run("scenario").stdout.splitlines() if line and not line.startswith("#")]
     assert len(lines) == len(yaml.safe_load(run("scenario").stdout)) == len(Scenario.model_fields)
     assert all("  # " in line for line in lines)
+
+
+def test_progress_is_drawn_on_a_terminal_before_anything_is_known(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with common.described_progress("Compiling", quiet=False) as update:
+        update("Reward 7", 250, 500)
+    assert "Reward 7" in terminal.getvalue()
+    assert "250 of 500 frames" in terminal.getvalue()

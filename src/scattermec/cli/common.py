@@ -128,8 +128,15 @@ def check_text_output(path: Path, suffixes: tuple[str, ...]) -> None:
 @contextmanager
 def progress(description: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on standard error, if that is a terminal; yields what is told (done, total)."""
+    with described_progress(description, quiet=quiet) as update:
+        yield lambda done, total: update(description, done, total)
+
+
+@contextmanager
+def described_progress(description: str, *, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """The same, told (description, done, total)."""
     if quiet or not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield lambda description, done, total: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -142,7 +149,11 @@ def progress(description: str, *, quiet: bool) -> Iterator[Callable[[int, int], 
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(description, total=1)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def update(description: str, done: int, total: int) -> None:
+            bar.update(task, description=description, completed=done, total=total)
+
+        yield update
 
 
 def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

@@ -5,8 +5,8 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +17,7 @@ from scattermec.cli.common import (
     JsonOption,
     ScenarioOption,
     SetOption,
+    described_progress,
     load_scenario,
     print_table,
     provenance,
@@ -163,7 +164,8 @@ def train(
     )
     begun = time.perf_counter()
     with ExitStack() as stack:
-        sinks = [stack.enter_context(_progress(quiet=as_json))]
+        show = stack.enter_context(described_progress("Compiling", quiet=as_json))
+        sinks: list[Callable[[Progress], None]] = [lambda now: show(_latest(now.rows), now.done, now.total)]
         if tensorboard:
             sinks.append(_tensorboard(stack, out / "tensorboard"))
 
@@ -233,32 +235,6 @@ def _tensorboard(stack: ExitStack, folder: Path) -> Callable[["Progress"], None]
 
     write = stack.enter_context(tensorboard(folder))
     return lambda progress: write(progress.rows)
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[["Progress"], None]]:
-    """A bar with the latest metrics on standard error, if that is a terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda progress: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} frames"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Compiling", total=None)
-
-        def update(progress: "Progress") -> None:
-            shown = _latest(progress.rows)
-            bar.update(task, description=shown, completed=progress.done, total=progress.total)
-
-        yield update
 
 
 def _latest(rows: list["Row"]) -> str:
