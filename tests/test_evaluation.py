@@ -16,7 +16,7 @@ from reference_frame import UserPlan, reference_frame
 from scattermec.agents.settings import TrainingConfig
 from scattermec.cli import evaluate as command
 from scattermec.errors import InputError
-from scattermec.experiments import contenders, evaluation
+from scattermec.experiments import evaluation
 from scattermec.experiments.contenders import (
     check_fit,
     fixed_contenders,
@@ -31,6 +31,7 @@ from scattermec.optimisation import batch
 from scattermec.physics import parameters, run_frame
 from scattermec.scenario import Scenario
 from scattermec.training import TrainedRun
+from scattermec.training.program import first_states
 
 FRAMES, SIZE = 23, 8
 """Three blocks, the last with a frame too many; and as many rollouts, so that few programs are compiled."""
@@ -49,7 +50,7 @@ def _small_blocks():
 def trained(algorithm, seeds=(3, 7)):
     """A run whose states are those before training, of other seeds."""
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds) + 100)
-    states = contenders._initial(ALGORITHMS[algorithm], new_task(Scenario(), CONFIG), keys)
+    states = first_states(ALGORITHMS[algorithm], new_task(Scenario(), CONFIG), keys)
     return TrainedRun(algorithm, Scenario(), CONFIG, seeds, 40, states)
 
 
