@@ -6,6 +6,14 @@ import jax
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
+# Most programs here run once, and compiling them with care would take most of the suite's time. This is read when
+# JAX is first used, and by the processes that tests start; set XLA_FLAGS to nothing to test what users run.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false",
+)
+
 # References are compared to many digits; single precision has tests of its own that cast to it.
 jax.config.update("jax_enable_x64", True)
 

@@ -1,7 +1,6 @@
 """Algorithm 1, line by line, on frames where both targets are known."""
 
 import dataclasses
-from functools import partial
 
 import equinox as eqx
 import jax
@@ -52,11 +51,9 @@ def state(task: Task, report: tuple[float, ...], critic_bias: float = 0.0) -> le
     return eqx.tree_at(changed, initial, new)
 
 
-# Played a few times only: compiled in a fraction of the time.
-quickly = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-one_frame = quickly(learner.frame)
-many_frames = quickly(jax.vmap(learner.frame, in_axes=(None, 0, None)))
-new_state = quickly(learner.initial)
+one_frame = jax.jit(learner.frame)
+many_frames = jax.jit(jax.vmap(learner.frame, in_axes=(None, 0, None)))
+new_state = jax.jit(learner.initial)
 
 
 def play(task: Task, state: learner.State, frames: int = 1) -> tuple[learner.State, list[Record]]:

@@ -37,18 +37,16 @@ OPTIMUM = 400.0
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _quick_compilation(tmp_path_factory):
-    """Compiled without much care, and once for this process and those that it starts."""
+def _one_compilation(tmp_path_factory):
+    """Compiled once for this process and those that it starts."""
     cache = str(tmp_path_factory.mktemp("cache"))
     settings = {
-        "jax_disable_most_optimizations": (True, False),
         "jax_compilation_cache_dir": (cache, None),
         "jax_persistent_cache_min_compile_time_secs": (0.1, 1.0),
     }
     with pytest.MonkeyPatch.context() as patch:
         # The optimum has tests of its own; here its solver would only have to be compiled.
         patch.setattr(run_module, "optimal_reward", lambda parameters: OPTIMUM)
-        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
         patch.setenv("JAX_COMPILATION_CACHE_DIR", cache)
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
         for name, (ours, _) in settings.items():
