@@ -1,0 +1,111 @@
+"""What the networks see of a frame: ratios without units, so that one network serves many scenarios.
+
+None depends on the phase of a user's channel: the channels enter by the entries of their Gram matrix, as
+squared magnitudes and as triple products, which no phase changes. All are equivariant to the order of users.
+"""
+
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Complex, Float
+
+from scattermec._pytree import pytree
+from scattermec.agents.networks import DTYPE
+from scattermec.physics import Frame, Parameters, links
+from scattermec.physics.energy import harvest_rate, idle_energy, usable_harvest_rate
+
+LEAST_WORK = 1e-3
+"""kbit: the least work that energies and rates are compared with."""
+
+LEAST_RATIO = 1e-6
+"""The least ratio of which a logarithm is taken."""
+
+NUM_USER_FEATURES = 16
+NUM_BEAM_PAIR_FEATURES = 1
+NUM_TIME_USER_FEATURES = NUM_USER_FEATURES + 1
+NUM_TIME_PAIR_FEATURES = 2
+
+
+@pytree
+class Features:
+    """Inputs of an `EquivariantNetwork`."""
+
+    users: Array
+    """(N, F)"""
+    pairs: Array
+    """(N, N, P)"""
+    triples: Array
+    """(N, N, N): Re(u_i^H u_j u_j^H u_k u_k^H u_i) of the unit channels u"""
+
+
+def beam_features(parameters: Parameters, frame: Frame) -> Features:
+    """What the choice of beams may depend on: everything that P2 is made of."""
+    unit = links.unit_vectors(frame.channels)
+    gram = unit.conj() @ unit.T
+    magnitude = jnp.real(gram) ** 2 + jnp.imag(gram) ** 2
+    return Features(
+        users=_users(parameters, frame),
+        pairs=magnitude[..., None].astype(DTYPE),
+        triples=_triples(gram),
+    )
+
+
+def time_features(parameters: Parameters, frame: Frame, beams: Complex[Array, "N M"]) -> Features:
+    """What the beams' times may depend on: P1's data, rates and harvests of the beams at hand."""
+    p = parameters
+    gains = links.beam_gains(frame.channels, beams)
+    rate = links.passive_rate(p, links.channel_gain(frame.channels), jnp.diagonal(gains))
+    carried = _log(rate * p.slot_duration / _work(frame))
+    harvest = usable_harvest_rate(p, harvest_rate(p, gains)) * p.slot_duration
+    reach = harvest / _local_energy(p, frame)[:, None]
+    users = jnp.concatenate([_users(p, frame), carried[:, None].astype(DTYPE)], axis=1)
+    pairs = jnp.stack([_log(reach), jnp.log1p(reach)], axis=-1)
+    unit = links.unit_vectors(frame.channels)
+    return Features(users=users, pairs=pairs.astype(DTYPE), triples=_triples(unit.conj() @ unit.T))
+
+
+def _users(parameters: Parameters, frame: Frame) -> Float[Array, "N F"]:
+    """A user's means over its needs: (N, F). The unit of energy is what computing all its work would take."""
+    p, slot = parameters, parameters.slot_duration
+    gain = links.channel_gain(frame.channels)
+    work, need = _work(frame), _local_energy(p, frame)
+    stored = frame.battery / need
+    reflected = links.reflected_snr(p, gain, gain)
+    beaming = p.ap_power + p.passive_receive_power
+    harvest = links.MILLIWATTS_PER_WATT * p.harvest_efficiency * p.ap_power * gain * slot / need
+    one = jnp.ones_like(gain)
+    columns = [
+        jnp.sqrt(jnp.minimum(stored, 100)),
+        jnp.minimum(stored, 1.5),
+        _log(harvest),
+        _log(links.passive_rate(p, gain, gain) * slot / work),
+        _log(reflected) / 10,
+        _log(links.active_snr(p, gain) * need / slot) / 5,
+        _log(p.bandwidth * slot / work),
+        _log(work * 0.025),
+        jnp.minimum(frame.workload, 1),
+        _log(p.circuit_power * slot / need),
+        _log(p.local_rate * slot / work),
+        _log(p.battery_capacity / need),
+        _log(p.active_receive_power / beaming) / 3 * one,
+        _log(p.mec_energy * work / (beaming * slot)) / 3,
+        _log(idle_energy(p) / (beaming * slot)) / 3,
+        jnp.log(len(gain)) * one,
+    ]
+    return jnp.stack(columns, axis=1).astype(DTYPE)
+
+
+def _triples(gram: Complex[Array, "N N"]) -> Float[Array, "N N N"]:
+    return jnp.real(jnp.einsum("ij,jk,ki->ijk", gram, gram, gram)).astype(DTYPE)
+
+
+def _work(frame: Frame) -> Float[Array, "N"]:
+    return jnp.maximum(frame.workload, LEAST_WORK)
+
+
+def _local_energy(parameters: Parameters, frame: Frame) -> Float[Array, "N"]:
+    """Energy in mJ that computing all of its work would cost each user."""
+    return parameters.local_energy * _work(frame)
+
+
+def _log(ratio: Float[Array, "..."]) -> Float[Array, "..."]:
+    return jnp.log(jnp.maximum(ratio, LEAST_RATIO))

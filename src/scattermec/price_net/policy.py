@@ -1,0 +1,152 @@
+"""The policy `price-net`: prices to beams at the AP, a broadcast, and the users' own allocations."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Complex, Float
+
+from scattermec.errors import InputError
+from scattermec.learners.common import Decision
+from scattermec.optimisation import estimate_allocation
+from scattermec.physics import Allocation, Frame, Parameters, links
+from scattermec.physics.channel import Key
+from scattermec.physics.energy import harvest_rate, harvested_energy, usable_harvest_rate
+from scattermec.price_net.beams import beams_from_unit_prices
+from scattermec.price_net.features import (
+    NUM_BEAM_PAIR_FEATURES,
+    NUM_TIME_PAIR_FEATURES,
+    NUM_TIME_USER_FEATURES,
+    NUM_USER_FEATURES,
+    beam_features,
+    time_features,
+)
+from scattermec.price_net.network import EquivariantNetwork
+from scattermec.price_net.users import MARGIN, Broadcast, respond
+from scattermec.scenario import Scenario
+
+PLANNED_MARGIN = 1.1 * MARGIN
+"""Part of the users' energy that the AP's plan does without where it announces it."""
+
+
+class PriceNet(eqx.Module):
+    """The AP's networks: prices of the beams, and how long each beam is on."""
+
+    prices: EquivariantNetwork
+    times: EquivariantNetwork
+
+    def __init__(self, key: Key, width: int, rounds: int) -> None:
+        first, second = jax.random.split(key)
+        self.prices = EquivariantNetwork(first, NUM_USER_FEATURES, NUM_BEAM_PAIR_FEATURES, width, rounds)
+        self.times = EquivariantNetwork(second, NUM_TIME_USER_FEATURES, NUM_TIME_PAIR_FEATURES, width, rounds)
+
+
+def unit_prices(network: PriceNet, parameters: Parameters, frame: Frame) -> Float[Array, "N N"]:
+    """Prices a of slot i (row) and user j (column) for unit channels; a slot's sum to 1."""
+    logits = network.prices(beam_features(parameters, frame))
+    return jax.nn.softmax(logits.astype(frame.workload.dtype), axis=-1)
+
+
+def beams(network: PriceNet, parameters: Parameters, frame: Frame) -> Complex[Array, "N M"]:
+    """The AP's unit beams for one frame as it sees it."""
+    return beams_from_unit_prices(frame.channels, unit_prices(network, parameters, frame))
+
+
+def beam_times(
+    network: PriceNet, parameters: Parameters, frame: Frame, chosen: Complex[Array, "N M"]
+) -> Float[Array, "N"]:
+    """How long each beam is on, in s, within its slot."""
+    numbers = network.times(time_features(parameters, frame, chosen))
+    share = jax.nn.sigmoid(jnp.diagonal(numbers).astype(frame.workload.dtype))
+    return share * parameters.slot_duration
+
+
+def broadcast(
+    parameters: Parameters,
+    frame: Frame,
+    chosen: Complex[Array, "N M"],
+    t_passive: Float[Array, "N"],
+) -> Broadcast:
+    """What the AP announces for its beams and their times: the physics of (6) and (8), no network."""
+    gains = links.beam_gains(frame.channels, chosen)
+    usable = usable_harvest_rate(parameters, harvest_rate(parameters, gains))
+    rate = links.passive_rate(parameters, links.channel_gain(frame.channels), jnp.diagonal(gains))
+    return Broadcast(t_passive=t_passive, passive_rate=rate, harvest=harvested_energy(usable, t_passive))
+
+
+def with_p1(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision:
+    """The network's beams, and the allocation that P1 finds for them at the AP."""
+    chosen = beams(network, parameters, frame)
+    return Decision(beams=chosen, allocation=estimate_allocation(parameters, frame, chosen).allocation)
+
+
+def decentralised(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision:
+    """Feed-forward at the AP, no optimisation; every user answers the broadcast by itself."""
+    chosen = beams(network, parameters, frame)
+    told = broadcast(parameters, frame, chosen, beam_times(network, parameters, frame, chosen))
+    return Decision(beams=chosen, allocation=_answers(parameters, frame, told))
+
+
+def announced(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision:
+    """P1 at the AP, of which only the beams' times are announced; every user answers by itself."""
+    chosen = beams(network, parameters, frame)
+    # P1 leaves no energy over, so it plans with less than there is: what the users keep, and a little more.
+    part = 1 - PLANNED_MARGIN
+    less = dataclasses.replace(
+        parameters,
+        harvest_efficiency=parameters.harvest_efficiency * part,
+        battery_capacity=parameters.battery_capacity * part,
+    )
+    planned = dataclasses.replace(frame, battery=frame.battery * part)
+    plan = estimate_allocation(less, planned, chosen).allocation
+    told = broadcast(parameters, frame, chosen, plan.t_passive)
+    return Decision(beams=chosen, allocation=_answers(parameters, frame, told))
+
+
+def _answers(parameters: Parameters, frame: Frame, told: Broadcast) -> Allocation:
+    gain = links.channel_gain(frame.channels)
+    return respond(parameters, gain, frame.workload, frame.battery, told).allocation
+
+
+@runtime_checkable
+class Mode(Protocol):
+    """A way of acting: what is done in one frame as the AP and the users see it. Batch with vmap."""
+
+    def __call__(self, network: PriceNet, parameters: Parameters, frame: Frame, /) -> Decision:
+        """Decide."""
+        ...
+
+
+MODES: Mapping[str, Mode] = {"p1": with_p1, "announced": announced, "decentralised": decentralised}
+"""Ways of acting, by name."""
+
+
+def check_scenario(scenario: Scenario, trained: Scenario) -> None:
+    """Raise InputError where a policy trained in ``trained`` must not act in ``scenario``.
+
+    Other constants than those it was trained with make it worse, not wrong. Another number of users or
+    antennas, a rectifier that is not linear, or causal harvesting, is refused.
+    """
+    faults = []
+    if scenario.num_antennas != trained.num_antennas:
+        faults.append(
+            f"num_antennas: {scenario.num_antennas} does not fit price-net, which was trained with "
+            f"{trained.num_antennas}"
+        )
+    if scenario.num_users != trained.num_users:
+        faults.append(
+            f"user_positions: {scenario.num_users} users do not fit price-net, which was trained with "
+            f"{trained.num_users}"
+        )
+    if scenario.harvest_model != "linear":
+        faults.append(
+            f"harvest_model: {scenario.harvest_model!r} is not allowed with price-net; it must be 'linear'"
+        )
+    if scenario.causal_harvest:
+        faults.append("causal_harvest: true is not allowed with price-net; it must be false")
+    if faults:
+        raise InputError(faults)

@@ -1,0 +1,198 @@
+"""The users' part: each finds its own allocation from what it knows and a short broadcast of the AP.
+
+Given its beam's time, its passive rate and the energy that it will harvest, a user's part of P1 has one
+variable, its active time: it reflects while its beam is on, computes locally as much as its energy allows,
+and sends the rest at a rate that depends on its channel alone unless all of its work, or as little as its
+processor leaves, is sent. Everything here is elementwise over users, so a user may call it alone.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from scattermec._pytree import pytree
+from scattermec.physics import Allocation, Parameters, links
+from scattermec.physics.energy import energy_budget
+
+BISECTIONS = 36
+"""Halvings of an interval: to 1e-11 of it."""
+
+LARGEST_EXPONENT = 40.0
+"""Of a rate over the bandwidth, in nats: beyond any that energy allows."""
+
+MARGIN = 2e-3
+"""Part of its energy that a user keeps: what is announced and what is harvested differ by rounding."""
+
+
+@pytree
+class Broadcast:
+    """What the AP tells each user of the frame, (N,) each."""
+
+    t_passive: Array
+    """s: how long its beam is on"""
+    passive_rate: Array
+    """kbit/s that its reflection carries then: its beam's gain in other words"""
+    harvest: Array
+    """mJ that it will harvest"""
+
+
+@pytree
+class Response:
+    """What a user answers, and what it leaves undone. (N,) each."""
+
+    allocation: Allocation
+    shortfall: Array
+    """kbit that its energy does not reach, in work computed locally"""
+
+
+def respond(
+    parameters: Parameters,
+    channel_gain: Float[Array, "N"],
+    workload: Float[Array, "N"],
+    battery: Float[Array, "N"],
+    broadcast: Broadcast,
+    *,
+    margin: float | Array = MARGIN,
+) -> Response:
+    """Each user's allocation of least cost to the AP for what is broadcast, by its own numbers alone.
+
+    It meets (1), (2) and (9) for the energy announced, less ``margin``, whatever is broadcast. Where no
+    active time makes the energy suffice, the user does nothing but let its beam run: it would be in outage
+    anyway, and spends nothing. Its shortfall is differentiable, and so are its times, in what is broadcast.
+
+    Args:
+        parameters: the scenario's constants.
+        channel_gain: ||h||^2 of each user.
+        workload: kbit.
+        battery: mJ.
+        broadcast: the AP's; times outside the slot and negative numbers are read as the nearest possible.
+        margin: part of the energy that is kept.
+    """
+    p, slot = parameters, parameters.slot_duration
+    t_passive = jnp.clip(broadcast.t_passive, 0, slot)
+    rate = jnp.maximum(broadcast.passive_rate, 0)
+    budget = energy_budget(p, battery, jnp.maximum(broadcast.harvest, 0)) * (1 - margin)
+    processor = p.local_rate * slot
+    most_local = jnp.minimum(budget / p.local_energy, processor)
+    l_passive = jnp.clip(workload - most_local, 0, jnp.minimum(rate * t_passive, workload))
+    left = workload - l_passive
+
+    least = jnp.maximum(left - processor, 0)
+    preferred, thrifty = jax.lax.stop_gradient(active_rates(p, channel_gain))
+    saves = preferred > thrifty
+    longest = jnp.where(saves, left, least) / jnp.where(thrifty > 0, thrifty, 1)
+    longest = jnp.minimum(longest, slot - t_passive)
+
+    def sent(time: Float[Array, "N"]) -> Float[Array, "N"]:
+        return jnp.where(saves, jnp.clip(preferred * time, least, left), least)
+
+    def needed(time: Float[Array, "N"]) -> Float[Array, "N"]:
+        work = sent(time)
+        return (
+            _radiated(p, channel_gain, work, time) + p.circuit_power * time + p.local_energy * (left - work)
+        )
+
+    shortest = _smallest_time(needed, budget, longest, least)
+    inside = (shortest > 0) & (shortest < longest)
+    fixed = jax.lax.stop_gradient(shortest)
+    slope = jax.lax.stop_gradient(jax.jvp(needed, (fixed,), (jnp.ones_like(fixed),))[1])
+    # A Newton step from the solution, for its derivative: the value stays.
+    slope = jnp.where(inside & (slope < 0), slope, -1)
+    step = (needed(jnp.where(fixed > 0, fixed, 1)) - budget) / -slope
+    step = jnp.where(inside, step - jax.lax.stop_gradient(step), 0)
+    t_active = jnp.where(inside, fixed + step, jnp.where(shortest > 0, longest, 0))
+    lacking = needed(t_active) - budget
+    enough = jax.lax.stop_gradient(lacking <= 1e-9 * budget) | inside
+    l_active = jnp.where(t_active > 0, sent(t_active), 0)
+    l_local = left - l_active
+    # Who cannot finish leaves the rest to its beam; the outcome is an outage either way.
+    finishes = enough & (l_local <= processor * (1 + 1e-9))
+
+    def if_finishing(value: Float[Array, "N"]) -> Float[Array, "N"]:
+        return jnp.where(finishes, value, 0)
+
+    allocation = Allocation(
+        t_active=if_finishing(t_active),
+        t_passive=t_passive,
+        t_local=if_finishing(jnp.minimum(l_local / jnp.where(p.local_rate > 0, p.local_rate, 1), slot)),
+        l_active=if_finishing(l_active),
+        l_passive=if_finishing(l_passive),
+        l_local=if_finishing(jnp.minimum(l_local, processor)),
+    )
+    shortfall = jnp.clip(lacking / p.local_energy, 0, left)
+    return Response(allocation=allocation, shortfall=jnp.where(finishes, 0, shortfall))
+
+
+def active_rates(
+    parameters: Parameters, channel_gain: Float[Array, "N"]
+) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
+    """A user's own active rates in kbit/s: the one of least cost to the AP, and that of least energy a kbit.
+
+    With beta(r) the power (4) for rate r, sending at r instead of computing saves phi_c r - beta - p_o mW, at
+    a cost to the AP of p_ar + phi_o r W. The first rate minimises the cost of a mJ saved, where
+
+        (p_ar + phi_o r)(phi_c - beta') = phi_o (phi_c r - beta - p_o);
+
+    the second minimises (beta + p_o)/r, where beta + p_o = r beta'. Sending saves energy only if the first is
+    the larger one.
+    """
+    p = parameters
+    snr = jnp.maximum(links.active_snr(p, channel_gain), jnp.finfo(channel_gain.dtype).tiny)
+    per_nat = p.bandwidth / jnp.log(2.0)
+    # Both conditions times snr: e^y is 1 + the signal-to-noise ratio at y = r / per_nat.
+    circuit = p.circuit_power * snr
+    worth = p.local_energy * snr * per_nat
+
+    def spared(y: Float[Array, "N"]) -> Float[Array, "N"]:
+        """(beta + p_o - r beta') snr, which falls in y."""
+        return jnp.expm1(y) + circuit - y * jnp.exp(y)
+
+    def gained(y: Float[Array, "N"]) -> Float[Array, "N"]:
+        """The first condition, left side less right side, times snr per_nat, which falls in y."""
+        return p.active_receive_power * (worth - jnp.exp(y)) + p.mec_energy * per_nat * spared(y)
+
+    return _last_positive(gained, circuit) * per_nat, _last_positive(spared, circuit) * per_nat
+
+
+def _radiated(
+    parameters: Parameters,
+    channel_gain: Float[Array, "N"],
+    work: Float[Array, "N"],
+    time: Float[Array, "N"],
+) -> Float[Array, "N"]:
+    """Energy in mJ to send ``work`` in ``time``, finite (if huge) for the shortest times."""
+    some = (time > 0) & (work > 0)
+    nats = jnp.log(2.0) * work / (parameters.bandwidth * jnp.where(some, time, 1))
+    snr = jnp.maximum(links.active_snr(parameters, channel_gain), jnp.finfo(work.dtype).tiny)
+    energy = time * jnp.expm1(jnp.minimum(nats, LARGEST_EXPONENT)) / snr
+    never = (time <= 0) & (work > 0)
+    return jnp.where(some, energy, jnp.where(never, jnp.finfo(work.dtype).max, 0))
+
+
+def _last_positive(condition, like: Float[Array, "N"]) -> Float[Array, "N"]:  # type: ignore[no-untyped-def]
+    """Where a falling function of y in [0, `LARGEST_EXPONENT`] crosses zero; 0 if it is never positive."""
+
+    def halve(_: int | Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = (low + high) / 2
+        positive = condition(middle) > 0
+        return jnp.where(positive, middle, low), jnp.where(positive, high, middle)
+
+    zero = jnp.zeros_like(like)
+    return jax.lax.fori_loop(0, BISECTIONS, halve, (zero, zero + LARGEST_EXPONENT))[0]
+
+
+def _smallest_time(needed, budget, longest, least):  # type: ignore[no-untyped-def]
+    """The least time in [0, longest] whose energy is within ``budget``; ``longest`` if there is none."""
+    budget, longest, least = jax.lax.stop_gradient((budget, longest, least))
+
+    def halve(_: int | Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = (low + high) / 2
+        suffices = jax.lax.stop_gradient(needed(middle)) <= budget
+        return jnp.where(suffices, low, middle), jnp.where(suffices, middle, high)
+
+    at_once = (least <= 0) & (jax.lax.stop_gradient(needed(jnp.zeros_like(longest))) <= budget)
+    found = jax.lax.fori_loop(0, BISECTIONS, halve, (jnp.zeros_like(longest), longest))[1]
+    return jnp.where(at_once, 0, found)
