@@ -1,9 +1,10 @@
 """The users' part: each finds its own allocation from what it knows and a short broadcast of the AP.
 
 Given its beam's time, its passive rate and the energy that it will harvest, a user's part of P1 has one
-variable, its active time: it reflects while its beam is on, computes locally as much as its energy allows,
-and sends the rest at a rate that depends on its channel alone unless all of its work, or as little as its
-processor leaves, is sent. Everything here is elementwise over users, so a user may call it alone.
+variable, its effort: it reflects while its beam is on, computes locally as much as its energy allows, and
+sends the rest in the least time, at a rate that depends on its channel alone unless all of its work, or as
+little as its processor leaves, is sent, or time is short. Everything here is
+elementwise over users, so a user may call it alone.
 """
 
 import jax
@@ -20,6 +21,9 @@ BISECTIONS = 36
 
 LARGEST_EXPONENT = 40.0
 """Of a rate over the bandwidth, in nats: beyond any that energy allows."""
+
+MOST_EFFORT = 2.0
+"""Of a user: all the time it has, at the rate of least energy."""
 
 MARGIN = 2e-3
 """Part of its energy that a user keeps: what is announced and what is harvested differ by rounding."""
@@ -79,35 +83,35 @@ def respond(
     left = workload - l_passive
 
     least = jnp.maximum(left - processor, 0)
-    preferred, thrifty = jax.lax.stop_gradient(active_rates(p, channel_gain))
+    preferred, thrifty, fastest = jax.lax.stop_gradient(active_rates(p, channel_gain))
     saves = preferred > thrifty
     longest = jnp.where(saves, left, least) / jnp.where(thrifty > 0, thrifty, 1)
     longest = jnp.minimum(longest, slot - t_passive)
 
-    def sent(time: Float[Array, "N"]) -> Float[Array, "N"]:
-        return jnp.where(saves, jnp.clip(preferred * time, least, left), least)
+    def plan(effort: Float[Array, "N"]) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
+        """Time and work to send: up to 1 more time at the preferred rate, up to 2 a higher rate."""
+        time = jnp.minimum(effort, 1) * longest
+        rate = preferred + jnp.maximum(effort - 1, 0) * (fastest - preferred)
+        return time, jnp.where(saves, jnp.clip(rate * time, least, left), least)
 
-    def needed(time: Float[Array, "N"]) -> Float[Array, "N"]:
-        work = sent(time)
-        return (
-            _radiated(p, channel_gain, work, time) + p.circuit_power * time + p.local_energy * (left - work)
-        )
+    def needed(effort: Float[Array, "N"]) -> Float[Array, "N"]:
+        time, work = plan(effort)
+        radiated = _radiated(p, channel_gain, work, time)
+        return radiated + p.circuit_power * time + p.local_energy * (left - work)
 
-    shortest = _smallest_time(needed, budget, longest, least)
-    inside = (shortest > 0) & (shortest < longest)
-    fixed = jax.lax.stop_gradient(shortest)
-    slope = jax.lax.stop_gradient(jax.jvp(needed, (fixed,), (jnp.ones_like(fixed),))[1])
+    effort = _least_effort(needed, budget, least)
+    inside = (effort > 0) & (effort < MOST_EFFORT)
+    slope = jax.lax.stop_gradient(jax.jvp(needed, (effort,), (jnp.ones_like(effort),))[1])
     # A Newton step from the solution, for its derivative: the value stays.
-    slope = jnp.where(inside & (slope < 0), slope, -1)
-    step = (needed(jnp.where(fixed > 0, fixed, 1)) - budget) / -slope
-    step = jnp.where(inside, step - jax.lax.stop_gradient(step), 0)
-    t_active = jnp.where(inside, fixed + step, jnp.where(shortest > 0, longest, 0))
-    lacking = needed(t_active) - budget
-    enough = jax.lax.stop_gradient(lacking <= 1e-9 * budget) | inside
-    l_active = jnp.where(t_active > 0, sent(t_active), 0)
+    steep = inside & (slope < 0)
+    step = (needed(jnp.where(steep, effort, 1)) - budget) / jnp.where(steep, -slope, 1)
+    effort = effort + jnp.where(steep, step - jax.lax.stop_gradient(step), 0)
+    t_active, l_active = plan(effort)
+    t_active = jnp.where(l_active > 0, t_active, 0)
     l_local = left - l_active
-    # Who cannot finish leaves the rest to its beam; the outcome is an outage either way.
-    finishes = enough & (l_local <= processor * (1 + 1e-9))
+    lacking = jnp.where(effort < MOST_EFFORT, 0, needed(effort) - budget)
+    # Who cannot finish leaves its slot to its beam: the outcome is an outage either way.
+    finishes = (lacking <= 1e-9 * budget) & (l_local <= processor * (1 + 1e-9))
 
     def if_finishing(value: Float[Array, "N"]) -> Float[Array, "N"]:
         return jnp.where(finishes, value, 0)
@@ -126,16 +130,17 @@ def respond(
 
 def active_rates(
     parameters: Parameters, channel_gain: Float[Array, "N"]
-) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
-    """A user's own active rates in kbit/s: the one of least cost to the AP, and that of least energy a kbit.
+) -> tuple[Float[Array, "N"], Float[Array, "N"], Float[Array, "N"]]:
+    """A user's own active rates in kbit/s: of least cost to the AP, of least energy a kbit, of least energy.
 
     With beta(r) the power (4) for rate r, sending at r instead of computing saves phi_c r - beta - p_o mW, at
     a cost to the AP of p_ar + phi_o r W. The first rate minimises the cost of a mJ saved, where
 
         (p_ar + phi_o r)(phi_c - beta') = phi_o (phi_c r - beta - p_o);
 
-    the second minimises (beta + p_o)/r, where beta + p_o = r beta'. Sending saves energy only if the first is
-    the larger one.
+    the second minimises (beta + p_o)/r, where beta + p_o = r beta'; the third, for a time that cannot grow,
+    maximises what is saved: beta' = phi_c. Sending saves energy only if the first exceeds the second; then
+    the third exceeds the first.
     """
     p = parameters
     snr = jnp.maximum(links.active_snr(p, channel_gain), jnp.finfo(channel_gain.dtype).tiny)
@@ -152,7 +157,9 @@ def active_rates(
         """The first condition, left side less right side, times snr per_nat, which falls in y."""
         return p.active_receive_power * (worth - jnp.exp(y)) + p.mec_energy * per_nat * spared(y)
 
-    return _last_positive(gained, circuit) * per_nat, _last_positive(spared, circuit) * per_nat
+    fastest = jnp.log(jnp.maximum(worth, 1))
+    preferred, thrifty = _last_positive(gained, circuit), _last_positive(spared, circuit)
+    return preferred * per_nat, thrifty * per_nat, jnp.maximum(fastest, preferred) * per_nat
 
 
 def _radiated(
@@ -183,16 +190,19 @@ def _last_positive(condition, like: Float[Array, "N"]) -> Float[Array, "N"]:  # 
     return jax.lax.fori_loop(0, BISECTIONS, halve, (zero, zero + LARGEST_EXPONENT))[0]
 
 
-def _smallest_time(needed, budget, longest, least):  # type: ignore[no-untyped-def]
-    """The least time in [0, longest] whose energy is within ``budget``; ``longest`` if there is none."""
-    budget, longest, least = jax.lax.stop_gradient((budget, longest, least))
+def _least_effort(needed, budget, least):  # type: ignore[no-untyped-def]
+    """The least effort in [0, `MOST_EFFORT`] whose energy is within ``budget``; the most if there is none."""
+    budget, least = jax.lax.stop_gradient((budget, least))
+
+    def suffices(effort: Float[Array, "N"]) -> Array:
+        return jax.lax.stop_gradient(needed(effort)) <= budget
 
     def halve(_: int | Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
         middle = (low + high) / 2
-        suffices = jax.lax.stop_gradient(needed(middle)) <= budget
-        return jnp.where(suffices, low, middle), jnp.where(suffices, middle, high)
+        enough = suffices(middle)
+        return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
 
-    at_once = (least <= 0) & (jax.lax.stop_gradient(needed(jnp.zeros_like(longest))) <= budget)
-    found = jax.lax.fori_loop(0, BISECTIONS, halve, (jnp.zeros_like(longest), longest))[1]
-    return jnp.where(at_once, 0, found)
+    zero = jnp.zeros_like(budget)
+    found = jax.lax.fori_loop(0, BISECTIONS, halve, (zero, zero + MOST_EFFORT))[1]
+    return jnp.where((least <= 0) & suffices(zero), 0, found)

@@ -1,0 +1,205 @@
+"""The policy shipped with the package, and the folder of a training run.
+
+run.json, scenario.yaml, training.yaml    what was asked for
+checkpoint.npz                            networks and optimiser, to go on from
+policy.npz                                the networks alone
+metrics.parquet                           losses and held-out shares as they come
+
+Arrays are plain .npz under the names of their leaves; nothing is pickled.
+"""
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from scattermec.errors import InputError
+from scattermec.optimisation import optimise_all_or_best
+from scattermec.physics import Frame, Parameters, parameters, run_frame
+from scattermec.price_net import training
+from scattermec.price_net.policy import MODES, PriceNet, check_scenario
+from scattermec.price_net.training import PriceNetConfig
+from scattermec.scenario import Scenario
+from scattermec.storage import replace_text
+from scattermec.training import checkpoint
+from scattermec.training.files import CONFIG, RUN, SCENARIO, check_folder, locked
+from scattermec.training.folder import digest, versions
+from scattermec.training.metrics import MetricsFile, Row
+
+POLICY, CHECKPOINT, METRICS, ALGORITHM = "policy.npz", "checkpoint.npz", "metrics.parquet", "price-net"
+
+CHUNK = 100
+"""Steps between two rows of metrics."""
+
+HELD_OUT = 500
+"""Frames on which the shares in the metrics are measured; neither trained on nor evaluated on."""
+
+
+class Policy(NamedTuple):
+    """Trained networks, and what they were trained in."""
+
+    network: PriceNet
+    scenario: Scenario
+    steps: int
+
+
+def shipped() -> Policy:
+    """The policy that comes with the package, trained in the default scenario."""
+    with resources.as_file(resources.files("scattermec.price_net") / "default.npz") as path:
+        network, steps = _read_network(path, PriceNetConfig())
+    return Policy(network, Scenario(), steps)
+
+
+def load(path: Path) -> Policy:
+    """The policy of a run's folder as far as it is trained; raises InputError where there is none."""
+    scenario, config = Scenario.load(path / SCENARIO), PriceNetConfig.load(path / CONFIG)
+    network, steps = _read_network(path / POLICY, config)
+    return Policy(network, scenario, steps)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder holds a run of price-net."""
+    try:
+        data = json.loads((path / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(data, dict) and data.get("algorithm") == ALGORITHM
+
+
+def train(
+    scenario: Scenario,
+    config: PriceNetConfig,
+    folder: Path,
+    *,
+    steps: int,
+    seed: int,
+    resume: bool,
+    report: Callable[[int, Row], None],
+) -> list[Row]:
+    """Train into ``folder``, or go on there; returns the metrics. ``report`` is told steps done and last row.
+
+    Raises InputError where the folder holds something else, or a run of other settings.
+    """
+    check_scenario(scenario, scenario)
+    asked = {
+        "algorithm": ALGORITHM,
+        "seed": seed,
+        "steps": steps,
+        "scenario_digest": digest(scenario),
+        "config": config.model_dump(mode="json"),
+    }
+    begun = check_folder(folder, resume=resume)
+    if begun:
+        _check_same(folder, asked)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        scenario.save(folder / SCENARIO)
+        config.save(folder / CONFIG)
+        command = shlex.join(["scattermec", *sys.argv[1:]])
+        text = json.dumps({**asked, "versions": versions(), "command": command}, indent=2)
+        replace_text(folder / RUN, text + "\n")
+    with locked(folder / ".lock", str(folder)):
+        return _train(scenario, config, folder, steps, seed, report)
+
+
+def _train(
+    scenario: Scenario,
+    config: PriceNetConfig,
+    folder: Path,
+    steps: int,
+    seed: int,
+    report: Callable[[int, Row], None],
+) -> list[Row]:
+    constants = parameters(scenario)
+    progress, done = training.begin(config, seed, steps), 0
+    metrics = MetricsFile(folder / METRICS, {"algorithm": ALGORITHM})
+    if (folder / CHECKPOINT).exists():
+        progress, done = checkpoint.load(folder / CHECKPOINT, progress, [seed])
+        metrics.take_up(done)
+    key = jax.random.fold_in(jax.random.key(seed), training.VALIDATION)
+    held_out = jax.jit(training.draw_frames, static_argnums=2)(key, constants, HELD_OUT)
+    optimum = _optimum(constants, held_out)
+    while done < steps:
+        count = min(CHUNK, steps - done)
+        progress, losses = training.advance(
+            progress, constants, jnp.uint32(seed), config=config, steps=steps, count=count
+        )
+        done += count
+        row: Row = {"seed": seed, "frame": done, "loss.beams": float(losses.beams)}
+        row["loss.times"] = float(losses.times)
+        if not np.isfinite([row["loss.beams"], row["loss.times"]]).all():
+            raise InputError([f"learning_rate: {config.learning_rate}: training diverged at step {done}"])
+        row |= _held_out(progress.network, constants, held_out, optimum)
+        metrics.rows.append(row)
+        if done % (10 * CHUNK) == 0 or done >= steps:
+            # The metrics first: a checkpoint without its rows could not be resumed.
+            metrics.save()
+            checkpoint.save(folder / CHECKPOINT, progress, [seed], done)
+            checkpoint.save(folder / POLICY, progress.network, [seed], done)
+        report(done, row)
+    return metrics.rows
+
+
+def _check_same(folder: Path, asked: dict[str, object]) -> None:
+    try:
+        kept = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except ValueError:
+        raise InputError([f"{folder / RUN}: is not JSON"]) from None
+    faults = [
+        f"{name}: {value} is not allowed with --resume; {folder} has {kept.get(name)}"
+        for name, value in asked.items()
+        if kept.get(name) != value
+    ]
+    if faults:
+        raise InputError(faults)
+
+
+def _optimum(constants: Parameters, frames: Frame) -> float:
+    """Mean certified reward in kbit/J, everyone served where that is possible."""
+    best, _ = optimise_all_or_best(constants, frames)
+    play = jax.jit(jax.vmap(run_frame, in_axes=(None, 0, 0, 0)))
+    return float(jnp.mean(play(constants, frames, best.beams, best.solution.allocation).ap_reward))
+
+
+@jax.jit
+def _played(
+    network: PriceNet, constants: Parameters, frames: Frame
+) -> dict[str, tuple[jax.Array, jax.Array]]:
+    """Mean reward and outage of each mode."""
+    found = {}
+    for name, mode in MODES.items():
+        decided = jax.vmap(lambda frame, mode=mode: mode(network, constants, frame))(frames)
+        outcome = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))(
+            constants, frames, decided.beams, decided.allocation
+        )
+        found[name] = jnp.mean(outcome.ap_reward), 1 - jnp.mean(outcome.success)
+    return found
+
+
+def _held_out(network: PriceNet, constants: Parameters, frames: Frame, optimum: float) -> Row:
+    row: Row = {}
+    for name, (reward, outage) in _played(network, constants, frames).items():
+        row |= {f"reward.{name}": float(reward), f"outage.{name}": float(outage)}
+        row[f"share.{name}"] = float(reward) / optimum
+    return row
+
+
+def _read_network(path: Path, config: PriceNetConfig) -> tuple[PriceNet, int]:
+    example = jax.eval_shape(lambda: training.begin(config, 0, 1).network)
+    seeds = _owners(path)
+    return checkpoint.load(path, example, seeds)
+
+
+def _owners(path: Path) -> list[int]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return [int(seed) for seed in archive[checkpoint.SEEDS]]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError([f"{path}: cannot be read as a policy of price-net"]) from None
