@@ -6,8 +6,9 @@ import jax
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-# Most programs here run once, and compiling them with care would take most of the suite's time. JAX reads this
-# when it is first used, also in processes that tests start; set XLA_FLAGS to the empty text to test as users compile.
+# Most programs here run once, and compiling them with care would take most of the suite's time. JAX reads
+# this when it is first used, also in processes that tests start; set XLA_FLAGS to the empty text to test as
+# users compile.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
