@@ -12,9 +12,10 @@ from jax import Array
 from scattermec import Scenario
 from scattermec.agents.replay import recall
 from scattermec.agents.settings import TrainingConfig
+from scattermec.environment import advance, draw_next
 from scattermec.learners import h_maddpg_opt as learner
 from scattermec.learners import new_task
-from scattermec.learners.common import Record, Task, see_as_users
+from scattermec.learners.common import Record, Task, see_as_users, users_rewards
 from scattermec.optimisation import allocate
 from scattermec.physics import Allocation, Frame, run_frame
 
@@ -196,3 +197,28 @@ def test_jit_of_a_frame_takes_swept_numbers_as_leaves() -> None:
     leaves: list[Array] = jax.tree.leaves(t.learning)
     assert len(leaves) == 10
     assert all(leaf.shape == () for leaf in leaves)
+
+
+def test_a_team_is_paid_its_success_or_its_scaled_efficiency() -> None:
+    paid = {}
+    for form in ("success", "efficiency"):
+        own = task(team_reward=form, team_weight=1.0, reward_scale=0.01)
+        environment = new_state(own, jax.random.key(1)).environment
+        # The second user computes all its work, which its battery holds; the others do nothing.
+        work = environment.frame.workload * jnp.array([0.0, 1.0, 0.0])
+        none = jnp.zeros(3)
+        local = Allocation(
+            t_active=none,
+            t_passive=none,
+            t_local=work / own.parameters.local_rate,
+            l_active=none,
+            l_passive=none,
+            l_local=work,
+        )
+        draws = draw_next(jax.random.key(2), environment, own.parameters)
+        environment = eqx.tree_at(lambda e: e.frame.battery, environment, jnp.array(BATTERY))
+        _, result = advance(environment, environment.beams, local, draws, own.learning_parameters)
+        paid[form] = np.asarray(users_rewards(own, result))
+    np.testing.assert_allclose(paid["success"], 1 / 3)
+    assert float(result.ap_reward) > 0
+    np.testing.assert_allclose(paid["efficiency"], 0.01 * float(result.ap_reward), rtol=1e-6)

@@ -18,7 +18,9 @@ from scattermec.environment import (
     action_from_allocation,
     action_from_beams,
     allocation_from_action,
+    ap_action_size,
     beams_from_action,
+    beams_from_ap_action,
 )
 from scattermec.physics import Allocation, parameters
 from scattermec.physics.frame import TOLERANCE
@@ -60,6 +62,36 @@ def test_beam_numbers_are_real_parts_then_imaginary_parts() -> None:
     action[[1, M, N * M + M, 2 * N * M - 1]] = 1
     beams = to_beams(jnp.asarray(action))
     np.testing.assert_allclose(beams, [[0, 1], [(1 + 1j) / np.sqrt(2), 0], [0, 1j]], atol=1e-12)
+
+
+def random_channels() -> np.ndarray:
+    rng = np.random.default_rng(7)
+    return rng.normal(size=(N, M)) + 1j * rng.normal(size=(N, M))
+
+
+def test_a_slots_beam_maximises_its_priced_gain_over_all_beams() -> None:
+    channels, rng = random_channels(), np.random.default_rng(8)
+    prices = rng.uniform(size=(N, N))
+    beams = np.asarray(beams_from_ap_action("prices", jnp.array(channels), jnp.array(prices.ravel())))
+    assert prices.size == ap_action_size(N, M, "prices")
+    tried = rng.normal(size=(2000, M)) + 1j * rng.normal(size=(2000, M))
+    tried /= np.linalg.norm(tried, axis=1, keepdims=True)
+    for slot in range(N):
+        best = prices[slot] @ np.abs(channels.conj() @ beams[slot]) ** 2
+        assert np.linalg.norm(beams[slot]) == pytest.approx(1)
+        assert best >= np.max(prices[slot] @ np.abs(channels.conj() @ tried.T) ** 2)
+
+
+def test_the_price_of_one_user_alone_is_maximum_ratio_transmission() -> None:
+    channels = random_channels()
+    beams = np.asarray(beams_from_ap_action("prices", jnp.array(channels), jnp.eye(N).ravel()))
+    gains = np.abs(np.sum(channels.conj() * beams, axis=1)) ** 2
+    np.testing.assert_allclose(gains, np.linalg.norm(channels, axis=1) ** 2, rtol=1e-9)
+
+
+def test_beams_of_no_prices_are_finite() -> None:
+    beams = beams_from_ap_action("prices", jnp.array(random_channels()), jnp.zeros(N * N))
+    assert np.isfinite(np.asarray(beams)).all()
 
 
 def test_gradient_of_the_zero_beam_is_finite() -> None:

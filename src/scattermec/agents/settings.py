@@ -10,12 +10,13 @@ from jax import Array
 
 from scattermec._pytree import pytree, static
 from scattermec._settings import FileSettings, constant
-from scattermec.environment.actions import ActionForm
+from scattermec.environment.actions import ActionForm, ApActionForm
 from scattermec.errors import InputError
 from scattermec.scenario import Scenario
 
 Activation = Literal["sigmoid", "relu", "tanh"]
 Exploration = Literal["gaussian", "uniform"]
+TeamReward = Literal["success", "efficiency"]
 
 
 class TrainingConfig(FileSettings):
@@ -55,12 +56,16 @@ class TrainingConfig(FileSettings):
     exploration_noise: float = constant(0.2, "", "", ">= 0", "Standard deviation of gaussian exploration")
 
     action_form: ActionForm = constant("paper", "", "", "paper or feasible", "How users' numbers are read:")
+    ap_action: ApActionForm = constant("beams", "", "", "beams or prices", "How the AP's numbers are read:")
     phase_reference: bool = constant(
         False, "", "", "true or false", "Channels seen turned, the first antenna's real:"
     )
     reward_scale: float = constant(1.0, "", "J/kbit", "> 0", "Factor on the AP's reward before it is learned")
     team_weight: float | None = constant(
         None, "", "", ">= 0 and <= 1", "Team share in the users' reward; null: the scenario's"
+    )
+    team_reward: TeamReward = constant(
+        "success", "", "", "success or efficiency", "What the team is paid: users served, or (11) scaled;"
     )
 
     @classmethod
@@ -89,10 +94,12 @@ PRESETS: dict[str, TrainingConfig] = {
     "paper": TrainingConfig(),
     "tuned": TrainingConfig(
         hidden_activation="relu",
+        actor_learning_rate=3e-4,
         buffer_size=20000,
         exploration_decay=10000.0,
         exploration_floor=0.1,
         action_form="feasible",
+        ap_action="prices",
         phase_reference=True,
         reward_scale=0.01,
         team_weight=1.0,
@@ -124,6 +131,8 @@ class Learning:
     buffer_size: int = static()
     exploration: Exploration = static()
     action_form: ActionForm = static()
+    ap_action: ApActionForm = static()
+    team_reward: TeamReward = static()
     phase_reference: bool = static()
 
 

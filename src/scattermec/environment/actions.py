@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Complex, Float
 
+from scattermec.optimisation.pricing import principal_vectors
 from scattermec.physics import Allocation, Parameters
 from scattermec.physics.links import unit_vectors
 
@@ -18,6 +19,9 @@ ActionForm = Literal["paper", "feasible"]
 """How a user's numbers are read: six independent ones, or four that respect slot and workload."""
 
 ACTION_FORMS: tuple[ActionForm, ...] = get_args(ActionForm)
+
+ApActionForm = Literal["beams", "prices"]
+"""How the AP's numbers are read: as the beams themselves, or as prices whose best beams are taken."""
 
 NUMBERS_PER_USER: dict[ActionForm, int] = {"paper": 6, "feasible": 4}
 """Length of a user's action in each form."""
@@ -31,9 +35,27 @@ def action_form(name: str) -> ActionForm:
     raise ValueError(f"action_form: {name!r} is not allowed; it must be one of {', '.join(ACTION_FORMS)}")
 
 
-def ap_action_size(num_users: int, num_antennas: int) -> int:
-    """Length of the AP's action: real and imaginary part of every beam's every entry."""
-    return 2 * num_users * num_antennas
+def ap_action_size(num_users: int, num_antennas: int, form: ApActionForm = "beams") -> int:
+    """Length of the AP's action: real and imaginary part of every beam's every entry, or N x N prices."""
+    return num_users**2 if form == "prices" else 2 * num_users * num_antennas
+
+
+def beams_from_ap_action(
+    form: ApActionForm, channels: Complex[Array, "N M"], action: Float[Array, "K"]
+) -> Complex[Array, "N M"]:
+    """Beams of the AP from its action in either form, for the channels that it knows, in their precision."""
+    num_users, num_antennas = channels.shape
+    if form == "prices":
+        return beams_from_prices(channels, action.reshape(num_users, num_users))
+    return beams_from_action(action, num_users, num_antennas).astype(channels.dtype)
+
+
+def beams_from_prices(channels: Complex[Array, "N M"], prices: Float[Array, "N N"]) -> Complex[Array, "N M"]:
+    """The beam of slot i is the principal eigenvector of sum_j a_ij h_j h_j^H, as every optimal beam is.
+
+    Only the ratios of a slot's prices a_i matter (see the problem P2 in `scattermec.optimisation`).
+    """
+    return principal_vectors(jnp.einsum("ij,ja,jb->iab", prices, channels, channels.conj()))
 
 
 def beams_from_action(action: Float[Array, "K"], num_users: int, num_antennas: int) -> Complex[Array, "N M"]:

@@ -7,9 +7,10 @@ from scattermec._pytree import pytree, static
 from scattermec.environment.actions import (
     NUMBERS_PER_USER,
     ActionForm,
+    ApActionForm,
     allocation_from_action,
     ap_action_size,
-    beams_from_action,
+    beams_from_ap_action,
 )
 from scattermec.environment.core import EnvState, ap_observation, phase_referenced, reset, step_and_reset
 from scattermec.environment.interface import Step
@@ -26,14 +27,15 @@ class FlatOffloading:
 
     parameters: Parameters
     action_form: ActionForm = static()
+    ap_action: ApActionForm = static(default="beams")
     phase_reference: bool = static(default=False)
     """whether it sees the channels turned, see `phase_referenced`"""
 
     @property
     def action_shape(self) -> tuple[int]:
-        """2NM numbers for the beams and 6 or 4 for each user."""
+        """2NM numbers for the beams, or N x N for their prices, and 6 or 4 for each user."""
         users, antennas = self.parameters.num_users, self.parameters.num_antennas
-        return (ap_action_size(users, antennas) + users * NUMBERS_PER_USER[self.action_form],)
+        return (ap_action_size(users, antennas, self.ap_action) + users * NUMBERS_PER_USER[self.action_form],)
 
     def reset(self, key: Key) -> EnvState:
         """The first frame of an episode."""
@@ -46,8 +48,8 @@ class FlatOffloading:
     def decide(self, state: EnvState, action: Float[Array, "D"]) -> tuple[Array, Allocation]:
         """The beams (N, M) and the allocation that an action means."""
         p = self.parameters
-        size = ap_action_size(p.num_users, p.num_antennas)
-        beams = beams_from_action(action[:size], p.num_users, p.num_antennas).astype(state.beams.dtype)
+        size = ap_action_size(p.num_users, p.num_antennas, self.ap_action)
+        beams = beams_from_ap_action(self.ap_action, state.observed_channels, action[:size])
         numbers = action[size:].reshape(p.num_users, -1).astype(state.observed_workload.dtype)
         return beams, allocation_from_action(self.action_form, p, state.observed_workload, numbers)
 

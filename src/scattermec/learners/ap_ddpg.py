@@ -12,11 +12,12 @@ from scattermec.agents import ddpg
 from scattermec.agents.ddpg import Agent
 from scattermec.agents.exploration import exploration_probability, explored_with
 from scattermec.agents.replay import Replay, blank_transition, new_replay, remember
-from scattermec.environment import EnvState, ap_action_size, reset, step_and_reset
+from scattermec.environment import EnvState, reset, step_and_reset
 from scattermec.learners.common import (
     Decision,
     Record,
     Task,
+    ap_numbers,
     ap_transition,
     as_seen,
     beams_of,
@@ -46,7 +47,7 @@ def initial(task: Task, key: Key) -> State:
     """Networks, an empty buffer and a first frame."""
     key_ap, key_environment, key = jax.random.split(key, 3)
     environment = reset(key_environment, task.parameters)
-    size = ap_action_size(task.parameters.num_users, task.parameters.num_antennas)
+    size = ap_numbers(task)
     for_ap = blank_transition(see_as_ap(task, environment).size, size)
     return State(
         ap=ddpg.new_agent(key_ap, for_ap.observation.size, size, task.learning),

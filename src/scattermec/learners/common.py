@@ -18,8 +18,9 @@ from scattermec.environment import (
     EnvState,
     StepResult,
     allocation_from_action,
+    ap_action_size,
     ap_observation,
-    beams_from_action,
+    beams_from_ap_action,
     phase_referenced,
     user_observations,
 )
@@ -106,9 +107,14 @@ def see_as_users(task: Task, state: EnvState, beams: Complex[Array, "N M"]) -> F
 
 
 def beams_of(task: Task, state: EnvState, action: Float[Array, "D"]) -> Complex[Array, "N M"]:
-    """The AP's numbers as beams, in the precision of the physics."""
-    beams = beams_from_action(action, task.parameters.num_users, task.parameters.num_antennas)
-    return beams.astype(state.beams.dtype)
+    """The AP's numbers as beams, for the channels that it sees, in the precision of the physics."""
+    return beams_from_ap_action(task.learning.ap_action, state.observed_channels, action)
+
+
+def ap_numbers(task: Task) -> int:
+    """How many numbers the AP's action has."""
+    p = task.parameters
+    return ap_action_size(p.num_users, p.num_antennas, task.learning.ap_action)
 
 
 def ap_transition(
@@ -121,6 +127,16 @@ def ap_transition(
     """What the AP learns from a frame: its reward (11), scaled."""
     reward = task.learning.reward_scale * result.ap_reward.astype(DTYPE)
     return new_transition(observation, action, reward, next_observation, result.terminated)
+
+
+def users_rewards(task: Task, result: StepResult) -> Float[Array, "N"]:
+    """What the users learn from: (12), and the team's part in the form of the configuration."""
+    rewards = result.user_reward
+    if task.learning.team_reward == "success":
+        return rewards
+    h = task.learning
+    success = jnp.mean(result.outcome.success.astype(rewards.dtype))
+    return rewards + h.team_weight * (h.reward_scale * result.ap_reward - success)
 
 
 def ap_and_users(num_users: int) -> tuple[str, ...]:

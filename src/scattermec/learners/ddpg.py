@@ -104,5 +104,6 @@ def _offloading(task: Task) -> FlatOffloading:
     return FlatOffloading(
         parameters=task.learning_parameters,
         action_form=task.learning.action_form,
+        ap_action=task.learning.ap_action,
         phase_reference=task.learning.phase_reference,
     )

@@ -15,7 +15,6 @@ from scattermec.agents.replay import Replay, blank_transition, new_replay, new_t
 from scattermec.environment import (
     NUMBERS_PER_USER,
     EnvState,
-    ap_action_size,
     reset,
     step_and_reset,
 )
@@ -26,11 +25,13 @@ from scattermec.learners.common import (
     all_losses,
     allocation_of,
     ap_and_users,
+    ap_numbers,
     ap_transition,
     beams_of,
     new_record,
     see_as_ap,
     see_as_users,
+    users_rewards,
 )
 from scattermec.physics.channel import Key
 
@@ -55,10 +56,10 @@ agent_names = ap_and_users
 def initial(task: Task, key: Key) -> State:
     """Networks, empty buffers and a first frame."""
     key_ap, key_users, key_environment, key = jax.random.split(key, 4)
-    num_users, num_antennas = task.parameters.num_users, task.parameters.num_antennas
+    num_users = task.parameters.num_users
     environment = reset(key_environment, task.parameters)
     sizes = see_as_users(task, environment, environment.beams).shape[1], _numbers(task)
-    for_ap = blank_transition(see_as_ap(task, environment).size, ap_action_size(num_users, num_antennas))
+    for_ap = blank_transition(see_as_ap(task, environment).size, ap_numbers(task))
     return State(
         ap=ddpg.new_agent(key_ap, for_ap.observation.size, for_ap.action.size, task.learning),
         users=maddpg.new_team(key_users, num_users, *sizes, task.learning),
@@ -93,7 +94,9 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     next_seen_by_users = see_as_users(task, reached, next_beams)
     user_replay = remember(
         state.user_replay,
-        new_transition(seen_by_users, actions, result.user_reward, next_seen_by_users, result.terminated),
+        new_transition(
+            seen_by_users, actions, users_rewards(task, result), next_seen_by_users, result.terminated
+        ),
     )
 
     ready = time >= h.batch_size

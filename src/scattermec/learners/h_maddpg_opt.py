@@ -35,7 +35,6 @@ from scattermec.environment import (
     EnvState,
     action_from_allocation,
     advance,
-    ap_action_size,
     draw_next,
     reset,
     reset_if_over,
@@ -47,12 +46,14 @@ from scattermec.learners.common import (
     all_losses,
     allocation_of,
     ap_and_users,
+    ap_numbers,
     ap_transition,
     as_seen,
     beams_of,
     new_record,
     see_as_ap,
     see_as_users,
+    users_rewards,
 )
 from scattermec.optimisation import estimate_allocation
 from scattermec.physics import Allocation
@@ -106,11 +107,11 @@ agent_names = ap_and_users
 def initial(task: Task, key: Key) -> State:
     """Line 1: initialise networks and replay buffers; and draw a first frame."""
     key_ap, key_users, key_environment, key = jax.random.split(key, 4)
-    num_users, num_antennas = task.parameters.num_users, task.parameters.num_antennas
+    num_users = task.parameters.num_users
     environment = reset(key_environment, task.parameters)
     own = see_as_users(task, environment, environment.beams)
     numbers = NUMBERS_PER_USER[task.learning.action_form]
-    for_ap = blank_transition(see_as_ap(task, environment).size, ap_action_size(num_users, num_antennas))
+    for_ap = blank_transition(see_as_ap(task, environment).size, ap_numbers(task))
     for_user = blank_transition(own.shape[1] + numbers, numbers)
 
     def new_user(key: Key) -> tuple[Agent, Replay, Transition]:
@@ -255,7 +256,7 @@ def try_each(
         deviates = jnp.arange(num_users) == user
         allocation = _where(deviates, own, message.estimate)
         reached, result = advance(environment, message.beams, allocation, draws, task.learning_parameters)
-        return result.user_reward[user], see_as_users(task, reached, message.beams)[user]
+        return users_rewards(task, result)[user], see_as_users(task, reached, message.beams)[user]
 
     reward, next_own = jax.vmap(try_one)(jnp.arange(num_users))
     missing = message.seen_by_users.shape[1] - next_own.shape[1]
