@@ -56,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.only in (None, "learning"):
         other = max(allowed - {core}, default=None)
         compare_speed(results, other, quick=quick, tell=tell)
+    if options.only in (None, "learning", "pendulum"):
         steps = options.pendulum_steps or (300 if quick else 15_000)
         seeds = options.pendulum_seeds or (2 if quick else 10)
         compare_pendulum(results, steps, seeds, quick=quick, tell=tell)
@@ -86,7 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--batches", type=_positive, nargs="+", metavar="K", help="frames a call of ours (1 64 1024 8192)"
     )
-    parser.add_argument("--only", choices=("allocation", "beams", "learning"), help="leave the rest out")
+    parser.add_argument(
+        "--only", choices=("allocation", "beams", "learning", "pendulum"), help="leave the rest out"
+    )
     parser.add_argument(
         "--seconds", type=_seconds, metavar="S", help="time to spend on each measurement, at least (3)"
     )

@@ -1,6 +1,8 @@
 """A worker that trains our DDPG on the pendulum, the seeds side by side, and evaluates each greedily."""
 
+import dataclasses
 import time
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -32,16 +34,19 @@ def main() -> None:
         exploration_noise=settings["noise"],
     )
     h, pendulum = learning(config, Scenario()), Pendulum()
+    # Until the first batch is full it acts at random, as Stable-Baselines3 does.
+    at_random = dataclasses.replace(h, exploration="uniform")
 
     @jax.jit
-    def train(keys, times):
+    def train(keys, first, times):
         state = jax.vmap(lambda key: ddpg.begin(h, pendulum, key))(keys)
 
-        def one(state, time):
-            state, _, _ = jax.vmap(lambda s: ddpg.advance(h, pendulum, s, time))(state)
+        def one(state, time, how):
+            state, _, _ = jax.vmap(lambda s: ddpg.advance(how, pendulum, s, time))(state)
             return state, None
 
-        return jax.lax.scan(one, state, times)[0].agent.actor
+        state, _ = jax.lax.scan(partial(one, how=at_random), state, first)
+        return jax.lax.scan(partial(one, how=h), state, times)[0].agent.actor
 
     @jax.jit
     def evaluate(actors, starts):
@@ -59,9 +64,10 @@ def main() -> None:
 
     keys = jax.vmap(jax.random.key)(jnp.arange(settings["seeds"]))
     times = jnp.arange(settings["steps"])
-    run = train.lower(keys, times).compile()
+    parts = times[: settings["batch_size"]], times[settings["batch_size"] :]
+    run = train.lower(keys, *parts).compile()
     started = time.perf_counter()
-    actors = jax.block_until_ready(run(keys, times))
+    actors = jax.block_until_ready(run(keys, *parts))
     seconds = time.perf_counter() - started
     returns = evaluate(actors, jnp.array(settings["starts"]))
     desk.answer({"returns": returns.tolist(), "seconds": seconds})

@@ -18,8 +18,7 @@ in a second without them.
 
 On the pendulum both have the same networks (relu), batch, buffer, discount 0.98, smoothing 0.005, learning
 rate 0.001 and Gaussian noise (0.1 of the range of actions), one update a step from the first full batch on;
-they are evaluated greedily from the same twenty starts. Stable-Baselines3 acts at random until then,
-scattermec by its policy with noise."""
+and act at random until then; they are evaluated greedily from the same twenty starts."""
 
 
 @dataclass
