@@ -8,13 +8,16 @@ import shutil
 from collections import defaultdict
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner
 
 from scattermec.cli.app import app
-from scattermec.experiments import figures, limits, report, reproduce, results, sweeps
+from scattermec.experiments import figures, limits, report, reproduce, results, sweeps, tables
 from scattermec.experiments.beams import beam_rule, solve_frames
+from scattermec.experiments.contents import Contents, read
 from scattermec.experiments.figures import Picture
+from scattermec.experiments.record import Record
 from scattermec.experiments.reproduce import Plan
 from scattermec.experiments.results import ConfigurationError, Results
 from scattermec.experiments.sweeps import (
@@ -114,8 +117,8 @@ def test_every_file_is_there_and_nothing_else(finished):
     papers = itertools.product(("3a", "3b", "4a", "4b"), ("mrt", "optimal"))
     stems = ["figbeams", *(f"fig{name}-{beams}" for name, beams in papers)]
     pictures = {f"{stem}.{kind}" for stem in stems for kind in ("svg", "pdf", "png")}
-    texts = {"data.csv", "run.json", "scenario.yaml", "claims.md", "claims.json", "index.md"}
-    assert set(contents(finished[0])) == pictures | texts
+    texts = {"run.json", "provenance.json", "scenario.yaml", "claims.md", "claims.json", "index.md"}
+    assert set(contents(finished[0])) == pictures | texts | {"data.csv", "data.parquet"}
     assert all(contents(finished[0]).values())
 
 
@@ -456,6 +459,80 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     assert "is not a folder" in result.output
 
 
+# Drawing again
+
+
+def test_report_draws_the_same_again_and_leaves_the_data(finished, tmp_path):
+    folder = tmp_path / "results"
+    shutil.copytree(finished[0], folder)
+    kept = {"data.csv", "data.parquet", "run.json", "provenance.json"}
+    for path in folder.iterdir():
+        if path.name not in kept:
+            path.unlink()
+    result = CliRunner().invoke(app, ["report", str(folder)])
+    assert result.exit_code == 0, result.output
+    before, after = contents(finished[0]), contents(folder)
+    assert set(after) == set(before)
+    # The pages name the folder in the command that draws it again.
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed <= {"index.md", "index.html"}
+    assert str(folder) in (folder / "index.md").read_text()
+
+
+def test_report_refuses_a_folder_without_results(tmp_path):
+    def refused(folder, message):
+        result = CliRunner().invoke(app, ["report", str(folder)])
+        assert (result.exit_code, message in result.output) == (2, True), result.output
+
+    refused(tmp_path / "missing", "there is no such folder")
+    refused(tmp_path, "holds no results: there is no run.json")
+    (tmp_path / "run.json").write_text("{}")
+    refused(tmp_path, "run.json: points: null is not allowed; it must be a dict")
+    Results.open(tmp_path / "new", Plan(SCENARIO).settings())
+    refused(tmp_path / "new", "holds no results yet")
+
+
+def test_parquet_is_the_table_with_its_settings(finished, rows):
+    table = pyarrow.parquet.read_table(finished[0] / "data.parquet")
+    settings = json.loads(table.schema.metadata[b"scattermec.settings"])
+    assert settings == json.loads((finished[0] / "run.json").read_text())
+    for kept, row in zip(table.to_pylist(), rows, strict=True):
+        for name, value in kept.items():
+            np.testing.assert_equal(value, type(value)(row[name]))
+
+
+def test_record_keeps_each_command_and_adds_up_times(tmp_path):
+    record = Record.open(tmp_path)
+    for command in ("one", "two", "one", ""):
+        record.add_command(command)
+    with record.part("sweep"):
+        pass
+    with record.part("there already", when=False):
+        pass
+    first = record.seconds["sweep"]
+    with pytest.raises(KeyboardInterrupt), Record.open(tmp_path).part("sweep"):
+        raise KeyboardInterrupt
+    again = Record.open(tmp_path)
+    assert again.commands == ["one", "two"]
+    assert list(again.seconds) == ["sweep"]
+    assert again.seconds["sweep"] >= first >= 0
+    assert {"scattermec", "jax", "numpy"} < set(again.versions)
+    (tmp_path / "provenance.json").write_text("[]")
+    assert Record.open(tmp_path) == Record.open(tmp_path, overwrite=True) == Record(tmp_path)
+
+
+def test_tables_are_shown_in_the_index(finished, monkeypatch):
+    table = tables.Table(
+        "What holds | where", "Read it so.", ("a", "b"), (("1", "2|3"),), "scattermec scenario"
+    )
+    monkeypatch.setattr(tables, "SOURCES", [lambda folder: [table]])
+    text = report.index_markdown(read(finished[0]))
+    assert "### What holds | where\n\nRead it so.\n\n| a | b |\n|---|---|\n| 1 | 2\\|3 |" in text
+    assert "Again: `scattermec scenario`" in text
+    with pytest.raises(ValueError, match="a row of 1 cells under 2 columns"):
+        dataclasses.replace(table, rows=(("1",),))
+
+
 # Points and pictures
 
 
@@ -509,10 +586,13 @@ def test_figure_of_beams_shows_each_with_its_limit():
     assert "limit" in labels[3]
 
 
-def test_every_figure_has_a_title_and_the_paper_s_reading():
+def test_every_figure_has_a_title_and_the_paper_s_reading(tmp_path):
     assert set(figures.TITLES) == {*figures.CAPTIONS, "beams"} == set(FIGURES)
     pictures = [Picture("3a", "mrt"), Picture("beams")]
-    text = report.index_markdown([], {**Plan(SCENARIO).settings()}, pictures, [], "")
+    empty = Contents(
+        tmp_path, Plan(SCENARIO).settings(), SCENARIO, [], [], [], pictures, [], Record(tmp_path)
+    )
+    text = report.index_markdown(empty)
     for words in (
         "Fig. 3 and 4",
         figures.CAPTIONS["3a"],

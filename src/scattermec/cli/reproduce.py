@@ -20,6 +20,7 @@ from scattermec.cli.common import (
     use_double_precision,
     warn_without_kernel,
 )
+from scattermec.cli.report import check_extras
 from scattermec.errors import InputError
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def reproduce(
     check_rectifier(chosen, optimal)
     if out.exists() and not out.is_dir():
         raise InputError([f"{out}: is not a folder"])
+    check_extras("reproduce")
     use_double_precision()
     warn_without_kernel(optimal)
     from scattermec.experiments import reproduce as experiment

@@ -58,6 +58,11 @@ BEAM_STYLES = {
 LIMIT = style.SchemeStyle("Certified limit at the same outage", style.QUIET, "", "--")
 
 
+def policy_label(kind: str) -> str:
+    """What readers call the rows of one kind: exact allocations for these beams, or policies of that name."""
+    return f"{BEAM_LABELS[kind]} beams" if kind in BEAM_LABELS else f"{kind} policies"
+
+
 class Picture(NamedTuple):
     """A figure to be drawn: its name, and the kind of beams unless it compares them."""
 
@@ -72,7 +77,7 @@ class Picture(NamedTuple):
     @property
     def label(self) -> str:
         """What readers call it."""
-        return "Beams" if self.name == "beams" else f"Fig. {self.name}, {BEAM_LABELS[self.beams]} beams"
+        return "Beams" if self.name == "beams" else f"Fig. {self.name}, {policy_label(self.beams)}"
 
 
 def draw(picture: Picture, measurements: Sequence[Measurement]) -> Figure:
@@ -212,13 +217,14 @@ def _frame(figure: Figure, picture: Picture, rows: Sequence[Measurement]) -> Non
         heading, title = "", f"{TITLES[name]} ({scheme})"
         lines = [*COMPARISON, f"Exact allocation for each kind of beams, {frames}"]
     else:
-        heading, title = f"Fig. {name}", f"{TITLES[name]}: {BEAM_LABELS[picture.beams]} beams"
-        optimal = picture.beams == "optimal"
-        what = "beams and allocation" if optimal else f"the allocation for {BEAM_LABELS[picture.beams]} beams"
-        lines = [
-            f"The paper: {CAPTIONS[name]}",
-            f"Exact optimum of {what}, {scheme}, {frames}",
-        ]
+        heading, title = f"Fig. {name}", f"{TITLES[name]}: {policy_label(picture.beams)}"
+        if picture.beams == "optimal":
+            what = "Exact optimum of beams and allocation"
+        elif picture.beams in BEAM_LABELS:
+            what = f"Exact optimum of the allocation for {policy_label(picture.beams)}"
+        else:
+            what = policy_label(picture.beams).capitalize()
+        lines = [f"The paper: {CAPTIONS[name]}", f"{what}, {scheme}, {frames}"]
     ink: dict[str, Any] = {"color": style.INK}
     figure.text(0.015, 0.945, heading, fontsize=style.HEADING_SIZE, weight="bold", **ink)
     figure.text(0.1 if heading else 0.015, 0.945, title, fontsize=style.HEADING_SIZE, **ink)

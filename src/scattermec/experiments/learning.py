@@ -11,6 +11,7 @@ from scattermec.agents.settings import PRESETS, TrainingConfig
 from scattermec.experiments import evidence
 from scattermec.experiments.claims import Finding, judge
 from scattermec.experiments.evidence import Condition, Curve
+from scattermec.experiments.record import Record
 from scattermec.experiments.statistics import Estimate, mean_interval
 from scattermec.scenario import Scenario
 
@@ -103,8 +104,10 @@ class LearningCurves:
         return mean_interval(self.frames[index].astype(float))
 
 
-def train_runs(plan: LearningPlan, folder: Path, progress: Callable[[int], None]) -> None:
-    """Train what is missing in ``folder``, a run a learner and preset.
+def train_runs(
+    plan: LearningPlan, folder: Path, progress: Callable[[int], None], record: Record | None = None
+) -> None:
+    """Train what is missing in ``folder``, a run a learner and preset; ``record`` keeps how long each took.
 
     An interrupted run goes on from its last checkpoint. Raises InputError where a run is there that was made
     with other settings, TrainingError where learning cannot go on.
@@ -112,6 +115,7 @@ def train_runs(plan: LearningPlan, folder: Path, progress: Callable[[int], None]
     # Imported late: a process trains only once its threads are settled.
     from scattermec.training import Plan, train
 
+    record = record or Record(folder)
     each = plan.seeds * plan.frames
     for index, (learner, preset) in enumerate(plan.runs):
         path = run_folder(folder, learner, preset)
@@ -120,20 +124,21 @@ def train_runs(plan: LearningPlan, folder: Path, progress: Callable[[int], None]
         def report(now: Any, before: int = index * each) -> None:
             progress(before + now.done)
 
-        train(
-            Plan(
-                algorithm=learner,
-                scenario=plan.scenario,
-                config=TrainingConfig.preset(preset),
-                seeds=tuple(range(plan.seeds)),
-                frames=plan.frames,
-            ),
-            path,
-            resume=path.exists(),
-            command=f"scattermec train {learner} --preset {preset} --seeds {plan.seeds} "
-            f"--frames {plan.frames}",
-            report=report,
-        )
+        with record.part(f"training of {learner}, preset {preset}", when=not _is_finished(path, plan.frames)):
+            train(
+                Plan(
+                    algorithm=learner,
+                    scenario=plan.scenario,
+                    config=TrainingConfig.preset(preset),
+                    seeds=tuple(range(plan.seeds)),
+                    frames=plan.frames,
+                ),
+                path,
+                resume=path.exists(),
+                command=f"scattermec train {learner} --preset {preset} --seeds {plan.seeds} "
+                f"--frames {plan.frames}",
+                report=report,
+            )
         progress((index + 1) * each)
 
 
@@ -152,14 +157,24 @@ def read_runs(folder: Path) -> list[LearningCurves]:
             path = run_folder(folder, learner, preset)
             if not path.exists():
                 break
-            run = read_folder(path)
-            if any(run.frames(seeds) < run.plan.frames for seeds in run.plan.blocks):
+            if not _is_finished(path):
                 break
+            run = read_folder(path)
             rows = [row for seeds in run.plan.blocks for row in read(run.metrics(seeds))]
             found.append(_curves(learner, preset, rows, run.optimum))
         else:
             curves += found
     return curves
+
+
+def _is_finished(path: Path, frames: int | None = None) -> bool:
+    """Whether every seed of the run has played its frames, or as many as told."""
+    from scattermec.training.folder import read_folder
+
+    if not path.exists():
+        return False
+    run = read_folder(path)
+    return all(run.frames(seeds) >= (frames or run.plan.frames) for seeds in run.plan.blocks)
 
 
 def run_folder(folder: Path, learner: str, preset: str) -> Path:

@@ -1,21 +1,21 @@
 """What a reproduction says in words: the verdicts as Markdown and JSON, and the index of its folder."""
 
 import dataclasses
-import importlib.metadata
 import json
-import platform
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scattermec.experiments import learning_figures
+from scattermec.experiments import learning_figures, tables
 from scattermec.experiments.claims import Condition, Finding
-from scattermec.experiments.figures import BEAM_LABELS, CAPTIONS, COMPARISON, TITLES, Picture
+from scattermec.experiments.contents import Contents
+from scattermec.experiments.figures import CAPTIONS, COMPARISON, TITLES, Picture, policy_label
 from scattermec.experiments.learning import LearningCurves
-from scattermec.experiments.results import DATA, MANIFEST
+from scattermec.experiments.record import Record
+from scattermec.experiments.results import DATA, MANIFEST, PARQUET
 from scattermec.experiments.sweeps import ALL_METRICS
 from scattermec.pictures.style import FORMATS
-from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
 
 PAPER = (
@@ -23,28 +23,20 @@ PAPER = (
     "data offloading, IEEE WCNC 2022"
 )
 MARKS = {"met": "yes", "unclear": "partly", "not met": "no"}
-LIBRARIES = ("jax", "jaxlib", "numpy", "matplotlib")
 
 
-def write(
-    folder: Path,
-    scenario: Scenario,
-    settings: Mapping[str, Any],
-    findings: Sequence[Finding],
-    drawn: Sequence[Picture],
-    curves: Sequence[LearningCurves],
-    command: str,
-) -> tuple[Path, ...]:
+def write(contents: Contents) -> tuple[Path, ...]:
     """Write claims.md, claims.json, scenario.yaml and index.md; the paths written."""
+    findings, settings = contents.findings, contents.settings
     texts = {
         "claims.md": claims_markdown(findings, settings),
         "claims.json": claims_json(findings, settings),
-        "scenario.yaml": scenario.to_yaml(),
-        "index.md": index_markdown(findings, settings, drawn, curves, command),
+        "scenario.yaml": contents.scenario.to_yaml(),
+        "index.md": index_markdown(contents),
     }
     for name, text in texts.items():
-        replace_text(folder / name, text)
-    return tuple(folder / name for name in texts)
+        replace_text(contents.folder / name, text)
+    return tuple(contents.folder / name for name in texts)
 
 
 def claims_json(findings: Sequence[Finding], settings: Mapping[str, Any]) -> str:
@@ -76,7 +68,7 @@ def about_learning(finding: Finding) -> bool:
 
 def kind_label(finding: Finding) -> str:
     """What a finding is about, in words: a kind of beams, or a preset."""
-    return f"preset {finding.beams}" if about_learning(finding) else f"{BEAM_LABELS[finding.beams]} beams"
+    return f"preset {finding.beams}" if about_learning(finding) else policy_label(finding.beams)
 
 
 def by_claim(findings: Sequence[Finding]) -> list[list[Finding]]:
@@ -133,7 +125,7 @@ def _sentence(text: str) -> str:
 
 
 def _kinds(settings: Mapping[str, Any]) -> str:
-    return ", ".join(BEAM_LABELS[kind] for kind in settings["beams"])
+    return ", ".join(policy_label(kind) for kind in settings["beams"])
 
 
 def _condition(condition: Condition) -> str:
@@ -141,14 +133,9 @@ def _condition(condition: Condition) -> str:
     return f"| {condition.statement}{beside} | {MARKS[condition.judgement]} | {condition.measured} |"
 
 
-def index_markdown(
-    findings: Sequence[Finding],
-    settings: Mapping[str, Any],
-    drawn: Sequence[Picture],
-    curves: Sequence[LearningCurves],
-    command: str,
-) -> str:
-    """The page to open first."""
+def index_markdown(contents: Contents) -> str:
+    """The same as `index.html`, for readers of text."""
+    settings, curves, record = contents.settings, contents.curves, contents.record
     metrics = [f"| `{n}` | {m.unit} | {m.meaning} |" for n, m in ALL_METRICS.items()]
     parts = [
         f"# Reproduction of Fig. {'2, ' if curves else ''}3 and 4",
@@ -157,20 +144,51 @@ def index_markdown(
         "of every frame certifies both (`gap` in the data).",
         f"Regime: {settings['regime']}. {settings['frames']} frames a point, seed {settings['seed']}; every "
         "point, scheme and kind of beams meets the same fading and batteries.",
-        "## Claims\n\n" + verdict_table(findings),
+        "## Claims\n\n" + verdict_table(contents.findings),
         "The conditions and numbers behind each verdict: [claims.md](claims.md), for machines "
         "[claims.json](claims.json).",
         "## Figures",
         *(_learning_figure(name, curves) for name in learning_figures.TITLES if curves),
-        *(_figure(picture) for picture in drawn),
-        f"## Data\n\n[{DATA}]({DATA}): one row for each number, with its 95% bootstrap interval over frames.",
+        *(_figure(picture) for picture in contents.pictures),
+        *(["## Tables"] if contents.tables else []),
+        *(tables.markdown(table) for table in contents.tables),
+        f"## Data\n\n[{DATA}]({DATA}) (as Parquet: [{PARQUET}]({PARQUET})): one row for each number, with "
+        "its 95% bootstrap interval over frames.",
         "\n".join(["| metric | unit | meaning |", "|---|---|---|", *metrics]),
         "## How to get this again",
-        f"```\n{command}\n```",
+        "```\n" + "\n".join(record.commands) + "\n```",
+        f"Drawn again from the data, without computing: `{redraw_command(contents)}`.",
+        _timings(record),
         f"Scenario: [scenario.yaml](scenario.yaml). All settings: [{MANIFEST}]({MANIFEST}). Versions: "
-        f"scattermec {settings['version']}, {_versions()}.",
+        f"{versions_text(contents)}.",
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def redraw_command(contents: Contents) -> str:
+    """What to type to draw the folder again."""
+    return shlex.join(["scattermec", "report", str(contents.folder)])
+
+
+def versions_text(contents: Contents) -> str:
+    """Of everything that computed the results."""
+    versions = contents.record.versions or {"scattermec": contents.settings["version"]}
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def duration(seconds: float) -> str:
+    """A wall-clock time in words: seconds, or minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def _timings(record: Record) -> str:
+    if not record.seconds:
+        return ""
+    rows = [f"| {name} | {duration(seconds)} |" for name, seconds in record.seconds.items()]
+    total = f"| all | {duration(sum(record.seconds.values()))} |"
+    head = [f"| part | wall-clock time ({record.machine}) |", "|---|---|"]
+    return "\n".join([*head, *rows, total])
 
 
 def _figure(picture: Picture) -> str:
@@ -190,8 +208,3 @@ def _learning_figure(name: str, curves: Sequence[LearningCurves]) -> str:
         f"The paper: {learning_figures.CAPTIONS[name]} {learning_figures.READING} {seeds} seeds of "
         f"{frames:,} frames each; the runs, with settings and metrics, are in [runs](runs). Files: {files}"
     )
-
-
-def _versions() -> str:
-    libraries = (f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
-    return f"Python {platform.python_version()}, {', '.join(libraries)}"

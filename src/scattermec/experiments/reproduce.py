@@ -12,10 +12,11 @@ from typing import Any
 import jax.numpy as jnp
 
 from scattermec._version import __version__
-from scattermec.experiments import figures, learning_figures, report
 from scattermec.experiments.beams import BEAMS, Beams
-from scattermec.experiments.claims import Finding, examine
-from scattermec.experiments.learning import RUNS, LearningPlan, examine_learning, read_runs, train_runs
+from scattermec.experiments.claims import Finding
+from scattermec.experiments.learning import RUNS, LearningPlan, train_runs
+from scattermec.experiments.record import Record
+from scattermec.experiments.redraw import LEARNING_FIGURES, discard_pictures, redraw
 from scattermec.experiments.results import Results
 from scattermec.experiments.sweeps import (
     COMPARED_BEAMS,
@@ -26,15 +27,13 @@ from scattermec.experiments.sweeps import (
     Sweep,
     measure_point,
 )
-from scattermec.pictures.style import FORMATS
 from scattermec.scenario import Scenario
 
 FRAMES = 2000
 QUICK_FRAMES = 256
 """Frames a point unless told otherwise."""
 
-LEARNING_FIGURES = ("2a", "2b")
-"""Those that need training runs."""
+__all__ = ["FRAMES", "LEARNING_FIGURES", "QUICK_FRAMES", "Plan", "Reproduction", "reproduce"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +94,9 @@ def reproduce(
     """Measure the sweeps of the wanted figures, then draw and judge whatever is complete in the folder.
 
     Points already in the folder are not computed again, so that an interrupted run goes on where it was.
+    Everything computed is kept as data in the folder, and all that readers see is drawn by `redraw` from
+    there. To compute something more, do it before `redraw`, inside a `Record.part` of its own, and keep it as
+    a file.
 
     Args:
         plan: what to compute.
@@ -116,39 +118,26 @@ def reproduce(
         for kind in plan.beams_of(figure)
     )
     if overwrite:
-        _discard_pictures(folder)
+        discard_pictures(folder)
     results = Results.open(folder, plan.settings(), overwrite=overwrite)
+    record = Record.open(folder, overwrite=overwrite)
+    record.add_command(command)
     missing = [point for point in points if (point[0].name, *point[1:]) not in results.points]
     if overwrite:
         shutil.rmtree(folder / RUNS, ignore_errors=True)
     to_train = 0 if learning is None else learning.total
     to_solve = sum(plan.frames * len(sweep.schemes) for sweep, _, _ in missing)
     if learning is not None:
-        train_runs(learning, folder, lambda done: progress(done, to_train + to_solve))
-    _measure(plan, results, missing, lambda done: progress(to_train + done, to_train + to_solve))
+        train_runs(learning, folder, lambda done: progress(done, to_train + to_solve), record)
+    _measure(plan, results, record, missing, lambda done: progress(to_train + done, to_train + to_solve))
     results.rewrite()
-    curves = read_runs(folder)
+    results.export()
 
-    measurements = results.measurements()
-    drawn = _drawable(plan, results)
-    pictures = [path for picture in drawn for path in figures.save(picture, measurements, folder)]
-    if curves:
-        pictures += [
-            path for name in LEARNING_FIGURES for path in learning_figures.save(name, curves, folder)
-        ]
-    findings = examine_learning(curves) + [
-        finding
-        for kind in plan.settings()["beams"]
-        for finding in examine(
-            [row for row in measurements if row.beams == kind],
-            [sweep.name for sweep in SWEEPS.values() if results.has(sweep, sweep.values(plan.quick), [kind])],
-            kind,
-        )
-    ]
-    texts = report.write(folder, plan.scenario, plan.settings(), findings, drawn, curves, command)
+    drawn = redraw(folder)
+    measurements = drawn.contents.measurements
     return Reproduction(
-        files=(*results.files, *texts, *pictures),
-        findings=tuple(findings),
+        files=(*results.files, *drawn.files),
+        findings=tuple(drawn.contents.findings),
         computed=len(missing),
         reused=len(points) - len(missing),
         not_converged=_largest(measurements, "not_converged"),
@@ -157,38 +146,15 @@ def reproduce(
 
 
 def _largest(measurements: Sequence[Measurement], metric: str) -> float:
-    return max((row.mean for row in measurements if row.metric == metric), default=0.0)
-
-
-def _drawable(plan: Plan, results: Results) -> list[figures.Picture]:
-    """The figures for which every point is there."""
-    pictures: list[figures.Picture] = []
-    for sweep in SWEEPS.values():
-        values = sweep.values(plan.quick)
-        for name in sweep.figures:
-            if name == "beams":
-                kinds = [figures.Picture(name)] if results.has(sweep, values, COMPARED_BEAMS) else []
-            else:
-                wanted = plan.settings()["beams"]
-                kinds = [figures.Picture(name, kind) for kind in wanted if results.has(sweep, values, [kind])]
-            pictures += kinds
-    return pictures
-
-
-def _discard_pictures(folder: Path) -> None:
-    # Those that this run does not draw would be of other settings.
-    for name in FIGURES:
-        for kind in BEAMS:
-            for path in figures.paths(figures.Picture(name, kind), folder):
-                path.unlink(missing_ok=True)
-    for name in LEARNING_FIGURES:
-        for suffix in FORMATS:
-            (folder / f"{learning_figures.stem(name)}.{suffix}").unlink(missing_ok=True)
+    # Not of what was learned, which no solver settled.
+    found = [row.mean for row in measurements if row.metric == metric and row.beams in BEAMS]
+    return max(found, default=0.0)
 
 
 def _measure(
     plan: Plan,
     results: Results,
+    record: Record,
     missing: Sequence[tuple[Sweep, float, Beams]],
     progress: Callable[[int], None],
 ) -> None:
@@ -201,13 +167,14 @@ def _measure(
 
     # All kinds of beams of a point together, since they share the frames and their bounds.
     for sweep, value in dict.fromkeys((sweep, value) for sweep, value, _ in missing):
-        measured = measure_point(
-            plan.scenario,
-            sweep,
-            value,
-            frames=plan.frames,
-            seed=plan.seed,
-            beams=[kind for *point, kind in missing if point == [sweep, value]],
-            on_scheme=count,
-        )
+        with record.part(f"sweep of {sweep.name}"):
+            measured = measure_point(
+                plan.scenario,
+                sweep,
+                value,
+                frames=plan.frames,
+                seed=plan.seed,
+                beams=[kind for *point, kind in missing if point == [sweep, value]],
+                on_scheme=count,
+            )
         results.add(measured)

@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from scattermec._yaml import show
 from scattermec.errors import InputError
 from scattermec.experiments.beams import BEAMS
 from scattermec.experiments.sweeps import SWEEPS, Measurement, Sweep, Swept, metrics_of
 from scattermec.storage import replace_text
+from scattermec.training.files import replacing
 
 DATA = "data.csv"
+PARQUET = "data.parquet"
 MANIFEST = "run.json"
 
 _TYPES: dict[str, type] = {f.name: f.type for f in dataclasses.fields(Measurement)}  # type: ignore[misc]
@@ -51,6 +54,13 @@ class Results:
         results.rewrite()
         return results
 
+    @classmethod
+    def read(cls, folder: Path) -> "Results":
+        """What is in a folder, which stays as it is."""
+        results = cls(folder)
+        results._load()
+        return results
+
     def _check(self, settings: Mapping[str, Any]) -> None:
         path = self.folder / MANIFEST
         if not path.exists():
@@ -59,10 +69,7 @@ class Results:
                     [f"{path}: is missing beside {DATA}, whose settings are then unknown"]
                 )
             return
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ConfigurationError([f"{path}: is damaged: {error}"]) from error
+        found = _read_object(path)
         wanted = json.loads(json.dumps(settings))
         if found != wanted:
             raise ConfigurationError(
@@ -94,24 +101,70 @@ class Results:
 
     def rewrite(self) -> None:
         """Write the table in order, which makes it the same whatever the order in which points came."""
-        order: list[str] = [*SWEEPS, *BEAMS]
-        ordered = sorted(self.points, key=lambda p: (order.index(p[0]), p[1], order.index(p[2])))
+        ordered = self._ordered()
         header = ",".join(COLUMNS) + "\n"
         replace_text(self.folder / DATA, header + "".join(_rows(self.points[point]) for point in ordered))
 
+    def export(self) -> None:
+        """Write the table as Parquet too, with the settings among its notes, under `scattermec.settings`."""
+        import pyarrow
+        import pyarrow.parquet
+
+        rows = self.measurements()
+        kinds = {str: pyarrow.string(), float: pyarrow.float64(), int: pyarrow.int64()}
+        notes = {"scattermec.settings": (self.folder / MANIFEST).read_text(encoding="utf-8")}
+        schema = pyarrow.schema([(name, kinds[kind]) for name, kind in _TYPES.items()], metadata=notes)
+        columns = {name: [getattr(row, name) for row in rows] for name in _TYPES}
+        with replacing(self.folder / PARQUET) as partial:
+            pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), partial)
+
     def measurements(self) -> list[Measurement]:
-        """All of them."""
-        return [row for rows in self.points.values() for row in rows]
+        """All of them, in order."""
+        return [row for point in self._ordered() for row in self.points[point]]
+
+    def _ordered(self) -> list[Point]:
+        """The points by sweep, value and kind of beams, kinds unknown here last."""
+        sweeps: list[str] = list(SWEEPS)
+        kinds: list[str] = [*BEAMS, *sorted({kind for *_, kind in self.points} - {*BEAMS})]
+        return sorted(self.points, key=lambda p: (sweeps.index(p[0]), p[1], kinds.index(p[2])))
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The table and the settings."""
-        return self.folder / DATA, self.folder / MANIFEST
+        """The table in both formats, and the settings."""
+        return self.folder / DATA, self.folder / PARQUET, self.folder / MANIFEST
 
     def has(self, sweep: Sweep, values: Iterable[float], beams: Iterable[str]) -> bool:
         """Whether every one of these points is there for all of these beams."""
         kinds = list(beams)
         return all((sweep.name, value, kind) in self.points for value in values for kind in kinds)
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings under which the results of a folder were computed; raises InputError if it has none."""
+    path = folder / MANIFEST
+    settings = _read_object(path)
+    wanted = {"version": str, "regime": str, "points": dict, "frames": int, "seed": int, "beams": list}
+    wanted["scenario"] = dict
+    faults = [
+        f"{path}: {name}: {show(settings.get(name), 80)} is not allowed; it must be a {kind.__name__}"
+        for name, kind in wanted.items()
+        if not isinstance(settings.get(name), kind)
+    ]
+    if not faults:
+        faults = [f"{path}: points: {name} is missing" for name in SWEEPS if name not in settings["points"]]
+    if faults:
+        raise InputError(faults)
+    return settings
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigurationError([f"{path}: is damaged: {error}"]) from error
+    if not isinstance(found, dict):
+        raise ConfigurationError([f"{path}: is damaged: it must hold an object"])
+    return found
 
 
 def _point(row: Measurement) -> Point:
@@ -123,7 +176,7 @@ def _sweep(name: str) -> Sweep:
 
 
 def _is_complete(swept: str, rows: list[Measurement]) -> bool:
-    if swept not in SWEEPS or rows[0].beams not in BEAMS:
+    if swept not in SWEEPS:
         return False
     sweep = _sweep(swept)
     expected = {(scheme, metric) for scheme in sweep.schemes for metric in metrics_of(sweep, scheme)}

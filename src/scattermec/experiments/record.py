@@ -1,0 +1,102 @@
+"""How the folder of a reproduction came about: commands, versions, and how long each part took.
+
+Kept apart from the settings, which decide whether results can be continued: how fast they were computed
+does not matter for that.
+"""
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scattermec._version import __version__
+from scattermec.storage import replace_text
+
+RECORD = "provenance.json"
+
+LIBRARIES = ("jax", "jaxlib", "numpy", "equinox", "optax", "matplotlib")
+"""Whose versions are kept, where they are installed."""
+
+
+@dataclass
+class Record:
+    """What is known of the making of a folder."""
+
+    folder: Path
+    commands: list[str] = field(default_factory=list)
+    """each that computed or asked for what is in the folder, once, the first first"""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """wall-clock time of each part, interruptions and what is reused not counted"""
+    versions: dict[str, str] = field(default_factory=dict)
+    """of what computed the latest part"""
+    machine: str = ""
+    """what computed the latest part: kind of processor and cores"""
+
+    @classmethod
+    def open(cls, folder: Path, *, overwrite: bool = False) -> "Record":
+        """What is kept in the folder; empty where there is nothing, or nothing that can be read."""
+        record = cls(folder)
+        if overwrite:
+            return record
+        try:
+            data = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            record.commands = [str(command) for command in data["commands"]]
+            record.seconds = {str(name): float(value) for name, value in data["seconds"].items()}
+            record.versions = {str(name): str(value) for name, value in data["versions"].items()}
+            record.machine = str(data["machine"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return cls(folder)
+        return record
+
+    def add_command(self, command: str) -> None:
+        """Keep a command line, unless it is there already."""
+        if command and command not in self.commands:
+            self.commands.append(command)
+            self._save()
+
+    @contextlib.contextmanager
+    def part(self, name: str, *, when: bool = True) -> Iterator[None]:
+        """Add the time that the body takes to that of the part ``name``.
+
+        With ``when`` false, for what is there already, nothing is kept.
+        """
+        if not when:
+            yield
+            return
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - started, 2)
+            self.versions, self.machine = installed_versions(), machine()
+            self._save()
+
+    def _save(self) -> None:
+        data: dict[str, Any] = {
+            "commands": self.commands,
+            "seconds": self.seconds,
+            "versions": self.versions,
+            "machine": self.machine,
+        }
+        replace_text(self.folder / RECORD, json.dumps(data, indent=2) + "\n")
+
+
+def installed_versions() -> dict[str, str]:
+    """Of Python, this package and the libraries that decide on numbers and pictures."""
+    versions = {"scattermec": __version__, "Python": platform.python_version()}
+    for name in LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def machine() -> str:
+    """Kind of processor, operating system, and cores that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return f"{platform.system()} {platform.machine()}, {cores} core{'s' if cores > 1 else ''}"

@@ -1,0 +1,54 @@
+"""Tables that the report shows beside its figures, however they were computed.
+
+To add one: compute its numbers in `reproduce.reproduce` and keep them as a file in the folder; write a
+function that reads that file and makes a `Table` of it (none while the file is missing); add the function to
+`SOURCES`. `index.md` and `index.html` then show it, and `scattermec report` redraws it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["SOURCES", "Table", "collect", "markdown"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its heading, what it says, and how to make it again."""
+
+    title: str
+    note: str
+    """what the numbers are, and how to read them; whole sentences"""
+    columns: tuple[str, ...]
+    """headings, units included"""
+    rows: tuple[tuple[str, ...], ...]
+    """cells as shown, as many a row as there are columns"""
+    command: str = ""
+    """what to type for the same numbers again; empty where there is no command"""
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"{self.title}: a row of {len(row)} cells under {len(self.columns)} columns")
+
+
+SOURCES: list[Callable[[Path], list[Table]]] = []
+"""Each makes the tables of one topic from the folder of a reproduction, without computing anything long."""
+
+
+def collect(folder: Path) -> list[Table]:
+    """All tables that the folder has the data for, in the order of `SOURCES`."""
+    return [table for source in SOURCES for table in source(folder)]
+
+
+def markdown(table: Table) -> str:
+    """A table as a section of a Markdown page."""
+    lines = [_line(table.columns), "|" + "---|" * len(table.columns), *(_line(row) for row in table.rows)]
+    parts = [f"### {table.title}", table.note, "\n".join(lines)]
+    if table.command:
+        parts.append(f"Again: `{table.command}`")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
