@@ -16,7 +16,7 @@ from jax import Array
 from jaxtyping import Complex
 
 from scattermec.experiments import limits
-from scattermec.experiments.beams import Beams, SolvedFrames, solve_frames
+from scattermec.experiments.beams import Beams, SolvedFrames, allocate_for, solve_frames
 from scattermec.experiments.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.optimisation import (
     NOT_CONVERGED,
@@ -107,6 +107,10 @@ FIGURES = tuple(figure for sweep in SWEEPS.values() for figure in sweep.figures)
 
 COMPARED_BEAMS: tuple[Beams, ...] = ("mrt", "random", "optimal")
 """What the figure "beams" compares."""
+
+
+Values = dict[Scheme, dict[str, np.ndarray]]
+"""What each frame contributes to each scheme's numbers, (K,) each."""
 
 
 def sweep_of(figure: str) -> Sweep:
@@ -218,23 +222,58 @@ def measure_point(
     """
     constants = parameters_at(parameters(scenario), sweep.name, value)
     drawn = draw_frames(constants, frames=frames, seed=seed)
-    bounds = None
-    if any(set(LIMIT_METRICS) & set(metrics_of(sweep, scheme)) for scheme in sweep.schemes):
-        bounds = _bounds(constants, drawn)
+    bounds = _bounds(constants, drawn, sweep)
     measured: list[Measurement] = []
     for kind in beams:
-        values: dict[Scheme, dict[str, np.ndarray]] = {}
+        values: Values = {}
         for scheme in sweep.schemes:
             solved = solve_frames(constants, drawn, kind, scheme=scheme, key=beams_key(seed))
-            outcome = _play(constants, drawn, solved.beams, solved.solution)
-            values[scheme] = _frame_values(drawn, solved, outcome)
+            values[scheme] = _values(constants, drawn, solved)
             on_scheme(scheme)
         measured += _measurements(sweep, value, kind, seed, values, np.asarray(drawn.workload), bounds)
     return measured
 
 
-def _bounds(constants: Parameters, frames: Frame) -> np.ndarray:
-    """Least energies (K, S) of the hybrid scheme; without any bound they are no numbers."""
+def measure_chosen(
+    constants: Parameters,
+    sweep: Sweep,
+    value: float,
+    *,
+    frames: Frame,
+    kind: str,
+    seed: int,
+    beams: Complex[Array, "S K N M"],
+) -> list[Measurement]:
+    """Measure one point of a sweep for beams that S policies chose for its K frames, by the name of ``kind``.
+
+    Each policy's numbers are those that `measure_point` gives; means over policies, and intervals over them.
+    """
+    bounds = _bounds(constants, frames, sweep)
+    each = []
+    for own in beams:
+        values: Values = {
+            scheme: _values(constants, frames, allocate_for(constants, frames, own, scheme=scheme))
+            for scheme in sweep.schemes
+        }
+        each.append(_measurements(sweep, value, kind, seed, values, np.asarray(frames.workload), bounds))
+    return [_over_policies(rows) for rows in zip(*each, strict=True)]
+
+
+def _over_policies(rows: Sequence[Measurement]) -> Measurement:
+    means = np.array([row.mean for row in rows])
+    numbers = np.isfinite(means)
+    estimate = mean_interval(means[numbers]) if numbers.any() else Estimate(np.nan, np.nan, np.nan)
+    return dataclasses.replace(rows[0], frames=sum(row.frames for row in rows), **estimate._asdict())
+
+
+def _values(constants: Parameters, frames: Frame, solved: SolvedFrames) -> dict[str, np.ndarray]:
+    return _frame_values(frames, solved, _play(constants, frames, solved.beams, solved.solution))
+
+
+def _bounds(constants: Parameters, frames: Frame, sweep: Sweep) -> np.ndarray | None:
+    """Least energies (K, S) of the hybrid scheme if the sweep asks for them; NaN where there is no bound."""
+    if not any(set(LIMIT_METRICS) & set(metrics_of(sweep, scheme)) for scheme in sweep.schemes):
+        return None
     if limits.can_be_limited(constants):
         return limits.energy_bounds(constants, frames, "hybrid")
     return np.full((len(frames.workload), 1), np.nan)
@@ -243,9 +282,9 @@ def _bounds(constants: Parameters, frames: Frame) -> np.ndarray:
 def _measurements(
     sweep: Sweep,
     value: float,
-    beams: Beams,
+    beams: str,
     seed: int,
-    values: Mapping[Scheme, Mapping[str, np.ndarray]],
+    values: Values,
     workload: np.ndarray,
     bounds: np.ndarray | None,
 ) -> list[Measurement]:

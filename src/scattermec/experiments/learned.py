@@ -1,0 +1,89 @@
+"""Fig. 3 and 4 with learned beams: the AP's agent trained anew at every point of a sweep.
+
+The learner is `ap-ddpg`, tuned: the AP's agent of Algorithm 1 with line 4's allocation. On the sweep's frames
+it acts greedily; the allocation for its beams is exact, as for the other kinds of beams, in every scheme. So
+what separates a curve from the optimum's is what the AP did not learn.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+from jax import Array
+from jaxtyping import Complex
+
+from scattermec.agents.settings import TrainingConfig, learning
+from scattermec.environment import reset
+from scattermec.experiments.sweeps import Measurement, Sweep, draw_frames, measure_chosen, parameters_at
+from scattermec.learners import ALGORITHMS, Task
+from scattermec.physics import Frame, maximum_ratio_beams, parameters
+from scattermec.scenario import Scenario
+from scattermec.training.program import Program
+
+LEARNER, PRESET = "ap-ddpg", "tuned"
+KIND = LEARNER
+"""What measurements call these beams."""
+
+CHUNK = 250
+"""Frames between two reports of progress."""
+
+
+@dataclass(frozen=True)
+class LearnedPlan:
+    """What is trained at every point."""
+
+    seeds: int
+    frames: int
+    """of each seed"""
+
+    @property
+    def total(self) -> int:
+        """Frames of a point, of all seeds together."""
+        return self.seeds * self.frames
+
+
+def measure_learned(
+    scenario: Scenario,
+    sweep: Sweep,
+    value: float,
+    plan: LearnedPlan,
+    *,
+    frames: int,
+    seed: int,
+    progress: Callable[[int], None],
+) -> list[Measurement]:
+    """Train at one point of a sweep and measure on the same frames as `measure_point`.
+
+    ``progress`` is told of the frames played, all seeds together. Intervals are over seeds.
+    """
+    constants = parameters_at(parameters(scenario), sweep.name, value)
+    task = Task(parameters=constants, learning=learning(TrainingConfig.preset(PRESET), scenario))
+    program = Program(ALGORITHMS[LEARNER], task, CHUNK)
+    state, done = program.initial(range(plan.seeds)), 0
+    while done < plan.frames:
+        begin, done = done, min(done + CHUNK, plan.frames)
+        state, _ = program.advance(state, begin, done)
+        progress(plan.seeds * (done - begin))
+    drawn = draw_frames(constants, frames=frames, seed=seed)
+    chosen = _greedy_beams(task, state, drawn)
+    return measure_chosen(constants, sweep, value, frames=drawn, kind=KIND, seed=seed, beams=chosen)
+
+
+@jax.jit
+def _greedy_beams(task: Task, states: object, frames: Frame) -> Complex[Array, "S K N M"]:
+    """Beams of S learners for each of K frames, seen without error."""
+    act = ALGORITHMS[LEARNER].MODES["estimate"]
+    blank, key = reset(jax.random.key(0), task.parameters), jax.random.key(0)
+
+    def beams(state: object, frame: Frame) -> Array:
+        environment = dataclasses.replace(
+            blank,
+            frame=frame,
+            observed_channels=frame.channels,
+            observed_workload=frame.workload,
+            beams=maximum_ratio_beams(frame.channels),
+        )
+        return act(task, state, environment, key).beams
+
+    return jax.vmap(jax.vmap(beams, in_axes=(None, 0)), in_axes=(0, None))(states, frames)
