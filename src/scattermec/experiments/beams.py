@@ -50,8 +50,15 @@ def solve_frames(
         found, status = optimise_all_or_best(parameters, frames, scheme=scheme)
         return SolvedFrames(found.beams, found.solution, found.lower_bound, status)
     chosen = beam_rule(beams)(key, frames)
-    solution, status = allocate_all_or_best(parameters, frames, chosen, scheme=scheme)
-    return SolvedFrames(chosen, solution, solution.lower_bound, status)
+    return allocate_for(parameters, frames, chosen, scheme=scheme)
+
+
+def allocate_for(
+    parameters: Parameters, frames: Frame, beams: Complex[Array, "R N M"], *, scheme: Scheme
+) -> SolvedFrames:
+    """Allocate optimally for beams that are chosen already, as `solve_frames`."""
+    solution, status = allocate_all_or_best(parameters, frames, beams, scheme=scheme)
+    return SolvedFrames(beams, solution, solution.lower_bound, status)
 
 
 def beam_rule(name: str) -> BeamRule:
