@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scattermec.experiments import learning_figures
+from scattermec.experiments import learning_figures, panels
 from scattermec.experiments.learning import (
     GREEDY_MODE,
     LearningCurves,
@@ -77,7 +77,7 @@ def test_figures_are_drawn_with_both_learners_and_the_optimum(name: str, tmp_pat
     figure = learning_figures.draw(name, AS_THE_PAPER_SAYS)
     (axes,) = figure.axes
     labels = axes.get_legend_handles_labels()[1]
-    assert labels[:2] == [label for label, _ in learning_figures.LOOKS.values()]
+    assert labels[:2] == [look.label for look in panels.LEARNERS.values()]
     assert ("Certified optimum" in labels) == (name == "2a")
 
 

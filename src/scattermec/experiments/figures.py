@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from scattermec.experiments.evidence import Curve, curve
-from scattermec.experiments.sweeps import Measurement, Sweep, sweep_of
+from scattermec.experiments.panels import LIMIT, Panel, beams_panels, sweep_panels
+from scattermec.experiments.sweeps import Measurement, sweep_of
 from scattermec.pictures import style
 
 if TYPE_CHECKING:
@@ -43,24 +41,12 @@ COMPARISON = (
 )
 """How to read the figure that the paper lacks."""
 
-MODES = {
-    "active": style.SchemeStyle("Active", style.ACTIVE, "s", "--"),
-    "passive": style.SchemeStyle("Passive", style.PASSIVE, "D", "-"),
-    "local": style.SchemeStyle("Local", style.LOCAL, "^", "-."),
-}
-OUTAGE = style.SchemeStyle("Users in outage", style.OUTAGE, "x", ":")
 BEAM_LABELS = {"mrt": "MRT", "random": "random", "optimal": "optimal"}
-BEAM_STYLES = {
-    "optimal": style.SchemeStyle("Optimal beams", style.INK, "o", "-"),
-    "mrt": style.SchemeStyle("MRT beams", style.ACTIVE, "s", "-"),
-    "random": style.SchemeStyle("Random beams", style.PASSIVE, "D", "-"),
-}
-LIMIT = style.SchemeStyle("Certified limit at the same outage", style.QUIET, "", "--")
 
 
 def policy_label(kind: str) -> str:
-    """What readers call the rows of one kind: exact allocations for these beams, or policies of that name."""
-    return f"{BEAM_LABELS[kind]} beams" if kind in BEAM_LABELS else f"{kind} policies"
+    """What readers call the rows of one kind: those of a rule, optimal ones, or what a learner chose."""
+    return f"{BEAM_LABELS[kind]} beams" if kind in BEAM_LABELS else f"learned beams ({kind})"
 
 
 class Picture(NamedTuple):
@@ -80,23 +66,27 @@ class Picture(NamedTuple):
         return "Beams" if self.name == "beams" else f"Fig. {self.name}, {policy_label(self.beams)}"
 
 
+def panels_of(picture: Picture, measurements: Sequence[Measurement]) -> tuple[Panel, ...]:
+    """What a figure shows: that of one kind of beams, or the comparison of beams."""
+    rows = [row for row in measurements if row.swept == sweep_of(picture.name).name]
+    if picture.name == "beams":
+        return beams_panels(rows)
+    return sweep_panels(picture.name, [row for row in rows if row.beams == picture.beams])
+
+
 def draw(picture: Picture, measurements: Sequence[Measurement]) -> Figure:
     """One figure: 3a, 3b, 4a or 4b for a kind of beams, or the comparison of beams."""
-    name = picture.name
-    sweep = sweep_of(name)
-    rows = [row for row in measurements if row.swept == sweep.name]
-    if name == "beams":
-        return _compare_beams(rows, sweep)
-    rows = [row for row in rows if row.beams == picture.beams]
-    figure = style.new_figure(WIDTH, HEIGHT)
-    left, right = figure.subplots(1, 2)
-    if name == "4b":
-        _efficiency(left, rows, sweep)
-        _outages(right, rows, sweep)
-    else:
-        _shares(left, rows, sweep)
-        _times(right, rows, sweep)
-    _frame(figure, picture, rows)
+    panels = panels_of(picture, measurements)
+    comparison = picture.name == "beams"
+    figure = style.new_figure(*((WIDE, HEIGHT + 0.3) if comparison else (WIDTH, HEIGHT)))
+    for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        draw_panel(axes, panel)
+    if comparison:
+        limit: dict[str, Any] = {"color": style.QUIET, "linestyle": "--", "linewidth": 1.2}
+        figure.axes[0].plot([], [], label=LIMIT, **limit)
+    _frame(figure, picture, [row for row in measurements if row.swept == sweep_of(picture.name).name])
+    if comparison:
+        figure.subplots_adjust(left=0.06, right=0.99, bottom=0.27, wspace=0.22)
     return figure
 
 
@@ -110,89 +100,44 @@ def paths(picture: Picture, folder: Path) -> tuple[Path, ...]:
     return tuple(folder / f"{picture.stem}.{kind}" for kind in style.FORMATS)
 
 
-def _compare_beams(rows: Sequence[Measurement], sweep: Sweep) -> Figure:
-    """Efficiency with its limits, energy over the bound, and outage, of the hybrid scheme."""
-    figure = style.new_figure(WIDE, HEIGHT + 0.3)
-    efficiency, energy, outage = figure.subplots(1, 3)
-    for kind, look in BEAM_STYLES.items():
-        own = [row for row in rows if row.beams == kind]
-
-        def line(metric: str, own: Sequence[Measurement] = own) -> Curve:
-            return curve(own, sweep.name, "hybrid", metric)
-
-        limit = line("efficiency_limit")
-        dashes: dict[str, Any] = {"color": look.colour, "linestyle": "--", "linewidth": 1.2, "zorder": 1.5}
-        efficiency.plot(limit.values, limit.mean, **dashes)
-        _plot(efficiency, line("energy_efficiency"), look)
-        _plot(energy, line("energy_over_bound"), look)
-        _plot(outage, line("outage"), look, factor=100.0)
-    efficiency.plot([], [], label=LIMIT.label, color=LIMIT.colour, linestyle="--", linewidth=1.2)
-    energy.axhline(1, color=LIMIT.colour, linestyle="--", linewidth=1.2, zorder=1.5)
-    _from_zero(efficiency)
-    _from_zero(outage)
-    _label(efficiency, sweep, "Energy efficiency (kbit/J)")
-    _label(energy, sweep, "AP energy / certified minimum")
-    _label(outage, sweep, "Users in outage (%)")
-    _frame(figure, Picture("beams"), rows)
-    figure.subplots_adjust(left=0.06, right=0.99, bottom=0.27, wspace=0.22)
-    return figure
+def draw_panel(axes: Axes, panel: Panel) -> None:
+    """A panel on its axes; lines of their looks' own role are named for the legend."""
+    named: set[str] = set()
+    for line in panel.lines:
+        drawn, look = line.curve, line.look
+        if line.band:
+            axes.fill_between(drawn.values, drawn.low, drawn.high, color=look.colour, alpha=0.2, linewidth=0)
+        changes: dict[str, Any] = {"markersize": 4.5, "linewidth": 1.6}
+        if look.label in named:  # another line of the same look, kept in the background
+            changes = {"linewidth": 1.2, "zorder": 1.5, "label": None}
+        named.add(look.label)
+        axes.plot(drawn.values, drawn.mean, **(look.line() | changes))
+    if panel.level:
+        level = panel.level
+        looks: dict[str, Any] = {"color": level.colour, "linestyle": level.linestyle, "linewidth": 1.3}
+        axes.axhline(level.value, zorder=1.5, label=level.label or None, **looks)
+    style.tidy_axes(axes, grid="both")
+    if panel.octaves:
+        _octaves(axes, panel.octaves)
+    _limits(axes, *panel.limits)
+    axes.set_xlabel(panel.abscissa, fontsize=style.TEXT_SIZE, color=style.INK)
+    axes.set_ylabel(panel.ordinate, fontsize=style.TEXT_SIZE, color=style.INK)
+    if panel.title:
+        axes.set_title(panel.title, fontsize=style.TEXT_SIZE, color=style.INK, loc="left")
 
 
-def _shares(axes: Axes, rows: Sequence[Measurement], sweep: Sweep) -> None:
-    for mode, look in MODES.items():
-        _plot(axes, curve(rows, sweep.name, "hybrid", f"{mode}_share"), look, factor=100.0)
-    _plot(axes, curve(rows, sweep.name, "hybrid", "outage"), OUTAGE, factor=100.0)
-    axes.set_ylim(-2, 102)
-    _label(axes, sweep, "Part of the processed work (%)")
+def _limits(axes: Axes, low: float | None, high: float | None) -> None:
+    # A little below 0, so that marks there are whole.
+    axes.set_ylim(bottom=-0.02 * axes.get_ylim()[1] if low == 0 else low, top=high)
 
 
-def _times(axes: Axes, rows: Sequence[Measurement], sweep: Sweep) -> None:
-    for mode, look in MODES.items():
-        _plot(axes, curve(rows, sweep.name, "hybrid", f"t_{mode}"), look)
-    _from_zero(axes)
-    _label(axes, sweep, "Time per user and frame (s)")
-
-
-def _efficiency(axes: Axes, rows: Sequence[Measurement], sweep: Sweep) -> None:
-    for scheme, look in style.SCHEMES.items():
-        line = curve(rows, sweep.name, scheme, "energy_efficiency")
-        _plot(axes, line, look)
-    _from_zero(axes)
-    _label(axes, sweep, "Energy efficiency (kbit/J)")
-
-
-def _outages(axes: Axes, rows: Sequence[Measurement], sweep: Sweep) -> None:
-    for scheme, look in style.SCHEMES.items():
-        line = curve(rows, sweep.name, scheme, "outage")
-        _plot(axes, line, look, factor=100.0)
-    _from_zero(axes)
-    _label(axes, sweep, "Users in outage (%)")
-
-
-def _plot(axes: Axes, line: Curve, look: style.SchemeStyle, factor: float = 1.0) -> None:
-    low, mean, high = (factor * part for part in (line.low, line.mean, line.high))
-    axes.fill_between(line.values, low, high, color=look.colour, alpha=0.2, linewidth=0)
-    axes.plot(line.values, mean, **(look.line() | {"markersize": 4.5, "linewidth": 1.6}))
-
-
-def _from_zero(axes: Axes) -> None:
-    # A little below, so that marks at zero are whole.
-    axes.set_ylim(bottom=-0.02 * axes.get_ylim()[1])
-
-
-def _label(axes: Axes, sweep: Sweep, ordinate: str) -> None:
+def _octaves(axes: Axes, ticks: Sequence[float]) -> None:
     from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-    style.tidy_axes(axes, grid="both")
-    if sweep.logarithmic:
-        axes.set_xscale("log", base=2)
-        octaves = np.arange(np.floor(np.log2(sweep.low)), np.ceil(np.log2(sweep.high)) + 1)
-        axes.xaxis.set_major_locator(FixedLocator(list(2.0**octaves)))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    unit = f" ({sweep.unit})" if sweep.unit else ""
-    axes.set_xlabel(sweep.label + unit, fontsize=style.TEXT_SIZE, color=style.INK)
-    axes.set_ylabel(ordinate, fontsize=style.TEXT_SIZE, color=style.INK)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def _frame(figure: Figure, picture: Picture, rows: Sequence[Measurement]) -> None:
@@ -220,10 +165,8 @@ def _frame(figure: Figure, picture: Picture, rows: Sequence[Measurement]) -> Non
         heading, title = f"Fig. {name}", f"{TITLES[name]}: {policy_label(picture.beams)}"
         if picture.beams == "optimal":
             what = "Exact optimum of beams and allocation"
-        elif picture.beams in BEAM_LABELS:
-            what = f"Exact optimum of the allocation for {policy_label(picture.beams)}"
         else:
-            what = policy_label(picture.beams).capitalize()
+            what = f"Exact optimum of the allocation for {policy_label(picture.beams)}"
         lines = [f"The paper: {CAPTIONS[name]}", f"{what}, {scheme}, {frames}"]
     ink: dict[str, Any] = {"color": style.INK}
     figure.text(0.015, 0.945, heading, fontsize=style.HEADING_SIZE, weight="bold", **ink)

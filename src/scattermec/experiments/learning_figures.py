@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scattermec.experiments.learning import GREEDY_MODE, LearningCurves
+from scattermec.experiments.figures import draw_panel
+from scattermec.experiments.learning import LearningCurves
+from scattermec.experiments.panels import learning_panels
 from scattermec.pictures import style
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 else:
-    Axes = Figure = Any
+    # A name for those who read annotations at run time.
+    Figure = Any
 
 WIDTH, HEIGHT = 7.6, 3.9
 
@@ -21,10 +23,6 @@ CAPTIONS = {
     "2b": "its outage is much lower, and falls steeply early on.",
 }
 """What the paper reads off each."""
-LOOKS = {
-    "h-maddpg-opt": ("Optimization-driven H-MADDPG", style.ACTIVE),
-    "h-maddpg": ("Model-free H-MADDPG", style.PASSIVE),
-}
 READING = (
     "Solid: while learning, exploration included, in rollouts. Dashed: greedy, on held-out independent "
     "frames; dotted: their certified optimum."
@@ -33,13 +31,11 @@ READING = (
 
 def draw(name: str, curves: Sequence[LearningCurves]) -> Figure:
     """Fig. ``name``, 2a or 2b: a panel a preset."""
-    presets = list(dict.fromkeys(run.preset for run in curves))
+    panels = learning_panels(name, curves)
     figure = style.new_figure(WIDTH, HEIGHT)
-    panels = figure.subplots(1, len(presets), squeeze=False)[0]
-    for axes, preset in zip(panels, presets, strict=True):
-        _panel(axes, name, [run for run in curves if run.preset == preset])
-        axes.set_title(f"Preset {preset}", fontsize=style.TEXT_SIZE, color=style.INK, loc="left")
-    handles, labels = panels[0].get_legend_handles_labels()
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        draw_panel(axes, panel)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(
         handles,
         labels,
@@ -72,26 +68,3 @@ def save(name: str, curves: Sequence[LearningCurves], folder: Path) -> tuple[Pat
 def stem(name: str) -> str:
     """A figure's files' name without the suffix."""
     return f"fig{name}"
-
-
-def _panel(axes: Axes, name: str, runs: Sequence[LearningCurves]) -> None:
-    metric, factor = ("reward", 1.0) if name == "2a" else ("outage", 100.0)
-    for run in runs:
-        label, colour = LOOKS[run.learner]
-        learning = run.curve(metric)
-        axes.fill_between(
-            learning.values, factor * learning.low, factor * learning.high, color=colour, alpha=0.2, lw=0
-        )
-        axes.plot(learning.values, factor * learning.mean, color=colour, lw=1.6, label=label)
-        greedy = run.curve(f"{metric}.{GREEDY_MODE[run.learner]}")
-        axes.fill_between(
-            greedy.values, factor * greedy.low, factor * greedy.high, color=colour, alpha=0.12, lw=0
-        )
-        axes.plot(greedy.values, factor * greedy.mean, color=colour, lw=1.3, ls="--")
-    if name == "2a":
-        axes.axhline(runs[0].optimum, color=style.INK, ls=":", lw=1.4, label="Certified optimum")
-    style.tidy_axes(axes, grid="both")
-    axes.set_ylim(bottom=-0.02 * axes.get_ylim()[1])
-    axes.set_xlabel("Frames", fontsize=style.TEXT_SIZE, color=style.INK)
-    ordinate = "Reward (11) of the AP (kbit/J)" if name == "2a" else "Users in outage (%)"
-    axes.set_ylabel(ordinate, fontsize=style.TEXT_SIZE, color=style.INK)
