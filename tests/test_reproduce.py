@@ -528,7 +528,7 @@ def test_tables_are_shown_in_the_index(finished, monkeypatch):
     monkeypatch.setattr(tables, "SOURCES", [lambda folder: [table]])
     text = report.index_markdown(read(finished[0]))
     assert "### What holds | where\n\nRead it so.\n\n| a | b |\n|---|---|\n| 1 | 2\\|3 |" in text
-    assert "Again: `scattermec scenario`" in text
+    assert "Again:\n\n```\nscattermec scenario\n```" in text
     with pytest.raises(ValueError, match="a row of 1 cells under 2 columns"):
         dataclasses.replace(table, rows=(("1",),))
 

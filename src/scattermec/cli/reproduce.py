@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scattermec.experiments.claims import Finding
     from scattermec.experiments.reproduce import Plan, Reproduction
 
-FIGURES = "2a,2b,3a,3b,4a,4b,beams"
+FIGURES = "2a,2b,3a,3b,4a,4b,beams,frame"
 BEAMS = "mrt,optimal"
 
 
@@ -38,7 +38,7 @@ def reproduce(
         typer.Option(
             metavar="LIST",
             help="Which of the paper's figures, separated by commas; beams compares MRT, random and optimal "
-            "beams.",
+            "beams; frame draws one frame under each.",
         ),
     ] = FIGURES,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer points, and fewer frames a point.")] = False,

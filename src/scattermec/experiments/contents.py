@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from scattermec.errors import InputError
-from scattermec.experiments import figures, tables
+from scattermec.experiments import figures, frame_pictures, tables
 from scattermec.experiments.beams import BEAMS
 from scattermec.experiments.claims import Finding, examine
+from scattermec.experiments.frame_pictures import PlayedFrame
 from scattermec.experiments.learning import RUNS, LearningCurves, examine_learning, read_runs
 from scattermec.experiments.record import Record
 from scattermec.experiments.results import MANIFEST, Results, read_settings
@@ -34,6 +35,8 @@ class Contents:
     findings: Sequence[Finding]
     pictures: Sequence[figures.Picture]
     """the figures of sweeps for which every point is there"""
+    frames: Sequence[PlayedFrame]
+    """the same frame under each policy"""
     tables: Sequence[Table]
     record: Record
 
@@ -53,7 +56,9 @@ def read(folder: Path) -> Contents:
     results = Results.read(folder)
     curves = read_runs(folder)
     measurements = results.measurements()
-    if not measurements and not curves:
+    scenario = Scenario(**settings["scenario"])
+    frames = frame_pictures.read_frames(folder, scenario)
+    if not measurements and not curves and not frames:
         raise InputError(
             [f"{folder}: holds no results yet: no point of a figure is in it, and no finished run in {RUNS}"]
         )
@@ -68,15 +73,17 @@ def read(folder: Path) -> Contents:
             kind,
         )
     ]
+    shown = [frame_pictures.table(frames, folder, scenario)] if frames else []
     return Contents(
         folder=folder,
         settings=settings,
-        scenario=Scenario(**settings["scenario"]),
+        scenario=scenario,
         measurements=measurements,
         curves=curves,
         findings=findings,
         pictures=_drawable(settings, results, kinds),
-        tables=tables.collect(folder),
+        frames=frames,
+        tables=[*shown, *tables.collect(folder)],
         record=Record.open(folder),
     )
 

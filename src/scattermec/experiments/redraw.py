@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from scattermec.experiments import figures, learning_figures, report
+from scattermec.experiments import figures, frame_pictures, learning_figures, report
 from scattermec.experiments.contents import Contents, read
 from scattermec.pictures.style import FORMATS
 
@@ -32,12 +32,16 @@ def redraw(folder: Path) -> Drawn:
         pictures += [
             path for name in LEARNING_FIGURES for path in learning_figures.save(name, contents.curves, folder)
         ]
+    for frame in contents.frames:
+        pictures += frame_pictures.save(frame, contents.scenario, folder)
     texts = report.write(contents)
     return Drawn(contents, (*texts, *pictures))
 
 
 def discard_pictures(folder: Path) -> None:
-    """Remove every picture, before results of other settings take the place of those drawn there."""
+    """Remove every picture, and the frame that some show: results of other settings take their place."""
     for kind in FORMATS:
-        for path in folder.glob(f"fig*.{kind}"):
+        for path in (*folder.glob(f"fig*.{kind}"), *folder.glob(f"{frame_pictures.NAME}-*.{kind}")):
             path.unlink()
+    for path in folder.glob(f"{frame_pictures.NAME}-*.npz"):
+        path.unlink()

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scattermec.experiments import learning_figures, tables
+from scattermec.experiments import frame_pictures, learning_figures, tables
 from scattermec.experiments.claims import Condition, Finding
 from scattermec.experiments.contents import Contents
 from scattermec.experiments.figures import CAPTIONS, COMPARISON, TITLES, Picture, policy_label
+from scattermec.experiments.frame_pictures import PlayedFrame
 from scattermec.experiments.learning import LearningCurves
 from scattermec.experiments.record import Record
 from scattermec.experiments.results import DATA, MANIFEST, PARQUET
@@ -150,6 +151,7 @@ def index_markdown(contents: Contents) -> str:
         "## Figures",
         *(_learning_figure(name, curves) for name in learning_figures.TITLES if curves),
         *(_figure(picture) for picture in contents.pictures),
+        *(_frame(frame) for frame in contents.frames),
         *(["## Tables"] if contents.tables else []),
         *(tables.markdown(table) for table in contents.tables),
         f"## Data\n\n[{DATA}]({DATA}) (as Parquet: [{PARQUET}]({PARQUET})): one row for each number, with "
@@ -197,6 +199,14 @@ def _figure(picture: Picture) -> str:
     title = TITLES[name][:1].lower() + TITLES[name][1:]
     text = " ".join(COMPARISON) if name == "beams" else f"The paper: {CAPTIONS[name]}"
     return f"### {picture.label}: {title}\n\n![{picture.label}]({picture.stem}.png)\n\n{text} Files: {files}"
+
+
+def _frame(frame: PlayedFrame) -> str:
+    stem, title = frame_pictures.stem(frame.policy), frame_pictures.TITLES[frame.policy]
+    files = " ".join(f"[{kind}]({stem}.{kind})" for kind in FORMATS)
+    return (
+        f"### One frame: {title}\n\n![One frame]({stem}.png)\n\nData: [{stem}.npz]({stem}.npz) Files: {files}"
+    )
 
 
 def _learning_figure(name: str, curves: Sequence[LearningCurves]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from scattermec._version import __version__
+from scattermec.experiments import frame_pictures
 from scattermec.experiments.beams import BEAMS, Beams
 from scattermec.experiments.claims import Finding
 from scattermec.experiments.learning import RUNS, LearningPlan, train_runs
@@ -85,7 +86,7 @@ def reproduce(
     plan: Plan,
     folder: Path,
     *,
-    wanted: Sequence[str] = FIGURES,
+    wanted: Sequence[str] = (*FIGURES, frame_pictures.NAME),
     overwrite: bool = False,
     learning: LearningPlan | None = None,
     command: str = "",
@@ -101,7 +102,7 @@ def reproduce(
     Args:
         plan: what to compute.
         folder: where everything is written; made if missing.
-        wanted: figures, of `FIGURES`.
+        wanted: figures, of `FIGURES`, and "frame" for the pictures of one frame.
         overwrite: start anew, discarding the results in the folder.
         learning: what to train for Fig. 2; without it, Fig. 2 is drawn if its runs are there already.
         command: what to type for the same again, for the record.
@@ -130,6 +131,9 @@ def reproduce(
     if learning is not None:
         train_runs(learning, folder, lambda done: progress(done, to_train + to_solve), record)
     _measure(plan, results, record, missing, lambda done: progress(to_train + done, to_train + to_solve))
+    if frame_pictures.NAME in wanted and not frame_pictures.is_kept(folder, plan.scenario):
+        with record.part("frame under each policy"):
+            frame_pictures.keep_frame(plan.scenario, plan.seed, folder)
     results.rewrite()
     results.export()
 

@@ -24,7 +24,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     """cells as shown, as many a row as there are columns"""
     command: str = ""
-    """what to type for the same numbers again; empty where there is no command"""
+    """what to type for the same numbers again, a line a command; empty where there is none"""
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -46,7 +46,7 @@ def markdown(table: Table) -> str:
     lines = [_line(table.columns), "|" + "---|" * len(table.columns), *(_line(row) for row in table.rows)]
     parts = [f"### {table.title}", table.note, "\n".join(lines)]
     if table.command:
-        parts.append(f"Again: `{table.command}`")
+        parts.append(f"Again:\n\n```\n{table.command}\n```")
     return "\n\n".join(part for part in parts if part)
 
 

@@ -1,0 +1,167 @@
+"""The same frame under each policy: its solution kept as a file that `scattermec solve` reads, and drawn."""
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from scattermec.errors import InputError
+from scattermec.experiments.beams import SolvedFrames, solve_frames
+from scattermec.experiments.commands import scenario_option
+from scattermec.experiments.sweeps import beams_key, draw_frames
+from scattermec.experiments.tables import Table
+from scattermec.physics import Allocation, Frame, Outcome, parameters, run_frame
+from scattermec.pictures.frame import draw_frame
+from scattermec.pictures.style import save_figure
+from scattermec.scenario import Scenario
+from scattermec.training.files import replacing
+
+NAME = "frame"
+"""What asks for it, beside the names of the paper's figures."""
+
+TITLES = {
+    "mrt": "MRT beams and the exact allocation for them (P1)",
+    "random": "Random beams and the exact allocation for them (P1)",
+    "optimal": "Optimal beams and allocation",
+}
+"""The policies."""
+
+TRIED = 16
+"""Frames among which one is looked for that every policy can serve."""
+
+_WORK = ("t_active", "t_passive", "t_local", "l_active", "l_passive", "l_local")
+
+
+@dataclass(frozen=True)
+class PlayedFrame:
+    """One frame under one policy."""
+
+    policy: str
+    frame: Frame
+    beams: np.ndarray
+    """(N, M) complex, unit norm"""
+    allocation: Allocation
+    outcome: Outcome
+    lower_bound: float
+    """J: no allocation to the same users needs less with these beams; if they are optimal, with any"""
+
+
+def policies(scenario: Scenario) -> tuple[str, ...]:
+    """Those that can be had: optimal beams need a linear rectifier."""
+    linear = scenario.harvest_model == "linear"
+    return tuple(name for name in TITLES if linear or name != "optimal")
+
+
+def is_kept(folder: Path, scenario: Scenario) -> bool:
+    """Whether the frame is in the folder under every policy."""
+    return all(path(folder, policy).exists() for policy in policies(scenario))
+
+
+def keep_frame(scenario: Scenario, seed: int, folder: Path) -> None:
+    """Solve one frame under each policy and keep it in the folder.
+
+    It is the first frame of the sweeps at the scenario's own constants in which every policy serves everyone;
+    should there be none among the first `TRIED`, the very first.
+    """
+    constants = parameters(scenario)
+    frames = draw_frames(constants, frames=TRIED, seed=seed)
+    solved = {
+        policy: solve_frames(constants, frames, policy, scheme="hybrid", key=beams_key(seed))
+        for policy in policies(scenario)
+    }
+    served = np.all([np.asarray(one.solution.served).all(axis=1) for one in solved.values()], axis=0)
+    chosen = int(np.argmax(served))
+    for policy, one in solved.items():
+        with replacing(path(folder, policy)) as partial, partial.open("wb") as file:
+            np.savez(file, allow_pickle=False, **_arrays(frames, one, slice(chosen, chosen + 1)))
+
+
+def _arrays(frames: Frame, solved: SolvedFrames, which: slice) -> dict[str, np.ndarray]:
+    """Names, shapes and units of `scattermec solve`, with one frame."""
+    arrays = {name: np.asarray(getattr(frames, name)) for name in ("channels", "workload", "battery")}
+    arrays |= {"beams": np.asarray(solved.beams), "lower_bound": np.asarray(solved.lower_bound)}
+    arrays |= {name: np.asarray(getattr(solved.solution.allocation, name)) for name in _WORK}
+    return {name: array[which] for name, array in arrays.items()}
+
+
+def read_frames(folder: Path, scenario: Scenario) -> list[PlayedFrame]:
+    """What is kept, played; nothing where a policy is missing. Raises InputError for a damaged file."""
+    if not is_kept(folder, scenario):
+        return []
+    return [_read(path(folder, policy), policy, scenario) for policy in policies(scenario)]
+
+
+def _read(file: Path, policy: str, scenario: Scenario) -> PlayedFrame:
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            kept = {name: jnp.asarray(arrays[name][0]) for name in arrays}
+        frame = Frame(channels=kept["channels"], workload=kept["workload"], battery=kept["battery"])
+        allocation = Allocation(**{name: kept[name] for name in _WORK})
+        beams, bound = np.asarray(kept["beams"]), float(kept["lower_bound"])
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise InputError([f"{file}: is damaged: {error}"]) from error
+    outcome = jax.device_get(_PLAY(parameters(scenario), frame, beams, allocation))
+    return PlayedFrame(policy, frame, beams, allocation, outcome, bound)
+
+
+_PLAY: Callable[..., Outcome] = jax.jit(run_frame)
+
+
+def save(played: PlayedFrame, scenario: Scenario, folder: Path) -> tuple[Path, ...]:
+    """Draw a frame and write it in every format; the paths written."""
+    figure = draw_frame(
+        parameters(scenario),
+        played.frame,
+        played.beams,
+        played.allocation,
+        played.outcome,
+        positions=np.array(scenario.user_positions),
+        title=TITLES[played.policy],
+    )
+    return save_figure(figure, folder / stem(played.policy))
+
+
+def table(frames: Sequence[PlayedFrame], folder: Path, scenario: Scenario) -> Table:
+    """What each policy makes of the frame."""
+    rows = []
+    for played in frames:
+        outcome, frame = played.outcome, played.frame
+        served = int(np.asarray(outcome.success).sum())
+        rows.append(
+            (
+                TITLES[played.policy],
+                f"{served} of {len(frame.workload)}",
+                f"{float(outcome.ap_energy):.4g}",
+                f"{played.lower_bound:.4g}",
+                f"{float(outcome.ap_reward):.4g}",
+            )
+        )
+    return Table(
+        title="One frame under each policy",
+        note="The same channels, work and batteries for each policy. The bound is certified: with the same "
+        "beams no allocation to the same users takes less energy; in the last row, no beams either.",
+        columns=("Policy", "Served", "Energy (J)", "Certified bound (J)", "Reward (11) (kbit/J)"),
+        rows=tuple(rows),
+        command="\n".join(command(played.policy, folder, scenario) for played in frames),
+    )
+
+
+def command(policy: str, folder: Path, scenario: Scenario) -> str:
+    """What to type to solve the frame again under a policy."""
+    words = ["scattermec", "solve", str(path(folder, policy)), "--out", f"{stem(policy)}-again.npz"]
+    words += ["--beams", "optimal"] if policy == "optimal" else []
+    return shlex.join([*words, *scenario_option(scenario, folder)])
+
+
+def stem(policy: str) -> str:
+    """A picture's files' name without the suffix."""
+    return f"{NAME}-{policy}"
+
+
+def path(folder: Path, policy: str) -> Path:
+    """Where the frame lies under a policy."""
+    return folder / f"{stem(policy)}.npz"
