@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= results/reproduce
 
-.PHONY: help install reproduce reproduce-full test bench lint types lock clean
+.PHONY: help install reproduce reproduce-full test bench docs lint types lock clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -31,6 +31,9 @@ bench: install   ## speed and agreement with other solvers and learners, on one 
 		-r benchmarks/requirements.txt || echo "moreau cannot be installed here; the tables will say so"
 	$(BIN)/python -m benchmarks --json results/benchmarks.json --docs docs/benchmarks.md
 
+docs: install    ## the documentation's site: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 lint: install    ## style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,4 +46,4 @@ lock: install    ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-package scattermec --extra dev pyproject.toml -o requirements.lock
 
 clean:           ## remove the virtual environment and what was computed
-	rm -rf .venv results .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv results site .pytest_cache .ruff_cache .mypy_cache .hypothesis

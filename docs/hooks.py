@@ -1,0 +1,228 @@
+"""What the site adds to its Markdown: formulas as MathML, tables made from the code, and the API reference."""
+
+import html
+import inspect
+import re
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from latex2mathml.converter import convert
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parent.parent / "src" / "scattermec"
+
+PACKAGES = (
+    "scenario",
+    "physics",
+    "optimisation",
+    "environment",
+    "agents",
+    "learners",
+    "training",
+    "price_net",
+    "experiments",
+    "pictures",
+    "storage",
+    "errors",
+)
+"""Pages of the API reference in the order in which one builds on the other; `cli` is told by its commands."""
+
+
+def on_config(config: Any) -> Any:
+    """Append the generated pages to the navigation."""
+    pages: list[Any] = [{name: f"reference/{name}.md"} for name in _packages()]
+    config.nav += [{"Commands": "commands.md"}, {"API reference": ["reference/index.md", *pages]}]
+    return config
+
+
+def on_files(files: Files, *, config: Any) -> Files:
+    """Add the pages that are made from the code."""
+    pages = {"commands.md": _commands_page(), "reference/index.md": _reference_index()}
+    pages |= {f"reference/{name}.md": _reference_page(name) for name in _packages()}
+    for path, text in pages.items():
+        files.append(File.generated(config, path, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Fill in the tables that are named on a line of their own, as in ``{{ constants }}``."""
+    return re.sub(r"^\{\{ (\w+) \}\}$", lambda match: TABLES[match[1]](), markdown, flags=re.MULTILINE)
+
+
+def on_page_content(text: str, **_: Any) -> str:
+    """Formulas in LaTeX, marked by the extension arithmatex, as MathML: browsers draw it by themselves."""
+
+    def mathml(match: re.Match[str]) -> str:
+        display = "block" if match["block"] else "inline"
+        return convert(html.unescape(match["block"] or match["inline"]).strip(), display=display)
+
+    return re.sub(
+        r'<div class="arithmatex">\\\[(?P<block>.*?)\\\]</div>'
+        r'|<span class="arithmatex">\\\((?P<inline>.*?)\\\)</span>',
+        mathml,
+        text,
+        flags=re.DOTALL,
+    )
+
+
+def constants_table() -> str:
+    """All constants of a scenario, section by section, with units and defaults."""
+    from scattermec.scenario import Rectifier, Scenario
+
+    return (
+        _settings_tables(Scenario, skip=("rectifier",))
+        + "\n\n"
+        + "\n".join(
+            ["Of the sigmoidal `rectifier`:", "", *_settings_rows(Rectifier, list(Rectifier.model_fields))]
+        )
+    )
+
+
+def training_table() -> str:
+    """All settings of a training configuration, with the defaults, which are the preset `paper`."""
+    from scattermec.agents.settings import TrainingConfig
+
+    return _settings_tables(TrainingConfig)
+
+
+def claims_table() -> str:
+    """The paper's claims about its Fig. 3 and 4, and what in the equations decides each."""
+    from scattermec.experiments.claims import CLAIMS
+
+    rows = [f"| {claim.name} | {claim.statement} | {claim.mechanism} |" for claim in CLAIMS]
+    return "\n".join(["| claim | the paper | what decides it |", "|---|---|---|", *rows])
+
+
+TABLES = {"constants": constants_table, "training": training_table, "claims": claims_table}
+
+
+def _settings_tables(settings: Any, skip: tuple[str, ...] = ()) -> str:
+    parts: dict[str, list[str]] = {}
+    section = ""
+    for name in settings.model_fields:
+        section = settings._sections.get(name, section)
+        if name not in skip:
+            parts.setdefault(section, []).append(name)
+    tables = (["", f"### {title}", "", *_settings_rows(settings, names)] for title, names in parts.items())
+    return "\n".join(line for table in tables for line in table)
+
+
+def _settings_rows(settings: Any, names: list[str]) -> Iterator[str]:
+    from scattermec._settings import notes_of
+    from scattermec._yaml import show
+
+    yield from ("| name | symbol | default | unit | allowed | meaning |", "|---|---|---|---|---|---|")
+    for name in names:
+        field = settings.model_fields[name]
+        notes = notes_of(field)
+        meaning = (
+            field.description.split(":")[0]
+            if field.description.endswith(notes["rule"])
+            else field.description
+        )
+        symbol = _formula(notes["symbol"])
+        default = show(field.default)
+        yield f"| `{name}` | {symbol} | `{default}` | {notes['unit']} | {notes['rule']} | {meaning} |"
+
+
+def _formula(symbol: str) -> str:
+    """A symbol as the code writes it, such as phi_c or p_a,r, as a formula."""
+    if not symbol:
+        return ""
+    greek = "sigma|eta|Gamma|phi|lambda|mu|gamma|epsilon"
+    letter, _, index = symbol.partition("_")
+    letter = re.sub(rf"^({greek})", r"\\\1", letter).replace("2", "^2")
+    index = index if len(index) == 1 or "," in index else rf"\text{{{index}}}"
+    return f"${letter}_{{{index}}}$" if _ else f"${letter}$"
+
+
+def _packages() -> list[str]:
+    """What has a page in the API reference: those that exist, in order, and then whatever else there is."""
+    found = {
+        path.stem
+        for path in ROOT.iterdir()
+        if not path.name.startswith("_") and (path.suffix == ".py" or (path / "__init__.py").exists())
+    }
+    return [name for name in PACKAGES if name in found] + sorted(found - set(PACKAGES) - {"cli"})
+
+
+def _modules(name: str) -> list[str]:
+    """The public modules of a package, or of the module itself."""
+    if not (ROOT / name).is_dir():
+        return [f"scattermec.{name}"]
+    stems = sorted(path.stem for path in (ROOT / name).glob("*.py") if not path.stem.startswith("_"))
+    return [f"scattermec.{name}.{stem}" for stem in stems]
+
+
+def _summary(name: str) -> str:
+    """First line of a module's docstring."""
+    path = ROOT / name / "__init__.py" if (ROOT / name).is_dir() else ROOT / f"{name}.py"
+    match = re.match(r'"""(.*?)(?:\n\n|""")', path.read_text(), re.DOTALL)
+    return " ".join(match[1].split()) if match else ""
+
+
+def _reference_index() -> str:
+    rows = [f"| [{name}]({name}.md) | {_summary(name)} |" for name in _packages()]
+    return "\n".join(
+        [
+            "# API reference",
+            "",
+            "By package; each builds on those above it. What a package exports can be imported from the package",
+            "itself: `from scattermec.physics import run_frame`. Arrays are described by their shape: N users,",
+            "M antennas, a matrix user by slot as `[j, i]`. Everything takes one frame unless it says otherwise;",
+            "batch it with `jax.vmap`.",
+            "",
+            "| package | what it holds |",
+            "|---|---|",
+            *rows,
+        ]
+    )
+
+
+def _reference_page(name: str) -> str:
+    lines = [f"# {name}", ""]
+    if (ROOT / name).is_dir():
+        lines += [f"::: scattermec.{name}", "    options: {members: false, show_root_heading: false}", ""]
+    for module in _modules(name):
+        lines += [f"::: {module}", ""]
+    return "\n".join(lines)
+
+
+def _commands_page() -> str:
+    """Every command with its arguments and options, as `--help` tells them."""
+    from scattermec.cli.app import app
+
+    lines = ["# Commands", "", "As `scattermec COMMAND --help` tells them.", ""]
+    for command in app.registered_commands:
+        function = command.callback
+        assert function is not None
+        name = command.name or function.__name__.replace("_", "-")
+        lines += [f"## scattermec {name}", "", inspect.getdoc(function) or "", ""]
+        lines += ["| option | meaning |", "|---|---|"]
+        hints = get_type_hints(function, include_extras=True)
+        for parameter in inspect.signature(function).parameters.values():
+            if not hasattr(hints[parameter.name], "__metadata__"):  # not an option, but Typer's context
+                continue
+            kind, told = get_args(hints[parameter.name])[:2]
+            lines.append(f"| {_spelling(parameter.name, kind, told)} | {_meaning(parameter, told)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _spelling(name: str, kind: Any, told: Any) -> str:
+    """How an option is typed, with what it takes."""
+    if type(told).__name__ == "ArgumentInfo":
+        return f"`{told.metavar or name.upper()}`"
+    spelt = (told.param_decls or [f"--{name.replace('_', '-')}"])[0]
+    choices = next((c for c in (kind, *get_args(kind)) if isinstance(c, type) and issubclass(c, Enum)), None)
+    takes = told.metavar or (" or ".join(choice.value for choice in choices) if choices else "")
+    return f"`{spelt}`" + (f" {takes}" if takes else "")
+
+
+def _meaning(parameter: inspect.Parameter, told: Any) -> str:
+    default = parameter.default
+    words = html.escape(" ".join((told.help or "").split())).replace("|", "\\|")
+    unsaid = default in (parameter.empty, None, False) or "[default:" in words
+    return words if unsaid else f"{words} [default: {getattr(default, 'value', default)}]"
