@@ -473,7 +473,7 @@ def test_bad_configurations_and_missing_packages_are_refused(tmp_path, monkeypat
 
 
 def test_the_command_knows_all_algorithms_and_presets():
-    assert list(command.Algorithm) == list(ALGORITHMS)
+    assert list(command.Algorithm) == [*ALGORITHMS, "price-net"]
     assert list(command.Preset) == list(PRESETS)
 
 

@@ -3,6 +3,7 @@
 Nothing here imports JAX, so that help and refusals are immediate.
 """
 
+import importlib.util
 import json
 import math
 import sys
@@ -80,6 +81,15 @@ def check_rectifier(scenario: Scenario, optimal_beams: bool) -> None:
                 "it must be 'linear', or choose other beams"
             ]
         )
+
+
+def check_learning_installed(what: str) -> None:
+    """Raise InputError naming what the extra `learning` would install, without importing any of it."""
+    missing = [
+        name for name in ("equinox", "flashbax", "optax", "pyarrow") if importlib.util.find_spec(name) is None
+    ]
+    if missing:
+        raise InputError([f"{what}: {', '.join(missing)} not installed; pip install 'scattermec[learning]'"])
 
 
 def use_double_precision() -> None:

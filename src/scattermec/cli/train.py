@@ -17,6 +17,7 @@ from scattermec.cli.common import (
     JsonOption,
     ScenarioOption,
     SetOption,
+    check_learning_installed,
     described_progress,
     load_scenario,
     print_table,
@@ -25,6 +26,7 @@ from scattermec.cli.common import (
     use_double_precision,
     warn_without_kernel,
 )
+from scattermec.cli.price_net import train_price_net
 from scattermec.errors import InputError
 from scattermec.training.files import check_folder
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from scattermec.training.run import Outcome, Progress
 
 FRAMES = 20_000
+SAVE_EVERY = 2000
 
 
 class Algorithm(StrEnum):
@@ -44,6 +47,7 @@ class Algorithm(StrEnum):
     H_MADDPG = "h-maddpg"
     AP_DDPG = "ap-ddpg"
     DDPG = "ddpg"
+    PRICE_NET = "price-net"
 
 
 class Preset(StrEnum):
@@ -78,10 +82,37 @@ def train(
             help="Change one training setting, e.g. --train batch_size=32. Repeatable.",
         ),
     ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="K",
+            help="Steps of price-net, of a batch of frames each.  [default: 20000, with --resume as before]",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=2**32 - 1,
+            metavar="S",
+            help="Seed of price-net's networks and frames.  [default: 0]",
+            show_default=False,
+        ),
+    ] = None,
     scenario: ScenarioOption = None,
     settings: SetOption = None,
-    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Independent trainings.")] = 1,
-    first_seed: Annotated[int, typer.Option(min=0, metavar="S", help="The first seed; the rest follow.")] = 0,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Independent trainings.  [default: 1]", show_default=False),
+    ] = None,
+    first_seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="S", help="The first seed; the rest follow.  [default: 0]", show_default=False
+        ),
+    ] = None,
     frames: Annotated[
         int | None,
         typer.Option(
@@ -94,7 +125,9 @@ def train(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Folder of the run.  [default: runs/ALGORITHM-PRESET]", show_default=False
+            metavar="DIR",
+            help="Folder of the run.  [default: runs/ALGORITHM-PRESET, runs/price-net]",
+            show_default=False,
         ),
     ] = None,
     resume: Annotated[
@@ -110,7 +143,12 @@ def train(
             show_default=False,
         ),
     ] = None,
-    save_every: Annotated[int, typer.Option(min=1, metavar="F", help="Frames between checkpoints.")] = 2000,
+    save_every: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="F", help="Frames between checkpoints.  [default: 2000]", show_default=False
+        ),
+    ] = None,
     tensorboard: Annotated[
         bool,
         typer.Option("--tensorboard", help="Also write the metrics for TensorBoard, to DIR/tensorboard."),
@@ -120,7 +158,8 @@ def train(
     """Train a learner, from scratch or from where it was interrupted.
 
     ALGORITHM is h-maddpg-opt (the paper's Algorithm 1), h-maddpg (the same without optimisation), ap-ddpg
-    (the access point alone, its estimate executed) or ddpg (one agent that decides everything).
+    (the access point alone, its estimate executed) or ddpg (one agent that decides everything); or price-net,
+    a network that sets prices, from which optimal beams follow, trained by the gradient of the optimum.
 
     DIR will hold what was asked for (run.json, scenario.yaml, training.yaml), the learners' state
     (checkpoints) and, for every 250 frames of every seed, metrics in Parquet: rewards, outage, losses, and
@@ -129,17 +168,46 @@ def train(
     An interrupted run, killed even, goes on where it was when the same command is given with `--resume`, to
     the same digits. More `--frames` prolong a finished one.
 
+    price-net has settings of its own (--train, --config), `--steps` and `--seed` in place of `--frames` and
+    `--seeds`, and neither presets nor processes; its folder also holds policy.npz, the networks alone.
+
     Examples:
 
         scattermec train h-maddpg-opt --seeds 8
         scattermec train h-maddpg --preset paper --seeds 8 --frames 5000 --out runs/paper
         scattermec train ap-ddpg --train critic_learning_rate=3e-4 --set ap_power=2 --resume
+        scattermec train price-net --steps 5000 --set ap_power=2
     """
+    price_net_options = {"steps": steps, "seed": seed}
+    other_options = {
+        "preset": preset,
+        "seeds": seeds,
+        "first-seed": first_seed,
+        "frames": frames,
+        "processes": processes,
+        "save-every": save_every,
+        "tensorboard": tensorboard or None,
+    }
+    is_price_net = algorithm is Algorithm.PRICE_NET
+    _check_options(algorithm, other_options if is_price_net else price_net_options)
     if config is not None and preset is not None:
         raise InputError([f"preset: {preset} and --config {config} exclude each other; choose one"])
+    seeds, first_seed = seeds or 1, first_seed or 0
     if first_seed + seeds > 2**32:
         raise InputError([f"seeds: the last one is {first_seed + seeds - 1}; it must be < 2^32"])
     chosen = load_scenario(scenario, settings)
+    if is_price_net:
+        train_price_net(
+            chosen,
+            config=config,
+            changes=training,
+            steps=steps,
+            seed=seed or 0,
+            out=out,
+            resume=resume,
+            as_json=as_json,
+        )
+        return
     name = config.stem if config is not None else str(preset or Preset.TUNED)
     out = out or Path("runs") / f"{algorithm}-{name}"
     _check_installed(tensorboard)
@@ -179,7 +247,7 @@ def train(
                 out,
                 resume=resume,
                 processes=processes,
-                save_every=save_every,
+                save_every=save_every or SAVE_EVERY,
                 command=shlex.join(["scattermec", *sys.argv[1:]]),
                 report=report,
             )
@@ -202,14 +270,20 @@ def train(
         typer.echo(f"{out}: {'the run is finished' if outcome.played else 'the run was finished already'}")
 
 
+def _check_options(algorithm: Algorithm, others: dict[str, object]) -> None:
+    """Raise InputError for every option that was given but belongs to the other kind of training."""
+    given = [name for name, value in others.items() if value is not None]
+    if given:
+        raise InputError([f"{name}: is not an option of {algorithm}" for name in given])
+
+
 def _check_installed(tensorboard: bool) -> None:
     """Raise InputError naming what is not installed, without importing any of it."""
-    missing = [
-        name for name in ("equinox", "flashbax", "optax", "pyarrow") if importlib.util.find_spec(name) is None
-    ]
-    faults = []
-    if missing:
-        faults.append(f"learning: {', '.join(missing)} not installed; pip install 'scattermec[learning]'")
+    faults: list[str] = []
+    try:
+        check_learning_installed("learning")
+    except InputError as error:
+        faults += error.faults
     if tensorboard and importlib.util.find_spec("tensorboardX") is None:
         faults.append("tensorboard: tensorboardX not installed; pip install 'scattermec[tensorboard]'")
     if faults:

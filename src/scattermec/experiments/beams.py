@@ -18,6 +18,9 @@ BEAMS: tuple[Beams, ...] = get_args(Beams)
 """How beams are chosen: along each user's own channel, drawn uniformly from the unit sphere, or optimised
 together with the allocation."""
 
+SimulatedBeams = Literal["mrt", "random", "optimal", "learned"]
+"""The same, and those that the shipped policy price-net learned to choose."""
+
 BeamRule = Callable[[Key, Frame], Array]
 """Randomness and R frames as the AP sees them (leading axis) to unit beams (R, N, M)."""
 
@@ -44,12 +47,13 @@ def solve_frames(
 
     Everyone is served where that is possible, else the best set of users; with optimal beams, "possible" is
     with any beams. Raises ValueError for an unknown name, and for optimal beams where the rectifier is not
-    linear. Not for use inside jit.
+    linear. Not for use inside jit. Beams called "learned" must fit the scenario, see
+    `scattermec.price_net.policy.check_scenario`.
     """
     if beams == "optimal":
         found, status = optimise_all_or_best(parameters, frames, scheme=scheme)
         return SolvedFrames(found.beams, found.solution, found.lower_bound, status)
-    chosen = beam_rule(beams)(key, frames)
+    chosen = _learned(parameters, frames) if beams == "learned" else beam_rule(beams)(key, frames)
     return allocate_for(parameters, frames, chosen, scheme=scheme)
 
 
@@ -77,6 +81,14 @@ def _mrt(key: Key, frames: Frame) -> Complex[Array, "R N M"]:
 def _random(key: Key, frames: Frame) -> Complex[Array, "R N M"]:
     drawn = complex_normal(key, frames.channels.shape, frames.channels.real.dtype)
     return jax.vmap(unit_vectors)(drawn)
+
+
+def _learned(parameters: Parameters, frames: Frame) -> Complex[Array, "R N M"]:
+    # Only here: the learners' packages need not be installed for the other beams.
+    from scattermec.price_net.files import shipped
+    from scattermec.price_net.policy import beams_frames
+
+    return beams_frames(shipped().network, parameters, frames)
 
 
 _RULES: dict[str, BeamRule] = {"mrt": _mrt, "random": _random}

@@ -1,6 +1,6 @@
 """The policies that an evaluation compares: fixed ones, and a training run's learner in each of its modes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,14 +9,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from scattermec.agents.settings import learning
 from scattermec.environment import EnvState
 from scattermec.errors import InputError
+from scattermec.experiments.simulate import Decide
 from scattermec.learners import ALGORITHMS, Decision, Task
 from scattermec.learners.fixed import BatchPolicy, fixed_policy
-from scattermec.physics import parameters
+from scattermec.physics import Allocation, parameters
 from scattermec.physics.channel import Key
+from scattermec.price_net.files import ALGORITHM as PRICE_NET
+from scattermec.price_net.files import Policy
+from scattermec.price_net.policy import MODES, PriceNet, check_scenario, decide_frames
 from scattermec.scenario import Scenario
 from scattermec.training import TrainedRun
 from scattermec.training.metrics import read
@@ -26,9 +31,11 @@ __all__ = [
     "LAST_PART",
     "Contender",
     "check_fit",
+    "deciding",
     "fixed_contenders",
     "learned_contenders",
     "means_while_learning",
+    "price_net_contenders",
 ]
 
 LEARNED = ("reward", "outage", "user_reward", "ap_energy", "processed")
@@ -99,6 +106,31 @@ def learned_contenders(run: TrainedRun, scenario: Scenario) -> list[Contender]:
         for trained, learners in ((0, untrained), (run.frames, states))
         for mode, act in algorithm.MODES.items()
     ]
+
+
+def price_net_contenders(policy: Policy, scenario: Scenario) -> list[Contender]:
+    """price-net in each of its modes, at frame 0 and as trained, to act in ``scenario``.
+
+    Raises InputError where the scenario does not fit.
+    """
+    check_scenario(scenario, policy.scenario)
+    constants = parameters(scenario)
+    untrained = PriceNet(jax.random.key(policy.seed), policy.config.width, policy.config.rounds)
+    return [
+        Contender(PRICE_NET, partial(decide_frames, mode, network, constants), mode=mode, trained=trained)
+        for trained, network in ((0, untrained), (policy.frames, policy.network))
+        for mode in MODES
+    ]
+
+
+def deciding(policy: BatchPolicy) -> Decide:
+    """A policy as `roll_out` takes it, adding nothing to the record of the frames."""
+
+    def decide(key: Key, states: EnvState) -> tuple[Array, Allocation, Mapping[str, np.ndarray]]:
+        decision = policy(key, states)
+        return decision.beams, decision.allocation, {}
+
+    return decide
 
 
 @partial(jax.jit, static_argnums=0)

@@ -11,10 +11,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from scattermec.environment import EnvState
-from scattermec.experiments.contenders import Contender, means_while_learning
+from scattermec.experiments.contenders import Contender, deciding, means_while_learning
 from scattermec.experiments.simulate import (
     WARM_UP,
     Quantity,
@@ -27,8 +26,7 @@ from scattermec.experiments.simulate import (
 from scattermec.experiments.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.learners import Decision
 from scattermec.learners.fixed import REFERENCES, Reference, reference
-from scattermec.physics import Allocation, Parameters, parameters
-from scattermec.physics.channel import Key
+from scattermec.physics import Parameters, parameters
 from scattermec.scenario import Scenario
 from scattermec.training import TrainedRun
 
@@ -234,10 +232,7 @@ def _rolled(
         update(done - told)
         told = done
 
-    def decide(key: Key, states: EnvState) -> tuple[Array, Allocation, Mapping[str, np.ndarray]]:
-        decision = contender.decide(key, states)
-        return decision.beams, decision.allocation, {}
-
+    decide = deciding(contender.decide)
     record = roll_out(
         constants, decide, num_frames=frames, seed=seed, copies=contender.seeds, progress=progress
     )

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from scattermec.environment import EnvState, reset, step
-from scattermec.experiments.beams import Beams, solve_frames
+from scattermec.experiments.beams import SimulatedBeams, solve_frames
 from scattermec.experiments.statistics import Estimate, ratio_interval
 from scattermec.optimisation import NOT_CONVERGED, Scheme
 from scattermec.physics import Allocation, Frame, Parameters, parameters, processed_work
@@ -28,6 +28,7 @@ __all__ = [
     "reset_frames",
     "roll_out",
     "simulate",
+    "simulate_policy",
 ]
 
 WARM_UP = 10
@@ -102,7 +103,7 @@ def simulate(
     scenario: Scenario,
     *,
     scheme: Scheme,
-    beams: Beams,
+    beams: SimulatedBeams,
     num_frames: int,
     seed: int,
     progress: Callable[[int, int], None] | None = None,
@@ -116,13 +117,12 @@ def simulate(
     Args:
         scenario: the constants.
         scheme: which links may be used.
-        beams: how the AP chooses its beams; optimal ones need a linear rectifier.
+        beams: how the AP chooses its beams; optimal ones need a linear rectifier, learned ones a scenario
+            like the one they were learned in.
         num_frames: frames to count, rounded up to the same number in each of `num_rollouts` rollouts.
         seed: of everything drawn; the same seed gives the same numbers.
         progress: told after every step how many frames are played, and of how many, warm-up included.
     """
-    if num_frames < 1:
-        raise ValueError(f"num_frames: {num_frames} is not allowed; it must be >= 1")
     constants = parameters(scenario)
 
     def decide(key: Key, states: EnvState) -> tuple[Array, Allocation, Mapping[str, np.ndarray]]:
@@ -134,10 +134,34 @@ def simulate(
         solved = solve_frames(constants, seen, beams, scheme=scheme, key=key)
         return solved.beams, solved.solution.allocation, {"status": solved.status}
 
+    return _simulate(constants, decide, num_frames, seed, progress)
+
+
+def simulate_policy(
+    scenario: Scenario,
+    decide: Decide,
+    *,
+    num_frames: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> SimulationResult:
+    """The same under a policy made for ``scenario``; the frames have the ``status`` only if it adds one."""
+    return _simulate(parameters(scenario), decide, num_frames, seed, progress)
+
+
+def _simulate(
+    constants: Parameters,
+    decide: Decide,
+    num_frames: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+) -> SimulationResult:
+    if num_frames < 1:
+        raise ValueError(f"num_frames: {num_frames} is not allowed; it must be >= 1")
     frames = roll_out(constants, decide, num_frames=num_frames, seed=seed, progress=progress)
     measured = ratios(frames)
     estimates = {quantity.name: ratio_interval(*measured[quantity.name]) for quantity in QUANTITIES}
-    not_converged = int(np.count_nonzero(frames["status"] == NOT_CONVERGED))
+    not_converged = int(np.count_nonzero(frames["status"] == NOT_CONVERGED)) if "status" in frames else 0
     return SimulationResult(estimates=estimates, frames=frames, not_converged=not_converged)
 
 

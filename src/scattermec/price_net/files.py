@@ -11,6 +11,7 @@ Arrays are plain .npz under the names of their leaves; nothing is pickled.
 import json
 import shlex
 import sys
+import zipfile
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -43,25 +44,38 @@ HELD_OUT = 500
 
 
 class Policy(NamedTuple):
-    """Trained networks, and what they were trained in."""
+    """Trained networks, and how they were trained."""
 
     network: PriceNet
     scenario: Scenario
+    config: PriceNetConfig
+    seed: int
     steps: int
+
+    @property
+    def frames(self) -> int:
+        """Frames that were trained on."""
+        return self.steps * self.config.batch_size
 
 
 def shipped() -> Policy:
     """The policy that comes with the package, trained in the default scenario."""
     with resources.as_file(resources.files("scattermec.price_net") / "default.npz") as path:
-        network, steps = _read_network(path, PriceNetConfig())
-    return Policy(network, Scenario(), steps)
+        return _read_policy(path, Scenario(), PriceNetConfig())
 
 
 def load(path: Path) -> Policy:
     """The policy of a run's folder as far as it is trained; raises InputError where there is none."""
     scenario, config = Scenario.load(path / SCENARIO), PriceNetConfig.load(path / CONFIG)
-    network, steps = _read_network(path / POLICY, config)
-    return Policy(network, scenario, steps)
+    return _read_policy(path / POLICY, scenario, config)
+
+
+def steps_of(path: Path) -> int:
+    """Steps that the run in a folder was asked for; raises InputError where that cannot be read."""
+    steps = _kept(path).get("steps")
+    if type(steps) is not int or steps < 1:
+        raise InputError([f"{path / RUN}: steps: {steps} is not allowed; it must be an integer >= 1"])
+    return steps
 
 
 def is_run(path: Path) -> bool:
@@ -148,10 +162,7 @@ def _train(
 
 
 def _check_same(folder: Path, asked: dict[str, object]) -> None:
-    try:
-        kept = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    except ValueError:
-        raise InputError([f"{folder / RUN}: is not JSON"]) from None
+    kept = _kept(folder)
     faults = [
         f"{name}: {value} is not allowed with --resume; {folder} has {kept.get(name)}"
         for name, value in asked.items()
@@ -159,6 +170,19 @@ def _check_same(folder: Path, asked: dict[str, object]) -> None:
     ]
     if faults:
         raise InputError(faults)
+
+
+def _kept(folder: Path) -> dict[str, object]:
+    """What was asked for when the run in a folder was begun."""
+    try:
+        kept = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError([f"{folder / RUN}: cannot be read: {error.strerror}"]) from None
+    except ValueError:
+        raise InputError([f"{folder / RUN}: is not JSON"]) from None
+    if not isinstance(kept, dict):
+        raise InputError([f"{folder / RUN}: is not a mapping of names to values"])
+    return kept
 
 
 def _optimum(constants: Parameters, frames: Frame) -> float:
@@ -191,15 +215,18 @@ def _held_out(network: PriceNet, constants: Parameters, frames: Frame, optimum: 
     return row
 
 
-def _read_network(path: Path, config: PriceNetConfig) -> tuple[PriceNet, int]:
+def _read_policy(path: Path, scenario: Scenario, config: PriceNetConfig) -> Policy:
     example = jax.eval_shape(lambda: training.begin(config, 0, 1).network)
-    seeds = _owners(path)
-    return checkpoint.load(path, example, seeds)
+    seed = _owner(path)
+    network, steps = checkpoint.load(path, example, [seed])
+    return Policy(network, scenario, config, seed, steps)
 
 
-def _owners(path: Path) -> list[int]:
+def _owner(path: Path) -> int:
+    """The seed of a policy's training."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return [int(seed) for seed in archive[checkpoint.SEEDS]]
-    except (OSError, ValueError, KeyError, TypeError):
+            (seed,) = archive[checkpoint.SEEDS].tolist()
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         raise InputError([f"{path}: cannot be read as a policy of price-net"]) from None
+    return int(seed)

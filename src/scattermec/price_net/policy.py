@@ -1,7 +1,8 @@
 """The policy `price-net`: prices to beams at the AP, a broadcast, and the users' own allocations."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import equinox as eqx
@@ -10,8 +11,9 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Complex, Float
 
+from scattermec.environment import EnvState
 from scattermec.errors import InputError
-from scattermec.learners.common import Decision
+from scattermec.learners.common import Decision, as_seen
 from scattermec.optimisation import estimate_allocation
 from scattermec.physics import Allocation, Frame, Parameters, links
 from scattermec.physics.channel import Key
@@ -26,11 +28,20 @@ from scattermec.price_net.features import (
     time_features,
 )
 from scattermec.price_net.network import EquivariantNetwork
-from scattermec.price_net.users import MARGIN, Broadcast, respond
+from scattermec.price_net.users import MARGIN, Broadcast, active_rates, energy_lacking, respond
 from scattermec.scenario import Scenario
 
-PLANNED_MARGIN = 1.1 * MARGIN
+PLANNED_MARGIN = 1.5 * MARGIN
 """Part of the users' energy that the AP's plan does without where it announces it."""
+
+MOST_SHIFT = 4.0
+"""Of the numbers behind the beams' times: from half of the slot to 98% of it."""
+
+SHIFT_BISECTIONS = 14
+"""Halvings of the shift's interval: to 3e-4, which is less of any time."""
+
+Rounding = Callable[[Parameters, Float[Array, "N"], Broadcast], Broadcast]
+"""What a channel of few bits makes of a broadcast, from constants, users' channel gains, and what is sent."""
 
 
 class PriceNet(eqx.Module):
@@ -57,25 +68,83 @@ def beams(network: PriceNet, parameters: Parameters, frame: Frame) -> Complex[Ar
 
 
 def beam_times(
-    network: PriceNet, parameters: Parameters, frame: Frame, chosen: Complex[Array, "N M"]
-) -> Float[Array, "N"]:
-    """How long each beam is on, in s, within its slot."""
-    numbers = network.times(time_features(parameters, frame, chosen))
-    share = jax.nn.sigmoid(jnp.diagonal(numbers).astype(frame.workload.dtype))
-    return share * parameters.slot_duration
-
-
-def broadcast(
+    network: PriceNet,
     parameters: Parameters,
     frame: Frame,
     chosen: Complex[Array, "N M"],
-    t_passive: Float[Array, "N"],
-) -> Broadcast:
-    """What the AP announces for its beams and their times: the physics of (6) and (8), no network."""
+    *,
+    margin: float | Array = MARGIN,
+    rounded: Rounding | None = None,
+) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
+    """How long each beam is on, in s, within its slot: what the AP sets, and what the network alone says.
+
+    The AP knows what the users will answer. Where some would lack energy, all beams are on longer, by a shift
+    of all numbers before the sigmoid, until nobody does; where no such shift helps, as the network says.
+    Differentiable, with the shift.
+
+    Args:
+        network: whose `times` are taken.
+        parameters: the scenario's constants.
+        frame: as the AP sees it.
+        chosen: the beams.
+        margin: part of their energy that users keep.
+        rounded: what becomes of the broadcast on its way, if the AP takes account of it.
+    """
+    p = parameters
+    outputs = network.times(time_features(p, frame, chosen))
+    numbers = jnp.diagonal(outputs).astype(frame.workload.dtype)
+    gain = links.channel_gain(frame.channels)
+    rates = active_rates(p, gain)
+    announce = broadcaster(p, frame, chosen)
+
+    def times(shift: Float[Array, ""]) -> Float[Array, "N"]:
+        return jax.nn.sigmoid(numbers + shift) * p.slot_duration
+
+    def lacking(shift: Float[Array, ""]) -> Float[Array, ""]:
+        told = announce(times(shift))
+        told = told if rounded is None else rounded(p, gain, told)
+        energies = energy_lacking(p, gain, frame.workload, frame.battery, told, rates, margin=margin)
+        return jnp.max(energies / jnp.maximum(frame.battery, p.local_energy))
+
+    zero = jnp.zeros((), numbers.dtype)
+    return times(_least_shift(lacking, zero)), times(zero)
+
+
+def _least_shift(
+    lacking: Callable[[Float[Array, ""]], Float[Array, ""]], zero: Float[Array, ""]
+) -> Float[Array, ""]:
+    """The least shift in [0, `MOST_SHIFT`] at which nothing is lacking; 0 if there is none."""
+
+    def short(shift: Float[Array, ""]) -> Array:
+        return jax.lax.stop_gradient(lacking(shift)) > 0
+
+    def halve(_: int | Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = (low + high) / 2
+        return jnp.where(short(middle), middle, low), jnp.where(short(middle), high, middle)
+
+    most = zero + MOST_SHIFT
+    found = jax.lax.fori_loop(0, SHIFT_BISECTIONS, halve, (zero, most))[1]
+    helps = short(zero) & ~short(most)
+    # A Newton step from the solution, for its derivative: the value stays.
+    value, slope = jax.jvp(lacking, (found,), (jnp.ones_like(found),))
+    steep = helps & (slope < 0)
+    step = value / jax.lax.stop_gradient(jnp.where(steep, -slope, 1))
+    return jnp.where(helps, found, 0) + jnp.where(steep, step - jax.lax.stop_gradient(step), 0)
+
+
+def broadcaster(
+    parameters: Parameters, frame: Frame, chosen: Complex[Array, "N M"]
+) -> Callable[[Float[Array, "N"]], Broadcast]:
+    """What the AP announces for its beams by their times: the physics of (6) and (8), no network."""
     gains = links.beam_gains(frame.channels, chosen)
     usable = usable_harvest_rate(parameters, harvest_rate(parameters, gains))
     rate = links.passive_rate(parameters, links.channel_gain(frame.channels), jnp.diagonal(gains))
-    return Broadcast(t_passive=t_passive, passive_rate=rate, harvest=harvested_energy(usable, t_passive))
+
+    def announce(t_passive: Float[Array, "N"]) -> Broadcast:
+        return Broadcast(t_passive=t_passive, passive_rate=rate, harvest=harvested_energy(usable, t_passive))
+
+    return announce
 
 
 def with_p1(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision:
@@ -87,7 +156,8 @@ def with_p1(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision
 def decentralised(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision:
     """Feed-forward at the AP, no optimisation; every user answers the broadcast by itself."""
     chosen = beams(network, parameters, frame)
-    told = broadcast(parameters, frame, chosen, beam_times(network, parameters, frame, chosen))
+    times, _ = beam_times(network, parameters, frame, chosen)
+    told = broadcaster(parameters, frame, chosen)(times)
     return Decision(beams=chosen, allocation=_answers(parameters, frame, told))
 
 
@@ -103,7 +173,7 @@ def announced(network: PriceNet, parameters: Parameters, frame: Frame) -> Decisi
     )
     planned = dataclasses.replace(frame, battery=frame.battery * part)
     plan = estimate_allocation(less, planned, chosen).allocation
-    told = broadcast(parameters, frame, chosen, plan.t_passive)
+    told = broadcaster(parameters, frame, chosen)(plan.t_passive)
     return Decision(beams=chosen, allocation=_answers(parameters, frame, told))
 
 
@@ -123,6 +193,24 @@ class Mode(Protocol):
 
 MODES: Mapping[str, Mode] = {"p1": with_p1, "announced": announced, "decentralised": decentralised}
 """Ways of acting, by name."""
+
+
+@partial(jax.jit, static_argnums=0)
+def decide_frames(
+    mode: str, network: PriceNet, parameters: Parameters, key: Key, states: EnvState
+) -> Decision:
+    """What the mode of that name in `MODES` does in R frames (leading axis), as the AP sees them.
+
+    With the first three arguments bound, a `scattermec.learners.fixed.BatchPolicy`; nothing is drawn.
+    """
+    act = partial(MODES[mode], network, parameters)
+    return jax.vmap(act)(as_seen(states).frame)
+
+
+@jax.jit
+def beams_frames(network: PriceNet, parameters: Parameters, frames: Frame) -> Complex[Array, "R N M"]:
+    """`beams` of R frames (leading axis)."""
+    return jax.vmap(partial(beams, network, parameters))(frames)
 
 
 def check_scenario(scenario: Scenario, trained: Scenario) -> None:

@@ -2,8 +2,8 @@
 
 Every step draws fresh frames, as the environment's first frames are: batteries independent, no backlog. The
 loss is the mean of log V + log U: V is the value of elastic P1 for the network's beams, whose derivative are
-its prices; U is the AP's energy when the users answer the network's times by themselves, work left undone
-priced alike.
+its prices; U is the AP's energy when the users answer the broadcast by themselves, work left undone priced
+alike.
 """
 
 from functools import partial
@@ -23,8 +23,8 @@ from scattermec.optimisation import OPTIMAL, allocate
 from scattermec.physics import Frame, Parameters, links
 from scattermec.physics.channel import Key
 from scattermec.physics.energy import ap_energy
-from scattermec.price_net.policy import PriceNet, beam_times, beams, broadcast
-from scattermec.price_net.users import respond
+from scattermec.price_net.policy import PriceNet, beam_times, beams, broadcaster
+from scattermec.price_net.users import MARGIN, Broadcast, respond
 
 TRAINING, VALIDATION = 0x70A1, 0x70A2
 """Folded into the seed's key, so that no frame of training is one of validation, or of an evaluation."""
@@ -41,11 +41,18 @@ class PriceNetConfig(FileSettings):
     learning_rate: float = constant(3e-3, "", "", "> 0", "First learning rate; its cosine falls to 0")
     clipping: float = constant(1.0, "", "", "> 0", "Largest norm of a gradient")
     energy_margin: float = constant(
-        5e-3,
+        MARGIN,
         "",
         "",
         ">= 0 and < 1",
         "Part of their energy that users keep while their beams' times are learned",
+    )
+    own_times: float = constant(
+        0.1,
+        "",
+        "",
+        ">= 0 and <= 1",
+        "Weight of the cost of the network's own times beside the cost of those that the AP makes of them",
     )
 
 
@@ -73,7 +80,7 @@ def draw_frames(key: Key, parameters: Parameters, count: int) -> Frame:
     return jax.vmap(reset, in_axes=(0, None))(jax.random.split(key, count), parameters).frame
 
 
-def losses(network: PriceNet, parameters: Parameters, frames: Frame, margin: Float[Array, ""]) -> Losses:
+def losses(network: PriceNet, parameters: Parameters, frames: Frame, config: PriceNetConfig) -> Losses:
     """Both losses on K frames (leading axis)."""
 
     def of_frame(frame: Frame) -> tuple[Array, Array]:
@@ -82,18 +89,22 @@ def losses(network: PriceNet, parameters: Parameters, frames: Frame, margin: Flo
         solved = solution.status == OPTIMAL
         value = jnp.log(jnp.where(solved, solution.value, 1))
         kept = jax.lax.stop_gradient(chosen)
-        return value, jnp.log(answered_cost(network, parameters, frame, kept, margin))
+        margin = jnp.asarray(config.energy_margin)
+        times, alone = beam_times(network, parameters, frame, kept, margin=margin)
+        announce = broadcaster(parameters, frame, kept)
+        cost = jnp.log(answered_cost(parameters, frame, announce(times), margin))
+        # The AP's shift undoes a common one, which would otherwise drift out of its reach.
+        own = jnp.log(answered_cost(parameters, frame, announce(alone), margin))
+        return value, (1 - config.own_times) * cost + config.own_times * own
 
     value, cost = jax.vmap(of_frame)(frames)
     return Losses(beams=jnp.mean(value), times=jnp.mean(cost))
 
 
 def answered_cost(
-    network: PriceNet, parameters: Parameters, frame: Frame, chosen: Array, margin: Float[Array, ""]
+    parameters: Parameters, frame: Frame, told: Broadcast, margin: Float[Array, ""]
 ) -> Float[Array, ""]:
-    """Energy (7) in J when users answer the network's times, and the price of what they leave undone."""
-    times = beam_times(network, parameters, frame, chosen)
-    told = broadcast(parameters, frame, chosen, times)
+    """Energy (7) in J when users answer a broadcast, and the price of what they leave undone."""
     gain = links.channel_gain(frame.channels)
     answer = respond(parameters, gain, frame.workload, frame.battery, told, margin=margin)
     a = answer.allocation
@@ -119,7 +130,7 @@ def advance(
     key = jax.random.fold_in(jax.random.key(seed), TRAINING)
 
     def total(network: PriceNet, frames: Frame) -> tuple[Array, Losses]:
-        parts = losses(network, parameters, frames, jnp.asarray(config.energy_margin))
+        parts = losses(network, parameters, frames, config)
         return parts.beams + parts.times, parts
 
     def step(now: Progress, _: None) -> tuple[Progress, Losses]:

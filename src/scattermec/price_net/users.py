@@ -25,7 +25,7 @@ LARGEST_EXPONENT = 40.0
 MOST_EFFORT = 2.0
 """Of a user: all the time it has, at the rate of least energy."""
 
-MARGIN = 2e-3
+MARGIN = 1e-4
 """Part of its energy that a user keeps: what is announced and what is harvested differ by rounding."""
 
 
@@ -48,6 +48,28 @@ class Response:
     allocation: Allocation
     shortfall: Array
     """kbit that its energy does not reach, in work computed locally"""
+
+
+@pytree
+class _Task:
+    """What a user has to do with its energy, and the means: (N,) each."""
+
+    budget: Array
+    """mJ that it may spend"""
+    l_passive: Array
+    """kbit that it reflects"""
+    left: Array
+    """kbit to send or to compute"""
+    least: Array
+    """kbit that it must send, since its processor is too slow"""
+    longest: Array
+    """s that it may send"""
+    preferred: Array
+    """kbit/s that it sends at as long as there is time"""
+    fastest: Array
+    """kbit/s that it sends at, at most, where there is none"""
+    saves: Array
+    """whether sending takes less energy than computing"""
 
 
 def respond(
@@ -74,6 +96,73 @@ def respond(
         margin: part of the energy that is kept.
     """
     p, slot = parameters, parameters.slot_duration
+    rates = active_rates(p, channel_gain)
+    task = _task(p, workload, battery, broadcast, rates, margin)
+    processor = p.local_rate * slot
+
+    def needed(effort: Float[Array, "N"]) -> Float[Array, "N"]:
+        return _needed(p, channel_gain, task, effort)
+
+    effort = _least_effort(needed, task.budget, task.least)
+    inside = (effort > 0) & (effort < MOST_EFFORT)
+    slope = jax.lax.stop_gradient(jax.jvp(needed, (effort,), (jnp.ones_like(effort),))[1])
+    # A Newton step from the solution, for its derivative: the value stays.
+    steep = inside & (slope < 0)
+    step = (needed(jnp.where(steep, effort, 1)) - task.budget) / jnp.where(steep, -slope, 1)
+    effort = effort + jnp.where(steep, step - jax.lax.stop_gradient(step), 0)
+    t_active, l_active = _plan(task, effort)
+    t_active = jnp.where(l_active > 0, t_active, 0)
+    l_local = task.left - l_active
+    lacking = jnp.where(effort < MOST_EFFORT, 0, needed(effort) - task.budget)
+    # Who cannot finish leaves its slot to its beam: the outcome is an outage either way.
+    finishes = (lacking <= 1e-9 * task.budget) & (l_local <= processor * (1 + 1e-9))
+
+    def if_finishing(value: Float[Array, "N"]) -> Float[Array, "N"]:
+        return jnp.where(finishes, value, 0)
+
+    allocation = Allocation(
+        t_active=if_finishing(t_active),
+        t_passive=jnp.clip(broadcast.t_passive, 0, slot),
+        t_local=if_finishing(jnp.minimum(l_local / jnp.where(p.local_rate > 0, p.local_rate, 1), slot)),
+        l_active=if_finishing(l_active),
+        l_passive=if_finishing(task.l_passive),
+        l_local=if_finishing(jnp.minimum(l_local, processor)),
+    )
+    shortfall = jnp.clip(lacking / p.local_energy, 0, task.left)
+    return Response(allocation=allocation, shortfall=jnp.where(finishes, 0, shortfall))
+
+
+def energy_lacking(
+    parameters: Parameters,
+    channel_gain: Float[Array, "N"],
+    workload: Float[Array, "N"],
+    battery: Float[Array, "N"],
+    broadcast: Broadcast,
+    rates: tuple[Float[Array, "N"], Float[Array, "N"], Float[Array, "N"]],
+    *,
+    margin: float | Array = MARGIN,
+) -> Float[Array, "N"]:
+    """Energy in mJ that each user lacks to finish, whatever it does; not positive where it can.
+
+    Arguments as for `respond`, whose answer it foretells at a small part of its cost, and what
+    `active_rates` returns.
+    """
+    task = _task(parameters, workload, battery, broadcast, rates, margin)
+    most = jnp.full_like(workload, MOST_EFFORT)
+    need = _needed(parameters, channel_gain, task, most)
+    idle = _needed(parameters, channel_gain, task, jnp.zeros_like(workload))
+    return jnp.where(task.least <= 0, jnp.minimum(need, idle), need) - task.budget
+
+
+def _task(
+    parameters: Parameters,
+    workload: Float[Array, "N"],
+    battery: Float[Array, "N"],
+    broadcast: Broadcast,
+    rates: tuple[Float[Array, "N"], Float[Array, "N"], Float[Array, "N"]],
+    margin: float | Array,
+) -> _Task:
+    p, slot = parameters, parameters.slot_duration
     t_passive = jnp.clip(broadcast.t_passive, 0, slot)
     rate = jnp.maximum(broadcast.passive_rate, 0)
     budget = energy_budget(p, battery, jnp.maximum(broadcast.harvest, 0)) * (1 - margin)
@@ -81,51 +170,37 @@ def respond(
     most_local = jnp.minimum(budget / p.local_energy, processor)
     l_passive = jnp.clip(workload - most_local, 0, jnp.minimum(rate * t_passive, workload))
     left = workload - l_passive
-
     least = jnp.maximum(left - processor, 0)
-    preferred, thrifty, fastest = jax.lax.stop_gradient(active_rates(p, channel_gain))
+    preferred, thrifty, fastest = jax.lax.stop_gradient(rates)
     saves = preferred > thrifty
     longest = jnp.where(saves, left, least) / jnp.where(thrifty > 0, thrifty, 1)
-    longest = jnp.minimum(longest, slot - t_passive)
-
-    def plan(effort: Float[Array, "N"]) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
-        """Time and work to send: up to 1 more time at the preferred rate, up to 2 a higher rate."""
-        time = jnp.minimum(effort, 1) * longest
-        rate = preferred + jnp.maximum(effort - 1, 0) * (fastest - preferred)
-        return time, jnp.where(saves, jnp.clip(rate * time, least, left), least)
-
-    def needed(effort: Float[Array, "N"]) -> Float[Array, "N"]:
-        time, work = plan(effort)
-        radiated = _radiated(p, channel_gain, work, time)
-        return radiated + p.circuit_power * time + p.local_energy * (left - work)
-
-    effort = _least_effort(needed, budget, least)
-    inside = (effort > 0) & (effort < MOST_EFFORT)
-    slope = jax.lax.stop_gradient(jax.jvp(needed, (effort,), (jnp.ones_like(effort),))[1])
-    # A Newton step from the solution, for its derivative: the value stays.
-    steep = inside & (slope < 0)
-    step = (needed(jnp.where(steep, effort, 1)) - budget) / jnp.where(steep, -slope, 1)
-    effort = effort + jnp.where(steep, step - jax.lax.stop_gradient(step), 0)
-    t_active, l_active = plan(effort)
-    t_active = jnp.where(l_active > 0, t_active, 0)
-    l_local = left - l_active
-    lacking = jnp.where(effort < MOST_EFFORT, 0, needed(effort) - budget)
-    # Who cannot finish leaves its slot to its beam: the outcome is an outage either way.
-    finishes = (lacking <= 1e-9 * budget) & (l_local <= processor * (1 + 1e-9))
-
-    def if_finishing(value: Float[Array, "N"]) -> Float[Array, "N"]:
-        return jnp.where(finishes, value, 0)
-
-    allocation = Allocation(
-        t_active=if_finishing(t_active),
-        t_passive=t_passive,
-        t_local=if_finishing(jnp.minimum(l_local / jnp.where(p.local_rate > 0, p.local_rate, 1), slot)),
-        l_active=if_finishing(l_active),
-        l_passive=if_finishing(l_passive),
-        l_local=if_finishing(jnp.minimum(l_local, processor)),
+    return _Task(
+        budget=budget,
+        l_passive=l_passive,
+        left=left,
+        least=least,
+        longest=jnp.minimum(longest, slot - t_passive),
+        preferred=preferred,
+        fastest=fastest,
+        saves=saves,
     )
-    shortfall = jnp.clip(lacking / p.local_energy, 0, left)
-    return Response(allocation=allocation, shortfall=jnp.where(finishes, 0, shortfall))
+
+
+def _plan(task: _Task, effort: Float[Array, "N"]) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
+    """Time and work to send: up to 1 more time at the preferred rate, up to 2 a higher rate."""
+    time = jnp.minimum(effort, 1) * task.longest
+    rate = task.preferred + jnp.maximum(effort - 1, 0) * (task.fastest - task.preferred)
+    return time, jnp.where(task.saves, jnp.clip(rate * time, task.least, task.left), task.least)
+
+
+def _needed(
+    parameters: Parameters, channel_gain: Float[Array, "N"], task: _Task, effort: Float[Array, "N"]
+) -> Float[Array, "N"]:
+    """Energy in mJ that a user's work takes at an effort."""
+    p = parameters
+    time, work = _plan(task, effort)
+    radiated = _radiated(p, channel_gain, work, time)
+    return radiated + p.circuit_power * time + p.local_energy * (task.left - work)
 
 
 def active_rates(

@@ -1,0 +1,131 @@
+"""What the commands do with price-net: train it, and find its policies by name or folder."""
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from scattermec.cli.common import (
+    check_learning_installed,
+    described_progress,
+    print_table,
+    provenance,
+    to_json,
+    use_double_precision,
+)
+from scattermec.errors import InputError
+from scattermec.scenario import Scenario
+from scattermec.training.files import RUN, check_folder
+
+if TYPE_CHECKING:
+    from scattermec.price_net.files import Policy
+    from scattermec.price_net.training import PriceNetConfig
+    from scattermec.training.metrics import Row
+
+PRICE_NET = "price-net"
+
+STEPS = 20_000
+"""With the other defaults: what the shipped policy was trained with."""
+
+
+def is_price_net(name: str) -> bool:
+    """Whether that is the shipped policy, or the folder of a training run of price-net. Without JAX."""
+    if name == PRICE_NET:
+        return True
+    try:
+        data = json.loads((Path(name) / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(data, dict) and data.get("algorithm") == PRICE_NET
+
+
+def load_policy(name: str) -> "Policy":
+    """The policy that `is_price_net` recognises. JAX must be in double precision."""
+    from scattermec.price_net import files
+
+    return files.shipped() if name == PRICE_NET else files.load(Path(name))
+
+
+def train_price_net(
+    scenario: Scenario,
+    *,
+    config: Path | None,
+    changes: list[str] | None,
+    steps: int | None,
+    seed: int,
+    out: Path | None,
+    resume: bool,
+    as_json: bool,
+) -> None:
+    """Train price-net in a folder, and print what it reaches on held-out frames."""
+    check_learning_installed("train")
+    out = out or Path("runs") / PRICE_NET
+    begun = check_folder(out, resume=resume)
+    if begun and not is_price_net(str(out)):
+        raise InputError([f"{out}: is not a run of price-net; name another folder"])
+    from scattermec.training.workers import use_compilation_cache, use_one_thread
+
+    use_one_thread()
+    use_double_precision()
+    use_compilation_cache()
+    from scattermec.price_net import files
+    from scattermec.price_net.training import PriceNetConfig
+
+    settings = PriceNetConfig.load(config) if config else PriceNetConfig()
+    settings = settings.with_settings(changes) if changes else settings
+    steps = steps or (files.steps_of(out) if begun else STEPS)
+    start, size = time.perf_counter(), settings.batch_size
+    with described_progress("Compiling", quiet=as_json) as show:
+        rows = files.train(
+            scenario,
+            settings,
+            out,
+            steps=steps,
+            seed=seed,
+            resume=resume,
+            report=lambda done, row: show(_latest(row), done * size, steps * size),
+        )
+    seconds = time.perf_counter() - start
+    if as_json:
+        typer.echo(to_json(_report(out, settings, steps, seed, rows[-1], seconds) | provenance(scenario)))
+    else:
+        table = [
+            (mode, *(f"{rows[-1][f'{name}.{mode}']:{form}}" for name, form in COLUMNS.items()))
+            for mode in _modes(rows[-1])
+        ]
+        title = (
+            f"{PRICE_NET}: seed {seed}, {steps:,} steps of {size} frames, on {files.HELD_OUT} held-out frames"
+        )
+        print_table(title, ("", "reward (kbit/J)", "outage", "share of the optimum"), table)
+        typer.echo(f"{out}: the run is finished; {seconds:.0f} s.")
+
+
+COLUMNS = {"reward": ".4g", "outage": ".2%", "share": ".2%"}
+"""Of the table of held-out frames, and how each is written."""
+
+
+def _latest(row: "Row") -> str:
+    shares = ", ".join(f"{mode} {row[f'share.{mode}']:.2%}" for mode in _modes(row))
+    return f"Loss {row['loss.beams']:.4f} and {row['loss.times']:.4f}; of the optimum: {shares}"
+
+
+def _modes(row: "Row") -> list[str]:
+    from scattermec.price_net.policy import MODES
+
+    return [mode for mode in MODES if f"share.{mode}" in row]
+
+
+def _report(
+    out: Path, config: "PriceNetConfig", steps: int, seed: int, last: "Row", seconds: float
+) -> dict[str, Any]:
+    return {
+        "algorithm": PRICE_NET,
+        "out": str(out),
+        "config": config.model_dump(mode="json"),
+        "seed": seed,
+        "steps": steps,
+        "seconds": seconds,
+        "last": last,
+    }
