@@ -1,4 +1,4 @@
-"""What the site adds to its Markdown: formulas as MathML, tables made from the code, and the API reference."""
+"""What the site adds to its Markdown: formulas as MathML, and tables and pages made from the code."""
 
 import html
 import inspect
@@ -165,20 +165,18 @@ def _summary(name: str) -> str:
 
 def _reference_index() -> str:
     rows = [f"| [{name}]({name}.md) | {_summary(name)} |" for name in _packages()]
-    return "\n".join(
-        [
-            "# API reference",
-            "",
-            "By package; each builds on those above it. What a package exports can be imported from the package",
-            "itself: `from scattermec.physics import run_frame`. Arrays are described by their shape: N users,",
-            "M antennas, a matrix user by slot as `[j, i]`. Everything takes one frame unless it says otherwise;",
-            "batch it with `jax.vmap`.",
-            "",
-            "| package | what it holds |",
-            "|---|---|",
-            *rows,
-        ]
-    )
+    lines = [
+        "# API reference",
+        "",
+        "By package; each builds on those above it. What a package exports can be imported from the package",
+        "itself: `from scattermec.physics import run_frame`. Arrays are described by their shape: N users, M",
+        "antennas, and `[j, i]` for user j and slot i. Everything is for one frame unless it says otherwise;",
+        "batch it with `jax.vmap`.",
+        "",
+        "| package | what it holds |",
+        "|---|---|",
+    ]
+    return "\n".join([*lines, *rows])
 
 
 def _reference_page(name: str) -> str:

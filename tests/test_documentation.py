@@ -1,4 +1,4 @@
-"""The documentation's code runs as it stands, and its site is built without a warning and without the network."""
+"""The documentation's code runs as it stands, and its site is built without warnings and needs no network."""
 
 import contextlib
 import io
@@ -13,33 +13,43 @@ from pathlib import Path
 import pytest
 
 from command_line import run
+from scattermec.training import workers
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
     "README.md",
     "docs/tutorial.md",
-    *(f"docs/how-to/{name}.md" for name in ("scenario", "channels", "algorithm", "figure")),
+    "docs/how-to/scenario.md",
+    "docs/how-to/channels.md",
+    "docs/how-to/algorithm.md",
+    "docs/how-to/figure.md",
 ]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def run_shell(lines):
-    """Commands of ours, one a line, and where their output goes."""
-    for line in lines.splitlines():
+def run_shell(code):
+    """Commands of the package, one a line, whose output may go to a file."""
+    for line in code.splitlines():
         program, *arguments = shlex.split(line)
-        assert program == "scattermec", f"only commands of the package can be run here: {line}"
-        target = arguments[-1] if ">" in arguments else None
+        assert program == "scattermec", f"not a command of the package: {line}"
+        target = Path(arguments[-1]) if ">" in arguments else None
         result = run(*(arguments[:-2] if target else arguments))
         if target:
-            Path(target).write_text(result.stdout)
+            target.write_text(result.stdout)
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_code_of_a_page_runs_and_prints_what_the_page_says(page, tmp_path, monkeypatch):
-    """Blocks of python and shell in one folder and one session; a block of text is what the last one printed."""
+    """Blocks of python and shell, in one session and folder; a block of text is what the last python printed.
+
+    Blocks of console are not run.
+    """
     monkeypatch.chdir(tmp_path)
+    # The process is not the command's own: its threads and what it has compiled serve the other tests, too.
+    monkeypatch.setattr(workers, "use_one_thread", lambda: None)
+    monkeypatch.setattr(workers, "use_compilation_cache", lambda: None)
     blocks = BLOCK.findall((ROOT / page).read_text())
-    assert "python" in [language for language, _ in blocks]
+    assert "python" in dict(blocks)
     session, printed = {}, ""
     for language, code in blocks:
         if language == "python":
@@ -50,3 +60,53 @@ def test_code_of_a_page_runs_and_prints_what_the_page_says(page, tmp_path, monke
             run_shell(code)
         elif language == "text":
             assert printed == code
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built site; a warning is an error."""
+    pytest.importorskip("material", reason="the site needs the extra docs")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **QUIET})
+    assert built.returncode == 0, built.stderr
+    return folder
+
+
+QUIET = {"NO_MKDOCS_2_WARNING": "1"}
+
+
+class Loads(HTMLParser):
+    """What a page loads by itself; links that a reader may follow are none of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attrs):
+        names = {"src", "srcset", "data", "poster"} | ({"href"} if tag in ("link", "image", "use") else set())
+        self.found += [value for name, value in attrs if name in names and value]
+
+
+def test_site_loads_nothing_from_the_network(site):
+    pages = sorted(site.rglob("*.html"))
+    assert {"index.html", "tutorial.html", "model.html", "commands.html"} <= {page.name for page in pages}
+    for page in pages:
+        loads = Loads()
+        loads.feed(page.read_text())
+        assert loads.found
+        assert not [address for address in loads.found if re.match(r"(\w+:)?//", address)], page
+    for sheet in site.rglob("*.css"):
+        assert not re.search(r"(@import|url\()\s*[\"']?(\w+:)?//", sheet.read_text()), sheet
+
+
+def test_formulas_are_mathml_and_tables_are_those_of_the_code(site):
+    from scattermec.scenario import Scenario
+
+    model = (site / "model.html").read_text()
+    assert model.count("<math") > 100
+    assert "arithmatex" not in model
+    for name in Scenario.model_fields:
+        assert f"<code>{name}</code>" in model
+    for page in site.rglob("*.html"):
+        assert not re.search(r"\{\{ \w+ \}\}", page.read_text()), page
