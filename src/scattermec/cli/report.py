@@ -10,6 +10,8 @@ from scattermec.cli.common import use_double_precision
 from scattermec.errors import InputError
 
 PACKAGES = {
+    "jinja2": "report",
+    "plotly": "report",
     "matplotlib": "figures",
     "pyarrow": "learning",
     "equinox": "learning",
@@ -36,7 +38,7 @@ def report(
     from scattermec.experiments.redraw import redraw
 
     drawn = redraw(folder)
-    typer.echo(f"{len(drawn.files)} files drawn. Start from {folder / 'index.md'}")
+    typer.echo(f"{len(drawn.files)} files drawn. Start from {folder / 'index.html'}")
 
 
 def check_extras(command: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from scattermec.errors import InputError
 from scattermec.experiments.beams import SolvedFrames, solve_frames
@@ -24,14 +25,17 @@ NAME = "frame"
 """What asks for it, beside the names of the paper's figures."""
 
 TITLES = {
-    "mrt": "MRT beams and the exact allocation for them (P1)",
-    "random": "Random beams and the exact allocation for them (P1)",
+    "mrt": "MRT beams, exact allocation (P1)",
+    "random": "Random beams, exact allocation (P1)",
     "optimal": "Optimal beams and allocation",
 }
 """The policies."""
 
 TRIED = 16
 """Frames among which one is looked for that every policy can serve."""
+
+TRACE = 1e-9
+"""s or kbit: less than this of a time or of work is none."""
 
 _WORK = ("t_active", "t_passive", "t_local", "l_active", "l_passive", "l_local")
 
@@ -100,12 +104,17 @@ def _read(file: Path, policy: str, scenario: Scenario) -> PlayedFrame:
         with np.load(file, allow_pickle=False) as arrays:
             kept = {name: jnp.asarray(arrays[name][0]) for name in arrays}
         frame = Frame(channels=kept["channels"], workload=kept["workload"], battery=kept["battery"])
-        allocation = Allocation(**{name: kept[name] for name in _WORK})
+        allocation = Allocation(**{name: _without_traces(kept[name]) for name in _WORK})
         beams, bound = np.asarray(kept["beams"]), float(kept["lower_bound"])
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise InputError([f"{file}: is damaged: {error}"]) from error
     outcome = jax.device_get(_PLAY(parameters(scenario), frame, beams, allocation))
     return PlayedFrame(policy, frame, beams, allocation, outcome, bound)
+
+
+def _without_traces(values: Array) -> Array:
+    """Times and work without what a solver leaves of zeros, far below the tolerance of `run_frame`."""
+    return jnp.where(values < TRACE, 0, values)
 
 
 _PLAY: Callable[..., Outcome] = jax.jit(run_frame)

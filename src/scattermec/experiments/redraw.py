@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from scattermec.experiments import figures, frame_pictures, learning_figures, report
+from scattermec.experiments import figures, frame_pictures, learning_figures, page, report
 from scattermec.experiments.contents import Contents, read
 from scattermec.pictures.style import FORMATS
 
@@ -35,7 +35,8 @@ def redraw(folder: Path) -> Drawn:
     for frame in contents.frames:
         pictures += frame_pictures.save(frame, contents.scenario, folder)
     texts = report.write(contents)
-    return Drawn(contents, (*texts, *pictures))
+    # Last, since the pictures are in it.
+    return Drawn(contents, (*texts, *pictures, page.write(contents)))
 
 
 def discard_pictures(folder: Path) -> None:

@@ -72,6 +72,12 @@ def kind_label(finding: Finding) -> str:
     return f"preset {finding.beams}" if about_learning(finding) else policy_label(finding.beams)
 
 
+def decisive(finding: Finding) -> Condition | None:
+    """The condition that decides a verdict: the first one that is not met, or else the first."""
+    missing = [condition for condition in finding.conditions if condition.judgement != "met"]
+    return next(iter(missing or finding.conditions), None)
+
+
 def by_claim(findings: Sequence[Finding]) -> list[list[Finding]]:
     """The findings of each claim, for all kinds of beams or presets, together."""
     groups: dict[str, list[Finding]] = {}
