@@ -56,12 +56,6 @@ SchemeOption = Annotated[
         "Every scheme may beam for energy."
     ),
 ]
-BeamsOption = Annotated[
-    Beams,
-    typer.Option(
-        help="Beams along each user's own channel, drawn at random, or optimised with the allocation."
-    ),
-]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Seed of everything drawn.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table, and no progress.")]
 

@@ -1,12 +1,11 @@
 """`scattermec evaluate`: what a trained learner, or a policy that does not learn, is worth."""
 
 import csv
-import importlib.util
 import io
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -15,6 +14,7 @@ from scattermec.cli.common import (
     ScenarioOption,
     SeedOption,
     SetOption,
+    check_learning_installed,
     check_text_output,
     load_scenario,
     print_table,
@@ -24,6 +24,7 @@ from scattermec.cli.common import (
     use_double_precision,
     warn_without_kernel,
 )
+from scattermec.cli.price_net import PRICE_NET, is_price_net, load_policy, tabulate_robustness
 from scattermec.errors import InputError
 from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
@@ -59,8 +60,8 @@ def evaluate(
         str,
         typer.Argument(
             metavar="DIR|POLICY",
-            help="The folder of a training run, or a policy that does not learn: random, mrt, optimum or "
-            "best-set.",
+            help="The folder of a training run; price-net, as shipped; or a policy that does not learn: "
+            "random, mrt, optimum or best-set.",
         ),
     ],
     frames: Annotated[int, typer.Option(min=1, metavar="K", help="Independent frames.")] = 2000,
@@ -73,6 +74,9 @@ def evaluate(
         ),
     ] = 2000,
     seed: SeedOption = 0,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="price-net with an imperfect broadcast instead.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Also write the results to this .json, .csv or .md file."),
@@ -95,6 +99,11 @@ def evaluate(
     learner and also as it was before training, and with what its metrics say of the last tenth of its frames.
     Random and maximum ratio beams, each with the AP's estimate, are the controls of every table.
 
+    price-net acts in three modes: p1, in which the AP allocates exactly for the network's beams; announced,
+    in which only the beams' times of that are broadcast, and users find the rest by themselves; and
+    decentralised, in which the times come from a network, too. With --robustness the table is another: the
+    last two modes with a broadcast of 8 bits a number, one frame late, or lost for one user.
+
     The 95% intervals are over the seeds of a learner that has several, else over frames or rollouts. The
     optima need harvest_model: linear; for another rectifier the tables go without them.
 
@@ -103,36 +112,41 @@ def evaluate(
         scattermec evaluate mrt --set ap_power=2
         scattermec evaluate runs/maddpg --frames 10000 --out table.md
         scattermec evaluate runs/maddpg --set mean_workload=30 --json
+        scattermec evaluate price-net --robustness --set correlation=0.9
     """
     if out is not None:
         check_text_output(out, (".json", ".csv", ".md"))
-    _check_extra()
-    fixed = policy in POLICIES
-    if not fixed and not Path(policy).is_dir():
-        raise InputError(
-            [f"{policy}: is neither the folder of a training run nor one of {', '.join(POLICIES)}"]
-        )
-    chosen = load_scenario(scenario, settings) if fixed or scenario else None
+    check_learning_installed("evaluate")
+    fixed, learned = policy in POLICIES, is_price_net(policy)
+    if not fixed and not learned and not Path(policy).is_dir():
+        names = ", ".join((*POLICIES, PRICE_NET))
+        raise InputError([f"{policy}: is neither the folder of a training run nor one of {names}"])
+    if robustness and not learned:
+        raise InputError([f"robustness: {policy} is not price-net, which alone has a broadcast"])
+    chosen = load_scenario(scenario, settings) if fixed or policy == PRICE_NET or scenario else None
     use_double_precision()
-    run = None if fixed else _load_run(Path(policy))
-    if run is not None:
-        from scattermec.experiments.contenders import check_fit
-
-        chosen = chosen or run.scenario.with_settings(settings or ())
-        check_fit(run, chosen, policy)
-    assert chosen is not None
-    contenders = _contenders(chosen, policy, run)
+    if learned:
+        subject = _price_net(policy, chosen, settings)
+    elif fixed:
+        assert chosen is not None
+        subject = _fixed(policy, chosen)
+    else:
+        subject = _trained_run(policy, chosen, settings)
+    chosen = subject.scenario
     warn_without_kernel(chosen.harvest_model == "linear")
+    if robustness:
+        tabulate_robustness(policy, chosen, frames=frames, seed=seed, out=out, as_json=as_json)
+        return
     from scattermec.experiments import evaluation
 
-    rows = [] if run is None else [evaluation.while_learning(run, Path(policy))]
+    rows, contenders = [*subject.rows], _with_references(subject)
     with progress("Evaluating", quiet=as_json) as update:
         result = evaluation.evaluate(
             chosen, contenders, frames=frames, rollout_frames=rollout_frames, seed=seed, progress=update
         )
     rows += result.rows
     options = {"evaluated": policy, "frames": frames, "rollout_frames": rollout_frames, "seed": seed}
-    report = to_json({**options, **_report(run, rows, result), **provenance(chosen)}) + "\n"
+    report = to_json({**options, **_report(subject, rows, result), **provenance(chosen)}) + "\n"
     if out is not None:
         texts = {".json": lambda: report, ".csv": lambda: _csv(rows), ".md": lambda: _markdown(rows, options)}
         replace_text(out, texts[out.suffix]())
@@ -143,9 +157,34 @@ def evaluate(
     _warn(result, chosen)
 
 
-def _check_extra() -> None:
-    if any(importlib.util.find_spec(name) is None for name in ("equinox", "flashbax", "optax", "pyarrow")):
-        raise InputError(["evaluate: needs the learners: pip install 'scattermec[learning]'"])
+class _Subject(NamedTuple):
+    """What is evaluated, and in which scenario."""
+
+    scenario: Scenario
+    contenders: "list[Contender]"
+    learner: dict[str, Any] | None = None
+    """what the report says of a learner; None for a policy that does not learn"""
+    rows: "tuple[Row, ...]" = ()
+    """what is known of it already"""
+
+
+def _fixed(policy: str, scenario: Scenario) -> _Subject:
+    from scattermec.experiments.contenders import fixed_contenders
+
+    return _Subject(scenario, fixed_contenders(scenario, [policy] if policy in REFERENCES else []))
+
+
+def _trained_run(folder: str, scenario: Scenario | None, settings: list[str] | None) -> _Subject:
+    """The learner before and after training, in the scenario of the run unless another is given."""
+    from scattermec.experiments.contenders import check_fit, learned_contenders
+    from scattermec.experiments.evaluation import while_learning
+
+    run = _load_run(Path(folder))
+    chosen = scenario or run.scenario.with_settings(settings or ())
+    check_fit(run, chosen, folder)
+    about = {"algorithm": run.algorithm, "seeds": run.seeds, "frames": run.frames}
+    rows = (while_learning(run, Path(folder)),)
+    return _Subject(chosen, learned_contenders(run, chosen), about, rows)
 
 
 def _load_run(folder: Path) -> "TrainedRun":
@@ -154,25 +193,33 @@ def _load_run(folder: Path) -> "TrainedRun":
     return load_run(folder)
 
 
-def _contenders(scenario: Scenario, policy: str, run: "TrainedRun | None") -> "list[Contender]":
-    """Controls, the learner before and after training, and references: those asked for and possible."""
-    from scattermec.experiments.contenders import fixed_contenders, learned_contenders
+def _price_net(name: str, scenario: Scenario | None, settings: list[str] | None) -> _Subject:
+    """The same for price-net."""
+    from scattermec.experiments.contenders import price_net_contenders
 
-    controls = fixed_contenders(scenario, CONTROLS)
-    if run is None:
-        return controls + fixed_contenders(scenario, [policy] if policy in REFERENCES else [])
-    possible = REFERENCES if scenario.harvest_model == "linear" else ()
-    return controls + learned_contenders(run, scenario) + fixed_contenders(scenario, possible)
+    policy = load_policy(name)
+    chosen = scenario or policy.scenario.with_settings(settings or ())
+    about = {"algorithm": PRICE_NET, "seeds": (policy.seed,), "frames": policy.frames}
+    return _Subject(chosen, price_net_contenders(policy, chosen), about)
 
 
-def _report(run: "TrainedRun | None", rows: "Sequence[Row]", result: "Evaluation") -> dict[str, Any]:
+def _with_references(subject: _Subject) -> "list[Contender]":
+    """Controls, what is evaluated, and the references of a learner, where they exist."""
+    from scattermec.experiments.contenders import fixed_contenders
+
+    scenario = subject.scenario
+    wanted = subject.learner is not None and scenario.harvest_model == "linear"
+    references = fixed_contenders(scenario, REFERENCES if wanted else ())
+    return fixed_contenders(scenario, CONTROLS) + subject.contenders + references
+
+
+def _report(subject: _Subject, rows: "Sequence[Row]", result: "Evaluation") -> dict[str, Any]:
     from scattermec.experiments.evaluation import QUANTITIES
     from scattermec.experiments.simulate import WARM_UP
 
     units = {quantity.name: quantity.unit for quantity in QUANTITIES}
-    learner = None if run is None else {"algorithm": run.algorithm, "seeds": run.seeds, "frames": run.frames}
     return {
-        "run": learner,
+        "run": subject.learner,
         "warm_up": WARM_UP,
         "references": {
             name: {"unsettled": proved.unsettled, "gap": proved.gap}
@@ -247,7 +294,8 @@ def _about(rows: "Sequence[Row]", options: dict[str, Any]) -> str:
     over = (
         f"its {learned.seeds} seeds, for others over frames or rollouts" if several else "frames or rollouts"
     )
-    return f"{learned.policy} of {options['evaluated']}, seed {options['seed']}: 95% intervals over {over}"
+    whose = "" if learned.policy == options["evaluated"] else f" of {options['evaluated']}"
+    return f"{learned.policy}{whose}, seed {options['seed']}: 95% intervals over {over}"
 
 
 def _by_regime(rows: "Sequence[Row]") -> "list[tuple[str, list[Row]]]":

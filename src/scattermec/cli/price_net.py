@@ -1,7 +1,10 @@
 """What the commands do with price-net: train it, and find its policies by name or folder."""
 
+import csv
+import io
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +20,11 @@ from scattermec.cli.common import (
 )
 from scattermec.errors import InputError
 from scattermec.scenario import Scenario
+from scattermec.storage import replace_text
 from scattermec.training.files import RUN, check_folder
 
 if TYPE_CHECKING:
+    from scattermec.experiments.robustness import RobustnessRow
     from scattermec.price_net.files import Policy
     from scattermec.price_net.training import PriceNetConfig
     from scattermec.training.metrics import Row
@@ -129,3 +134,48 @@ def _report(
         "seconds": seconds,
         "last": last,
     }
+
+
+def tabulate_robustness(
+    name: str, scenario: Scenario, *, frames: int, seed: int, out: Path | None, as_json: bool
+) -> None:
+    """Print and keep what price-net is worth with an imperfect broadcast."""
+    from scattermec.experiments.robustness import VARIANTS, measure_robustness
+
+    rows = measure_robustness(load_policy(name), scenario, frames=frames, seed=seed)
+    options = {"evaluated": name, "frames": frames, "seed": seed}
+    report = to_json({**options, "rows": [asdict(row) for row in rows], **provenance(scenario)}) + "\n"
+    cells = [
+        (
+            row.mode,
+            "" if row.mode == "optimum" else VARIANTS[row.variant],
+            f"{row.reward.mean:.4g}",
+            *(f"{value.mean:.2%} ({value.low:.2%} to {value.high:.2%})" for value in (row.share, row.outage)),
+        )
+        for row in rows
+    ]
+    title = f"{name} with an imperfect broadcast: {frames:,} frames, seed {seed}, 95% intervals over frames"
+    headings = ("mode", "broadcast", "reward (kbit/J)", "share of the optimum", "outage")
+    if out is not None:
+        texts = {".json": report, ".csv": _csv(rows), ".md": _markdown(title, headings, cells)}
+        replace_text(out, texts[out.suffix])
+    if as_json:
+        typer.echo(report, nl=False)
+    else:
+        print_table(title, headings, cells)
+
+
+def _csv(rows: "list[RobustnessRow]") -> str:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("mode", "broadcast", "quantity", "mean", "low", "high"))
+    for row in rows:
+        for quantity in ("reward", "share", "outage"):
+            table.writerow((row.mode, row.variant, quantity, *getattr(row, quantity)))
+    return text.getvalue()
+
+
+def _markdown(title: str, headings: tuple[str, ...], cells: list[tuple[str, ...]]) -> str:
+    lines = [title, "", f"| {' | '.join(headings)} |", "|---|---|" + "---:|" * (len(headings) - 2)]
+    lines += [f"| {' | '.join(row)} |" for row in cells]
+    return "\n".join(lines) + "\n"

@@ -2,20 +2,19 @@
 
 import csv
 import io
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scattermec.cli.common import (
-    Beams,
-    BeamsOption,
     JsonOption,
     ScenarioOption,
     Scheme,
-    SchemeOption,
     SeedOption,
     SetOption,
+    check_learning_installed,
     check_rectifier,
     check_text_output,
     load_scenario,
@@ -26,15 +25,65 @@ from scattermec.cli.common import (
     use_double_precision,
     warn_without_kernel,
 )
+from scattermec.cli.price_net import PRICE_NET, is_price_net, load_policy
+from scattermec.errors import InputError
+from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
 
 if TYPE_CHECKING:
-    from scattermec.experiments.simulate import SimulationResult
+    from scattermec.experiments.simulate import Decide, SimulationResult
+
+
+class Beams(StrEnum):
+    """How the AP chooses its beams."""
+
+    MRT = "mrt"
+    RANDOM = "random"
+    OPTIMAL = "optimal"
+    LEARNED = "learned"
+
+
+class Mode(StrEnum):
+    """How price-net acts."""
+
+    P1 = "p1"
+    ANNOUNCED = "announced"
+    DECENTRALISED = "decentralised"
 
 
 def simulate(
-    scheme: SchemeOption = Scheme.HYBRID,
-    beams: BeamsOption = Beams.MRT,
+    scheme: Annotated[
+        Scheme | None,
+        typer.Option(
+            help="Both links, the active or the passive one alone, or local computing only. Every scheme may "
+            "beam for energy.  [default: hybrid]",
+            show_default=False,
+        ),
+    ] = None,
+    beams: Annotated[
+        Beams | None,
+        typer.Option(
+            help="Beams along each user's own channel, drawn at random, optimised with the allocation, or "
+            "those that price-net learned to choose.  [default: mrt]",
+            show_default=False,
+        ),
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="price-net|DIR",
+            help="The shipped policy, or the folder of a training run of price-net, instead of a scheme.",
+            show_default=False,
+        ),
+    ] = None,
+    mode: Annotated[
+        Mode | None,
+        typer.Option(
+            help="How the policy acts: exact allocation at the AP, whose beam times alone are announced, or "
+            "no optimisation at all.  [default: p1]",
+            show_default=False,
+        ),
+    ] = None,
     frames: Annotated[
         int, typer.Option(min=1, metavar="K", help="Frames to count, shared by independent rollouts.")
     ] = 2000,
@@ -47,32 +96,53 @@ def simulate(
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Roll the system out under the optimal allocation, and tabulate what it achieves.
+    """Roll the system out under the optimal allocation, or a trained policy, and tabulate what it achieves.
 
     Batteries and backlogs carry over from frame to frame. In each frame everyone is served where that is
     possible, else the set of users with the highest reward. Optimal beams are optimal for the frame at hand,
     as the AP sees it, and need harvest_model: linear. The first 10 frames of each rollout are not counted;
     intervals are 95% bootstrap intervals over the rollouts.
 
+    `--policy price-net` plays a trained policy instead, in which users act by themselves if `--mode` says so;
+    `--beams learned` takes its beams alone. Both need the extra `learning`, and the users and antennas that
+    the policy was trained with.
+
     Examples:
 
         scattermec simulate
         scattermec simulate --beams optimal
+        scattermec simulate --policy price-net --mode decentralised
         scattermec simulate --scheme active --frames 10000 --set ap_power=0.5 --json
     """
+    _check_options(scheme, beams, policy, mode)
     chosen = load_scenario(scenario, settings)
     check_rectifier(chosen, beams is Beams.OPTIMAL)
     if out is not None:
         check_text_output(out, (".json", ".csv"))
     use_double_precision()
     warn_without_kernel(beams is Beams.OPTIMAL)
-    from scattermec.experiments.simulate import simulate as roll_out
+    scheme, beams, mode = scheme or Scheme.HYBRID, beams or Beams.MRT, mode or Mode.P1
+    if policy is not None:
+        decide = _policy(policy, mode, chosen)
+        options: dict[str, Any] = {"policy": policy, "mode": mode.value, "seed": seed}
+    else:
+        if beams is Beams.LEARNED:
+            _check_learned_beams(chosen)
+        options = {"scheme": scheme.value, "beams": beams.value, "seed": seed}
+    from scattermec.experiments import simulate as experiment
 
     with progress("Simulating", quiet=as_json) as update:
-        result = roll_out(
-            chosen, scheme=scheme.value, beams=beams.value, num_frames=frames, seed=seed, progress=update
-        )
-    options = {"scheme": scheme.value, "beams": beams.value, "seed": seed}
+        if policy is not None:
+            result = experiment.simulate_policy(chosen, decide, num_frames=frames, seed=seed, progress=update)
+        else:
+            result = experiment.simulate(
+                chosen,
+                scheme=scheme.value,
+                beams=beams.value,
+                num_frames=frames,
+                seed=seed,
+                progress=update,
+            )
     report = to_json({**options, **_report(result), **provenance(chosen)}) + "\n"
     if out is not None:
         replace_text(out, report if out.suffix == ".json" else _csv(result))
@@ -80,6 +150,44 @@ def simulate(
         typer.echo(report, nl=False)
     else:
         _print(result, options)
+
+
+def _check_options(scheme: Scheme | None, beams: Beams | None, policy: str | None, mode: Mode | None) -> None:
+    faults = []
+    if policy is not None:
+        given = {"scheme": scheme, "beams": beams}
+        faults += [
+            f"{name}: {value} and --policy {policy} exclude each other; choose one"
+            for name, value in given.items()
+            if value is not None
+        ]
+        if not is_price_net(policy):
+            faults.append(f"{policy}: is neither {PRICE_NET} nor the folder of a training run of it")
+    elif mode is not None:
+        faults.append(f"mode: {mode} is a policy's; give --policy {PRICE_NET}, too")
+    if faults:
+        raise InputError(faults)
+    if policy is not None or beams is Beams.LEARNED:
+        check_learning_installed(PRICE_NET)
+
+
+def _policy(name: str, mode: Mode, scenario: Scenario) -> "Decide":
+    """How that policy decides; raises InputError where the scenario does not fit it."""
+    from functools import partial
+
+    from scattermec.experiments.contenders import deciding
+    from scattermec.physics import parameters
+    from scattermec.price_net.policy import check_scenario, decide_frames
+
+    trained = load_policy(name)
+    check_scenario(scenario, trained.scenario)
+    return deciding(partial(decide_frames, str(mode), trained.network, parameters(scenario)))
+
+
+def _check_learned_beams(scenario: Scenario) -> None:
+    from scattermec.price_net.policy import check_scenario
+
+    check_scenario(scenario, Scenario())
 
 
 def _report(result: "SimulationResult") -> dict[str, Any]:
@@ -116,8 +224,9 @@ def _print(result: "SimulationResult", options: dict[str, Any]) -> None:
         numbers = [f"{number:.4g}" for number in result.estimates[quantity.name]]
         interval = f"{numbers[1]} to {numbers[2]}"
         rows.append((quantity.description, numbers[0], interval, quantity.unit))
+    what = ", ".join(f"{name} {value}" for name, value in options.items() if name != "seed")
     title = (
-        f"Scheme {options['scheme']}, beams {options['beams']}: {result.num_frames:,} frames "
+        f"{what[0].upper()}{what[1:]}: {result.num_frames:,} frames "
         f"of {result.num_rollouts} rollouts, seed {options['seed']}"
     )
     print_table(title, ("", "mean", "95% interval", "unit"), rows)

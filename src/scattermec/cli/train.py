@@ -5,7 +5,7 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
@@ -270,7 +270,7 @@ def train(
         typer.echo(f"{out}: {'the run is finished' if outcome.played else 'the run was finished already'}")
 
 
-def _check_options(algorithm: Algorithm, others: dict[str, object]) -> None:
+def _check_options(algorithm: Algorithm, others: Mapping[str, object]) -> None:
     """Raise InputError for every option that was given but belongs to the other kind of training."""
     given = [name for name, value in others.items() if value is not None]
     if given:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -15,7 +15,7 @@ from scattermec.environment import EnvState
 from scattermec.errors import InputError
 from scattermec.learners.common import Decision, as_seen
 from scattermec.optimisation import estimate_allocation
-from scattermec.physics import Allocation, Frame, Parameters, links
+from scattermec.physics import Frame, Parameters, links
 from scattermec.physics.channel import Key
 from scattermec.physics.energy import harvest_rate, harvested_energy, usable_harvest_rate
 from scattermec.price_net.beams import beams_from_unit_prices
@@ -40,8 +40,17 @@ MOST_SHIFT = 4.0
 SHIFT_BISECTIONS = 14
 """Halvings of the shift's interval: to 3e-4, which is less of any time."""
 
-Rounding = Callable[[Parameters, Float[Array, "N"], Broadcast], Broadcast]
-"""What a channel of few bits makes of a broadcast, from constants, users' channel gains, and what is sent."""
+LEAST_SHARE = 1e-9
+"""Of a slot: where a beam is off."""
+
+
+class Rounding(NamedTuple):
+    """What few bits make of a broadcast, of which the AP takes account."""
+
+    apply: Callable[[Parameters, Frame, Broadcast], Broadcast]
+    """from constants, the frame, and what would be sent, to what is sent"""
+    spare: float
+    """part of the work that P1 plans for beyond all of it, to make up for what rounding takes"""
 
 
 class PriceNet(eqx.Module):
@@ -67,32 +76,38 @@ def beams(network: PriceNet, parameters: Parameters, frame: Frame) -> Complex[Ar
     return beams_from_unit_prices(frame.channels, unit_prices(network, parameters, frame))
 
 
+def beam_numbers(
+    network: PriceNet, parameters: Parameters, frame: Frame, chosen: Complex[Array, "N M"]
+) -> Float[Array, "N"]:
+    """What the network says of the beams' times: the logits of their part of the slot."""
+    outputs = network.times(time_features(parameters, frame, chosen))
+    return jnp.diagonal(outputs).astype(frame.workload.dtype)
+
+
 def beam_times(
-    network: PriceNet,
     parameters: Parameters,
     frame: Frame,
     chosen: Complex[Array, "N M"],
+    numbers: Float[Array, "N"],
     *,
     margin: float | Array = MARGIN,
     rounded: Rounding | None = None,
-) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
-    """How long each beam is on, in s, within its slot: what the AP sets, and what the network alone says.
+) -> Float[Array, "N"]:
+    """How long each beam is on, in s: as the ``numbers`` say, or the least longer that serves everyone.
 
     The AP knows what the users will answer. Where some would lack energy, all beams are on longer, by a shift
-    of all numbers before the sigmoid, until nobody does; where no such shift helps, as the network says.
-    Differentiable, with the shift.
+    of all numbers, until nobody does; where no such shift helps, as the numbers say. Differentiable, with the
+    shift.
 
     Args:
-        network: whose `times` are taken.
         parameters: the scenario's constants.
         frame: as the AP sees it.
         chosen: the beams.
+        numbers: logits of the parts of the slot.
         margin: part of their energy that users keep.
-        rounded: what becomes of the broadcast on its way, if the AP takes account of it.
+        rounded: how the broadcast is rounded, if it is.
     """
     p = parameters
-    outputs = network.times(time_features(p, frame, chosen))
-    numbers = jnp.diagonal(outputs).astype(frame.workload.dtype)
     gain = links.channel_gain(frame.channels)
     rates = active_rates(p, gain)
     announce = broadcaster(p, frame, chosen)
@@ -102,12 +117,11 @@ def beam_times(
 
     def lacking(shift: Float[Array, ""]) -> Float[Array, ""]:
         told = announce(times(shift))
-        told = told if rounded is None else rounded(p, gain, told)
+        told = told if rounded is None else rounded.apply(p, frame, told)
         energies = energy_lacking(p, gain, frame.workload, frame.battery, told, rates, margin=margin)
-        return jnp.max(energies / jnp.maximum(frame.battery, p.local_energy))
+        return jnp.max(energies)
 
-    zero = jnp.zeros((), numbers.dtype)
-    return times(_least_shift(lacking, zero)), times(zero)
+    return times(_least_shift(lacking, jnp.zeros((), numbers.dtype)))
 
 
 def _least_shift(
@@ -153,16 +167,20 @@ def with_p1(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision
     return Decision(beams=chosen, allocation=estimate_allocation(parameters, frame, chosen).allocation)
 
 
-def decentralised(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision:
-    """Feed-forward at the AP, no optimisation; every user answers the broadcast by itself."""
-    chosen = beams(network, parameters, frame)
-    times, _ = beam_times(network, parameters, frame, chosen)
-    told = broadcaster(parameters, frame, chosen)(times)
-    return Decision(beams=chosen, allocation=_answers(parameters, frame, told))
-
-
 def announced(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision:
     """P1 at the AP, of which only the beams' times are announced; every user answers by itself."""
+    return _answered(parameters, frame, *announce_p1(network, parameters, frame))
+
+
+def decentralised(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision:
+    """Feed-forward at the AP, no optimisation; every user answers the broadcast by itself."""
+    return _answered(parameters, frame, *announce_network(network, parameters, frame))
+
+
+def announce_p1(
+    network: PriceNet, parameters: Parameters, frame: Frame, *, rounded: Rounding | None = None
+) -> tuple[Complex[Array, "N M"], Broadcast]:
+    """Beams, and a broadcast of the times that P1 finds for them; ``rounded`` as for `beam_times`."""
     chosen = beams(network, parameters, frame)
     # P1 leaves no energy over, so it plans with less than there is: what the users keep, and a little more.
     part = 1 - PLANNED_MARGIN
@@ -171,15 +189,41 @@ def announced(network: PriceNet, parameters: Parameters, frame: Frame) -> Decisi
         harvest_efficiency=parameters.harvest_efficiency * part,
         battery_capacity=parameters.battery_capacity * part,
     )
-    planned = dataclasses.replace(frame, battery=frame.battery * part)
+    work = frame.workload * (1 + (0 if rounded is None else rounded.spare))
+    planned = dataclasses.replace(frame, battery=frame.battery * part, workload=work)
     plan = estimate_allocation(less, planned, chosen).allocation
-    told = broadcaster(parameters, frame, chosen)(plan.t_passive)
-    return Decision(beams=chosen, allocation=_answers(parameters, frame, told))
+    share = jnp.clip(plan.t_passive / parameters.slot_duration, LEAST_SHARE, 1 - LEAST_SHARE)
+    numbers = jnp.log(share) - jnp.log1p(-share)
+    return chosen, _announced(parameters, frame, chosen, numbers, rounded)
 
 
-def _answers(parameters: Parameters, frame: Frame, told: Broadcast) -> Allocation:
+def announce_network(
+    network: PriceNet, parameters: Parameters, frame: Frame, *, rounded: Rounding | None = None
+) -> tuple[Complex[Array, "N M"], Broadcast]:
+    """Beams, and a broadcast of the times that the network finds for them, likewise."""
+    chosen = beams(network, parameters, frame)
+    numbers = beam_numbers(network, parameters, frame, chosen)
+    return chosen, _announced(parameters, frame, chosen, numbers, rounded)
+
+
+def _announced(
+    parameters: Parameters,
+    frame: Frame,
+    chosen: Complex[Array, "N M"],
+    numbers: Float[Array, "N"],
+    rounded: Rounding | None,
+) -> Broadcast:
+    times = beam_times(parameters, frame, chosen, numbers, rounded=rounded)
+    told = broadcaster(parameters, frame, chosen)(times)
+    return told if rounded is None else rounded.apply(parameters, frame, told)
+
+
+def _answered(
+    parameters: Parameters, frame: Frame, chosen: Complex[Array, "N M"], told: Broadcast
+) -> Decision:
     gain = links.channel_gain(frame.channels)
-    return respond(parameters, gain, frame.workload, frame.battery, told).allocation
+    answer = respond(parameters, gain, frame.workload, frame.battery, told)
+    return Decision(beams=chosen, allocation=answer.allocation)
 
 
 @runtime_checkable

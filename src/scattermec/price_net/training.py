@@ -23,7 +23,7 @@ from scattermec.optimisation import OPTIMAL, allocate
 from scattermec.physics import Frame, Parameters, links
 from scattermec.physics.channel import Key
 from scattermec.physics.energy import ap_energy
-from scattermec.price_net.policy import PriceNet, beam_times, beams, broadcaster
+from scattermec.price_net.policy import PriceNet, beam_numbers, beam_times, beams, broadcaster
 from scattermec.price_net.users import MARGIN, Broadcast, respond
 
 TRAINING, VALIDATION = 0x70A1, 0x70A2
@@ -90,10 +90,12 @@ def losses(network: PriceNet, parameters: Parameters, frames: Frame, config: Pri
         value = jnp.log(jnp.where(solved, solution.value, 1))
         kept = jax.lax.stop_gradient(chosen)
         margin = jnp.asarray(config.energy_margin)
-        times, alone = beam_times(network, parameters, frame, kept, margin=margin)
+        numbers = beam_numbers(network, parameters, frame, kept)
+        times = beam_times(parameters, frame, kept, numbers, margin=margin)
         announce = broadcaster(parameters, frame, kept)
         cost = jnp.log(answered_cost(parameters, frame, announce(times), margin))
         # The AP's shift undoes a common one, which would otherwise drift out of its reach.
+        alone = jax.nn.sigmoid(numbers) * parameters.slot_duration
         own = jnp.log(answered_cost(parameters, frame, announce(alone), margin))
         return value, (1 - config.own_times) * cost + config.own_times * own
 

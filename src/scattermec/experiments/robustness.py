@@ -1,0 +1,131 @@
+"""What price-net is worth when its broadcast is rounded, late or lost.
+
+Each of the independent units is the second frame of an episode whose first one was played with a perfect
+broadcast, so that there is something to be late; all variants meet the same second frames.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from scattermec._pytree import pytree
+from scattermec.environment import reset, step
+from scattermec.experiments.statistics import Estimate, mean_interval, ratio_interval
+from scattermec.optimisation import optimise_all_or_best
+from scattermec.physics import Allocation, Frame, Parameters, parameters, run_frame
+from scattermec.physics.channel import Key
+from scattermec.price_net.files import Policy
+from scattermec.price_net.policy import (
+    PriceNet,
+    announce_network,
+    announce_p1,
+    check_scenario,
+    decentralised,
+)
+from scattermec.price_net.robustness import ROUNDING, heard_by, respond_to_heard
+from scattermec.scenario import Scenario
+
+__all__ = ["VARIANTS", "RobustnessRow", "measure_robustness"]
+
+ANNOUNCEMENTS = {"announced": announce_p1, "decentralised": announce_network}
+"""The modes that have a broadcast."""
+
+VARIANTS = {
+    "exact": "exact",
+    "rounded": "8 bits a number",
+    "late": "one frame late",
+    "lost": "lost for one user, who holds the last",
+}
+
+KEY = 3
+"""Folded into the seed's key, apart from what an evaluation draws."""
+
+
+@dataclass(frozen=True)
+class RobustnessRow:
+    """A mode with one kind of broadcast; the optimum has neither."""
+
+    mode: str
+    variant: str
+    reward: Estimate
+    """kbit/J"""
+    share: Estimate
+    """of the optimum's mean reward, everyone served where that is possible"""
+    outage: Estimate
+
+
+@pytree
+class _Played:
+    reward: Array
+    """(R,)"""
+    outage: Array
+    """(R,)"""
+
+
+def measure_robustness(policy: Policy, scenario: Scenario, *, frames: int, seed: int) -> list[RobustnessRow]:
+    """Rows of each mode and each of `VARIANTS` on ``frames`` frames, the optimum first.
+
+    Raises InputError where the scenario does not fit.
+    """
+    check_scenario(scenario, policy.scenario)
+    constants = parameters(scenario)
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), KEY), frames)
+    second, played = _play(policy.network, constants, keys)
+    best, _ = optimise_all_or_best(constants, second)
+    optimum = _outcomes(constants, second, best.beams, best.solution.allocation)
+    parts = {("optimum", "exact"): optimum}
+    parts |= {(mode, variant): played[mode, variant] for mode in ANNOUNCEMENTS for variant in VARIANTS}
+    return [
+        RobustnessRow(
+            mode=mode,
+            variant=variant,
+            reward=mean_interval(np.asarray(part.reward)),
+            share=ratio_interval(np.asarray(part.reward), np.asarray(optimum.reward)),
+            outage=mean_interval(np.asarray(part.outage)),
+        )
+        for (mode, variant), part in parts.items()
+    ]
+
+
+@jax.jit
+def _play(
+    network: PriceNet, constants: Parameters, keys: Array
+) -> tuple[Frame, dict[tuple[str, str], _Played]]:
+    """The second frames, and what each mode and variant achieves in them."""
+
+    def of_episode(key: Key) -> tuple[Frame, dict[tuple[str, str], _Played]]:
+        key_first, key_second, key_lost = jax.random.split(key, 3)
+        state = reset(key_first, constants)
+        first = state.frame
+        decision = decentralised(network, constants, first)
+        state, _ = step(key_second, state, decision.beams, decision.allocation, constants)
+        frame, users = state.frame, len(first.workload)
+        loser = jax.random.randint(key_lost, (), 0, users)
+        played = {}
+        for mode, announce in ANNOUNCEMENTS.items():
+            before = announce(network, constants, first)[1]
+            beams, told = announce(network, constants, frame)
+            few = announce(network, constants, frame, rounded=ROUNDING)[1]
+            hears = {
+                "exact": (told, told),
+                "rounded": (few, few),
+                "late": (told, before),
+                "lost": (told, heard_by(jnp.arange(users) != loser, told, before)),
+            }
+            for variant, (sent, heard) in hears.items():
+                allocation = respond_to_heard(constants, frame, sent, heard)
+                played[mode, variant] = _outcome(constants, frame, beams, allocation)
+        return frame, played
+
+    return jax.vmap(of_episode)(keys)
+
+
+def _outcome(constants: Parameters, frame: Frame, beams: Array, allocation: Allocation) -> _Played:
+    outcome = run_frame(constants, frame, beams, allocation)
+    return _Played(reward=outcome.ap_reward, outage=1 - jnp.mean(outcome.success.astype(beams.real.dtype)))
+
+
+_outcomes = jax.jit(jax.vmap(_outcome, in_axes=(None, 0, 0, 0)))
