@@ -525,7 +525,7 @@ def test_tables_are_shown_in_the_index(finished, monkeypatch):
     table = tables.Table(
         "What holds | where", "Read it so.", ("a", "b"), (("1", "2|3"),), "scattermec scenario"
     )
-    monkeypatch.setattr(tables, "SOURCES", [lambda folder: [table]])
+    monkeypatch.setattr(tables, "collect", lambda folder: [table])
     text = report.index_markdown(read(finished[0]))
     assert "### What holds | where\n\nRead it so.\n\n| a | b |\n|---|---|\n| 1 | 2\\|3 |" in text
     assert "Again:\n\n```\nscattermec scenario\n```" in text

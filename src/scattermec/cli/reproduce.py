@@ -25,9 +25,10 @@ from scattermec.errors import InputError
 
 if TYPE_CHECKING:
     from scattermec.experiments.claims import Finding
-    from scattermec.experiments.reproduce import Plan, Reproduction
+    from scattermec.experiments.reproduce import Plan, Reproduction, Studies
+    from scattermec.scenario import Scenario
 
-FIGURES = "2a,2b,3a,3b,4a,4b,beams,frame"
+FIGURES = "2a,2b,3a,3b,4a,4b,beams,frame,learned,ranges,knowledge"
 BEAMS = "mrt,optimal"
 
 
@@ -37,11 +38,23 @@ def reproduce(
         str,
         typer.Option(
             metavar="LIST",
-            help="Which of the paper's figures, separated by commas; beams compares MRT, random and optimal "
-            "beams; frame draws one frame under each.",
+            help="Which of the paper's figures, separated by commas, and of what it lacks: beams compares "
+            "MRT, random and optimal beams; frame draws one frame under each; learned is Fig. 3 and 4 with "
+            "learned beams; ranges judges the claims where constants are others; knowledge compares policies "
+            "that know channels or workloads imperfectly.",
         ),
     ] = FIGURES,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer points, and fewer frames a point.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer points, seeds and frames; the same pages.")
+    ] = False,
+    complete: Annotated[
+        bool,
+        typer.Option(
+            "--complete",
+            help="Fig. 2 for every learner, preset and form of the users' actions, not the paper's learners "
+            "alone.",
+        ),
+    ] = False,
     frames: Annotated[
         int | None,
         typer.Option(min=1, metavar="K", help="Frames a point.  [default: 2000, quick: 256]"),
@@ -73,16 +86,19 @@ def reproduce(
     """Draw the paper's figures, and judge each of its claims.
 
     Fig. 2 comes from training runs of its two learners, in both presets of `scattermec train`; the runs stay
-    in the folder. Fig. 3 and 4 come from exact optima: each is drawn for every kind of beams, and a figure
-    that the paper lacks shows what the beams are worth: efficiency and outage with MRT, random and optimal
-    beams, beside certified limits of all beams.
+    in the folder. Fig. 3 and 4 come from exact optima: each is drawn for every kind of beams, and for beams
+    that an access point learned at every point (ap-ddpg). A figure that the paper lacks shows what the beams
+    are worth: efficiency and outage with MRT, random and optimal beams, beside certified limits of all beams.
+    Tables tell how often each claim holds where the constants that the paper does not give are others, and
+    what estimate and learning are worth under errors of what is known.
 
     Every point there averages independent frames, the same for all points, schemes and beams: a battery
     drawn from the scenario's initial_battery, fresh work, everyone served where that is possible, else the
     set of users with the highest reward. The folder gets each figure as SVG, PDF and PNG, the data as a tidy
-    table, the verdicts, and an index.md to start from.
+    table, the verdicts, and the report: index.html, one page that needs no network, and index.md.
 
-    Optimal beams need harvest_model: linear; for another choose --beams mrt, and --figures without beams.
+    Optimal beams need harvest_model: linear; for another choose --beams mrt, and --figures without
+    beams and knowledge.
 
     An interrupted run goes on where it was when the same command is given again.
 
@@ -95,14 +111,15 @@ def reproduce(
     chosen = load_scenario(scenario, settings)
     wanted = _choices("figures", figures, FIGURES.split(","))
     kinds = _choices("beams", beams, list(Beams))
-    # The figure "beams" has optimal ones in it.
-    optimal = "optimal" in kinds or "beams" in wanted
+    # These have optimal beams in them.
+    optimal = "optimal" in kinds or bool({"beams", "knowledge"} & set(wanted))
     check_rectifier(chosen, optimal)
     if out.exists() and not out.is_dir():
         raise InputError([f"{out}: is not a folder"])
     check_extras("reproduce")
     use_double_precision()
     warn_without_kernel(optimal)
+    from scattermec.experiments import learned
     from scattermec.experiments import reproduce as experiment
 
     plan = experiment.Plan(
@@ -111,31 +128,51 @@ def reproduce(
         seed=seed,
         beams=tuple(kinds),
         quick=quick,
+        learned=learned.QUICK if quick else learned.FULL,
     )
-    from scattermec.experiments import learning
-
-    exact = [name for name in wanted if name not in experiment.LEARNING_FIGURES]
-    training = None
-    if len(exact) < len(wanted):
-        training = learning.LearningPlan(
-            scenario=chosen,
-            seeds=seeds or (learning.QUICK_SEEDS if quick else learning.SEEDS),
-            frames=training_frames or (learning.QUICK_FRAMES if quick else learning.FRAMES),
-        )
+    studies = _studies(chosen, plan, wanted, complete, seeds, training_frames)
     with progress("Computing", quiet=as_json) as update:
         result = experiment.reproduce(
             plan,
             out,
-            wanted=exact,
-            learning=training,
+            wanted=[name for name in wanted if name not in experiment.LEARNING_FIGURES],
+            studies=studies,
             overwrite=overwrite,
-            command=_command(plan, out, wanted, seeds, training_frames, scenario, settings),
+            command=_command(plan, out, wanted, complete, seeds, training_frames, scenario, settings),
             progress=update,
         )
     if as_json:
         typer.echo(to_json(_report(plan, result)))
     else:
         _print(plan, result, out)
+
+
+def _studies(
+    scenario: "Scenario",
+    plan: "Plan",
+    wanted: Sequence[str],
+    complete: bool,
+    seeds: int | None,
+    training_frames: int | None,
+) -> "Studies":
+    """What is to be trained and examined, of what is wanted."""
+    from scattermec.experiments import knowledge, learning, ranges
+    from scattermec.experiments.reproduce import LEARNING_FIGURES, Studies
+
+    quick = plan.quick
+    training = learning.LearningPlan(
+        scenario=scenario,
+        seeds=seeds or (learning.QUICK_SEEDS if quick else learning.SEEDS),
+        frames=training_frames or (learning.QUICK_FRAMES if quick else learning.FRAMES),
+        presets=tuple(learning.SETTINGS if complete else learning.PRESETS),
+        learners=learning.LEARNERS + (learning.OTHERS if complete else ()),
+    )
+    return Studies(
+        learning=training if set(LEARNING_FIGURES) & set(wanted) else None,
+        learned="learned" in wanted,
+        ranges=ranges.plan(scenario, plan.beams, plan.seed, quick) if "ranges" in wanted else None,
+        knowledge=knowledge.plan(scenario, plan.seed, quick) if "knowledge" in wanted else None,
+    )
 
 
 def _choices(option: str, text: str, known: Sequence[str]) -> list[Any]:
@@ -152,6 +189,7 @@ def _command(
     plan: "Plan",
     out: Path,
     wanted: list[str],
+    complete: bool,
     seeds: int | None,
     training_frames: int | None,
     scenario: Path | None,
@@ -160,6 +198,7 @@ def _command(
     """What to type for the same again, with every default spelt out."""
     words = ["scattermec", "reproduce", "--out", str(out), "--figures", ",".join(wanted)]
     words += ["--quick"] if plan.quick else []
+    words += ["--complete"] if complete else []
     words += ["--frames", str(plan.frames), "--seed", str(plan.seed), "--beams", ",".join(plan.beams)]
     words += [] if seeds is None else ["--seeds", str(seeds)]
     words += [] if training_frames is None else ["--training-frames", str(training_frames)]
@@ -213,7 +252,7 @@ def _print(plan: "Plan", result: "Reproduction", out: Path) -> None:
     if result.not_converged:
         typer.echo(f"Not converged: up to {result.not_converged:.2%} of a point's frames.", err=True)
     again = f", {result.reused} were there already" if result.reused else ""
-    typer.echo(f"{result.computed} points computed{again}. Start from {out / 'index.md'}")
+    typer.echo(f"{result.computed} points computed{again}. Start from {out / 'index.html'}")
     typer.echo(
         f"Summed over the frames of a point, energies are within {result.gap:.1e} of certified bounds."
     )
@@ -225,7 +264,7 @@ def _verdict(finding: "Finding") -> str:
 
 
 def _measured(finding: "Finding") -> str:
-    """The numbers of the conditions that decide: those not met, or else the first."""
-    open_ones = [condition for condition in finding.conditions if condition.judgement != "met"]
-    decisive = open_ones[0] if open_ones else next(iter(finding.conditions), None)
-    return f"{decisive.statement}: {decisive.measured}" if decisive else finding.why
+    from scattermec.experiments.report import decisive
+
+    condition = decisive(finding)
+    return f"{condition.statement}: {condition.measured}" if condition else finding.why

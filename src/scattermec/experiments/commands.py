@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scattermec.experiments.learning import LearningCurves, run_folder
+from scattermec.experiments.learning import LearningCurves, run_folder, train_command
 from scattermec.experiments.sweeps import SWEEPS
 from scattermec.scenario import Scenario
 
@@ -38,8 +38,8 @@ def training_commands(curves: Sequence[LearningCurves], scenario: Scenario, fold
     """What trains each run of Fig. 2 again, and what evaluates those in the folder."""
     commands = []
     for run in curves:
-        words = ["scattermec", "train", run.learner, "--preset", run.preset]
-        words += ["--seeds", str(run.values["reward"].shape[0]), "--frames", str(run.frames[-1])]
+        seeds, frames = run.values["reward"].shape[0], int(run.frames[-1])
+        words = shlex.split(train_command(run.learner, run.preset, seeds, frames))
         words += ["--out", f"{AGAIN}/{run.learner}-{run.preset}", *scenario_option(scenario, folder)]
         commands.append(shlex.join(words))
     for run in curves:

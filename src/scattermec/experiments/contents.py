@@ -1,7 +1,7 @@
 """What lies in the folder of a reproduction, read and judged: all that its report is made of.
 
 To add something: keep its numbers as a file in the folder while computing (`reproduce.reproduce`), and read
-them here. Tables have a list of their own, `tables.SOURCES`. Kinds of beams that the settings do not know
+them here. Tables have a place of their own, `tables.collect`. Kinds of beams that the settings do not know
 (rows of data.csv, such as those of learned policies) are judged and drawn like any other.
 """
 

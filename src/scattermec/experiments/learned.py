@@ -43,6 +43,9 @@ class LearnedPlan:
         return self.seeds * self.frames
 
 
+FULL, QUICK = LearnedPlan(seeds=4, frames=4000), LearnedPlan(seeds=4, frames=1000)
+
+
 def measure_learned(
     scenario: Scenario,
     sweep: Sweep,
@@ -55,7 +58,7 @@ def measure_learned(
 ) -> list[Measurement]:
     """Train at one point of a sweep and measure on the same frames as `measure_point`.
 
-    ``progress`` is told of the frames played, all seeds together. Intervals are over seeds.
+    ``progress`` is told how many frames are played, all seeds together. Intervals are over seeds.
     """
     constants = parameters_at(parameters(scenario), sweep.name, value)
     task = Task(parameters=constants, learning=learning(TrainingConfig.preset(PRESET), scenario))
@@ -64,7 +67,7 @@ def measure_learned(
     while done < plan.frames:
         begin, done = done, min(done + CHUNK, plan.frames)
         state, _ = program.advance(state, begin, done)
-        progress(plan.seeds * (done - begin))
+        progress(plan.seeds * done)
     drawn = draw_frames(constants, frames=frames, seed=seed)
     chosen = _greedy_beams(task, state, drawn)
     return measure_chosen(constants, sweep, value, frames=drawn, kind=KIND, seed=seed, beams=chosen)

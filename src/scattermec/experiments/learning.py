@@ -12,13 +12,26 @@ from scattermec.experiments import evidence
 from scattermec.experiments.claims import Finding, judge
 from scattermec.experiments.evidence import Condition, Curve
 from scattermec.experiments.record import Record
-from scattermec.experiments.statistics import Estimate, mean_interval
+from scattermec.experiments.statistics import Estimate, interquartile_mean, mean_interval
 from scattermec.scenario import Scenario
 
 LEARNERS = ("h-maddpg-opt", "h-maddpg")
-"""The optimization-driven one and the model-free one."""
-GREEDY_MODE = {"h-maddpg-opt": "choice", "h-maddpg": "decentralised"}
+"""The optimization-driven one and the model-free one, about which the paper's claims are."""
+OTHERS = ("ap-ddpg", "ddpg")
+GREEDY_MODE = {
+    "h-maddpg-opt": "choice",
+    "h-maddpg": "decentralised",
+    "ap-ddpg": "estimate",
+    "ddpg": "joint",
+}
 """How each acts greedily on held-out frames."""
+
+SETTINGS: dict[str, TrainingConfig] = {
+    **PRESETS,
+    "paper-feasible": PRESETS["paper"].model_copy(update={"action_form": "feasible"}),
+    "tuned-paper": PRESETS["tuned"].model_copy(update={"action_form": "paper"}),
+}
+"""Both presets, each also with the other form of the users' actions."""
 
 RUNS = "runs"
 """The folder of the training runs within that of a reproduction."""
@@ -43,11 +56,18 @@ class LearningPlan:
     frames: int = FRAMES
     """of each seed"""
     presets: tuple[str, ...] = tuple(PRESETS)
+    """of `SETTINGS`"""
+    learners: tuple[str, ...] = LEARNERS
 
     @property
     def runs(self) -> tuple[tuple[str, str], ...]:
-        """Learner and preset of every run."""
-        return tuple((learner, preset) for preset in self.presets for learner in LEARNERS)
+        """Learner and preset of every run; the AP alone has no users whose actions take a form."""
+        return tuple(
+            (learner, preset)
+            for preset in self.presets
+            for learner in self.learners
+            if learner != "ap-ddpg" or preset in PRESETS
+        )
 
     @property
     def total(self) -> int:
@@ -77,6 +97,11 @@ class LearningCurves:
         """Mean over seeds of the last part of training."""
         count = max(1, round(FINAL * self.frames.size))
         return mean_interval(self.values[name][:, -count:].mean(axis=1))
+
+    def final_interquartile(self, name: str) -> Estimate:
+        """Interquartile mean over seeds of the last part of training."""
+        count = max(1, round(FINAL * self.frames.size))
+        return interquartile_mean(self.values[name][:, -count:].mean(axis=1))
 
     def first(self, name: str) -> Estimate:
         """Mean over seeds of the first chunk."""
@@ -129,14 +154,13 @@ def train_runs(
                 Plan(
                     algorithm=learner,
                     scenario=plan.scenario,
-                    config=TrainingConfig.preset(preset),
+                    config=SETTINGS[preset],
                     seeds=tuple(range(plan.seeds)),
                     frames=plan.frames,
                 ),
                 path,
                 resume=path.exists(),
-                command=f"scattermec train {learner} --preset {preset} --seeds {plan.seeds} "
-                f"--frames {plan.frames}",
+                command=train_command(learner, preset, plan.seeds, plan.frames),
                 report=report,
             )
         progress((index + 1) * each)
@@ -151,20 +175,25 @@ def read_runs(folder: Path) -> list[LearningCurves]:
     from scattermec.training.metrics import read
 
     curves = []
-    for preset in PRESETS:
+    for preset in SETTINGS:
         found = []
-        for learner in LEARNERS:
+        for learner in LEARNERS + OTHERS:
             path = run_folder(folder, learner, preset)
-            if not path.exists():
-                break
-            if not _is_finished(path):
-                break
-            run = read_folder(path)
-            rows = [row for seeds in run.plan.blocks for row in read(run.metrics(seeds))]
-            found.append(_curves(learner, preset, rows, run.optimum))
-        else:
+            if path.exists() and _is_finished(path):
+                run = read_folder(path)
+                rows = [row for seeds in run.plan.blocks for row in read(run.metrics(seeds))]
+                found.append(_curves(learner, preset, rows, run.optimum))
+        # Claims compare two learners, and a panel shows both.
+        if {run.learner for run in found} >= set(LEARNERS):
             curves += found
     return curves
+
+
+def train_command(learner: str, preset: str, seeds: int, frames: int) -> str:
+    """What to type for the same run."""
+    base = preset.split("-")[0]
+    form = "" if preset in PRESETS else f" --train action_form={SETTINGS[preset].action_form}"
+    return f"scattermec train {learner} --preset {base}{form} --seeds {seeds} --frames {frames}"
 
 
 def _is_finished(path: Path, frames: int | None = None) -> bool:
@@ -214,7 +243,7 @@ MECHANISMS = {
 
 
 def examine_learning(curves: Sequence[LearningCurves]) -> list[Finding]:
-    """The verdict on every claim of Fig. 2, for each preset whose two runs are there."""
+    """The verdict on every claim of Fig. 2, for each preset whose runs of the paper's learners are there."""
     findings = []
     for preset in dict.fromkeys(run.preset for run in curves):
         runs = {run.learner: run for run in curves if run.preset == preset}

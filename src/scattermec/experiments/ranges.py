@@ -1,7 +1,8 @@
-"""How often each claim of Fig. 3 and 4 holds where the constants that the paper does not give are others.
+"""How often each claim holds where the constants that the paper does not give are others.
 
-A declared range for each such constant, sampled evenly (Latin hypercube); at every sample the sweeps are
-measured and the claims judged as in the default scenario, on fewer frames and points.
+A declared range for each such constant, sampled evenly (Latin hypercube). At every sample the sweeps of
+Fig. 3 and 4 are measured and the claims judged as in the default scenario, on fewer frames and points; at the
+first few the learners of Fig. 2 are trained too.
 """
 
 import json
@@ -15,7 +16,14 @@ from scipy.stats import binomtest, qmc
 
 from scattermec.errors import InputError
 from scattermec.experiments.beams import Beams
-from scattermec.experiments.claims import CLAIMS, Verdict, examine
+from scattermec.experiments.claims import CLAIMS, examine
+from scattermec.experiments.learning import (
+    STATEMENTS,
+    LearningPlan,
+    examine_learning,
+    read_runs,
+    train_runs,
+)
 from scattermec.experiments.statistics import CONFIDENCE
 from scattermec.experiments.sweeps import SWEEPS, measure_point
 from scattermec.experiments.tables import Table
@@ -23,9 +31,14 @@ from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
 
 FILE = "ranges.json"
+RUNS = "ranges"
+"""The folder of the training runs within that of a reproduction."""
 
 SCENARIOS, FRAMES = 48, 256
-QUICK_SCENARIOS, QUICK_FRAMES = 8, 48
+QUICK_SCENARIOS, QUICK_FRAMES = 6, 48
+
+TRAINED, SEEDS, TRAINING_FRAMES = 6, 4, 4000
+PRESET = "tuned"
 
 
 @dataclass(frozen=True)
@@ -69,11 +82,28 @@ class RangePlan:
 
     scenario: Scenario
     """whose other constants are kept"""
-    scenarios: int
-    frames: int
+    beams: tuple[Beams, ...] = ("mrt", "optimal")
+    scenarios: int = SCENARIOS
+    frames: int = FRAMES
     """a point"""
-    beams: tuple[Beams, ...]
+    trained: int = TRAINED
+    """the first scenarios, in which the learners of Fig. 2 are trained"""
+    seeds: int = SEEDS
+    training_frames: int = TRAINING_FRAMES
+    """of each seed"""
     seed: int = 0
+
+    @property
+    def frames_each(self) -> int:
+        """Frames solved in each scenario."""
+        points = sum(len(sweep.values(quick=True)) * len(sweep.schemes) for sweep in SWEEPS.values())
+        return len(self.beams) * points * self.frames
+
+    @property
+    def total(self) -> int:
+        """Frames trained and solved in all scenarios."""
+        runs = LearningPlan(self.scenario, self.seeds, self.training_frames, (PRESET,))
+        return self.scenarios * self.frames_each + self.trained * runs.total
 
     def sampled(self) -> list[Scenario]:
         """The scenarios, evenly over the ranges."""
@@ -92,6 +122,9 @@ class RangePlan:
         return {
             "ranges": {name: [declared.low, declared.high] for name, declared in RANGES.items()},
             "frames": self.frames,
+            "trained": self.trained,
+            "seeds": self.seeds,
+            "training_frames": self.training_frames,
             "seed": self.seed,
             "beams": list(self.beams),
             "scenarios": self.scenarios,
@@ -99,31 +132,61 @@ class RangePlan:
         }
 
 
-def examine_ranges(plan: RangePlan, folder: Path, progress: Callable[[int], None]) -> None:
-    """Judge the claims at every sample, into ``ranges.json``; what is there of the same settings is kept.
+def plan(scenario: Scenario, beams: tuple[Beams, ...], seed: int, quick: bool) -> RangePlan:
+    """What is examined around a scenario: by default, or for a quick look."""
+    if not quick:
+        return RangePlan(scenario, beams, seed=seed)
+    return RangePlan(scenario, beams, scenarios=QUICK_SCENARIOS, frames=QUICK_FRAMES, trained=0, seed=seed)
 
-    ``progress`` is told how many scenarios are done.
+
+def examine_ranges(plan: RangePlan, folder: Path, progress: Callable[[int], None]) -> None:
+    """Judge the claims at every sample, into ``ranges.json``; what is there is kept, and runs go on.
+
+    ``progress`` is told how many frames are trained and solved. Raises InputError where something in the
+    folder was made with other settings.
     """
+    found, done = _kept(plan, folder), 0
+    for index, scenario in enumerate(plan.sampled()):
+        if index >= len(found):
+            verdicts = {kind: _judged(plan, scenario, kind) for kind in plan.beams}
+            found.append({"constants": {name: getattr(scenario, name) for name in RANGES}, "exact": verdicts})
+            _write(plan, folder, found)
+        done += plan.frames_each
+        progress(done)
+        if index >= plan.trained:
+            continue
+        runs = LearningPlan(scenario, plan.seeds, plan.training_frames, (PRESET,))
+        if "learned" not in found[index]:
+            path = folder / RUNS / f"{index:02}"
+            path.mkdir(parents=True, exist_ok=True)
+            train_runs(runs, path, lambda more, before=done: progress(before + more))  # type: ignore[misc]
+            findings = examine_learning(read_runs(path))
+            found[index]["learned"] = {finding.name: finding.verdict for finding in findings}
+            _write(plan, folder, found)
+        done += runs.total
+        progress(done)
+
+
+def is_finished(plan: RangePlan, folder: Path) -> bool:
+    """Whether every sample is in the folder."""
     found = _kept(plan, folder)
-    progress(len(found))
-    for scenario in plan.sampled()[len(found) :]:
-        changed = {name: getattr(scenario, name) for name in RANGES}
-        verdicts: dict[str, dict[str, str]] = {}
-        for kind in plan.beams:
-            measurements = [
-                row
-                for sweep in SWEEPS.values()
-                for value in sweep.values(quick=True)
-                for row in measure_point(
-                    scenario, sweep, value, frames=plan.frames, seed=plan.seed, beams=[kind]
-                )
-            ]
-            findings = examine(measurements, list(SWEEPS), kind)
-            verdicts[kind] = {finding.name: finding.verdict for finding in findings}
-        found.append({"constants": changed, "verdicts": verdicts})
-        text = json.dumps({"settings": plan.settings(), "found": found}, indent=1)
-        replace_text(folder / FILE, text + "\n")
-        progress(len(found))
+    return len(found) == plan.scenarios and all("learned" in one for one in found[: plan.trained])
+
+
+def _judged(plan: RangePlan, scenario: Scenario, kind: Beams) -> dict[str, str]:
+    """Verdicts on the claims of Fig. 3 and 4."""
+    measurements = [
+        row
+        for sweep in SWEEPS.values()
+        for value in sweep.values(quick=True)
+        for row in measure_point(scenario, sweep, value, frames=plan.frames, seed=plan.seed, beams=[kind])
+    ]
+    return {finding.name: finding.verdict for finding in examine(measurements, list(SWEEPS), kind)}
+
+
+def _write(plan: RangePlan, folder: Path, found: list[dict[str, Any]]) -> None:
+    text = json.dumps({"settings": plan.settings(), "found": found}, indent=1)
+    replace_text(folder / FILE, text + "\n")
 
 
 def _kept(plan: RangePlan, folder: Path) -> list[dict[str, Any]]:
@@ -131,7 +194,9 @@ def _kept(plan: RangePlan, folder: Path) -> list[dict[str, Any]]:
         return []
     data = read(folder)
     if data["settings"] != json.loads(json.dumps(plan.settings())):
-        return []
+        raise InputError(
+            [f"{folder / FILE}: was made with other settings; choose another folder, or --overwrite"]
+        )
     return list(data["found"])
 
 
@@ -151,33 +216,49 @@ def tables(folder: Path) -> list[Table]:
     if not (folder / FILE).exists():
         return []
     data = read(folder)
-    found, kinds = data["found"], data["settings"]["beams"]
-    if not found:
-        return []
-    order: Sequence[Verdict] = ("holds", "holds in part", "does not hold")
-    rows = []
-    for claim in CLAIMS:
-        row = [claim.name, claim.statement]
-        for kind in kinds:
-            verdicts = [one["verdicts"][kind][claim.name] for one in found]
-            counts = [verdicts.count(verdict) for verdict in order]
-            interval = binomtest(counts[0], len(found)).proportion_ci(CONFIDENCE, method="wilson")
-            row.append(
-                f"{counts[0] / len(found):.0%} ({interval.low:.0%} to {interval.high:.0%}); "
-                f"in part {counts[1]}, not {counts[2]}"
-            )
-        rows.append(tuple(row))
-    frames, ranges = data["settings"]["frames"], data["settings"]["ranges"]
-    low_high = ", ".join(f"`{name}` {low:g} to {high:g}" for name, (low, high) in ranges.items())
-    return [
+    found, settings = data["found"], data["settings"]
+    ranges = ", ".join(f"`{name}` {low:g} to {high:g}" for name, (low, high) in settings["ranges"].items())
+    about = (
+        f"scenarios over declared ranges of what the paper does not give (Latin hypercube): {ranges}. "
+        "The conditions and thresholds are those of the claims table. Part of the scenarios in which a claim "
+        f"holds, with its 95% Wilson interval. Each scenario's constants and verdicts: {FILE}."
+    )
+    command = "scattermec reproduce --out again --figures ranges"
+    exact = {kind: [one["exact"][kind] for one in found] for kind in settings["beams"]}
+    trained = [one["learned"] for one in found if "learned" in one]
+    made = [
         Table(
-            title="How often the claims hold where the constants are others",
-            note=f"{len(found)} scenarios over declared ranges of what the paper does not give "
-            f"(Latin hypercube): {low_high}. Exact optima, {frames} frames a point, the points of the quick "
-            "setting; the conditions and thresholds of the claims table. Part of the scenarios in which a "
-            f"claim holds, with its 95% Wilson interval. Each scenario's constants and verdicts: {FILE}.",
-            columns=("claim", "the paper", *(f"holds, {kind} beams" for kind in kinds)),
-            rows=tuple(rows),
-            command="scattermec reproduce --parts ranges",
+            title="How often the claims of Fig. 3 and 4 hold where the constants are others",
+            note=f"{len(found)} {about} Exact optima, {settings['frames']} frames a point, the points of the "
+            "quick setting.",
+            columns=("claim", "the paper", *(f"holds, {kind} beams" for kind in exact)),
+            rows=tuple(
+                (claim.name, claim.statement, *(_counted(exact[kind], claim.name) for kind in exact))
+                for claim in CLAIMS
+            ),
+            command=command,
         )
     ]
+    if trained:
+        made.append(
+            Table(
+                title="How often the claims of Fig. 2 hold where the constants are others",
+                note=f"{len(trained)} {about} Both learners, preset {PRESET}, {settings['seeds']} seeds of "
+                f"{settings['training_frames']:,} frames each.",
+                columns=("claim", "the paper", "holds"),
+                rows=tuple((name, text, _counted(trained, name)) for name, text in STATEMENTS.items()),
+                command=command,
+            )
+        )
+    return made
+
+
+def _counted(verdicts: Sequence[dict[str, str]], claim: str) -> str:
+    """Part that holds with its interval, and the numbers of the other verdicts."""
+    all_ = [one[claim] for one in verdicts]
+    holds, partly, not_at_all = (all_.count(one) for one in ("holds", "holds in part", "does not hold"))
+    interval = binomtest(holds, len(all_)).proportion_ci(CONFIDENCE, method="wilson")
+    return (
+        f"{holds / len(all_):.0%} ({interval.low:.0%} to {interval.high:.0%}); in part {partly}, "
+        f"not {not_at_all}"
+    )

@@ -1,8 +1,10 @@
 """The paper's figures: Fig. 3 and 4 computed from exact optima, Fig. 2 from training runs; claims judged.
 
-Each for every kind of beams that is asked for; and a figure that the paper lacks, which compares the beams.
+Each for every kind of beams that is asked for, learned ones among them; and what the paper lacks: a figure
+that compares the beams, the claims where constants are others, and what imperfect knowledge costs.
 """
 
+import dataclasses
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,10 +14,13 @@ from typing import Any
 import jax.numpy as jnp
 
 from scattermec._version import __version__
-from scattermec.experiments import frame_pictures
+from scattermec.experiments import frame_pictures, knowledge, learned, ranges
 from scattermec.experiments.beams import BEAMS, Beams
 from scattermec.experiments.claims import Finding
+from scattermec.experiments.knowledge import KnowledgePlan, examine_knowledge
+from scattermec.experiments.learned import LearnedPlan, measure_learned
 from scattermec.experiments.learning import RUNS, LearningPlan, train_runs
+from scattermec.experiments.ranges import RangePlan, examine_ranges
 from scattermec.experiments.record import Record
 from scattermec.experiments.redraw import LEARNING_FIGURES, discard_pictures, redraw
 from scattermec.experiments.results import Results
@@ -34,7 +39,7 @@ FRAMES = 2000
 QUICK_FRAMES = 256
 """Frames a point unless told otherwise."""
 
-__all__ = ["FRAMES", "LEARNING_FIGURES", "QUICK_FRAMES", "Plan", "Reproduction", "reproduce"]
+__all__ = ["FRAMES", "LEARNING_FIGURES", "QUICK_FRAMES", "Plan", "Reproduction", "Studies", "reproduce"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Plan:
     beams: tuple[Beams, ...] = ("mrt", "optimal")
     """for which the paper's figures are drawn and its claims judged"""
     quick: bool = False
+    learned: LearnedPlan = learned.FULL
+    """what is trained at every point for learned beams, where these are wanted"""
 
     def beams_of(self, figure: str) -> tuple[Beams, ...]:
         """Kinds of beams that a figure needs."""
@@ -61,9 +68,22 @@ class Plan:
             "frames": self.frames,
             "seed": self.seed,
             "beams": [kind for kind in BEAMS if kind in self.beams],
+            "learned": dataclasses.asdict(self.learned),
             "precision": str(jnp.asarray(0.0).dtype),
             "scenario": self.scenario.model_dump(mode="json"),
         }
+
+
+@dataclass(frozen=True)
+class Studies:
+    """What is to be learned and examined besides; parts that are None are left out, or as they are."""
+
+    learning: LearningPlan | None = None
+    """the training runs of Fig. 2"""
+    learned: bool = False
+    """learned beams at every point of the sweeps"""
+    ranges: RangePlan | None = None
+    knowledge: KnowledgePlan | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +108,7 @@ def reproduce(
     *,
     wanted: Sequence[str] = (*FIGURES, frame_pictures.NAME),
     overwrite: bool = False,
-    learning: LearningPlan | None = None,
+    studies: Studies | None = None,
     command: str = "",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Reproduction:
@@ -104,7 +124,7 @@ def reproduce(
         folder: where everything is written; made if missing.
         wanted: figures, of `FIGURES`, and "frame" for the pictures of one frame.
         overwrite: start anew, discarding the results in the folder.
-        learning: what to train for Fig. 2; without it, Fig. 2 is drawn if its runs are there already.
+        studies: what else; without them, what is there already is drawn.
         command: what to type for the same again, for the record.
         progress: told how many frames are trained and solved, and of how many.
 
@@ -124,13 +144,34 @@ def reproduce(
     record = Record.open(folder, overwrite=overwrite)
     record.add_command(command)
     missing = [point for point in points if (point[0].name, *point[1:]) not in results.points]
+    studies = studies or Studies()
     if overwrite:
-        shutil.rmtree(folder / RUNS, ignore_errors=True)
-    to_train = 0 if learning is None else learning.total
-    to_solve = sum(plan.frames * len(sweep.schemes) for sweep, _, _ in missing)
-    if learning is not None:
-        train_runs(learning, folder, lambda done: progress(done, to_train + to_solve), record)
-    _measure(plan, results, record, missing, lambda done: progress(to_train + done, to_train + to_solve))
+        for name in (RUNS, knowledge.RUNS, ranges.RUNS):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        for name in (knowledge.FILE, ranges.FILE):
+            (folder / name).unlink(missing_ok=True)
+    to_learn = [
+        (sweep, value)
+        for sweep in SWEEPS.values()
+        for value in sweep.values(plan.quick)
+        if studies.learned and (sweep.name, value, learned.KIND) not in results.points
+    ]
+    steps = _Steps(progress)
+    training = steps.add(0 if studies.learning is None else studies.learning.total)
+    solving = steps.add(sum(plan.frames * len(sweep.schemes) for sweep, _, _ in missing))
+    learning = steps.add(plan.learned.total * len(to_learn))
+    knowing = steps.add(0 if studies.knowledge is None else studies.knowledge.total)
+    ranging = steps.add(0 if studies.ranges is None else studies.ranges.total)
+    if studies.learning is not None:
+        train_runs(studies.learning, folder, training, record)
+    _measure(plan, results, record, missing, solving)
+    _learn(plan, results, record, to_learn, learning)
+    if studies.knowledge is not None:
+        with record.part("imperfect knowledge", when=not knowledge.is_finished(studies.knowledge, folder)):
+            examine_knowledge(studies.knowledge, folder, knowing)
+    if studies.ranges is not None:
+        with record.part("other constants", when=not ranges.is_finished(studies.ranges, folder)):
+            examine_ranges(studies.ranges, folder, ranging)
     if frame_pictures.NAME in wanted and not frame_pictures.is_kept(folder, plan.scenario):
         with record.part("frame under each policy"):
             frame_pictures.keep_frame(plan.scenario, plan.seed, folder)
@@ -142,11 +183,24 @@ def reproduce(
     return Reproduction(
         files=(*results.files, *drawn.files),
         findings=tuple(drawn.contents.findings),
-        computed=len(missing),
+        computed=len(missing) + len(to_learn),
         reused=len(points) - len(missing),
         not_converged=_largest(measurements, "not_converged"),
         gap=_largest(measurements, "gap"),
     )
+
+
+class _Steps:
+    """Progress of parts that follow each other, told as one."""
+
+    def __init__(self, progress: Callable[[int, int], None]) -> None:
+        self._progress, self._total = progress, 0
+
+    def add(self, count: int) -> Callable[[int], None]:
+        """Of a part of so many frames: to be told how many of them are done."""
+        before = self._total
+        self._total += count
+        return lambda done: self._progress(before + done, self._total)
 
 
 def _largest(measurements: Sequence[Measurement], metric: str) -> float:
@@ -180,5 +234,26 @@ def _measure(
                 seed=plan.seed,
                 beams=[kind for *point, kind in missing if point == [sweep, value]],
                 on_scheme=count,
+            )
+        results.add(measured)
+
+
+def _learn(
+    plan: Plan,
+    results: Results,
+    record: Record,
+    points: Sequence[tuple[Sweep, float]],
+    progress: Callable[[int], None],
+) -> None:
+    for index, (sweep, value) in enumerate(points):
+        with record.part(f"learned beams, sweep of {sweep.name}"):
+            measured = measure_learned(
+                plan.scenario,
+                sweep,
+                value,
+                plan.learned,
+                frames=plan.frames,
+                seed=plan.seed,
+                progress=lambda done, before=index * plan.learned.total: progress(before + done),  # type: ignore[misc]
             )
         results.add(measured)

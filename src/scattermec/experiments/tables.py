@@ -1,15 +1,14 @@
 """Tables that the report shows beside its figures, however they were computed.
 
 To add one: compute its numbers in `reproduce.reproduce` and keep them as a file in the folder; write a
-function that reads that file and makes a `Table` of it (none while the file is missing); add the function to
-`SOURCES`. `index.md` and `index.html` then show it, and `scattermec report` redraws it.
+function that reads that file and makes a `Table` of it (none while the file is missing); call it in
+`collect`. `index.md` and `index.html` then show it, and `scattermec report` redraws it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["SOURCES", "Table", "collect", "markdown"]
+__all__ = ["Table", "collect", "markdown"]
 
 
 @dataclass(frozen=True)
@@ -32,13 +31,13 @@ class Table:
                 raise ValueError(f"{self.title}: a row of {len(row)} cells under {len(self.columns)} columns")
 
 
-SOURCES: list[Callable[[Path], list[Table]]] = []
-"""Each makes the tables of one topic from the folder of a reproduction, without computing anything long."""
-
-
 def collect(folder: Path) -> list[Table]:
-    """All tables that the folder has the data for, in the order of `SOURCES`."""
-    return [table for source in SOURCES for table in source(folder)]
+    """All tables that the folder has the data for."""
+    # Imported late, since they make tables.
+    from scattermec.experiments import knowledge, learning_table, ranges
+
+    sources = (learning_table.tables, knowledge.tables, ranges.tables)
+    return [table for source in sources for table in source(folder)]
 
 
 def markdown(table: Table) -> str:

@@ -1,0 +1,72 @@
+"""What each learner of Fig. 2 reached, as a table: mean and interquartile mean over seeds."""
+
+from pathlib import Path
+
+from scattermec.experiments.learning import FINAL, GREEDY_MODE, LearningCurves, read_runs
+from scattermec.experiments.statistics import Estimate
+from scattermec.experiments.tables import Table
+from scattermec.learners import ALGORITHMS
+
+
+def tables(folder: Path) -> list[Table]:
+    """One table of all finished runs of Fig. 2; nothing where there are none."""
+    curves = read_runs(folder)
+    if not curves:
+        return []
+    seeds, frames = len(curves[0].values["reward"]), int(curves[0].frames[-1])
+    return [
+        Table(
+            title="What the learners reached",
+            note=f"{seeds} seeds of {frames:,} frames each; means over the last {FINAL:.0%} of training with "
+            "95% bootstrap intervals over seeds, and interquartile means (IQM), which a few seeds cannot "
+            "pull. While learning: rollouts, exploration included. Acting: greedy, on held-out independent "
+            "frames; shares are of their certified optimum. `scattermec evaluate` on a run's "
+            "folder adds controls and rollouts.",
+            columns=(
+                "learner",
+                "preset",
+                "reward while learning, kbit/J",
+                "IQM",
+                "outage while learning",
+                "acting",
+                "share of the optimum",
+                "IQM",
+                "outage",
+            ),
+            rows=tuple(row for run in curves for row in _rows(run)),
+            command="scattermec reproduce --out again --figures 2a,2b",
+        )
+    ]
+
+
+def _rows(run: LearningCurves) -> list[tuple[str, ...]]:
+    modes = list(ALGORITHMS[run.learner].MODES)
+    modes.sort(key=lambda mode: mode != GREEDY_MODE[run.learner])
+    rows: list[tuple[str, ...]] = []
+    for index, mode in enumerate(modes):
+        learning = (
+            _number(run.final("reward")),
+            _number(run.final_interquartile("reward")),
+            _part(run.final("outage")),
+        )
+        share = f"share.{mode}"
+        rows.append(
+            (
+                run.learner,
+                run.preset,
+                *(learning if index == 0 else ("", "", "")),
+                mode,
+                _part(run.final(share)),
+                _part(run.final_interquartile(share)),
+                _part(run.final(f"outage.{mode}")),
+            )
+        )
+    return rows
+
+
+def _number(estimate: Estimate) -> str:
+    return f"{estimate.mean:.1f} ({estimate.low:.1f} to {estimate.high:.1f})"
+
+
+def _part(estimate: Estimate) -> str:
+    return f"{estimate.mean:.1%} ({estimate.low:.1%} to {estimate.high:.1%})"
