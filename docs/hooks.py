@@ -11,7 +11,8 @@ from typing import Any, get_args, get_type_hints
 from latex2mathml.converter import convert
 from mkdocs.structure.files import File, Files
 
-ROOT = Path(__file__).parent.parent / "src" / "scattermec"
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent / "src" / "scattermec"
 
 PACKAGES = (
     "scenario",
@@ -31,7 +32,10 @@ PACKAGES = (
 
 
 def on_config(config: Any) -> Any:
-    """Append the generated pages to the navigation."""
+    """Append the generated pages to the navigation, and to the results whatever page it does not name."""
+    results = next(entry["Results"] for entry in config.nav if "Results" in entry)
+    named = str(config.nav)
+    results += sorted(page.name for page in DOCS.glob("*.md") if page.name not in named)
     pages: list[Any] = [{name: f"reference/{name}.md"} for name in _packages()]
     config.nav += [{"Commands": "commands.md"}, {"API reference": ["reference/index.md", *pages]}]
     return config
@@ -56,7 +60,9 @@ def on_page_content(text: str, **_: Any) -> str:
 
     def mathml(match: re.Match[str]) -> str:
         display = "block" if match["block"] else "inline"
-        return convert(html.unescape(match["block"] or match["inline"]).strip(), display=display)
+        formula = convert(html.unescape(match["block"] or match["inline"]).strip(), display=display)
+        # Bars of norms and absolute values are as high as letters, not as what is beside them.
+        return re.sub(r"<mo>(&#x02016;|&#x0007C;|\|)</mo>", r'<mo stretchy="false">\1</mo>', formula)
 
     return re.sub(
         r'<div class="arithmatex">\\\[(?P<block>.*?)\\\]</div>'
@@ -133,7 +139,7 @@ def _formula(symbol: str) -> str:
         return ""
     greek = "sigma|eta|Gamma|phi|lambda|mu|gamma|epsilon"
     letter, _, index = symbol.partition("_")
-    letter = re.sub(rf"^({greek})", r"\\\1", letter).replace("2", "^2")
+    letter = re.sub(rf"^({greek})", r"\\\1", letter).replace("2", "^2").replace("phi", "varphi")
     index = index if len(index) == 1 or "," in index else rf"\text{{{index}}}"
     return f"${letter}_{{{index}}}$" if _ else f"${letter}$"
 
@@ -190,8 +196,11 @@ def _reference_page(name: str) -> str:
 
 def _commands_page() -> str:
     """Every command with its arguments and options, as `--help` tells them."""
+    from typer.main import get_command
+
     from scattermec.cli.app import app
 
+    parsed = get_command(app).commands  # type: ignore[attr-defined]
     lines = ["# Commands", "", "As `scattermec COMMAND --help` tells them.", ""]
     for command in app.registered_commands:
         function = command.callback
@@ -200,23 +209,23 @@ def _commands_page() -> str:
         lines += [f"## scattermec {name}", "", inspect.getdoc(function) or "", ""]
         lines += ["| option | meaning |", "|---|---|"]
         hints = get_type_hints(function, include_extras=True)
+        spelt = {option.name: option.opts[0] for option in parsed[name].params}
         for parameter in inspect.signature(function).parameters.values():
             if not hasattr(hints[parameter.name], "__metadata__"):  # not an option, but Typer's context
                 continue
             kind, told = get_args(hints[parameter.name])[:2]
-            lines.append(f"| {_spelling(parameter.name, kind, told)} | {_meaning(parameter, told)} |")
+            lines.append(f"| {_spelling(spelt[parameter.name], kind, told)} | {_meaning(parameter, told)} |")
         lines.append("")
     return "\n".join(lines)
 
 
 def _spelling(name: str, kind: Any, told: Any) -> str:
-    """How an option is typed, with what it takes."""
-    if type(told).__name__ == "ArgumentInfo":
+    """How an argument or option is typed, with what it takes."""
+    if not name.startswith("-"):
         return f"`{told.metavar or name.upper()}`"
-    spelt = (told.param_decls or [f"--{name.replace('_', '-')}"])[0]
     choices = next((c for c in (kind, *get_args(kind)) if isinstance(c, type) and issubclass(c, Enum)), None)
     takes = told.metavar or (" or ".join(choice.value for choice in choices) if choices else "")
-    return f"`{spelt}`" + (f" {takes}" if takes else "")
+    return f"`{name}` {takes}".rstrip()
 
 
 def _meaning(parameter: inspect.Parameter, told: Any) -> str:
