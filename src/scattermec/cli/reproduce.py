@@ -117,7 +117,10 @@ def reproduce(
     if out.exists() and not out.is_dir():
         raise InputError([f"{out}: is not a folder"])
     check_extras("reproduce")
+    from scattermec.training.workers import use_compilation_cache
+
     use_double_precision()
+    use_compilation_cache()
     warn_without_kernel(optimal)
     from scattermec.experiments import learned
     from scattermec.experiments import reproduce as experiment

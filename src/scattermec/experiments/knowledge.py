@@ -4,18 +4,27 @@ The paper's motive for learning. For each error, Algorithm 1 is trained with it,
 seen while the frame itself uses the truth; shares are of the optimum that knows the truth.
 """
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import jax
+
 from scattermec.agents.settings import TrainingConfig
+from scattermec.environment import EnvState
 from scattermec.errors import InputError
 from scattermec.experiments.contenders import Contender, fixed_contenders, learned_contenders
 from scattermec.experiments.evaluation import Row, evaluate
 from scattermec.experiments.statistics import Estimate
 from scattermec.experiments.tables import Table
+from scattermec.learners.common import Decision, as_seen
+from scattermec.optimisation import estimate_allocation
+from scattermec.physics import Frame, Parameters, maximum_ratio_beams, parameters
+from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
 
@@ -35,8 +44,11 @@ CONTROLS = ("mrt", "optimum")
 SEEDS, TRAINING_FRAMES, FRAMES = 4, 5000, 1000
 QUICK_TRAINING_FRAMES, QUICK_FRAMES = 500, 128
 
+CAUTIOUS = "cautious"
+
 LABELS = {
     "mrt": "MRT beams + P1",
+    CAUTIOUS: "The same, planning for weaker channels and more work by the error's size",
     "optimum": "Optimal for what is seen",
     "estimate 0": "Untrained AP + P1",
     "estimate": "Learned AP + P1 (line 4)",
@@ -144,12 +156,29 @@ def examine_knowledge(plan: KnowledgePlan, folder: Path, progress: Callable[[int
             report=report,
         )
         contenders = fixed_contenders(scenario, CONTROLS) + learned_contenders(load_run(path), scenario)
+        contenders.append(Contender(CAUTIOUS, partial(_cautious, parameters(scenario))))
         wanted = [one for one in contenders if _name(one) in LABELS]
         result = evaluate(scenario, wanted, frames=plan.frames, rollout_frames=0, seed=plan.seed)
         found[case.name] = {_name(row): _numbers(row) for row in result.rows}
         text = json.dumps({"settings": plan.settings(), "found": found}, indent=1)
         replace_text(folder / FILE, text + "\n")
         progress((index + 1) * each)
+
+
+@jax.jit
+def _cautious(constants: Parameters, key: Key, states: EnvState) -> Decision:
+    """MRT beams and P1's allocation for channels weaker and workloads larger by one standard deviation."""
+
+    def decide(frame: Frame) -> Decision:
+        beams = maximum_ratio_beams(frame.channels)
+        feared = dataclasses.replace(
+            frame,
+            channels=frame.channels * (1 - constants.csi_error),
+            workload=frame.workload * (1 + constants.workload_error),
+        )
+        return Decision(beams=beams, allocation=estimate_allocation(constants, feared, beams).allocation)
+
+    return jax.vmap(decide)(as_seen(states).frame)
 
 
 def is_finished(plan: KnowledgePlan, folder: Path) -> bool:

@@ -43,7 +43,7 @@ class LearnedPlan:
         return self.seeds * self.frames
 
 
-FULL, QUICK = LearnedPlan(seeds=4, frames=4000), LearnedPlan(seeds=4, frames=1000)
+FULL, QUICK = LearnedPlan(seeds=4, frames=4000), LearnedPlan(seeds=4, frames=500)
 
 
 def measure_learned(
