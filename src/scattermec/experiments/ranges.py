@@ -59,18 +59,18 @@ class Range:
 
 
 RANGES = {
-    "bandwidth": Range(4, 16),
+    "bandwidth": Range(4.0, 16.0),
     "noise_power": Range(1e-10, 1e-8),
     "harvest_efficiency": Range(0.3, 0.8, logarithmic=False),
     "reflection_gain": Range(0.001, 0.3),
     "circuit_power": Range(0.001, 0.3),
     "local_energy": Range(0.001, 0.025),
-    "local_rate": Range(30, 150),
+    "local_rate": Range(30.0, 150.0),
     "active_receive_power": Range(0.01, 0.1),
     "passive_receive_power": Range(0.001, 0.01),
     "mec_energy": Range(0.0001, 0.002),
     "idle_power": Range(0.001, 0.05),
-    "initial_battery": Range(0, 0.2, logarithmic=False),
+    "initial_battery": Range(0.0, 0.2, logarithmic=False),
 }
 """Declared before any of these scenarios was solved: about a factor of ten around the default where nothing
 tells more. ``initial_battery`` is the upper end of what batteries at reset are drawn from."""
