@@ -119,7 +119,7 @@ def _settings_rows(settings: Any, names: list[str]) -> Iterator[str]:
     from scattermec._settings import notes_of
     from scattermec._yaml import show
 
-    yield from ("| name | symbol | default | unit | allowed | meaning |", "|---|---|---|---|---|---|")
+    yield from ("| name | symbol | default | unit | meaning |", "|---|---|---|---|---|")
     for name in names:
         field = settings.model_fields[name]
         notes = notes_of(field)
@@ -130,7 +130,7 @@ def _settings_rows(settings: Any, names: list[str]) -> Iterator[str]:
         )
         symbol = _formula(notes["symbol"])
         default = show(field.default)
-        yield f"| `{name}` | {symbol} | `{default}` | {notes['unit']} | {notes['rule']} | {meaning} |"
+        yield f"| `{name}` | {symbol} | `{default}` | {notes['unit']} | {meaning} ({notes['rule']}) |"
 
 
 def _formula(symbol: str) -> str:
