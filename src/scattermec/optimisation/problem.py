@@ -25,11 +25,11 @@ SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 class AllocationProblem:
     """P1 in natural units; per user (N,) unless said. A slot offers K beams to choose from, usually one.
 
-    Minimise   sum_i passive_power t_b + active_receive_power t_a + mec_energy (l_a + l_b)
-    subject to t_a + t_b <= slot_duration                                                              (2)
-               l_a + l_b + l_c >= workload,  l_a <= active_bandwidth t_a log2(1 + active_snr e / t_a),
-               l_b <= passive_rate t_b,  l_c <= local_limit                                            (3)
-               e + circuit_power t_a + local_energy l_c <= min(battery + harvest_rate t_b, capacity)   (9)
+        Minimise   sum_i passive_power t_b + active_receive_power t_a + mec_energy (l_a + l_b)
+        subject to t_a + t_b <= slot_duration                                                              (2)
+                   l_a + l_b + l_c >= workload,  l_a <= active_bandwidth t_a log2(1 + active_snr e / t_a),
+                   l_b <= passive_rate t_b,  l_c <= local_limit                                            (3)
+                   e + circuit_power t_a + local_energy l_c <= min(battery + harvest_rate t_b, capacity)   (9)
 
     over non-negative times (s), work (kbit) and radiated energies e (mJ). Keeping l_b free below
     ``passive_rate t_b`` lets a beam run for its energy alone.
