@@ -55,7 +55,7 @@ def _learning(contents: Contents) -> str:
     for label, group in groups.items():
         preset = group[0].beams
         finals = [
-            f"{show(run.final('reward'), 'kbit/J')} for {learner_style(run.learner).label}"
+            f"{show(run.final('reward'), 'kbit/J')} for {_lower(learner_style(run.learner).label)}"
             for run in contents.curves
             if run.preset == preset
         ]
@@ -93,10 +93,10 @@ def _sure(contents: Contents) -> str:
     again = "each figure and table names the command that computes it again"
     if not gaps:
         return f"No energies of Fig. 3 and 4 are in this run to be certified; {again}."
-    part = f"{100 * max(gaps):.1g}%" if max(gaps) > 0 else "nothing"
+    largest = np.format_float_positional(float(f"{100 * max(0.0, *gaps):.1g}"), trim="-")
     return (
         f"Summed over the frames of a point, the energies of Fig. 3 and 4 exceed certified lower bounds by "
-        f"{part} at most, and {again}."
+        f"{largest}% at most, and {again}."
     )
 
 

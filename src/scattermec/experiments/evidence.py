@@ -83,8 +83,13 @@ def show(estimate: Estimate, unit: str = "") -> str:
     if not np.isfinite(estimate.mean):
         return "no data"
     if unit:
-        return f"{estimate.mean:.3g} ({estimate.low:.3g} to {estimate.high:.3g}) {unit}"
+        return f"{digits(estimate.mean)} ({digits(estimate.low)} to {digits(estimate.high)}) {unit}"
     return f"{100 * estimate.mean:.1f}% ({100 * estimate.low:.1f} to {100 * estimate.high:.1f}%)"
+
+
+def digits(value: float) -> str:
+    """A number in three digits, large ones whole rather than with an exponent."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
 
 
 def above(statement: str, estimate: Estimate, threshold: float, unit: str = "") -> Condition:

@@ -8,7 +8,6 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from scattermec.errors import InputError
 from scattermec.experiments.beams import SolvedFrames, solve_frames
@@ -35,7 +34,7 @@ TRIED = 16
 """Frames among which one is looked for that every policy can serve."""
 
 TRACE = 1e-9
-"""s or kbit: less than this of a time or of work is none."""
+"""s: less time than this is none."""
 
 _WORK = ("t_active", "t_passive", "t_local", "l_active", "l_passive", "l_local")
 
@@ -104,7 +103,7 @@ def _read(file: Path, policy: str, scenario: Scenario) -> PlayedFrame:
         with np.load(file, allow_pickle=False) as arrays:
             kept = {name: jnp.asarray(arrays[name][0]) for name in arrays}
         frame = Frame(channels=kept["channels"], workload=kept["workload"], battery=kept["battery"])
-        allocation = Allocation(**{name: _without_traces(kept[name]) for name in _WORK})
+        allocation = _without_traces(Allocation(**{name: kept[name] for name in _WORK}))
         beams, bound = np.asarray(kept["beams"]), float(kept["lower_bound"])
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise InputError([f"{file}: is damaged: {error}"]) from error
@@ -112,9 +111,14 @@ def _read(file: Path, policy: str, scenario: Scenario) -> PlayedFrame:
     return PlayedFrame(policy, frame, beams, allocation, outcome, bound)
 
 
-def _without_traces(values: Array) -> Array:
-    """Times and work without what a solver leaves of zeros, far below the tolerance of `run_frame`."""
-    return jnp.where(values < TRACE, 0, values)
+def _without_traces(allocation: Allocation) -> Allocation:
+    """Without what a solver leaves of zeros: modes used for no time, which is far below all tolerances."""
+    changes = {}
+    for mode in ("active", "passive", "local"):
+        used = getattr(allocation, f"t_{mode}") >= TRACE
+        for name in (f"t_{mode}", f"l_{mode}"):
+            changes[name] = jnp.where(used, getattr(allocation, name), 0)
+    return Allocation(**changes)
 
 
 _PLAY: Callable[..., Outcome] = jax.jit(run_frame)

@@ -6,6 +6,7 @@ their pictures take their place. Texts and tables need neither.
 
 import base64
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from scattermec.experiments import abstract, frame_pictures, learning_figures, r
 from scattermec.experiments.claims import Finding
 from scattermec.experiments.commands import figure_command, training_commands
 from scattermec.experiments.contents import Contents
-from scattermec.experiments.evidence import Condition
+from scattermec.experiments.evidence import Condition, digits
 from scattermec.experiments.figures import CAPTIONS, COMPARISON, TITLES, Picture, panels_of, policy_label
 from scattermec.experiments.panels import Line, Panel, learning_panels
 from scattermec.experiments.sweeps import ALL_METRICS
@@ -82,6 +83,7 @@ def render(contents: Contents) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"sentence": _sentence, "prose": _prose}
     return environment.get_template("report.html").render(
         contents=contents,
         settings=contents.settings,
@@ -174,7 +176,7 @@ def figures(contents: Contents) -> list[Figure]:
 
 def _row(picture: Picture, contents: Contents) -> Row:
     title = policy_label(picture.beams) if picture.beams else ""
-    return Row(title[:1].upper() + title[1:], panels_of(picture, contents.measurements), picture.stem)
+    return Row(_sentence(title), panels_of(picture, contents.measurements), picture.stem)
 
 
 @dataclass(frozen=True)
@@ -279,7 +281,7 @@ def _level(panel: Panel) -> dict[str, Any]:
         "type": "scatter",
         "mode": "lines",
         "name": level.label,
-        "x": [_digits(end) for end in ends],
+        "x": [_digits(float(end)) for end in ends],
         "y": [_digits(level.value)] * 2,
         "line": {"color": level.colour, "dash": DASHES[level.linestyle], "width": 1.5},
         "hoverinfo": "all" if level.label else "skip",
@@ -341,7 +343,7 @@ def _points(line: Line) -> list[tuple[float, float, float]]:
 
 def _interval(mean: float, low: float, high: float, unit: str) -> str:
     unit = f" {unit}" if unit else ""
-    return f"{mean:.3g} ({low:.3g} to {high:.3g}){unit}"
+    return f"{digits(mean)} ({digits(low)} to {digits(high)}){unit}"
 
 
 def _lines(figure: Figure) -> list[Line]:
@@ -349,7 +351,7 @@ def _lines(figure: Figure) -> list[Line]:
 
 
 def _list(values: np.ndarray) -> list[float | None]:
-    return [_digits(value) for value in values]
+    return [_digits(float(value)) for value in values]
 
 
 def _digits(value: float) -> float | None:
@@ -384,6 +386,18 @@ def scenario_table(contents: Contents) -> list[Constant]:
         value = show_value(getattr(contents.scenario, name))
         constants.append(Constant(name, notes["symbol"], value, notes["unit"], field.description or ""))
     return constants
+
+
+def _sentence(text: str) -> str:
+    """With a capital letter at its beginning."""
+    return text[:1].upper() + text[1:]
+
+
+def _prose(text: str) -> Any:
+    """HTML of a text with code in backquotes, as in Markdown."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def data_address(path: Path) -> str:

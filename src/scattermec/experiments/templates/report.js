@@ -5,18 +5,22 @@
   const font = { family: getComputedStyle(document.querySelector("h1")).fontFamily, size: 12, color: "#1a1d21" };
   const axis = {
     fixedrange: true, gridcolor: "#e4e7ea", linecolor: "#5b626b", ticks: "outside", tickcolor: "#5b626b",
-    ticklen: 4, zeroline: false, automargin: true, title: { standoff: 8 },
+    ticklen: 4, zeroline: false, automargin: true, ticklabeloverflow: "allow",
+    spikecolor: "#5b626b", spikethickness: 1, spikedash: "solid", title: { standoff: 8 },
   };
   const layout = {
-    font, margin: { l: 8, r: 10, t: 12, b: 8 }, showlegend: false, hovermode: "x unified", dragmode: false,
+    font, margin: { l: 8, r: 20, t: 12, b: 8 }, showlegend: false, hovermode: "x unified", hoverdistance: -1, dragmode: false,
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     hoverlabel: { bgcolor: "rgba(255,255,255,.94)", bordercolor: "#d9dde1", font: { ...font, size: 12 } },
   };
   const merged = (common, own) => ({ ...common, ...own, title: { ...common.title, ...own.title } });
+  // In two lines where it is too long for one.
+  const broken = (text, width) => (text.length * 7 > width ? text.replace(", ", ",<br>") : text);
 
   const draw = (plot) => {
     const panel = drawings[plot.dataset.figure][plot.dataset.row][plot.dataset.panel];
     const axes = { xaxis: merged(axis, panel.layout.xaxis), yaxis: merged(axis, panel.layout.yaxis) };
+    axes.xaxis.title.text = broken(axes.xaxis.title.text, plot.clientWidth - 50);
     return Plotly.newPlot(plot, panel.data, { ...layout, ...axes }, { displayModeBar: false, responsive: true });
   };
 
