@@ -9,7 +9,8 @@
     spikecolor: "#5b626b", spikethickness: 1, spikedash: "solid", title: { standoff: 8 },
   };
   const layout = {
-    font, margin: { l: 8, r: 20, t: 12, b: 8 }, showlegend: false, hovermode: "x unified", hoverdistance: -1, dragmode: false,
+    font, margin: { l: 8, r: 20, t: 12, b: 8 }, showlegend: false,
+    hovermode: "x unified", hoverdistance: -1, dragmode: false,
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     hoverlabel: { bgcolor: "rgba(255,255,255,.94)", bordercolor: "#d9dde1", font: { ...font, size: 12 } },
   };
