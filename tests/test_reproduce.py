@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from scattermec.cli.app import app
-from scattermec.experiments import figures, limits, report, reproduce, results, sweeps, tables
+from scattermec.experiments import figures, learned, limits, report, reproduce, results, sweeps, tables
 from scattermec.experiments.beams import beam_rule, solve_frames
 from scattermec.experiments.contents import Contents, read
 from scattermec.experiments.figures import Picture
@@ -117,7 +117,15 @@ def test_every_file_is_there_and_nothing_else(finished):
     papers = itertools.product(("3a", "3b", "4a", "4b"), ("mrt", "optimal"))
     stems = ["figbeams", *(f"fig{name}-{beams}" for name, beams in papers)]
     pictures = {f"{stem}.{kind}" for stem in stems for kind in ("svg", "pdf", "png")}
-    texts = {"run.json", "provenance.json", "scenario.yaml", "claims.md", "claims.json", "index.md"}
+    texts = {
+        "run.json",
+        "provenance.json",
+        "scenario.yaml",
+        "claims.md",
+        "claims.json",
+        "index.md",
+        "index.html",
+    }
     assert set(contents(finished[0])) == pictures | texts | {"data.csv", "data.parquet"}
     assert all(contents(finished[0]).values())
 
@@ -382,7 +390,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(finished, tmp_path, monkey
         return measure_point(scenario, sweep, value, beams=beams, **options)
 
     monkeypatch.setattr(reproduce, "measure_point", recorded)
-    plan = Plan(SCENARIO, frames=FRAMES, quick=True)
+    plan = Plan(SCENARIO, frames=FRAMES, quick=True, learned=learned.QUICK)
     result = reproduce.reproduce(plan, folder, wanted=("3b", "3a"))
     assert (result.computed, result.reused) == (7, 1)
     assert measured == [
@@ -590,7 +598,7 @@ def test_every_figure_has_a_title_and_the_paper_s_reading(tmp_path):
     assert set(figures.TITLES) == {*figures.CAPTIONS, "beams"} == set(FIGURES)
     pictures = [Picture("3a", "mrt"), Picture("beams")]
     empty = Contents(
-        tmp_path, Plan(SCENARIO).settings(), SCENARIO, [], [], [], pictures, [], Record(tmp_path)
+        tmp_path, Plan(SCENARIO).settings(), SCENARIO, [], [], [], pictures, [], [], Record(tmp_path)
     )
     text = report.index_markdown(empty)
     for words in (
