@@ -17,10 +17,10 @@ install: .venv/.installed  ## make the virtual environment
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-reproduce: install  ## the main job, quick setting: Fig. 3a, 3b, 4a, 4b, what beams are worth, and the verdict on each claim
+reproduce: install  ## the main job, quick setting: every figure, and the verdict on each claim, on one page: results/reproduce/index.html
 	$(BIN)/scattermec reproduce --quick --out $(OUT)
 
-reproduce-full: install  ## the same with every point and frame
+reproduce-full: install  ## the same with every point, seed and frame
 	$(BIN)/scattermec reproduce --out $(OUT)
 
 test: install    ## the test suite

@@ -17,6 +17,7 @@ import numpy as np
 from scattermec._settings import notes_of
 from scattermec._yaml import show as show_value
 from scattermec.experiments import abstract, frame_pictures, learning_figures, report
+from scattermec.experiments.beams import BEAMS
 from scattermec.experiments.claims import Finding
 from scattermec.experiments.commands import figure_command, training_commands
 from scattermec.experiments.contents import Contents
@@ -165,12 +166,13 @@ def figures(contents: Contents) -> list[Figure]:
             f"Exact optima, {scheme}, {settings['frames']:,} independent frames a point, 95% intervals "
             "shaded."
         )
+        parts = [name]
+        if any(picture.beams and picture.beams not in BEAMS for picture in pictures):
+            how += " Learned beams, with the exact allocation for them: means and intervals over seeds."
+            parts.append("learned")
         rows = tuple(_row(picture, contents) for picture in pictures)
-        found.append(
-            Figure(
-                name, TITLES[name], (*reading, how), rows, figure_command([name], settings, scenario, folder)
-            )
-        )
+        command = figure_command(parts, settings, scenario, folder)
+        found.append(Figure(name, TITLES[name], (*reading, how), rows, command))
     return found
 
 
