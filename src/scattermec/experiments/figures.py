@@ -95,11 +95,6 @@ def save(picture: Picture, measurements: Sequence[Measurement], folder: Path) ->
     return style.save_figure(draw(picture, measurements), folder / picture.stem)
 
 
-def paths(picture: Picture, folder: Path) -> tuple[Path, ...]:
-    """Where `save` writes a figure."""
-    return tuple(folder / f"{picture.stem}.{kind}" for kind in style.FORMATS)
-
-
 def draw_panel(axes: Axes, panel: Panel) -> None:
     """A panel on its axes; lines of their looks' own role are named for the legend."""
     named: set[str] = set()
