@@ -52,7 +52,8 @@ def test_choices_are_those_of_the_package():
     assert tuple(common.Scheme) == SCHEMES
     assert tuple(common.Beams) == BEAMS
     assert set(Serve) < set(SERVE)
-    assert tuple(reproduce.FIGURES.split(",")) == (*LEARNING_FIGURES, *FIGURES)
+    others = ("frame", "learned", "ranges", "knowledge")
+    assert tuple(reproduce.FIGURES.split(",")) == (*LEARNING_FIGURES, *FIGURES, *others)
     assert set(reproduce.BEAMS.split(",")) <= set(BEAMS)
 
 
