@@ -4,6 +4,7 @@ flashbax keeps them. A transition lies in one row of numbers, so that adding it 
 batch one gather, whatever it consists of.
 """
 
+import functools
 import math
 
 import flashbax
@@ -82,11 +83,16 @@ def blank_transition(observation_size: int, action_size: int, *, num_agents: int
 
 def new_replay(example: Transition, learning: Learning) -> Replay:
     """An empty buffer for transitions of the shapes of ``example``."""
-    buffer = flashbax.make_item_buffer(
-        max_length=learning.buffer_size, min_length=1, sample_batch_size=learning.batch_size
-    )
+    buffer = _make_buffer(learning.buffer_size, learning.batch_size)
     shapes = tuple(jnp.shape(getattr(example, part)) for part in _PARTS)
     return Replay(rows=buffer.init(_pack(example)), buffer=buffer, shapes=shapes)
+
+
+@functools.cache
+def _make_buffer(size: int, batch_size: int) -> TrajectoryBuffer:
+    # Its functions are made anew with every buffer, and states that carry other functions are of another
+    # structure to JAX: what is compiled for one would be compiled again for the next.
+    return flashbax.make_item_buffer(max_length=size, min_length=1, sample_batch_size=batch_size)
 
 
 def remember(replay: Replay, transition: Transition) -> Replay:

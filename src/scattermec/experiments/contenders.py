@@ -93,8 +93,6 @@ def learned_contenders(run: TrainedRun, scenario: Scenario) -> list[Contender]:
     keys = jax.vmap(jax.random.key)(jnp.asarray(run.seeds, jnp.uint32))
     begin = Task(parameters=parameters(run.scenario), learning=settings)
     untrained = first_states(algorithm, begin, keys)
-    # A replay buffer carries functions of its own; with one structure for both, each mode is compiled once.
-    states = jax.tree.unflatten(jax.tree.structure(untrained), jax.tree.leaves(run.states))
     return [
         Contender(
             run.algorithm,
@@ -103,7 +101,7 @@ def learned_contenders(run: TrainedRun, scenario: Scenario) -> list[Contender]:
             trained=trained,
             seeds=len(run.seeds),
         )
-        for trained, learners in ((0, untrained), (run.frames, states))
+        for trained, learners in ((0, untrained), (run.frames, run.states))
         for mode, act in algorithm.MODES.items()
     ]
 

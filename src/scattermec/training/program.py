@@ -50,23 +50,16 @@ class Program:
 
     def __init__(self, algorithm: Algorithm, task: Task, chunk: int) -> None:
         self.algorithm, self.task, self.chunk = algorithm, task, chunk
-        # A replay buffer carries functions, made anew with every buffer; with those of one structure for all
-        # states, nothing is traced or compiled twice.
-        self._structure = jax.tree.structure(self._shapes(1))
         self._frames = _held_out(task.parameters)
-
-    def _shapes(self, num_seeds: int) -> Any:
-        keys = jax.eval_shape(_keys, jax.ShapeDtypeStruct((num_seeds,), jnp.uint32))
-        return jax.eval_shape(partial(_begin, self.algorithm), self.task, keys)
 
     def example(self, num_seeds: int) -> Any:
         """Shapes and types of a state of so many seeds."""
-        return jax.tree.unflatten(self._structure, jax.tree.leaves(self._shapes(num_seeds)))
+        keys = jax.eval_shape(_keys, jax.ShapeDtypeStruct((num_seeds,), jnp.uint32))
+        return jax.eval_shape(partial(_begin, self.algorithm), self.task, keys)
 
     def initial(self, seeds: Sequence[int]) -> Any:
         """The state before the first frame."""
-        state = first_states(self.algorithm, self.task, _keys(jnp.asarray(seeds, jnp.uint32)))
-        return jax.tree.unflatten(self._structure, jax.tree.leaves(state))
+        return first_states(self.algorithm, self.task, _keys(jnp.asarray(seeds, jnp.uint32)))
 
     def advance(self, state: Any, start: int, stop: int) -> tuple[Any, Chunk]:
         """Play and learn from frames ``start`` to ``stop``, at most `chunk`, using up ``state``."""
