@@ -249,8 +249,8 @@ def _table(constant: str, cases: Sequence[Case], found: dict[str, Any], settings
     return Table(
         title=f"What is known imperfectly: {WORDS[constant]}",
         note="Share of the reward (11) of the optimum that knows the truth, with its 95% interval; then the "
-        f"part of users in outage. {settings['frames']:,} independent frames; the learner is {LEARNER}, preset "
-        f"{PRESET}, trained under the error itself: {settings['seeds']} seeds of "
+        f"part of users in outage. {settings['frames']:,} independent frames; the learner is {LEARNER}, "
+        f"preset {PRESET}, trained under the error itself: {settings['seeds']} seeds of "
         f"{settings['training_frames']:,} frames. All but the second take what is seen for the truth.",
         columns=("policy", *(f"{constant} {case.error:.0%}" for case in shown)),
         rows=tuple(rows),
