@@ -1,0 +1,337 @@
+"""What foresight is worth: policies over an episode, beside a lower bound that knows all of it in advance.
+
+Batteries couple frames: energy that is harvested in a good frame may be spent in a bad one. With channels and
+arrivals known in advance, (10) over T frames with the beams is one convex problem once the beams may have any
+rank (problem P2 of `scattermec.optimisation.beamforming`, T times), since batteries add linear inequalities:
+
+    E[k+1] <= E[k] + harvested[k] - spent[k],    E[k+1] <= E_max - spent[k],    E[k+1] >= 0.
+
+Less than or equal, not equal: energy may be spilled, which makes the problem only easier.
+
+Its optimum is found by a general-purpose solver (CVXPY with Clarabel, of the extra `bench`), in which nothing
+has to be trusted: the bound is computed from the solver's prices by weak duality, frame by frame as
+`scattermec.optimisation.bound` does it, and holds for any non-negative prices.
+"""
+
+import dataclasses
+import importlib
+import warnings
+from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Complex, Float
+
+from scattermec.errors import InputError
+from scattermec.optimisation import Prices, allocation_problem, best_beams, lower_bound
+from scattermec.physics import Frame, Parameters, links, parameters
+from scattermec.physics.energy import harvest_rate, idle_energy
+from scattermec.scenario import Scenario
+
+__all__ = ["Episode", "HorizonBound", "Plan", "bound_energy", "certified_energy", "check_scenario"]
+
+TOLERANCE = 1e-9
+"""Relative gap and infeasibility at which the solver stops."""
+
+LEAST_PRICE = 1e-12
+"""Of energy, J per mJ: where energy is free, what can be sent with it has no bound."""
+
+
+class Episode(NamedTuple):
+    """What nature does in T frames, whatever is done in them."""
+
+    channels: np.ndarray
+    """(T, N, M) complex"""
+    workload: np.ndarray
+    """(T, N) arrivals in kbit"""
+    battery: np.ndarray
+    """(N,) mJ before the first frame"""
+
+
+class Plan(NamedTuple):
+    """What is done in T frames: (T, N) each."""
+
+    t_active: np.ndarray
+    """s"""
+    t_passive: np.ndarray
+    """s, of all beams that share a slot"""
+    l_active: np.ndarray
+    """kbit"""
+    l_passive: np.ndarray
+    l_local: np.ndarray
+    shortfall: np.ndarray
+    """kbit of the workload left undone"""
+    radiated: np.ndarray
+    """mJ, of active offloading"""
+    harvested: np.ndarray
+    """mJ"""
+    battery: np.ndarray
+    """mJ after the frame, without what may have been spilled"""
+
+
+@dataclass(frozen=True)
+class HorizonBound:
+    """The clairvoyant optimum of an episode, as a solver found it, and what it proves."""
+
+    bound: float
+    """J: no policy needs less, see `bound_energy`; infinite where the solver says that nothing is feasible"""
+    value: float
+    """J of the solver's own optimum, beams of any rank; infinite likewise"""
+    plan: Plan | None
+    """the solver's; None where it has none"""
+
+    @property
+    def gap(self) -> float:
+        """(value - bound) / value: how much higher the bound could be at most, relatively."""
+        return (self.value - self.bound) / self.value if 0 < self.value < np.inf else 0.0
+
+
+def check_scenario(scenario: Scenario) -> None:
+    """Raise InputError where the problem over a horizon is not the convex one above."""
+    faults = []
+    if scenario.harvest_model != "linear":
+        faults.append(
+            f"harvest_model: {scenario.harvest_model!r} is not allowed over a horizon; it must be 'linear'"
+        )
+    if scenario.causal_harvest:
+        faults.append("causal_harvest: true is not allowed over a horizon; it must be false")
+    if faults:
+        raise InputError(faults)
+
+
+def bound_energy(
+    scenario: Scenario, episode: Episode, *, elastic: bool = True, tolerance: float = TOLERANCE
+) -> HorizonBound:
+    """Bound what T frames cost at least, whoever decides and whatever it knows of the frames to come.
+
+    Without ``elastic``, the total energy (7) of the AP in J, idle included, of any policy that serves every
+    user's fresh work in every one of these frames.
+
+    With it, that energy and ``shortfall_price`` for each kbit of work that is not processed, of any policy
+    whose unprocessed work is dropped (``backlog_cap`` 0), also if it is credited with parts of a workload.
+    Beams must keep within their slots, also those of users in outage. What a frame forgives when it judges
+    success, 1e-6 of each constraint, is not in the bound.
+
+    JAX must be in double precision. Raises InputError for a scenario that does not fit, an episode with
+    impossible numbers, or without the solver.
+    """
+    check_scenario(scenario)
+    _check_episode(scenario, episode)
+    constants = parameters(scenario)
+    relaxation = _Relaxation(constants, episode, elastic)
+    if not relaxation.solve(tolerance):
+        return HorizonBound(bound=np.inf, value=np.inf, plan=None)
+    prices = relaxation.prices()
+    if elastic:
+        capped = jnp.minimum(prices.workload, constants.shortfall_price)
+        prices = dataclasses.replace(prices, workload=capped)
+    bound = certified_energy(constants, *map(jnp.asarray, episode), prices)
+    return HorizonBound(bound=float(bound), value=relaxation.value, plan=relaxation.plan())
+
+
+@jax.jit
+def certified_energy(
+    parameters: Parameters,
+    channels: Complex[Array, "T N M"],
+    workload: Float[Array, "T N"],
+    battery: Float[Array, "N"],
+    prices: Prices,
+) -> Float[Array, ""]:
+    """Energy in J that T frames take at least, from ANY non-negative prices (T, N) each (weak duality).
+
+    The prices are those of (3), of the battery's balance, E[k+1] <= E[k] + harvested - spent, and of its
+    capacity, E[k+1] <= E_max - spent. Where none of the first exceeds the shortfall's price, the bound holds
+    with the priced shortfall as well.
+
+    Given the prices, frames are independent: each is worth at least the bound of its own with no energy at
+    hand. What is left of the Lagrangian is linear in the batteries, -budget[k] E[k] + (budget[k-1] +
+    capacity[k-1]) E[k], for E[0] as given and 0 <= E[k] <= E_max.
+    """
+    p = parameters
+    users = workload.shape[1]
+    harvest = harvest_rate(p, jnp.ones((users, users), workload.dtype))
+
+    def of_frame(
+        channels: Complex[Array, "N M"], workload: Float[Array, "N"], prices: Prices
+    ) -> Float[Array, ""]:
+        # With a full battery, whose worth is taken back: the bound of a frame takes no user for dead then.
+        frame = Frame(channels=channels, workload=workload, battery=p.battery_capacity)
+        problem = allocation_problem(p, frame, links.maximum_ratio_beams(channels))
+        gain = links.channel_gain(channels)
+        work_worth = jnp.maximum(prices.workload - p.mec_energy, 0) * p.bandwidth / jnp.log(2.0)
+        worth = best_beams(
+            channels,
+            (harvest * prices.budget[:, None]).T,
+            jnp.where(workload > 0, work_worth, 0),
+            links.reflected_snr(p, gain, jnp.ones_like(gain)),
+        )[1]
+        return lower_bound(problem, prices, worth) + jnp.sum(prices.budget * p.battery_capacity)
+
+    frames = jax.vmap(of_frame)(channels, workload, prices)
+    first = jnp.sum(prices.budget[0] * jnp.minimum(battery, p.battery_capacity))
+    kept = prices.budget[:-1] + prices.capacity[:-1] - prices.budget[1:]
+    bound = jnp.sum(frames) - first + jnp.sum(jnp.minimum(kept, 0) * p.battery_capacity)
+    return jnp.maximum(bound, len(workload) * idle_energy(p))
+
+
+def _check_episode(scenario: Scenario, episode: Episode) -> None:
+    channels, workload, battery = map(np.asarray, episode)
+    users, antennas = scenario.num_users, scenario.num_antennas
+    faults = []
+    if channels.ndim != 3 or channels.shape[1:] != (users, antennas) or not len(channels):
+        faults.append(
+            f"channels: the shape {channels.shape} is not allowed; it must be (T, {users}, {antennas})"
+        )
+    if workload.shape != channels.shape[:2]:
+        faults.append(f"workload: the shape {workload.shape} is not allowed; it must be {channels.shape[:2]}")
+    if battery.shape != (users,):
+        faults.append(f"battery: the shape {battery.shape} is not allowed; it must be ({users},)")
+    for name, values in (("channels", channels), ("workload", workload), ("battery", battery)):
+        if not np.isfinite(values).all() or (name != "channels" and (values < 0).any()):
+            faults.append(f"{name}: a value is not allowed; all must be finite and none negative")
+    if faults:
+        raise InputError(faults)
+
+
+def _solver() -> ModuleType:
+    """CVXPY, with Clarabel beside it."""
+    try:
+        cvxpy, _ = (importlib.import_module(name) for name in ("cvxpy", "clarabel"))
+    except ImportError as error:
+        raise InputError([f"horizon: {error.name} not installed; pip install 'scattermec[bench]'"]) from error
+    return cvxpy
+
+
+class _Relaxation:
+    """The problem in CVXPY. Variables and constraints run over T N slots, frame by frame.
+
+    Beams are Hermitian positive semidefinite matrices V = t_b w w^H of any rank. V = R + iS is positive
+    semidefinite where the real matrix [[R, -S], [S, R]] is; any real symmetric X of that size yields such a V
+    by averaging its blocks, which leaves the solver fewer equations.
+
+    So that all numbers are of order one, energies on the users' side are counted in what computing the mean
+    workload locally takes, and u <= t ln(1 + k x / t) is written u - t ln k <= t ln(1/k + x / t).
+    """
+
+    def __init__(self, constants: Parameters, episode: Episode, elastic: bool) -> None:
+        self.solver = cp = _solver()
+        p = self.constants = jax.device_get(constants)
+        self.shape = frames, users = episode.workload.shape
+        slots = frames * users
+
+        def each(values: np.ndarray) -> np.ndarray:
+            return np.tile(values, frames)
+
+        self.unit = p.local_energy * np.maximum(p.mean_workload, 1)
+        self.unit = np.where(self.unit > 0, self.unit, 1)
+        gain = np.sum(np.abs(episode.channels) ** 2, axis=-1).ravel()
+        unit = each(self.unit)
+        self.snr = gain / (links.MILLIWATTS_PER_WATT * p.noise_power)
+        reflected = self._reflected_snr(gain)
+        active, passive = np.maximum(unit * self.snr, 1e-9), 1 + reflected * gain
+        rate = p.bandwidth / np.log(2)
+
+        names = ("t_active", "l_active", "l_passive", "l_local", "radiated", "shortfall", "battery")
+        self.variables = v = {name: cp.Variable(slots, nonneg=True) for name in names}
+        t_a, l_a, l_b, l_c, e, short, after = v.values()
+        t_b, received, harvested = self._beams(episode.channels, reflected / passive)
+        v |= {"t_passive": t_b, "harvested": harvested}
+
+        begin = np.minimum(episode.battery, p.battery_capacity) / self.unit
+        before = cp.hstack([begin, after[: slots - users]]) if frames > 1 else begin
+        demand = e + cp.multiply(each(p.circuit_power) / unit, t_a)
+        demand += cp.multiply(each(p.local_energy) / unit, l_c)
+        carried, reflects = cp.Variable(slots), cp.Variable(slots)
+        # Those whose prices are asked for come first.
+        self.priced = [
+            l_a + l_b + l_c + short >= episode.workload.ravel(),
+            after <= before + harvested - demand,
+            after <= each(p.battery_capacity) / unit - demand,
+        ]
+        constraints = [
+            *self.priced,
+            t_a + t_b <= each(p.slot_duration),
+            l_c <= each(p.local_rate * p.slot_duration),
+            l_a <= rate * carried + cp.multiply(rate * np.log(active), t_a),
+            cp.constraints.ExpCone(carried, t_a, cp.multiply(1 / active, t_a) + e),
+            l_b <= rate * reflects + cp.multiply(rate * np.log(passive), t_b),
+            cp.constraints.ExpCone(reflects, t_b, cp.multiply(1 / passive, t_b) + received),
+        ]
+        if not elastic:
+            constraints.append(short == 0)
+        cost = (p.ap_power + p.passive_receive_power) * cp.sum(t_b)
+        cost += p.active_receive_power * cp.sum(t_a) + p.mec_energy * cp.sum(l_a + l_b)
+        cost += p.shortfall_price * cp.sum(short)
+        self.idle = frames * float(p.idle_power * p.slot_duration.sum())
+        self.problem = cp.Problem(cp.Minimize(cost), constraints)
+
+    def _reflected_snr(self, gain: np.ndarray) -> np.ndarray:
+        """q_i of each slot: the SNR of backscatter for a beam gain of 1."""
+        p, frames = self.constants, self.shape[0]
+        by_frame = gain.reshape(frames, -1)
+        snr = jax.vmap(partial(links.reflected_snr, p))(jnp.asarray(by_frame), jnp.ones_like(by_frame))
+        return np.asarray(snr).ravel()
+
+    def _beams(self, channels: np.ndarray, reflection: np.ndarray) -> tuple[Any, Any, Any]:
+        """Time, reflected SNR over the largest there is, and harvest of each slot, linear in its matrix."""
+        cp, p = self.solver, self.constants
+        frames, users, antennas = channels.shape
+        scale = links.MILLIWATTS_PER_WATT * p.harvest_efficiency * p.ap_power / self.unit
+        outer = np.einsum("kja,kjb->kjab", channels, channels.conj())
+        matrices = _real_form(outer).reshape(frames, users, -1)
+        identity = _real_form(np.eye(antennas)).ravel()
+        times, received, harvested = [], [], []
+        for k in range(frames):
+            gathered = 0
+            for i in range(users):
+                matrix = cp.vec(cp.Variable((2 * antennas, 2 * antennas), PSD=True), order="C")
+                others = (np.arange(users) != i) * scale
+                times.append(identity @ matrix)
+                received.append((reflection[k * users + i] * matrices[k, i]) @ matrix)
+                gathered = gathered + (others[:, None] * matrices[k]) @ matrix
+            harvested.append(gathered)
+        return cp.hstack(times), cp.hstack(received), cp.hstack(harvested)
+
+    def solve(self, tolerance: float) -> bool:
+        """Whether there is a solution; raises RuntimeError where the solver cannot say."""
+        cp = self.solver
+        limits = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), tolerance)
+        # What is less accurate than asked for still gives a bound; its gap tells.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Solution may be inaccurate")
+            self.problem.solve(cp.CLARABEL, **limits)
+        if self.problem.status in (cp.INFEASIBLE, cp.INFEASIBLE_INACCURATE):
+            return False
+        if self.problem.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
+            raise RuntimeError(f"the solver ended with {self.problem.status}")
+        return True
+
+    @property
+    def value(self) -> float:
+        """J, idle included."""
+        return float(self.problem.value) + self.idle
+
+    def prices(self) -> Prices:
+        """In J per kbit and J per mJ, (T, N) each."""
+        work, budget, capacity = (np.maximum(part.dual_value, 0).reshape(self.shape) for part in self.priced)
+        budget, capacity = (np.maximum(part / self.unit, LEAST_PRICE) for part in (budget, capacity))
+        return Prices(workload=jnp.asarray(work), budget=jnp.asarray(budget), capacity=jnp.asarray(capacity))
+
+    def plan(self) -> Plan:
+        """Of the solution, in natural units."""
+        values = {name: np.asarray(part.value).reshape(self.shape) for name, part in self.variables.items()}
+        for name in ("radiated", "harvested", "battery"):
+            values[name] = values[name] * self.unit
+        return Plan(**{name: np.maximum(values[name], 0) for name in Plan._fields})
+
+
+def _real_form(hermitian: np.ndarray) -> np.ndarray:
+    """H (..., M, M) as a real G (..., 2M, 2M): sum(G * X) = tr(H V) for the V that X stands for."""
+    real, imaginary = hermitian.real, hermitian.imag
+    rows = np.concatenate([real, -imaginary], axis=-1), np.concatenate([imaginary, real], axis=-1)
+    return np.concatenate(rows, axis=-2) / 2
