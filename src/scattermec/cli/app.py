@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from scattermec._version import __version__
 from scattermec.cli.evaluate import evaluate
+from scattermec.cli.horizon import horizon
 from scattermec.cli.report import report
 from scattermec.cli.reproduce import reproduce
 from scattermec.cli.scenario import scenario
@@ -46,6 +47,7 @@ app.command()(scenario)
 app.command()(simulate)
 app.command()(solve)
 app.command()(evaluate)
+app.command()(horizon)
 app.command()(reproduce)
 app.command()(report)
 app.command()(train)

@@ -79,11 +79,14 @@ def check_rectifier(scenario: Scenario, optimal_beams: bool) -> None:
 
 def check_learning_installed(what: str) -> None:
     """Raise InputError naming what the extra `learning` would install, without importing any of it."""
-    missing = [
-        name for name in ("equinox", "flashbax", "optax", "pyarrow") if importlib.util.find_spec(name) is None
-    ]
+    check_installed(what, "learning", ("equinox", "flashbax", "optax", "pyarrow"))
+
+
+def check_installed(what: str, extra: str, packages: tuple[str, ...]) -> None:
+    """Raise InputError naming which of the packages of an extra are missing, without importing any of it."""
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
-        raise InputError([f"{what}: {', '.join(missing)} not installed; pip install 'scattermec[learning]'"])
+        raise InputError([f"{what}: {', '.join(missing)} not installed; pip install 'scattermec[{extra}]'"])
 
 
 def use_double_precision() -> None:

@@ -27,6 +27,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Complex, Float
 
+from scattermec._pytree import pytree
 from scattermec.errors import InputError
 from scattermec.optimisation import Prices, allocation_problem, best_beams, lower_bound
 from scattermec.physics import Frame, Parameters, links, parameters
@@ -53,25 +54,28 @@ class Episode(NamedTuple):
     """(N,) mJ before the first frame"""
 
 
-class Plan(NamedTuple):
+@pytree
+class Plan:
     """What is done in T frames: (T, N) each."""
 
-    t_active: np.ndarray
+    t_active: Array
     """s"""
-    t_passive: np.ndarray
+    t_passive: Array
     """s, of all beams that share a slot"""
-    l_active: np.ndarray
+    l_active: Array
     """kbit"""
-    l_passive: np.ndarray
-    l_local: np.ndarray
-    shortfall: np.ndarray
+    l_passive: Array
+    l_local: Array
+    shortfall: Array
     """kbit of the workload left undone"""
-    radiated: np.ndarray
+    radiated: Array
     """mJ, of active offloading"""
-    harvested: np.ndarray
+    harvested: Array
     """mJ"""
-    battery: np.ndarray
+    battery: Array
     """mJ after the frame, without what may have been spilled"""
+    main_beam: Array
+    """part of t_passive that goes to the strongest of the beams that share it: 1 where there is only one"""
 
 
 @dataclass(frozen=True)
@@ -286,10 +290,12 @@ class _Relaxation:
         matrices = _real_form(outer).reshape(frames, users, -1)
         identity = _real_form(np.eye(antennas)).ravel()
         times, received, harvested = [], [], []
+        self.matrices = []
         for k in range(frames):
             gathered = 0
             for i in range(users):
-                matrix = cp.vec(cp.Variable((2 * antennas, 2 * antennas), PSD=True), order="C")
+                self.matrices.append(cp.Variable((2 * antennas, 2 * antennas), PSD=True))
+                matrix = cp.vec(self.matrices[-1], order="C")
                 others = (np.arange(users) != i) * scale
                 times.append(identity @ matrix)
                 received.append((reflection[k * users + i] * matrices[k, i]) @ matrix)
@@ -327,7 +333,17 @@ class _Relaxation:
         values = {name: np.asarray(part.value).reshape(self.shape) for name, part in self.variables.items()}
         for name in ("radiated", "harvested", "battery"):
             values[name] = values[name] * self.unit
-        return Plan(**{name: np.maximum(values[name], 0) for name in Plan._fields})
+        values["main_beam"] = self._main_beams().reshape(self.shape)
+        return Plan(**{field.name: jnp.maximum(values[field.name], 0) for field in dataclasses.fields(Plan)})
+
+    def _main_beams(self) -> np.ndarray:
+        real = np.stack([matrix.value for matrix in self.matrices])
+        half = real.shape[-1] // 2
+        first, second = real[:, :half], real[:, half:]
+        beams = first[..., :half] + second[..., half:] + 1j * (second[..., :half] - first[..., half:])
+        sizes = np.linalg.eigvalsh(beams)
+        total = sizes.sum(axis=-1)
+        return np.where(total > 0, sizes[:, -1] / np.where(total > 0, total, 1), 1)
 
 
 def _real_form(hermitian: np.ndarray) -> np.ndarray:
