@@ -28,7 +28,7 @@ from scattermec.errors import InputError
 from scattermec.storage import replace_text
 
 if TYPE_CHECKING:
-    from scattermec.experiments.foresight import Foresight, ForesightRow
+    from scattermec.experiments.foresight import ForesightRow
     from scattermec.experiments.statistics import Estimate
 
 HEADINGS = ("", "cost, J a frame", "over the bound", "all served", "over the bound there")
