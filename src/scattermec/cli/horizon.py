@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,7 +28,7 @@ from scattermec.errors import InputError
 from scattermec.storage import replace_text
 
 if TYPE_CHECKING:
-    from scattermec.experiments.foresight import ForesightRow
+    from scattermec.experiments.foresight import Foresight, ForesightRow
     from scattermec.experiments.statistics import Estimate
 
 HEADINGS = ("", "cost, J a frame", "over the bound", "all served", "over the bound there")
@@ -97,11 +97,11 @@ def horizon(
             chosen, contenders, frames=frames, episodes=episodes, seed=seed, progress=update
         )
     options = {"evaluated": policy, "frames": frames, "episodes": episodes, "seed": seed}
-    report = to_json({**options, **asdict(result), **provenance(chosen)}) + "\n"
+    report = to_json({**options, **_report(result), **provenance(chosen)}) + "\n"
     title = f"{policy} over {episodes:,} episodes of {frames:,} frames, seed {seed}"
     note = (
-        f"95% intervals over episodes; bound and clairvoyant optimum differ by {result.gap:.1g} at most, "
-        f"whose main beams have at least {result.main_beam:.4%} of their slots' beaming."
+        f"95% intervals over episodes. Bound and clairvoyant optimum differ by {result.gap:.1g} at most; of its "
+        f"beaming in any slot, {1 - result.main_beam:.1g} at most is not by one beam."
     )
     tables = [(title, HEADINGS, _costs), (f"{title}: energy and work", PARTS, _parts)]
     if out is not None:
@@ -113,6 +113,15 @@ def horizon(
         for name, columns, cells in tables:
             print_table(name, columns, [cells(row) for row in result.rows])
         typer.echo(note)
+
+
+def _report(result: "Foresight") -> dict[str, Any]:
+    from scattermec.experiments.statistics import Estimate
+
+    rows = [asdict(row) for row in result.rows]
+    for row in rows:
+        row |= {name: value._asdict() for name, value in row.items() if isinstance(value, Estimate)}
+    return {"gap": result.gap, "main_beam": result.main_beam, "rows": rows}
 
 
 def _markdown(title: str, headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -142,6 +151,6 @@ def _label(row: "ForesightRow") -> str:
     return row.policy if row.mode is None else f"{row.policy}, {row.mode}"
 
 
-def _cell(estimate: "Estimate", scale: float = 1) -> str:
+def _cell(estimate: "Estimate", scale: int = 1) -> str:
     mean, low, high = (f"{number * scale:.3g}" for number in estimate)
     return f"{mean}\n({low} to {high})"

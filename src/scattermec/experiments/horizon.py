@@ -125,6 +125,8 @@ def bound_energy(
     impossible numbers, or without the solver.
     """
     check_scenario(scenario)
+    channels, workload, battery = map(np.asarray, episode)
+    episode = Episode(channels.astype(complex), workload.astype(float), battery.astype(float))
     _check_episode(scenario, episode)
     constants = parameters(scenario)
     relaxation = _Relaxation(constants, episode, elastic)
@@ -184,7 +186,7 @@ def certified_energy(
 
 
 def _check_episode(scenario: Scenario, episode: Episode) -> None:
-    channels, workload, battery = map(np.asarray, episode)
+    channels, workload, battery = episode
     users, antennas = scenario.num_users, scenario.num_antennas
     faults = []
     if channels.ndim != 3 or channels.shape[1:] != (users, antennas) or not len(channels):
