@@ -100,8 +100,8 @@ def horizon(
     report = to_json({**options, **_report(result), **provenance(chosen)}) + "\n"
     title = f"{policy} over {episodes:,} episodes of {frames:,} frames, seed {seed}"
     note = (
-        f"95% intervals over episodes. Bound and clairvoyant optimum differ by {result.gap:.1g} at most; of its "
-        f"beaming in any slot, {1 - result.main_beam:.1g} at most is not by one beam."
+        f"95% intervals over episodes. Bound and clairvoyant optimum differ by {result.gap:.1g} at most; of "
+        f"its beaming in any slot, {1 - result.main_beam:.1g} at most is not by one beam."
     )
     tables = [(title, HEADINGS, _costs), (f"{title}: energy and work", PARTS, _parts)]
     if out is not None:

@@ -122,7 +122,7 @@ def compare(
         seed: of everything drawn.
         progress: told how many frames are played or bounded, and of how many.
 
-    JAX must be in double precision. Raises InputError for another scenario, or without the solver.
+    Raises InputError for another scenario, or as `bound_energy` does.
     """
     check_scenario(scenario)
     faults = [

@@ -121,8 +121,8 @@ def bound_energy(
     Beams must keep within their slots, also those of users in outage. What a frame forgives when it judges
     success, 1e-6 of each constraint, is not in the bound.
 
-    JAX must be in double precision. Raises InputError for a scenario that does not fit, an episode with
-    impossible numbers, or without the solver.
+    Raises InputError for a scenario that does not fit, an episode with impossible numbers, where JAX is not in
+    double precision, or without the solver.
     """
     check_scenario(scenario)
     channels, workload, battery = map(np.asarray, episode)
@@ -189,6 +189,8 @@ def _check_episode(scenario: Scenario, episode: Episode) -> None:
     channels, workload, battery = episode
     users, antennas = scenario.num_users, scenario.num_antennas
     faults = []
+    if not jax.config.read("jax_enable_x64"):
+        faults.append("jax_enable_x64: false is not allowed over a horizon; it must be true")
     if channels.ndim != 3 or channels.shape[1:] != (users, antennas) or not len(channels):
         faults.append(
             f"channels: the shape {channels.shape} is not allowed; it must be (T, {users}, {antennas})"
