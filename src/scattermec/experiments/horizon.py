@@ -121,8 +121,8 @@ def bound_energy(
     Beams must keep within their slots, also those of users in outage. What a frame forgives when it judges
     success, 1e-6 of each constraint, is not in the bound.
 
-    Raises InputError for a scenario that does not fit, an episode with impossible numbers, where JAX is not in
-    double precision, or without the solver.
+    Raises InputError for a scenario that does not fit, an episode with impossible numbers, JAX in single
+    precision, or without the solver.
     """
     check_scenario(scenario)
     channels, workload, battery = map(np.asarray, episode)
