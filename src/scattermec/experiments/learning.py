@@ -36,6 +36,14 @@ SETTINGS: dict[str, TrainingConfig] = {
 RUNS = "runs"
 """The folder of the training runs within that of a reproduction."""
 
+LABELS = {
+    "paper": "preset paper",
+    "tuned": "preset tuned",
+    "paper-feasible": "preset paper, feasible form",
+    "tuned-paper": "preset tuned, paper's form",
+}
+"""What readers call `SETTINGS`."""
+
 SEEDS, FRAMES = 20, 10_000
 QUICK_SEEDS, QUICK_FRAMES = 4, 2_000
 

@@ -32,7 +32,8 @@ READING = (
 def draw(name: str, curves: Sequence[LearningCurves]) -> Figure:
     """Fig. ``name``, 2a or 2b: a panel a preset."""
     panels = learning_panels(name, curves)
-    figure = style.new_figure(WIDTH, HEIGHT)
+    wider = max(1, len(panels) / 2)
+    figure = style.new_figure(WIDTH * wider, HEIGHT)
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         draw_panel(axes, panel)
     handles, labels = figure.axes[0].get_legend_handles_labels()
@@ -47,16 +48,16 @@ def draw(name: str, curves: Sequence[LearningCurves]) -> Figure:
     )
     seeds, frames = curves[0].values["reward"].shape[0], curves[0].frames[-1]
     ink: dict[str, Any] = {"color": style.INK, "fontsize": style.HEADING_SIZE}
-    figure.text(0.015, 0.945, f"Fig. {name}", weight="bold", **ink)
-    figure.text(0.1, 0.945, TITLES[name], **ink)
+    figure.text(0.015 / wider, 0.945, f"Fig. {name}", weight="bold", **ink)
+    figure.text(0.1 / wider, 0.945, TITLES[name], **ink)
     lines = [
         f"The paper: {CAPTIONS[name]}",
         READING,
         f"{seeds} seeds of {frames:,} frames each, mean over seeds with 95% bootstrap intervals shaded.",
     ]
     for height, text in enumerate(reversed(lines)):
-        figure.text(0.015, 0.015 + 0.04 * height, text, fontsize=style.TINY_SIZE, color=style.QUIET)
-    figure.subplots_adjust(left=0.08, right=0.985, top=0.79, bottom=0.26, wspace=0.2)
+        figure.text(0.015 / wider, 0.015 + 0.04 * height, text, fontsize=style.TINY_SIZE, color=style.QUIET)
+    figure.subplots_adjust(left=0.08 / wider, right=0.985, top=0.79, bottom=0.26, wspace=0.2)
     return figure
 
 

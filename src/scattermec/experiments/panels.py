@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scattermec.experiments.evidence import Curve, curve
-from scattermec.experiments.learning import GREEDY_MODE, LearningCurves
+from scattermec.experiments.learning import GREEDY_MODE, LABELS, LearningCurves
 from scattermec.experiments.sweeps import Measurement, Sweep, sweep_of
 from scattermec.pictures import style
 from scattermec.pictures.style import SchemeStyle
@@ -137,7 +137,7 @@ def learning_panels(name: str, curves: Sequence[LearningCurves]) -> tuple[Panel,
             lines.append(Line(_dashed(look), _shown(run.curve(greedy, unit)), GREEDY))
         panels.append(
             Panel(
-                title=f"Preset {preset}",
+                title=LABELS[preset][:1].upper() + LABELS[preset][1:],
                 abscissa="Frames",
                 ordinate="Reward (11) of the AP (kbit/J)" if name == "2a" else "Users in outage (%)",
                 lines=_drawn(lines),

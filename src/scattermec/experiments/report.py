@@ -12,7 +12,7 @@ from scattermec.experiments.claims import Condition, Finding
 from scattermec.experiments.contents import Contents
 from scattermec.experiments.figures import CAPTIONS, COMPARISON, TITLES, Picture, policy_label
 from scattermec.experiments.frame_pictures import PlayedFrame
-from scattermec.experiments.learning import LearningCurves
+from scattermec.experiments.learning import LABELS, LearningCurves
 from scattermec.experiments.record import Record
 from scattermec.experiments.results import DATA, MANIFEST, PARQUET
 from scattermec.experiments.sweeps import ALL_METRICS
@@ -69,7 +69,7 @@ def about_learning(finding: Finding) -> bool:
 
 def kind_label(finding: Finding) -> str:
     """What a finding is about, in words: a kind of beams, or a preset."""
-    return f"preset {finding.beams}" if about_learning(finding) else policy_label(finding.beams)
+    return LABELS[finding.beams] if about_learning(finding) else policy_label(finding.beams)
 
 
 def decisive(finding: Finding) -> Condition | None:
