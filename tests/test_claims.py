@@ -7,7 +7,7 @@ import pytest
 
 from scattermec.experiments import evidence, report
 from scattermec.experiments.claims import CLAIMS, examine, judge
-from scattermec.experiments.evidence import Condition, curve
+from scattermec.experiments.evidence import Condition, Curve, curve
 from scattermec.experiments.statistics import Estimate
 from scattermec.experiments.sweeps import SWEEPS, Measurement
 
@@ -163,3 +163,13 @@ def test_report_names_every_claim_and_its_numbers():
     kept = json.loads(report.claims_json(findings, SETTINGS))
     assert len(kept["claims"]) == len(CLAIMS)
     assert kept["claims"][-1]["conditions"][0]["judgement"] == "met"
+
+
+def test_points_without_a_number_say_nothing_about_an_order():
+    values, none = np.array([1.0, 2.0]), np.array([np.nan, np.nan])
+    unknown = Curve("a", "", values, none, none, none)
+    assert evidence.never_below("a", unknown, unknown).judgement == "unclear"
+    upper = Curve("a", "", values, np.array([np.nan, 3.0]), np.array([np.nan, 2.9]), np.array([np.nan, 3.1]))
+    zero = Curve("b", "", values, np.zeros(2), np.zeros(2), np.zeros(2))
+    assert evidence.never_below("a", upper, zero).judgement == "met"
+    assert evidence.never_below("a", zero, upper).judgement == "not met"

@@ -139,12 +139,15 @@ def falls(statement: str, curve: Curve) -> Condition:
 def never_below(statement: str, upper: Curve, lower: Curve) -> Condition:
     """At no value is one curve under the other; unclear if it is, but within the intervals."""
     shared = np.intersect1d(upper.values, lower.values)
+    up, low = np.isin(upper.values, shared), np.isin(lower.values, shared)
+    # Where no frame counts there is no number, which says neither yes nor no.
+    known = ~np.isnan(upper.mean[up]) & ~np.isnan(lower.mean[low])
+    shared, above, below = shared[known], upper.mean[up][known], lower.mean[low][known]
     if not shared.size:
         return Condition(statement, "unclear", "no data")
-    up, low = np.isin(upper.values, shared), np.isin(lower.values, shared)
-    ratio = upper.mean[up] / lower.mean[low]
-    under = upper.mean[up] < lower.mean[low] * (1 - 1e-9)
-    clearly_under = upper.high[up] < lower.low[low]
+    ratio = np.where(below > 0, above / np.where(below > 0, below, 1), np.where(above > 0, np.inf, 1.0))
+    under = above < below * (1 - 1e-9)
+    clearly_under = upper.high[up][known] < lower.low[low][known]
     worst, best = int(np.argmin(ratio)), int(np.argmax(ratio))
     measured = (
         f"{under.sum()} of {shared.size} points below; ratio from {ratio[worst]:.3f} at {shared[worst]:g} "

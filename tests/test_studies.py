@@ -1,0 +1,147 @@
+"""What the reproduction adds to the paper's figures: learned beams, other constants, imperfect knowledge."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import trim_mean
+
+from scattermec import Scenario
+from scattermec.errors import InputError
+from scattermec.experiments import knowledge, learned, ranges
+from scattermec.experiments.beams import solve_frames
+from scattermec.experiments.knowledge import Case, KnowledgePlan
+from scattermec.experiments.learned import LearnedPlan, measure_learned
+from scattermec.experiments.learning import PRESETS, SETTINGS, LearningPlan, train_command
+from scattermec.experiments.ranges import RANGES, RangePlan, examine_ranges
+from scattermec.experiments.statistics import interquartile_mean
+from scattermec.experiments.sweeps import SWEEPS, draw_frames, measure_chosen, measure_point, parameters_at
+from scattermec.physics import maximum_ratio_beams, parameters
+
+SCENARIO = Scenario()
+
+
+def test_interquartile_mean_leaves_a_quarter_out_at_either_end() -> None:
+    values = np.array([100.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, -50.0])
+    found = interquartile_mean(values)
+    assert found.mean == pytest.approx(np.mean([2, 3, 4, 5])) == pytest.approx(trim_mean(values, 0.25))
+    assert found.low < found.mean < found.high
+    assert interquartile_mean([7.0]) == (7.0, 7.0, 7.0)
+
+
+def test_beams_chosen_by_policies_are_measured_as_beams_by_name() -> None:
+    sweep, value = SWEEPS["ap_power"], 0.5
+    constants = parameters_at(parameters(SCENARIO), sweep.name, value)
+    frames = draw_frames(constants, frames=8, seed=3)
+    mrt = jax.vmap(maximum_ratio_beams)(frames.channels)
+    rows = measure_chosen(
+        constants, sweep, value, frames=frames, kind="copy", seed=3, beams=jnp.stack([mrt, mrt])
+    )
+    expected = measure_point(SCENARIO, sweep, value, frames=8, seed=3, beams=["mrt"])
+    assert [row.metric for row in rows] == [row.metric for row in expected]
+    np.testing.assert_allclose([row.mean for row in rows], [row.mean for row in expected], rtol=1e-9)
+    assert all(row.low == row.high == pytest.approx(row.mean) for row in rows)
+    assert {(row.beams, row.frames) for row in rows} == {("copy", 16)}
+
+
+def test_learned_beams_of_a_point_come_with_every_metric(monkeypatch) -> None:
+    small = PRESETS["tuned"].model_copy(
+        update={"actor_layers": (8,), "critic_width": 8, "batch_size": 4, "buffer_size": 16}
+    )
+    monkeypatch.setattr(learned.TrainingConfig, "preset", lambda name: small)
+    told = []
+    rows = measure_learned(
+        SCENARIO, SWEEPS["ap_power"], 2.0, LearnedPlan(2, 10), frames=6, seed=0, progress=told.append
+    )
+    assert told == [20]
+    means = {row.metric: row.mean for row in rows}
+    shares = means["active_share"] + means["passive_share"] + means["local_share"]
+    assert shares == pytest.approx(1)
+    # The same frames with optimal beams: nothing learned does better where both serve everyone.
+    constants = parameters_at(parameters(SCENARIO), "ap_power", 2.0)
+    frames = draw_frames(constants, frames=6, seed=0)
+    best = solve_frames(constants, frames, "optimal", scheme="hybrid", key=jax.random.key(0))
+    if means["outage"] == 0:
+        assert means["ap_energy"] >= float(np.mean(np.asarray(best.solution.energy))) * (1 - 1e-6)
+
+
+def test_samples_cover_every_range_evenly_and_are_valid_scenarios() -> None:
+    sampled = RangePlan(SCENARIO, scenarios=10, seed=2).sampled()
+    assert sampled == RangePlan(SCENARIO, scenarios=10, seed=2).sampled()
+    for name, declared in RANGES.items():
+        values = [getattr(scenario, name) for scenario in sampled]
+        if name == "initial_battery":
+            values = [high for _, high in values]
+        parts = np.array(values, float)
+        if declared.logarithmic:
+            parts = np.log(parts / declared.low) / np.log(declared.high / declared.low)
+        else:
+            parts = (parts - declared.low) / (declared.high - declared.low)
+        # One in each tenth, but for rounding to four digits.
+        np.testing.assert_allclose(np.sort(parts), np.arange(10) / 10 + 0.05, atol=0.0502)
+
+
+def test_ranges_go_on_where_they_were_interrupted(tmp_path, monkeypatch) -> None:
+    for name, sweep in SWEEPS.items():
+        monkeypatch.setattr(
+            type(sweep), "values", lambda self, quick=False: (self.low, self.high), raising=True
+        )
+        assert len(SWEEPS[name].values()) == 2
+    plan = RangePlan(SCENARIO, ("mrt",), scenarios=3, frames=4, trained=0)
+    told: list[int] = []
+    examine_ranges(plan, tmp_path, told.append)
+    assert told == [plan.total * part // 3 for part in (1, 2, 3)]
+    assert ranges.is_finished(plan, tmp_path)
+    whole = (tmp_path / ranges.FILE).read_text()
+    cut = json.loads(whole)
+    cut["found"] = cut["found"][:1]
+    (tmp_path / ranges.FILE).write_text(json.dumps(cut))
+    assert not ranges.is_finished(plan, tmp_path)
+    examine_ranges(plan, tmp_path, lambda done: None)
+    assert (tmp_path / ranges.FILE).read_text() == whole
+
+    (table,) = ranges.tables(tmp_path)
+    holds = [one["exact"]["mrt"]["4b-1"] for one in cut["found"]]
+    assert len(table.rows) == 14
+    assert holds[0] in ("holds", "holds in part", "does not hold")
+    other = RangePlan(SCENARIO, ("mrt",), scenarios=3, frames=5, trained=0)
+    with pytest.raises(InputError, match="other settings"):
+        examine_ranges(other, tmp_path, lambda done: None)
+    (tmp_path / ranges.FILE).write_text("{")
+    with pytest.raises(InputError, match="is damaged"):
+        ranges.tables(tmp_path)
+
+
+def test_each_case_has_one_error_and_the_first_has_none() -> None:
+    plan = KnowledgePlan(Scenario(csi_error=0.5, ap_power=2.0))
+    first, *rest = plan.cases
+    assert first.of(plan.scenario) == Scenario(ap_power=2.0)
+    assert Case("csi_error", 0.1).of(plan.scenario) == Scenario(ap_power=2.0, csi_error=0.1)
+    assert len({case.name for case in plan.cases}) == len(plan.cases) == 1 + 2 * 4
+    assert all(case.error in (0.05, 0.1, 0.2, 0.3) for case in rest)
+
+
+def test_tables_of_imperfect_knowledge_show_what_was_found(tmp_path) -> None:
+    plan = KnowledgePlan(SCENARIO, quick=True)
+    numbers = {"of_optimum": [0.5, 0.4, 0.6], "outage": [0.1, 0.1, 0.1], "energy_efficiency": [1.0, 1.0, 1.0]}
+    found = {"exact": {"mrt": numbers}, "csi_error-0.2": {"mrt": numbers}}
+    assert knowledge.tables(tmp_path) == []
+    (tmp_path / knowledge.FILE).write_text(json.dumps({"settings": plan.settings(), "found": found}))
+    assert not knowledge.is_finished(plan, tmp_path)
+    channels, workloads = knowledge.tables(tmp_path)
+    assert channels.columns == ("policy", "csi_error 0%", "csi_error 20%")
+    assert workloads.columns == ("policy", "workload_error 0%")
+    assert channels.rows[0][1:] == ("50.0% (40.0% to 60.0%); outage 10.0%",) * 2
+    with pytest.raises(InputError, match="other settings"):
+        knowledge.is_finished(KnowledgePlan(SCENARIO, seeds=3), tmp_path)
+
+
+def test_complete_covers_every_learner_setting_and_form() -> None:
+    plan = LearningPlan(SCENARIO, presets=tuple(SETTINGS), learners=("h-maddpg-opt", "ap-ddpg"))
+    assert ("h-maddpg-opt", "paper-feasible") in plan.runs
+    assert ("ap-ddpg", "paper-feasible") not in plan.runs
+    assert SETTINGS["paper-feasible"].action_form == PRESETS["tuned"].action_form == "feasible"
+    command = train_command("h-maddpg", "tuned-paper", 3, 500)
+    assert command.startswith("scattermec train h-maddpg --preset tuned --train action_form=paper --seeds 3")
