@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from command_line import refused, run
 from scattermec import Scenario
 from scattermec.errors import InputError
+from scattermec.experiments.unseen import draw_scenarios
 from scattermec.optimisation import allocate, optimise_all_or_best
 from scattermec.physics import Frame, links, parameters, run_frame
-from scattermec.price_net import files, training
+from scattermec.price_net import files, training, variety
 from scattermec.price_net.beams import beams_from_unit_prices
 from scattermec.price_net.policy import MODES, PriceNet, check_scenario, unit_prices
 from scattermec.price_net.robustness import LEVELS, rounded
@@ -156,6 +157,46 @@ def test_few_bits_never_promise_more() -> None:
     parts = np.asarray(few.t_passive) / np.asarray(PARAMETERS.slot_duration) * LEVELS
     np.testing.assert_allclose(parts, np.round(parts), atol=1e-9)
     assert (np.asarray(few.t_passive) >= np.asarray(told.t_passive) - 1e-6).all()
+
+
+def test_antennas_without_a_signal_are_none_at_all() -> None:
+    frame = one_frame(5)
+    more = dataclasses.replace(frame, channels=jnp.pad(frame.channels, ((0, 0), (0, 5))))
+    np.testing.assert_allclose(prices(NET, PARAMETERS, more), prices(NET, PARAMETERS, frame), rtol=1e-6)
+    wide = variety.with_antennas(more, jnp.arange(8) < 2)
+    assert (np.asarray(wide.channels[:, 2:]) == 0).all()
+    assert (np.asarray(wide.channels[:, :2]) == np.asarray(frame.channels[:, :2])).all()
+
+
+def test_varied_scenarios_lie_within_their_ranges_and_differ() -> None:
+    base = variety.base(Scenario(), 4)
+    constants, drawn = jax.jit(training.draw_varied, static_argnums=2)(jax.random.key(0), base, 64)
+    assert drawn.channels.shape == (8, variety.FRAMES_EACH, 4, variety.MOST_ANTENNAS)
+    power, distance = np.asarray(constants.ap_power), np.asarray(base.path_gain / constants.path_gain)
+    assert power.shape == (8,)
+    assert ((variety.POWERS[0] <= power) & (power <= variety.POWERS[1])).all()
+    assert ((distance >= 0.5 * 4.0) & (distance <= 2.0 * 7.1)).all()
+    assert np.unique(power).size == 8
+    antennas = (np.abs(np.asarray(drawn.channels)) > 0).any(axis=(1, 2)).sum(axis=1)
+    assert ((antennas >= 1) & (antennas <= 8)).all()
+    assert np.unique(antennas).size > 1
+
+
+def test_a_policy_of_varied_scenarios_fits_any_size_and_others_do_not(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(variety, "USERS", (2,))
+    monkeypatch.setattr(files, "HELD_OUT", 4)
+    config = TINY.model_copy(update={"scenarios": "varied", "batch_size": 8})
+    options = {"steps": 2, "seed": 0, "resume": False, "report": lambda done, row: None}
+    (row,) = files.train(Scenario(), config, tmp_path / "run", **options)
+    assert np.isfinite([row["loss.beams"], row["loss.times"]]).all()
+    policy, other = files.load(tmp_path / "run"), Scenario(user_positions=[[5, 5]] * 4, num_antennas=6)
+    files.check_fit(policy, other)
+    with pytest.raises(InputError, match="num_antennas: 6 does not fit price-net"):
+        files.check_fit(files.shipped(), other)
+    for scenario in draw_scenarios(Scenario(mean_workload=30), 20, seed=1):
+        files.check_fit(policy, scenario)
+        assert 2 <= scenario.num_users <= 10
+        assert scenario.mean_workload == 30
 
 
 # What the shipped policy reaches

@@ -24,7 +24,13 @@ from scattermec.cli.common import (
     use_double_precision,
     warn_without_kernel,
 )
-from scattermec.cli.price_net import PRICE_NET, is_price_net, load_policy, tabulate_robustness
+from scattermec.cli.price_net import (
+    PRICE_NET,
+    is_price_net,
+    load_policy,
+    tabulate_robustness,
+    tabulate_unseen,
+)
 from scattermec.errors import InputError
 from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
@@ -77,6 +83,14 @@ def evaluate(
     robustness: Annotated[
         bool, typer.Option("--robustness", help="price-net with an imperfect broadcast instead.")
     ] = False,
+    unseen: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="K",
+            help="price-net in K scenarios of other users, antennas, distances and powers instead.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Also write the results to this .json, .csv or .md file."),
@@ -102,7 +116,8 @@ def evaluate(
     price-net acts in three modes: p1, in which the AP allocates exactly for the network's beams; announced,
     in which only the beams' times of that are broadcast, and users find the rest by themselves; and
     decentralised, in which the times come from a network, too. With --robustness the table is another: the
-    last two modes with a broadcast of 8 bits a number, one frame late, or lost for one user.
+    last two modes with a broadcast of 8 bits a number, one frame late, or lost for one user. With --unseen,
+    a policy that was trained on varied scenarios acts in some that it has not seen.
 
     The 95% intervals are over the seeds of a learner that has several, else over frames or rollouts. The
     optima need harvest_model: linear; for another rectifier the tables go without them.
@@ -123,8 +138,17 @@ def evaluate(
         raise InputError([f"{policy}: is neither the folder of a training run nor one of {names}"])
     if robustness and not learned:
         raise InputError([f"robustness: {policy} is not price-net, which alone has a broadcast"])
+    if unseen is not None:
+        if not learned:
+            raise InputError([f"unseen: {policy} is not price-net, which alone can learn of many scenarios"])
+        if out is not None:
+            check_text_output(out, (".json", ".md"))
     chosen = load_scenario(scenario, settings) if fixed or policy == PRICE_NET or scenario else None
     use_double_precision()
+    if unseen is not None:
+        warn_without_kernel(True)
+        tabulate_unseen(policy, scenarios=unseen, frames=frames, seed=seed, out=out, as_json=as_json)
+        return
     if learned:
         subject = _price_net(policy, chosen, settings)
     elif fixed:

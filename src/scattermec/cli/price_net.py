@@ -14,6 +14,7 @@ from scattermec.cli.common import (
     check_learning_installed,
     described_progress,
     print_table,
+    progress,
     provenance,
     to_json,
     use_double_precision,
@@ -158,6 +159,45 @@ def tabulate_robustness(
     headings = ("mode", "broadcast", "reward (kbit/J)", "share of the optimum", "outage")
     if out is not None:
         texts = {".json": report, ".csv": _csv(rows), ".md": _markdown(title, headings, cells)}
+        replace_text(out, texts[out.suffix])
+    if as_json:
+        typer.echo(report, nl=False)
+    else:
+        print_table(title, headings, cells)
+
+
+def tabulate_unseen(
+    name: str, *, scenarios: int, frames: int, seed: int, out: Path | None, as_json: bool
+) -> None:
+    """Print and keep what price-net is worth in scenarios that it has not seen."""
+    from scattermec.experiments.statistics import mean_interval
+    from scattermec.experiments.unseen import measure_unseen
+
+    with progress("Evaluating", quiet=as_json) as update:
+        rows = measure_unseen(
+            load_policy(name), scenarios=scenarios, frames=frames, seed=seed, progress=update
+        )
+    modes = list(rows[0].shares)
+    means = {mode: mean_interval([row.shares[mode].mean for row in rows]) for mode in modes}
+    options = {"evaluated": name, "frames": frames, "seed": seed, "means": means}
+    described = [asdict(row) | {"scenario": row.scenario.model_dump(mode="json")} for row in rows]
+    report = to_json({**options, "rows": described}) + "\n"
+    cells = [
+        (
+            f"{row.scenario.num_users} users, {row.scenario.num_antennas} antennas, "
+            f"{row.scenario.ap_power:.3g} W",
+            *(f"{value.mean:.2%} ({value.low:.2%} to {value.high:.2%})" for value in row.shares.values()),
+            *(f"{row.outages[mode].mean:.1%}" for mode in (*modes, "optimum")),
+        )
+        for row in rows
+    ]
+    of_all = (f"{value.mean:.2%} ({value.low:.2%} to {value.high:.2%})" for value in means.values())
+    cells.append(("mean over scenarios", *of_all, *[""] * (len(modes) + 1)))
+    title = f"{name} in scenarios drawn with seed {seed}: {frames:,} frames each, 95% intervals"
+    headings = ("scenario", *(f"{mode}: share" for mode in modes))
+    headings += tuple(f"{mode}: outage" for mode in (*modes, "optimum"))
+    if out is not None:
+        texts = {".json": report, ".md": _markdown(title, headings, cells)}
         replace_text(out, texts[out.suffix])
     if as_json:
         typer.echo(report, nl=False)

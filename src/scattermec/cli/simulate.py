@@ -177,10 +177,11 @@ def _policy(name: str, mode: Mode, scenario: Scenario) -> "Decide":
 
     from scattermec.experiments.contenders import deciding
     from scattermec.physics import parameters
-    from scattermec.price_net.policy import check_scenario, decide_frames
+    from scattermec.price_net.files import check_fit
+    from scattermec.price_net.policy import decide_frames
 
     trained = load_policy(name)
-    check_scenario(scenario, trained.scenario)
+    check_fit(trained, scenario)
     return deciding(partial(decide_frames, str(mode), trained.network, parameters(scenario)))
 
 

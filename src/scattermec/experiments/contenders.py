@@ -19,9 +19,10 @@ from scattermec.learners import ALGORITHMS, Decision, Task
 from scattermec.learners.fixed import BatchPolicy, fixed_policy
 from scattermec.physics import Allocation, parameters
 from scattermec.physics.channel import Key
+from scattermec.price_net import files as price_net_files
 from scattermec.price_net.files import ALGORITHM as PRICE_NET
 from scattermec.price_net.files import Policy
-from scattermec.price_net.policy import MODES, PriceNet, check_scenario, decide_frames
+from scattermec.price_net.policy import MODES, PriceNet, decide_frames
 from scattermec.scenario import Scenario
 from scattermec.training import TrainedRun
 from scattermec.training.metrics import read
@@ -111,7 +112,7 @@ def price_net_contenders(policy: Policy, scenario: Scenario) -> list[Contender]:
 
     Raises InputError where the scenario does not fit.
     """
-    check_scenario(scenario, policy.scenario)
+    price_net_files.check_fit(policy, scenario)
     constants = parameters(scenario)
     untrained = PriceNet(jax.random.key(policy.seed), policy.config.width, policy.config.rounds)
     return [

@@ -17,12 +17,11 @@ from scattermec.experiments.statistics import Estimate, mean_interval, ratio_int
 from scattermec.optimisation import optimise_all_or_best
 from scattermec.physics import Allocation, Frame, Parameters, parameters, run_frame
 from scattermec.physics.channel import Key
-from scattermec.price_net.files import Policy
+from scattermec.price_net.files import Policy, check_fit
 from scattermec.price_net.policy import (
     PriceNet,
     announce_network,
     announce_p1,
-    check_scenario,
     decentralised,
 )
 from scattermec.price_net.robustness import ROUNDING, heard_by, respond_to_heard
@@ -70,7 +69,7 @@ def measure_robustness(policy: Policy, scenario: Scenario, *, frames: int, seed:
 
     Raises InputError where the scenario does not fit.
     """
-    check_scenario(scenario, policy.scenario)
+    check_fit(policy, scenario)
     constants = parameters(scenario)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), KEY), frames)
     second, played = _play(policy.network, constants, keys)

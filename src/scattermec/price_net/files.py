@@ -12,7 +12,7 @@ import json
 import shlex
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -24,9 +24,9 @@ import numpy as np
 from scattermec.errors import InputError
 from scattermec.optimisation import optimise_all_or_best
 from scattermec.physics import Frame, Parameters, parameters, run_frame
-from scattermec.price_net import training
+from scattermec.price_net import training, variety
 from scattermec.price_net.policy import MODES, PriceNet, check_scenario
-from scattermec.price_net.training import PriceNetConfig
+from scattermec.price_net.training import Losses, PriceNetConfig, Progress
 from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
 from scattermec.training import checkpoint
@@ -38,6 +38,9 @@ POLICY, CHECKPOINT, METRICS, ALGORITHM = "policy.npz", "checkpoint.npz", "metric
 
 CHUNK = 100
 """Steps between two rows of metrics."""
+
+BLOCK = 10
+"""Steps in a row with one number of users, where scenarios vary."""
 
 HELD_OUT = 500
 """Frames on which the shares in the metrics are measured; neither trained on nor evaluated on."""
@@ -68,6 +71,11 @@ def load(path: Path) -> Policy:
     """The policy of a run's folder as far as it is trained; raises InputError where there is none."""
     scenario, config = Scenario.load(path / SCENARIO), PriceNetConfig.load(path / CONFIG)
     return _read_policy(path / POLICY, scenario, config)
+
+
+def check_fit(policy: Policy, scenario: Scenario) -> None:
+    """Raise InputError where the policy must not act in ``scenario``, see `check_scenario`."""
+    check_scenario(scenario, policy.scenario, any_size=policy.config.scenarios == "varied")
 
 
 def steps_of(path: Path) -> int:
@@ -102,6 +110,7 @@ def train(
     Raises InputError where the folder holds something else, or a run of other settings.
     """
     check_scenario(scenario, scenario)
+    bases = {n: variety.base(scenario, n) for n in set(variety.USERS)} if config.scenarios == "varied" else {}
     asked = {
         "algorithm": ALGORITHM,
         "seed": seed,
@@ -120,11 +129,12 @@ def train(
         text = json.dumps({**asked, "versions": versions(), "command": command}, indent=2)
         replace_text(folder / RUN, text + "\n")
     with locked(folder / ".lock", str(folder)):
-        return _train(scenario, config, folder, steps, seed, report)
+        return _train(scenario, bases, config, folder, steps, seed, report)
 
 
 def _train(
     scenario: Scenario,
+    bases: Mapping[int, Parameters],
     config: PriceNetConfig,
     folder: Path,
     steps: int,
@@ -142,9 +152,7 @@ def _train(
     optimum = _optimum(constants, held_out)
     while done < steps:
         count = min(CHUNK, steps - done)
-        progress, losses = training.advance(
-            progress, constants, jnp.uint32(seed), config=config, steps=steps, count=count
-        )
+        progress, losses = _advance(progress, constants, bases, config, seed, steps, done, count)
         done += count
         row: Row = {"seed": seed, "frame": done, "loss.beams": float(losses.beams)}
         row["loss.times"] = float(losses.times)
@@ -159,6 +167,32 @@ def _train(
             checkpoint.save(folder / POLICY, progress.network, [seed], done)
         report(done, row)
     return metrics.rows
+
+
+def _advance(
+    progress: Progress,
+    constants: Parameters,
+    bases: Mapping[int, Parameters],
+    config: PriceNetConfig,
+    seed: int,
+    steps: int,
+    done: int,
+    count: int,
+) -> tuple[Progress, Losses]:
+    """A chunk of steps, where scenarios vary in blocks of `BLOCK` with one number of users each."""
+    if not bases:
+        return training.advance(
+            progress, constants, jnp.uint32(seed), config=config, steps=steps, count=count
+        )
+    found = []
+    for start in range(done, done + count, BLOCK):
+        users = variety.USERS[start // BLOCK % len(variety.USERS)]
+        block = min(BLOCK, done + count - start)
+        progress, losses = training.advance(
+            progress, bases[users], jnp.uint32(seed), config=config, steps=steps, count=block
+        )
+        found.append(losses)
+    return progress, jax.tree.map(lambda *parts: jnp.mean(jnp.stack(parts)), *found)
 
 
 def _check_same(folder: Path, asked: dict[str, object]) -> None:

@@ -257,19 +257,20 @@ def beams_frames(network: PriceNet, parameters: Parameters, frames: Frame) -> Co
     return jax.vmap(partial(beams, network, parameters))(frames)
 
 
-def check_scenario(scenario: Scenario, trained: Scenario) -> None:
+def check_scenario(scenario: Scenario, trained: Scenario, *, any_size: bool = False) -> None:
     """Raise InputError where a policy trained in ``trained`` must not act in ``scenario``.
 
-    Other constants than those it was trained with make it worse, not wrong. Another number of users or
-    antennas, a rectifier that is not linear, or causal harvesting, is refused.
+    Other constants than those it was trained with make it worse, not wrong. A rectifier that is not linear,
+    or causal harvesting, is refused; so is another number of users or antennas, unless it was trained for
+    ``any_size``.
     """
     faults = []
-    if scenario.num_antennas != trained.num_antennas:
+    if not any_size and scenario.num_antennas != trained.num_antennas:
         faults.append(
             f"num_antennas: {scenario.num_antennas} does not fit price-net, which was trained with "
             f"{trained.num_antennas}"
         )
-    if scenario.num_users != trained.num_users:
+    if not any_size and scenario.num_users != trained.num_users:
         faults.append(
             f"user_positions: {scenario.num_users} users do not fit price-net, which was trained with "
             f"{trained.num_users}"

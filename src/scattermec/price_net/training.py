@@ -7,7 +7,7 @@ alike.
 """
 
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -23,6 +23,7 @@ from scattermec.optimisation import OPTIMAL, allocate
 from scattermec.physics import Frame, Parameters, links
 from scattermec.physics.channel import Key
 from scattermec.physics.energy import ap_energy
+from scattermec.price_net import variety
 from scattermec.price_net.policy import PriceNet, beam_numbers, beam_times, beams, broadcaster
 from scattermec.price_net.users import MARGIN, Broadcast, respond
 
@@ -37,6 +38,9 @@ class PriceNetConfig(FileSettings):
 
     width: int = constant(48, "", "", ">= 1", "Numbers that a pair of users carries")
     rounds: int = constant(2, "", "", ">= 1", "Exchanges among pairs")
+    scenarios: Literal["one", "varied"] = constant(
+        "one", "", "", "one or varied", "Whether all frames are of the scenario, or of many around it:"
+    )
     batch_size: int = constant(256, "", "", ">= 1", "Fresh frames a step")
     learning_rate: float = constant(3e-3, "", "", "> 0", "First learning rate; its cosine falls to 0")
     clipping: float = constant(1.0, "", "", "> 0", "Largest norm of a gradient")
@@ -78,6 +82,18 @@ class Losses(NamedTuple):
 def draw_frames(key: Key, parameters: Parameters, count: int) -> Frame:
     """First frames of ``count`` episodes: fresh work and batteries, as an evaluation's."""
     return jax.vmap(reset, in_axes=(0, None))(jax.random.split(key, count), parameters).frame
+
+
+def draw_varied(key: Key, base: Parameters, count: int) -> tuple[Parameters, Frame]:
+    """Scenarios around `variety.base`, and frames of each: leading axes (S,) and (S, `FRAMES_EACH`)."""
+
+    def one(key: Key) -> tuple[Parameters, Frame]:
+        key_scenario, key_frames = jax.random.split(key)
+        constants, antennas = variety.draw_scenario(key_scenario, base)
+        frames = draw_frames(key_frames, constants, variety.FRAMES_EACH)
+        return constants, variety.with_antennas(frames, antennas)
+
+    return jax.vmap(one)(jax.random.split(key, max(1, count // variety.FRAMES_EACH)))
 
 
 def losses(network: PriceNet, parameters: Parameters, frames: Frame, config: PriceNetConfig) -> Losses:
@@ -127,17 +143,25 @@ def begin(config: PriceNetConfig, seed: int, steps: int) -> Progress:
 def advance(
     progress: Progress, parameters: Parameters, seed: Array, *, config: PriceNetConfig, steps: int, count: int
 ) -> tuple[Progress, Losses]:
-    """``count`` of ``steps`` steps and their mean losses, however the steps are cut into calls."""
+    """``count`` of ``steps`` steps and their mean losses, however the steps are cut into calls.
+
+    Where ``config`` asks for varied scenarios, ``parameters`` are those of `variety.base`.
+    """
     optimiser = _optimiser(config, steps)
     key = jax.random.fold_in(jax.random.key(seed), TRAINING)
 
-    def total(network: PriceNet, frames: Frame) -> tuple[Array, Losses]:
-        parts = losses(network, parameters, frames, config)
+    def total(network: PriceNet, key: Key) -> tuple[Array, Losses]:
+        if config.scenarios == "one":
+            frames = draw_frames(key, parameters, config.batch_size)
+            parts = losses(network, parameters, frames, config)
+        else:
+            constants, frames = draw_varied(key, parameters, config.batch_size)
+            each = jax.vmap(losses, in_axes=(None, 0, 0, None))(network, constants, frames, config)
+            parts = jax.tree.map(jnp.mean, each)
         return parts.beams + parts.times, parts
 
     def step(now: Progress, _: None) -> tuple[Progress, Losses]:
-        frames = draw_frames(jax.random.fold_in(key, now.step), parameters, config.batch_size)
-        gradient, parts = jax.grad(total, has_aux=True)(now.network, frames)
+        gradient, parts = jax.grad(total, has_aux=True)(now.network, jax.random.fold_in(key, now.step))
         prices, first = optimiser.update(gradient.prices, now.optimiser[0])
         times, second = optimiser.update(gradient.times, now.optimiser[1])
         network = eqx.tree_at(

@@ -1,0 +1,68 @@
+"""Many scenarios for one network: other numbers of users and antennas, other distances and powers.
+
+Networks and features do not depend on how many users and antennas there are, so that one set of weights can
+learn from all. Fewer antennas than `MOST_ANTENNAS` are antennas without a signal, which is the same thing.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Bool
+
+from scattermec.physics import Frame, Parameters, parameters
+from scattermec.physics.channel import Key
+from scattermec.scenario import Scenario
+
+USERS = (2, 3, 4, 6, 3, 2, 4, 6, 3, 10)
+"""Numbers of users in the order in which blocks of steps have them; more users take more time each."""
+
+MOST_ANTENNAS = 8
+
+DISTANCES, SCALES = (4.0, 7.1), (0.5, 2.0)
+"""m: each user's own distance, times a scale that a scenario's users have in common."""
+
+POWERS = (0.25, 4.0)
+"""W, of the AP"""
+
+FRAMES_EACH = 8
+"""Frames of a batch that share a scenario."""
+
+
+def base(scenario: Scenario, num_users: int) -> Parameters:
+    """The scenario's other constants, for so many users at 1 m and `MOST_ANTENNAS` antennas.
+
+    Raises ScenarioError where constants are given user by user.
+    """
+    values = scenario.model_dump() | {
+        "user_positions": [(1.0, 0.0)] * num_users,
+        "num_antennas": MOST_ANTENNAS,
+    }
+    return parameters(Scenario(**values))
+
+
+def draw_scenario(key: Key, constants: Parameters) -> tuple[Parameters, Bool[Array, "M"]]:
+    """Constants with distances and a power of their own, from those of `base`; and which antennas it has."""
+    scale, each, power, antennas = jax.random.split(key, 4)
+    users = constants.path_gain.shape
+    distance = _log_uniform(scale, *SCALES) * jax.random.uniform(
+        each, users, minval=DISTANCES[0], maxval=DISTANCES[1]
+    )
+    # A loss of 20 log10(d) dB is an amplitude proportional to 1/d.
+    drawn = dataclasses.replace(
+        constants,
+        path_gain=constants.path_gain / distance,
+        ap_power=_log_uniform(power, *POWERS).astype(constants.ap_power.dtype),
+    )
+    number = jax.random.randint(antennas, (), 1, MOST_ANTENNAS + 1)
+    return drawn, jnp.arange(MOST_ANTENNAS) < number
+
+
+def with_antennas(frame: Frame, antennas: Bool[Array, "M"]) -> Frame:
+    """The frame as those antennas alone see it."""
+    return dataclasses.replace(frame, channels=jnp.where(antennas, frame.channels, 0))
+
+
+def _log_uniform(key: Key, low: float, high: float) -> Array:
+    return jnp.exp(jax.random.uniform(key, minval=jnp.log(low), maxval=jnp.log(high)))
