@@ -231,6 +231,12 @@ def test_unfitting_scenarios_are_refused(changes: dict[str, object], field: str)
 # Training, and the command line
 
 
+def test_configuration_survives_its_file(tmp_path) -> None:
+    config = TINY.model_copy(update={"scenarios": "varied", "learning_rate": 1e-2})
+    config.save(tmp_path / "config.yaml")
+    assert PriceNetConfig.load(tmp_path / "config.yaml") == config
+
+
 def test_a_resumed_training_ends_at_the_same_bits(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(files, "CHUNK", 1)
     monkeypatch.setattr(files, "HELD_OUT", 8)

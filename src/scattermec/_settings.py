@@ -135,7 +135,7 @@ class FileSettings(Settings):
             note = " ".join(filter(None, (field.description, notes["symbol"])))
             unit = f" [{notes['unit']}]" if notes["unit"] else ""
             lines.append(f"{name + ': ' + show(getattr(self, name)):<34}  # {note}{unit}")
-        return "\n".join(lines[1:]) + "\n"
+        return "\n".join(lines).lstrip("\n") + "\n"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write `to_yaml()` to a file."""
