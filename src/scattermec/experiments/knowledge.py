@@ -5,18 +5,17 @@ seen while the frame itself uses the truth; shares are of the optimum that knows
 """
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 
 from scattermec.agents.settings import TrainingConfig
 from scattermec.environment import EnvState
-from scattermec.errors import InputError
+from scattermec.experiments import study
 from scattermec.experiments.contenders import Contender, fixed_contenders, learned_contenders
 from scattermec.experiments.evaluation import Row, evaluate
 from scattermec.experiments.statistics import Estimate
@@ -26,7 +25,6 @@ from scattermec.optimisation import estimate_allocation
 from scattermec.physics import Frame, Parameters, maximum_ratio_beams, parameters
 from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
-from scattermec.storage import replace_text
 
 FILE = "knowledge.json"
 RUNS = "knowledge"
@@ -160,8 +158,7 @@ def examine_knowledge(plan: KnowledgePlan, folder: Path, progress: Callable[[int
         wanted = [one for one in contenders if _name(one) in LABELS]
         result = evaluate(scenario, wanted, frames=plan.frames, rollout_frames=0, seed=plan.seed)
         found[case.name] = {_name(row): _numbers(row) for row in result.rows}
-        text = json.dumps({"settings": plan.settings(), "found": found}, indent=1)
-        replace_text(folder / FILE, text + "\n")
+        study.write(folder / FILE, plan.settings(), found)
         progress((index + 1) * each)
 
 
@@ -206,33 +203,14 @@ def _command(case: Case, settings: dict[str, Any]) -> str:
 
 
 def _kept(plan: KnowledgePlan, folder: Path) -> dict[str, Any]:
-    if not (folder / FILE).exists():
-        return {}
-    data = read(folder)
-    if data["settings"] != json.loads(json.dumps(plan.settings())):
-        raise InputError(
-            [f"{folder / FILE}: was made with other settings; choose another folder, or --overwrite"]
-        )
-    return dict(data["found"])
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """What `examine_knowledge` has written; raises InputError if it cannot be read."""
-    path = folder / FILE
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        data["settings"]["cases"], data["found"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError([f"{path}: is damaged; delete it to have it made anew"]) from None
-    return cast(dict[str, Any], data)
+    return study.kept(folder / FILE, plan.settings()) or {}
 
 
 def tables(folder: Path) -> list[Table]:
     """Shares of the optimum and outages by policy and error; nothing where this was not examined."""
     if not (folder / FILE).exists():
         return []
-    data = read(folder)
-    settings, found = data["settings"], data["found"]
+    settings, found = study.read(folder / FILE)
     cases = [Case(constant, error) for constant, error in settings["cases"]]
     return [_table(constant, cases, found, settings) for constant in ERRORS]
 

@@ -5,16 +5,15 @@ Fig. 3 and 4 are measured and the claims judged as in the default scenario, on f
 first few the learners of Fig. 2 are trained too.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest, qmc
 
-from scattermec.errors import InputError
+from scattermec.experiments import study
 from scattermec.experiments.beams import Beams
 from scattermec.experiments.claims import CLAIMS, examine
 from scattermec.experiments.learning import (
@@ -28,7 +27,6 @@ from scattermec.experiments.statistics import CONFIDENCE
 from scattermec.experiments.sweeps import SWEEPS, measure_point
 from scattermec.experiments.tables import Table
 from scattermec.scenario import Scenario
-from scattermec.storage import replace_text
 
 FILE = "ranges.json"
 RUNS = "ranges"
@@ -150,7 +148,7 @@ def examine_ranges(plan: RangePlan, folder: Path, progress: Callable[[int], None
         if index >= len(found):
             verdicts = {kind: _judged(plan, scenario, kind) for kind in plan.beams}
             found.append({"constants": {name: getattr(scenario, name) for name in RANGES}, "exact": verdicts})
-            _write(plan, folder, found)
+            study.write(folder / FILE, plan.settings(), found)
         done += plan.frames_each
         progress(done)
         if index >= plan.trained:
@@ -162,7 +160,7 @@ def examine_ranges(plan: RangePlan, folder: Path, progress: Callable[[int], None
             train_runs(runs, path, lambda more, before=done: progress(before + more))  # type: ignore[misc]
             findings = examine_learning(read_runs(path))
             found[index]["learned"] = {finding.name: finding.verdict for finding in findings}
-            _write(plan, folder, found)
+            study.write(folder / FILE, plan.settings(), found)
         done += runs.total
         progress(done)
 
@@ -184,39 +182,15 @@ def _judged(plan: RangePlan, scenario: Scenario, kind: Beams) -> dict[str, str]:
     return {finding.name: finding.verdict for finding in examine(measurements, list(SWEEPS), kind)}
 
 
-def _write(plan: RangePlan, folder: Path, found: list[dict[str, Any]]) -> None:
-    text = json.dumps({"settings": plan.settings(), "found": found}, indent=1)
-    replace_text(folder / FILE, text + "\n")
-
-
 def _kept(plan: RangePlan, folder: Path) -> list[dict[str, Any]]:
-    if not (folder / FILE).exists():
-        return []
-    data = read(folder)
-    if data["settings"] != json.loads(json.dumps(plan.settings())):
-        raise InputError(
-            [f"{folder / FILE}: was made with other settings; choose another folder, or --overwrite"]
-        )
-    return list(data["found"])
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """What `examine_ranges` has written; raises InputError if it cannot be read."""
-    path = folder / FILE
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        data["settings"], data["found"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError([f"{path}: is damaged; delete it to have it made anew"]) from None
-    return cast(dict[str, Any], data)
+    return study.kept(folder / FILE, plan.settings()) or []
 
 
 def tables(folder: Path) -> list[Table]:
     """How often each claim holds, for each kind of beams; nothing where no ranges were examined."""
     if not (folder / FILE).exists():
         return []
-    data = read(folder)
-    found, settings = data["found"], data["settings"]
+    settings, found = study.read(folder / FILE)
     ranges = ", ".join(f"`{name}` {low:g} to {high:g}" for name, (low, high) in settings["ranges"].items())
     about = (
         f"scenarios over declared ranges of what the paper does not give (Latin hypercube): {ranges}. "
