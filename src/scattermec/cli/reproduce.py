@@ -117,8 +117,10 @@ def reproduce(
     if out.exists() and not out.is_dir():
         raise InputError([f"{out}: is not a folder"])
     check_extras("reproduce")
-    from scattermec.training.workers import use_compilation_cache
+    from scattermec.training.workers import use_compilation_cache, use_one_thread
 
+    # As `train` does, so that its commands give the digits of the report.
+    use_one_thread()
     use_double_precision()
     use_compilation_cache()
     warn_without_kernel(optimal)
