@@ -69,10 +69,13 @@ def data_of(scenario, channels, workload, battery, beams) -> Data:
 class ReferenceSolver:
     """The problem in CVXPY for N users, parametrised so that it is canonicalised once.
 
-    ``elastic`` adds a shortfall at 1 J/kbit. Energies are in mJ; the exponential cone is scaled per user.
+    ``elastic`` adds a shortfall at 1 J/kbit; ``slopes`` (N, S) value the energy left in S equal parts of each
+    battery, in J/mJ. Energies are in mJ; the exponential cone is scaled per user.
     """
 
-    def __init__(self, users: int, scheme: str = "hybrid", elastic: bool = False) -> None:
+    def __init__(
+        self, users: int, scheme: str = "hybrid", elastic: bool = False, slopes: np.ndarray | None = None
+    ) -> None:
         n = users
         self.parameters = {name: cp.Parameter(n, nonneg=True) for name in PER_USER}
         p = self.parameters
@@ -83,6 +86,11 @@ class ReferenceSolver:
         t_a, t_b, l_a, l_b, l_c, e, short = (cp.Variable(n, nonneg=True) for _ in range(7))
         self.t_passive = t_b
         demand = e + cp.multiply(p["circuit"], t_a) + cp.multiply(p["local_energy"], l_c)
+        worth = 0
+        if slopes is not None:
+            left = cp.Variable(slopes.shape, nonneg=True)
+            demand += cp.sum(left, axis=1)
+            worth = cp.sum(cp.multiply(slopes, left))
         done = l_a + l_b + l_c + (short if elastic else 0)
         constraints = [
             t_a + t_b <= p["slot"],
@@ -105,10 +113,14 @@ class ReferenceSolver:
             constraints += [l_b == 0]
         cost = self.costs["beam_power"] * cp.sum(t_b) + self.costs["receive_power"] * cp.sum(t_a)
         cost += self.costs["mec_energy"] * cp.sum(l_a + l_b) + (cp.sum(short) if elastic else 0)
+        cost -= worth
+        if slopes is not None:
+            constraints.append(left <= cp.reshape(p["capacity"], (n, 1), order="C") @ np.ones((1, slopes.shape[1])) / slopes.shape[1])
         self.problem = cp.Problem(cp.Minimize(cost), constraints)
 
     def solve(self, data: Data, workload_factor: float = 1.0, tolerance: float = 1e-10) -> tuple[int, float]:
-        """Verdict and optimal energy in J, idle included (elastic: the shortfall's price too).
+        """Verdict and optimal energy in J, idle included (elastic: the shortfall's price too; with ``slopes``
+        less what the energy left is worth).
 
         ``tolerance`` is the relative gap and infeasibility at which the solver stops.
         """

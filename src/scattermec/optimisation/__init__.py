@@ -8,6 +8,7 @@ from scattermec.optimisation.allocation import (
     allocate,
     solve_allocation,
 )
+from scattermec.optimisation.battery_value import BatteryValue
 from scattermec.optimisation.batch import (
     SERVE,
     Serve,
@@ -33,6 +34,7 @@ __all__ = [
     "SCHEMES",
     "SERVE",
     "AllocationProblem",
+    "BatteryValue",
     "BeamSolution",
     "Prices",
     "Scheme",

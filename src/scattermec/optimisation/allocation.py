@@ -9,13 +9,14 @@ from jaxtyping import Bool, Complex, Float
 
 from scattermec._pytree import pytree
 from scattermec.optimisation import solver
-from scattermec.optimisation.bound import Prices, infeasibility_margin, lower_bound
+from scattermec.optimisation.battery_value import BatteryValue, worth
+from scattermec.optimisation.bound import Prices, infeasibility_margin, least_value, lower_bound
 from scattermec.optimisation.homogeneous import Dual, Optimum, Primal, constants, constraints, costs, dot
 from scattermec.optimisation.interior_point import tolerances
 from scattermec.optimisation.problem import AllocationProblem, Scheme, allocation_problem
 from scattermec.optimisation.standard_form import Scales, fixed_energy, natural_scales, standard_form, wanted
 from scattermec.physics import links
-from scattermec.physics.energy import ap_energy, energy_budget, idle_energy
+from scattermec.physics.energy import ap_energy, energy_budget
 from scattermec.physics.frame import Allocation, Frame
 from scattermec.physics.parameters import Parameters
 
@@ -42,9 +43,11 @@ class Solution:
     """() E_o in J, idle included; the elastic form's priced shortfall is not part of it. As a function to
     differentiate it holds the shortfall fixed."""
     value: Array
-    """() J: the optimal value, the energy plus the elastic form's priced shortfall"""
+    """() J: the optimal value, the energy plus the elastic form's priced shortfall, less what the energy left
+    in the batteries is worth"""
     lower_bound: Array
-    """() J: no allocation for these beams needs less (elastic: the shortfall's price included)"""
+    """() J: no allocation for these beams needs less (elastic: the shortfall's price included; where batteries
+    have a value: of ``value``)"""
     prices: Prices
     served: Array
     """bool: whose workload is processed in full"""
@@ -53,7 +56,8 @@ class Solution:
     status: Array
     """() int8: 0 optimal, 1 infeasible, 2 not converged"""
     accuracy: Array
-    """() relative gap between the energy and the bound; for an infeasible frame the margin of its proof"""
+    """() gap between value and bound, relative to energy and priced shortfall; for an infeasible frame the
+    margin of its proof"""
     iterations: Array
     """() int32"""
 
@@ -66,6 +70,7 @@ def allocate(
     scheme: Scheme = "hybrid",
     served: Bool[Array, "N"] | None = None,
     elastic: bool = False,
+    battery_value: BatteryValue | None = None,
 ) -> Solution:
     """Allocate times, work and power at the least energy for one frame and its beams: problem (10).
 
@@ -76,11 +81,15 @@ def allocate(
         scheme: which links may be used.
         served: whose workload must be processed; everyone's by default. The others may lend their slots.
         elastic: let work be left undone at ``shortfall_price``: always feasible.
+        battery_value: what energy left in the batteries is worth, to be weighed against the frame's energy;
+            nothing by default. On a CPU this takes the portable solver, which is slower.
 
     Batch it with vmap. In float32 the constraints are tightened by the accuracy of the arithmetic, so that
     what it returns can be executed; use float64 for exact numbers.
     """
-    problem = allocation_problem(parameters, frame, beams, scheme=scheme, served=served)
+    problem = allocation_problem(
+        parameters, frame, beams, scheme=scheme, served=served, battery_value=battery_value
+    )
     return solve_allocation(problem, elastic=elastic)
 
 
@@ -147,7 +156,7 @@ def _prices(problem: AllocationProblem, scales: Scales, optimum: Optimum, elasti
 def _ray(problem: AllocationProblem, scales: Scales, optimum: Optimum) -> Prices:
     """The direction in which the prices of an infeasible problem grow."""
     y = optimum.y
-    largest = jnp.max(jnp.stack(list(y)))
+    largest = jnp.max(jnp.stack([y.time, y.work, y.local, y.budget, y.capacity]))
     return Prices(
         workload=jnp.where(wanted(problem), y.work / scales.work / largest, 0),
         budget=y.budget / scales.energy / largest,
@@ -229,6 +238,15 @@ def _schedule(problem: AllocationProblem, scales: Scales, optimum: Optimum, elas
     )
 
 
+def _battery_left(problem: AllocationProblem, schedule: _Schedule) -> Float[Array, "N"]:
+    """Energy in mJ that the schedule leaves each user."""
+    fixed, plan = problem.parameters, schedule.allocation
+    harvested = jnp.einsum("jik,ik->j", problem.harvest_rate, schedule.beam_times)
+    spent = (schedule.transmit_power + fixed.circuit_power) * plan.t_active
+    spent += fixed.local_energy * plan.l_local
+    return jnp.maximum(energy_budget(fixed, problem.battery, harvested) - spent, 0)
+
+
 def _judge(
     problem: AllocationProblem, scales: Scales, optimum: Optimum, elastic: bool
 ) -> tuple[Solution, Float[Array, "N K"]]:
@@ -240,8 +258,11 @@ def _judge(
     energy = ap_energy(fixed, plan.t_active, plan.t_passive, plan.l_active, plan.l_passive)
     prices = _prices(problem, scales, optimum, elastic)
     bound = lower_bound(problem, prices)
-    value = energy + fixed.shortfall_price * jnp.sum(schedule.shortfall)
-    gap = (value - bound) / jnp.maximum(value, jnp.finfo(value.dtype).tiny)
+    cost = energy + fixed.shortfall_price * jnp.sum(schedule.shortfall)
+    value = cost
+    if problem.battery_value is not None:
+        value -= jnp.sum(worth(fixed, problem.battery_value, _battery_left(problem, schedule)))
+    gap = (value - bound) / jnp.maximum(cost, jnp.finfo(value.dtype).tiny)
     ray = _ray(problem, scales, optimum)
     margin = infeasibility_margin(problem, ray)
 
@@ -261,7 +282,7 @@ def _judge(
         transmit_power=if_optimal(schedule.transmit_power),
         energy=if_optimal(energy, jnp.inf),
         value=if_optimal(value, jnp.inf),
-        lower_bound=if_optimal(bound, jnp.where(infeasible, jnp.inf, idle_energy(fixed))),
+        lower_bound=if_optimal(bound, jnp.where(infeasible, jnp.inf, least_value(problem))),
         prices=jax.tree.map(lambda a, b: jnp.where(optimal, a, jnp.where(infeasible, b, 0)), prices, ray),
         served=optimal & problem.served & (schedule.shortfall == 0),
         shortfall=if_optimal(schedule.shortfall),

@@ -25,13 +25,14 @@ from scattermec.optimisation.allocation import (
     solve_allocation,
     solve_beam_times,
 )
-from scattermec.optimisation.bound import Prices, infeasibility_margin, lower_bound
+from scattermec.optimisation.battery_value import BatteryValue
+from scattermec.optimisation.bound import Prices, infeasibility_margin, least_value, lower_bound
 from scattermec.optimisation.interior_point import tolerances
 from scattermec.optimisation.pricing import best_beams, principal_vectors
 from scattermec.optimisation.problem import AllocationProblem, Scheme, allocation_problem
 from scattermec.optimisation.standard_form import fixed_energy, natural_scales, standard_form, wanted
 from scattermec.physics import links
-from scattermec.physics.energy import harvest_rate, idle_energy, usable_harvest_rate
+from scattermec.physics.energy import harvest_rate, usable_harvest_rate
 from scattermec.physics.frame import Frame
 from scattermec.physics.parameters import Parameters
 
@@ -51,9 +52,11 @@ class BeamSolution:
     solution: Solution
     """P1's for these beams"""
     lower_bound: Array
-    """() J: no beams and no allocation need less; infinite where nothing is feasible"""
+    """() J: no beams and no allocation need less, what is left in batteries credited at its value; infinite
+    where nothing is feasible"""
     gap: Array
-    """() (energy - lower_bound) / energy; 0 for an infeasible frame, infinite if no allocation was found"""
+    """() (value - lower_bound) / energy, where batteries have no value (energy - lower_bound) / energy; 0 for
+    an infeasible frame, infinite if no allocation was found"""
     shared_energy: Array
     """() J: what is needed if several beams may share the time of a slot. Where that meets the bound and the
     energy does not, the optimal beams are not of rank one."""
@@ -92,6 +95,7 @@ def optimise_beams(
     scheme: Scheme = "hybrid",
     served: Bool[Array, "N"] | None = None,
     skip: Bool[Array, ""] | None = None,
+    battery_value: BatteryValue | None = None,
 ) -> BeamSolution:
     """Find the beams and the allocation of least energy for a frame: problem (10) with the beams free.
 
@@ -106,17 +110,19 @@ def optimise_beams(
         )
     fixed, given = jax.lax.stop_gradient((parameters, frame))
     first = _first_beams(given.channels)
-    problem = allocation_problem(fixed, given, first, scheme=scheme, served=served)
+    state = partial(allocation_problem, scheme=scheme, served=served, battery_value=battery_value)
+    problem = state(fixed, given, first)
     search_portably = partial(_search_portably, scheme=scheme, served=served)
-    found = compiled.choose(_search_compiled, search_portably, problem, given, first, skip)
-    solution = solve_allocation(
-        allocation_problem(parameters, frame, found.beams, scheme=scheme, served=served), skip=skip
-    )
-    bound = jnp.maximum(lower_bound(problem, found.prices, found.worth), idle_energy(fixed))
+    if battery_value is None:
+        found = compiled.choose(_search_compiled, search_portably, problem, given, first, skip)
+    else:  # which the kernel does not know
+        found = search_portably(problem, given, first, skip)
+    solution = solve_allocation(state(parameters, frame, found.beams), skip=skip)
+    bound = jnp.maximum(lower_bound(problem, found.prices, found.worth), least_value(problem))
     bound = jnp.where(found.infeasible, jnp.inf, bound)
     solved = (solution.status == OPTIMAL) & ~found.infeasible
-    energy = jax.lax.stop_gradient(solution.energy)
-    gap = jnp.where(solved, (energy - bound) / energy, jnp.where(found.infeasible, 0, jnp.inf))
+    energy, value = jax.lax.stop_gradient((solution.energy, solution.value))
+    gap = jnp.where(solved, (value - bound) / energy, jnp.where(found.infeasible, 0, jnp.inf))
     status = jnp.where(found.infeasible, INFEASIBLE, jnp.where(solved, OPTIMAL, NOT_CONVERGED))
     return BeamSolution(
         beams=found.beams,
@@ -201,6 +207,7 @@ class _Search:
     """of the best bound"""
     worth: Array
     bound: Array
+    value: Array
     energy: Array
     infeasible: Array
     rounds: Array
@@ -222,7 +229,14 @@ def _search_portably(
     harvest, snr = _harvest_per_gain(problem), _reflected_snr(problem)
 
     def improve(search: _Search) -> _Search:
-        offered = allocation_problem(parameters, frame, search.beams, scheme=scheme, served=served)
+        offered = allocation_problem(
+            parameters,
+            frame,
+            search.beams,
+            scheme=scheme,
+            served=served,
+            battery_value=problem.battery_value,
+        )
         solution, times = solve_beam_times(offered, skip=search.done)
         prices = solution.prices
         solved, blocked = solution.status == OPTIMAL, solution.status == INFEASIBLE
@@ -236,9 +250,10 @@ def _search_portably(
         proved = blocked & (infeasibility_margin(problem, prices, worth) > limits.proof)
         bound = jnp.where(solved, lower_bound(problem, prices, worth), -jnp.inf)
         better = proved | (bound > search.bound)
-        energy = jnp.minimum(search.energy, solution.energy)
-        closed = energy - jnp.maximum(bound, search.bound) <= 100 * limits.gap * energy
-        done = proved | (jnp.isfinite(energy) & closed)
+        value = jnp.minimum(search.value, solution.value)
+        energy = jnp.where(solution.value < search.value, solution.energy, search.energy)
+        closed = value - jnp.maximum(bound, search.bound) <= 100 * limits.gap * energy
+        done = proved | (jnp.isfinite(value) & closed)
         least_used = jnp.argmin(times, axis=-1)
         renewed = jax.vmap(lambda old, k, new: old.at[k].set(new))(search.beams, least_used, best)
         return _Search(
@@ -248,6 +263,7 @@ def _search_portably(
             prices=jax.tree.map(lambda new, old: jnp.where(better, new, old), prices, search.prices),
             worth=jnp.where(better, worth, search.worth),
             bound=jnp.maximum(bound, search.bound),
+            value=value,
             energy=energy,
             infeasible=proved,
             rounds=search.rounds + 1,
@@ -263,6 +279,7 @@ def _search_portably(
         prices=Prices(workload=none, budget=none, capacity=none),
         worth=none,
         bound=number - jnp.inf,
+        value=number + jnp.inf,
         energy=number + jnp.inf,
         infeasible=jnp.zeros((), bool),
         rounds=jnp.zeros((), jnp.int32),

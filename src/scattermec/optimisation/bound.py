@@ -5,6 +5,7 @@ from jax import Array
 from jaxtyping import Float
 
 from scattermec._pytree import pytree
+from scattermec.optimisation.battery_value import part_size
 from scattermec.optimisation.problem import AllocationProblem
 from scattermec.optimisation.standard_form import (
     StandardForm,
@@ -13,6 +14,7 @@ from scattermec.optimisation.standard_form import (
     unit_scales,
     wanted,
 )
+from scattermec.physics.energy import idle_energy
 
 
 @pytree
@@ -33,7 +35,8 @@ def lower_bound(
     """Energy in J, idle included, that no allocation for these beams can undercut (weak duality).
 
     Holds for ANY non-negative prices, however they were found; equals the optimum at the optimal prices.
-    With the ``beam_worth`` in J/s of the best beams at these prices it holds for all beams.
+    With the ``beam_worth`` in J/s of the best beams at these prices it holds for all beams. Where energy left
+    in the batteries has a value, that is credited: the bound is one of energy less the value.
     """
     p = problem.parameters
     form = standard_form(problem, unit_scales(problem))
@@ -42,6 +45,15 @@ def lower_bound(
     return fixed_energy(problem) + dual_function(
         form, offload, prices.budget, prices.capacity, beam_worth=worth
     )
+
+
+def least_value(problem: AllocationProblem) -> Float[Array, ""]:
+    """The bound without prices in J: the idle energy, less the worth of full batteries where they have any."""
+    least = idle_energy(problem.parameters)
+    if problem.battery_value is not None:
+        sizes = part_size(problem.parameters, problem.battery_value)
+        least -= jnp.sum(problem.battery_value.slopes * sizes[:, None])
+    return least
 
 
 def infeasibility_margin(
@@ -105,6 +117,9 @@ def dual_terms(
     passive_worth = beam_worth - costs * f.cost_passive
     time_worth = jnp.maximum(jnp.maximum(active_worth, passive_worth), 0)
     priced = work * f.workload - budget * f.battery - capacity * f.capacity
+    if f.gain_stored is not None:
+        stored_worth = jnp.maximum(costs * f.gain_stored - energy[:, None], 0)
+        priced -= jnp.sum(stored_worth * f.part_size, axis=-1)
     return priced - time_worth - local_worth * f.local_limit
 
 

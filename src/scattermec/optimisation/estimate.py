@@ -1,10 +1,13 @@
 """The AP's action estimate, line 4 of Algorithm 1: who can be served, and the allocation that serves them."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Complex
 
+from scattermec.optimisation.battery_value import BatteryValue
 from scattermec.optimisation.allocation import OPTIMAL, Solution, solve_allocation
 from scattermec.optimisation.problem import Scheme, allocation_problem
 from scattermec.physics.frame import Frame
@@ -12,18 +15,24 @@ from scattermec.physics.parameters import Parameters
 
 
 def estimate_allocation(
-    parameters: Parameters, frame: Frame, beams: Complex[Array, "N M"], *, scheme: Scheme = "hybrid"
+    parameters: Parameters,
+    frame: Frame,
+    beams: Complex[Array, "N M"],
+    *,
+    scheme: Scheme = "hybrid",
+    battery_value: BatteryValue | None = None,
 ) -> Solution:
     """Allocate for given beams without trying sets of users: elastic P1, then P1 for whom that serves.
 
     Always feasible, for any number of users, at two solves at most. The elastic problem leaves undone as
     little work as possible; users whose work it leaves undone are in outage, and the second solve wastes
-    nothing on them. Not always the set of users that maximises (11): see `allocate_best_set`.
+    nothing on them. Not always the set of users that maximises (11): see `allocate_best_set`. Arguments as
+    for `allocate`.
     """
-    problem = allocation_problem(parameters, frame, beams, scheme=scheme)
+    problem = allocation_problem(parameters, frame, beams, scheme=scheme, battery_value=battery_value)
     elastic = solve_allocation(problem, elastic=True)
     everyone = jnp.all(elastic.served | (frame.workload <= 0))
-    some = allocation_problem(parameters, frame, beams, scheme=scheme, served=elastic.served)
+    some = dataclasses.replace(problem, served=elastic.served)
     rigid = solve_allocation(some, skip=everyone)
     use_elastic = everyone | (rigid.status != OPTIMAL)
     return jax.tree.map(lambda a, b: jnp.where(use_elastic, a, b), elastic, rigid)

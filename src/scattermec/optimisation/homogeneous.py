@@ -16,23 +16,28 @@ from scattermec.optimisation.standard_form import StandardForm
 
 
 class Primal(NamedTuple):
-    """Numbers that belong to the variables: (N,) each, ``t_passive`` (N, K), ``shortfall`` None if rigid."""
+    """Numbers that belong to the variables: (N,) each, ``t_passive`` (N, K), ``shortfall`` None if rigid.
+
+    ``stored`` is (N, S), and None where energy left in the battery has no value.
+    """
 
     t_active: Array
     t_passive: Array
     energy: Array
     l_local: Array
     shortfall: Array | None
+    stored: Array | None = None
 
 
 class Dual(NamedTuple):
-    """Numbers that belong to the constraints: (N,) each."""
+    """Numbers that belong to the constraints: (N,) each, ``stored`` as in `Primal`."""
 
     time: Array
     work: Array
     local: Array
     budget: Array
     capacity: Array
+    stored: Array | None = None
 
 
 class Iterate(NamedTuple):
@@ -93,13 +98,14 @@ def costs(problem: StandardForm) -> Primal:
     p = problem
     zero = jnp.zeros_like(p.workload)
     passive = jnp.broadcast_to(p.cost_passive[:, None], p.passive_rate.shape)
-    return Primal(p.cost_active, passive, zero, -p.gain_local, p.cost_shortfall)
+    stored = None if p.gain_stored is None else -p.gain_stored
+    return Primal(p.cost_active, passive, zero, -p.gain_local, p.cost_shortfall, stored)
 
 
 def constants(problem: StandardForm) -> Dual:
     """Constants of the constraints."""
     p = problem
-    return Dual(jnp.ones_like(p.workload), -p.workload, p.local_limit, p.battery, p.capacity)
+    return Dual(jnp.ones_like(p.workload), -p.workload, p.local_limit, p.battery, p.capacity, p.part_size)
 
 
 def constraints(problem: StandardForm, x: Primal) -> Dual:
@@ -107,13 +113,16 @@ def constraints(problem: StandardForm, x: Primal) -> Dual:
     p = problem
     active = p.active_rate * x.t_active * jnp.log1p(_received(p, x))
     shortfall = 0 if x.shortfall is None else x.shortfall
-    spent = x.energy + p.circuit * x.t_active + p.local_energy * x.l_local
+    used = x.energy + p.circuit * x.t_active + p.local_energy * x.l_local
+    if x.stored is not None:
+        used += jnp.sum(x.stored, axis=-1)
     return Dual(
         time=-(x.t_active + beamed(x.t_passive)),
         work=active + beamed(p.passive_rate * x.t_passive) + x.l_local + shortfall,
         local=-x.l_local,
-        budget=harvested(p, x.t_passive) - spent,
-        capacity=-spent,
+        budget=harvested(p, x.t_passive) - used,
+        capacity=-used,
+        stored=None if x.stored is None else -x.stored,
     )
 
 
@@ -144,6 +153,7 @@ def priced_gradient(problem: StandardForm, x: Primal, y: Dual) -> Primal:
         energy=by_energy * y.work - energy_price,
         l_local=y.work - y.local - p.local_energy * energy_price,
         shortfall=None if x.shortfall is None else y.work,
+        stored=None if y.stored is None else -y.stored - energy_price[:, None],
     )
 
 

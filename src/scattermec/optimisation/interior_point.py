@@ -252,8 +252,9 @@ def _start(problem: StandardForm) -> Iterate:
     """The same point for every problem: all ones."""
     one = jnp.ones_like(problem.workload)
     shortfall = None if problem.cost_shortfall is None else one
-    x = Primal(one, jnp.ones_like(problem.passive_rate), one, one, shortfall)
-    y = Dual(one, one, one, one, one)
+    stored = None if problem.part_size is None else jnp.ones_like(problem.part_size)
+    x = Primal(one, jnp.ones_like(problem.passive_rate), one, one, shortfall, stored)
+    y = Dual(one, one, one, one, one, stored)
     unit = jnp.ones((), one.dtype)
     return Iterate(x, y, x, y, unit, unit)
 

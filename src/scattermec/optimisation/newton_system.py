@@ -14,8 +14,9 @@ class NewtonSystem:
     """The Newton equations at a point, factorised once and solved for several right-hand sides.
 
     In the reduced unknowns (dx, dy) they read  (Q + S/X) dx - J' dy = f,  J dx + (Z/Y) dy = g.  The prices dy
-    are eliminated first, which leaves per user a positive definite matrix over (e, c, t, v, b), v being the
-    energy harvested; then e, c, t and v by Cholesky pivots, which leaves N K x N K over the passive times b.
+    are eliminated first, which leaves per user a positive definite matrix over (m, e, c, t, v, b), v being the
+    energy harvested and m the energy left, where that has a value; then m, e, c, t and v by Cholesky pivots,
+    which leaves N K x N K over the passive times b.
     Each pivot is kept above what it has at least in exact arithmetic, so rounding cannot make it negative.
     """
 
@@ -28,25 +29,35 @@ class NewtonSystem:
         curvature = y.work * p.active_rate * p.snr**2 / (x.t_active * (1 + p.snr * power) ** 2)
         d = jax.tree.map(jnp.divide, s, x)
         w = jax.tree.map(jnp.divide, y, z)
-        self.w_time, self.w_local, self.w_budget, self.w_capacity = w.time, w.local, w.budget, w.capacity
+        self.w_time, self.w_local = w.time, w.local
         # The shortfall occurs in one constraint alone, so it is eliminated together with that constraint.
         self.per_shortfall = jnp.zeros_like(w.work)
         if x.shortfall is not None and s.shortfall is not None:
             self.per_shortfall = x.shortfall / s.shortfall
         self.w_work = w_work = 1 / (z.work / y.work + self.per_shortfall)
-        w_energy = w.budget + w.capacity
+        self.w_budget, self.w_capacity = w.budget, w.capacity
+        # As are energies e, c, t and v weigh, once the sum m of the energies left is eliminated.
+        w_energy, w_harvest, w_own = w.budget + w.capacity, w.budget, w.budget
+        if d.stored is not None and w.stored is not None:
+            self.w_stored, self.per_stored = w.stored, 1 / (d.stored + w.stored)
+            self.sum_stored = jnp.sum(self.per_stored, axis=-1)
+            kept = 1 / (1 + self.sum_stored * w_energy)
+            self.inv_m = self.sum_stored * kept
+            self.w_energy = w_energy
+            w_own = w.budget * (1 + self.sum_stored * w.capacity) * kept
+            w_energy, w_harvest = w_energy * kept, w_harvest * kept
         r, q, f, h = p.passive_rate, p.circuit, p.local_energy, p.harvest
 
         ee = d.energy + curvature + w_work * le**2 + w_energy
         ec = w_work * le + w_energy * f
         et = -curvature * power + w_work * lt * le + w_energy * q
-        ev = -w.budget
+        ev = -w_harvest
         cc = d.l_local + w_work + w.local + w_energy * f**2
         ct = w_work * lt + w_energy * q * f
-        cv = -w.budget * f
+        cv = -w_harvest * f
         tt = d.t_active + curvature * power**2 + w.time + w_work * lt**2 + w_energy * q**2
-        tv = -w.budget * q
-        vv = w.budget
+        tv = -w_harvest * q
+        vv = w_own
         # Rows of the user's own passive times, (N, K).
         eb = (w_work * le)[:, None] * r
         cb = w_work[:, None] * r
@@ -86,6 +97,12 @@ class NewtonSystem:
         time, work, local = self.w_time * g.time, self.w_work * g_work, self.w_local * g.local
         budget = self.w_budget * g.budget
         energy = budget + self.w_capacity * g.capacity
+        if f.stored is not None:
+            stored = f.stored - self.w_stored * g.stored
+            mean = jnp.sum(self.per_stored * stored, axis=-1) / self.sum_stored
+            m = mean - energy
+            energy = energy + self.w_energy * self.inv_m * m
+            budget = budget + self.w_budget * self.inv_m * m
 
         # Forwards through the pivots ...
         e = f.energy + le * work - energy
@@ -104,15 +121,23 @@ class NewtonSystem:
         de = e * self.inv_e - self.ec * dc - self.et * dt - self.ev * dv - jnp.sum(self.eb * db, axis=-1)
 
         spent = de + q * dt + fe * dc
+        d_stored = y_stored = None
+        if f.stored is not None:
+            dm = self.inv_m * (m - self.w_energy * spent + self.w_budget * dv)
+            shares = self.per_stored / self.sum_stored[:, None]
+            d_stored = self.per_stored * (stored - mean[:, None]) + shares * dm[:, None]
+            y_stored = self.w_stored * (g.stored + d_stored)
+            spent = spent + dm
         dy = Dual(
             time=self.w_time * (g.time + dt + beamed(db)),
             work=self.w_work * (g_work - (lt * dt + beamed(r * db) + le * de + dc)),
             local=self.w_local * (g.local + dc),
             budget=self.w_budget * (g.budget - dv + spent),
             capacity=self.w_capacity * (g.capacity + spent),
+            stored=y_stored,
         )
         ds = None if f.shortfall is None else self.per_shortfall * (f.shortfall + dy.work)
-        return Primal(dt, db, de, dc, ds), dy
+        return Primal(dt, db, de, dc, ds, d_stored), dy
 
 
 def _outer(left: Float[Array, "N K"], right: Float[Array, "N K"]) -> Float[Array, "N K K"]:

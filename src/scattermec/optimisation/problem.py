@@ -8,6 +8,7 @@ from jax import Array
 from jaxtyping import Bool, Complex, Float
 
 from scattermec._pytree import pytree
+from scattermec.optimisation.battery_value import BatteryValue
 from scattermec.physics import energy, links
 from scattermec.physics.frame import Frame
 from scattermec.physics.parameters import Parameters
@@ -33,6 +34,9 @@ class AllocationProblem:
 
     over non-negative times (s), work (kbit) and radiated energies e (mJ). Keeping l_b free below
     ``passive_rate t_b`` lets a beam run for its energy alone.
+
+    Where energy left in the battery has a value, part s of the battery is filled by m_s <= ``part_size`` mJ,
+    each worth ``battery_value`` in the objective; all m_s together are on the left side of (9).
     """
 
     parameters: Parameters
@@ -51,6 +55,8 @@ class AllocationProblem:
     """kHz; 0 where the scheme has no active link"""
     harvest_rate: Array
     """(N, N, K) mW that user j (first) may count on during beam k of slot i"""
+    battery_value: BatteryValue | None = None
+    """what energy left in the battery is worth; None for nothing"""
 
     @property
     def active_snr(self) -> Array:
@@ -75,11 +81,12 @@ def allocation_problem(
     *,
     scheme: Scheme = "hybrid",
     served: Bool[Array, "N"] | None = None,
+    battery_value: BatteryValue | None = None,
 ) -> AllocationProblem:
     """State P1 for a frame and its beams, one or K a slot, under a scheme.
 
-    ``served`` (default: everyone) says whose workload must be processed. Raises ValueError for an unknown
-    scheme.
+    ``served`` (default: everyone) says whose workload must be processed, ``battery_value`` what energy left
+    in the batteries is worth (default: nothing). Raises ValueError for an unknown scheme.
     """
     if scheme not in SCHEMES:
         raise ValueError(f"scheme: {scheme!r} is not known; choose from {', '.join(SCHEMES)}")
@@ -102,4 +109,5 @@ def allocation_problem(
         passive_rate=passive_rate if scheme in ("hybrid", "passive") else 0 * passive_rate,
         active_bandwidth=jnp.ones_like(gain) * (p.bandwidth if scheme in ("hybrid", "active") else 0),
         harvest_rate=harvest_rate,
+        battery_value=battery_value,
     )

@@ -12,6 +12,12 @@ and b stands for their sum where they count alike:
                 capacity  capacity - e - circuit t - local_energy c               >= 0
                 t, b, e, c, s                                                     >= 0.
 
+Where energy left in the battery has a value, there is the energy m left in each part of it besides, and
+
+    minimise    ... - (gain_stored m)
+    subject to  stored    part_size - m  >= 0
+                budget    ... - (sum of m)  >= 0,    capacity    ... - (sum of m)  >= 0,    m >= 0.
+
 Whatever is not computed locally is offloaded, so the server's energy is charged as a constant for all of the
 workload, with ``gain_local`` back for each unit of c <= l.
 """
@@ -21,6 +27,7 @@ from jax import Array
 from jaxtyping import Bool, Float
 
 from scattermec._pytree import pytree
+from scattermec.optimisation.battery_value import part_size
 from scattermec.optimisation.problem import AllocationProblem
 from scattermec.physics.energy import idle_energy
 
@@ -47,6 +54,10 @@ class StandardForm:
     gain_local: Array
     cost_shortfall: Array | None
     """None for the rigid form"""
+    gain_stored: Array | None = None
+    """(N, S); None where energy left in the battery has no value"""
+    part_size: Array | None = None
+    """(N, S) likewise"""
 
 
 @pytree
@@ -103,6 +114,11 @@ def standard_form(problem: AllocationProblem, scales: Scales, *, elastic: bool =
     most = (p.battery + jnp.max(p.harvest_rate, axis=-1) @ slot) / energy
     has_work = wanted(p)
     limit = jnp.where(has_work, jnp.minimum(p.local_limit, p.workload) / work, 1)
+    gain_stored = sizes = None
+    if p.battery_value is not None:
+        gain_stored = p.battery_value.slopes * energy[:, None] / scales.cost
+        sizes = jnp.maximum(part_size(constants, p.battery_value) / energy, floor)
+        sizes = jnp.broadcast_to(sizes[:, None], gain_stored.shape)
     return StandardForm(
         passive_rate=p.passive_rate * (slot / work)[:, None],
         active_rate=jnp.where(most > floor, p.active_bandwidth / jnp.log(2.0) * slot / work, 0),
@@ -120,4 +136,6 @@ def standard_form(problem: AllocationProblem, scales: Scales, *, elastic: bool =
         cost_shortfall=(constants.shortfall_price - constants.mec_energy) * work / scales.cost
         if elastic
         else None,
+        gain_stored=gain_stored,
+        part_size=sizes,
     )
