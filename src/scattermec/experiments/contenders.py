@@ -22,7 +22,8 @@ from scattermec.physics.channel import Key
 from scattermec.price_net import files as price_net_files
 from scattermec.price_net.files import ALGORITHM as PRICE_NET
 from scattermec.price_net.files import Policy
-from scattermec.price_net.policy import MODES, PriceNet, decide_frames
+from scattermec.price_net.policy import decide_frames, modes_of
+from scattermec.price_net.training import begin
 from scattermec.scenario import Scenario
 from scattermec.training import TrainedRun
 from scattermec.training.metrics import read
@@ -114,11 +115,11 @@ def price_net_contenders(policy: Policy, scenario: Scenario) -> list[Contender]:
     """
     price_net_files.check_fit(policy, scenario)
     constants = parameters(scenario)
-    untrained = PriceNet(jax.random.key(policy.seed), policy.config.width, policy.config.rounds)
+    untrained = begin(policy.config, policy.seed, 1, parameters(policy.scenario)).network
     return [
         Contender(PRICE_NET, partial(decide_frames, mode, network, constants), mode=mode, trained=trained)
         for trained, network in ((0, untrained), (policy.frames, policy.network))
-        for mode in MODES
+        for mode in modes_of(network)
     ]
 
 

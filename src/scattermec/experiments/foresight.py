@@ -16,12 +16,16 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
+from scattermec.environment import EnvState
 from scattermec.errors import InputError
 from scattermec.experiments.contenders import Contender, fixed_contenders, price_net_contenders
 from scattermec.experiments.horizon import Episode, Plan, bound_energy, check_scenario
 from scattermec.experiments.simulate import play_frames, reset_frames
 from scattermec.experiments.statistics import Estimate, ratio_interval
+from scattermec.learners.common import Decision, as_seen
+from scattermec.optimisation import BatteryValue, optimise_all_or_best
 from scattermec.physics import Parameters, links, parameters
+from scattermec.physics.channel import Key
 from scattermec.physics.energy import ap_energy, energy_budget
 from scattermec.price_net.files import Policy
 from scattermec.scenario import Scenario
@@ -96,11 +100,20 @@ class Foresight:
 def contenders(policy: Policy, scenario: Scenario) -> list[Contender]:
     """The optimum, price-net as trained in each of its modes, and the controls, to act in ``scenario``.
 
-    Raises InputError where the scenario does not fit.
+    Where price-net has foresight, also the optimum of each frame with what price-net learned that energy left
+    in the batteries is worth. Raises InputError where the scenario does not fit.
     """
     check_scenario(scenario)
     learned = [made for made in price_net_contenders(policy, scenario) if made.trained]
+    if policy.network.battery_value is not None:
+        decide = partial(_optimum_with_value, parameters(scenario), policy.network.battery_value)
+        learned.append(Contender("optimum", decide, mode="battery value"))
     return fixed_contenders(scenario, ["optimum"]) + learned + fixed_contenders(scenario, ["mrt", "random"])
+
+
+def _optimum_with_value(constants: Parameters, value: BatteryValue, key: Key, states: EnvState) -> Decision:
+    found, _ = optimise_all_or_best(constants, as_seen(states).frame, battery_value=value)
+    return Decision(beams=found.beams, allocation=found.solution.allocation)
 
 
 def compare(

@@ -8,7 +8,6 @@ from scattermec.optimisation.allocation import (
     allocate,
     solve_allocation,
 )
-from scattermec.optimisation.battery_value import BatteryValue
 from scattermec.optimisation.batch import (
     SERVE,
     Serve,
@@ -19,6 +18,7 @@ from scattermec.optimisation.batch import (
     optimise_beams_frames,
     optimise_service_frames,
 )
+from scattermec.optimisation.battery_value import BatteryValue
 from scattermec.optimisation.beamforming import BeamSolution, optimise_beams
 from scattermec.optimisation.bound import Prices, infeasibility_margin, lower_bound
 from scattermec.optimisation.estimate import estimate_allocation

@@ -46,8 +46,8 @@ class Solution:
     """() J: the optimal value, the energy plus the elastic form's priced shortfall, less what the energy left
     in the batteries is worth"""
     lower_bound: Array
-    """() J: no allocation for these beams needs less (elastic: the shortfall's price included; where batteries
-    have a value: of ``value``)"""
+    """() J: no allocation for these beams needs less (elastic: the shortfall's price included; batteries of
+    value: that deducted)"""
     prices: Prices
     served: Array
     """bool: whose workload is processed in full"""

@@ -12,6 +12,7 @@ from jaxtyping import Complex, Float, Int
 
 from scattermec.optimisation import compiled
 from scattermec.optimisation.allocation import OPTIMAL, Solution, allocate
+from scattermec.optimisation.battery_value import BatteryValue
 from scattermec.optimisation.beamforming import BeamSolution, optimise_beams
 from scattermec.optimisation.joint_service import ServiceSolution, optimise_service
 from scattermec.optimisation.problem import Scheme
@@ -26,7 +27,8 @@ Serve = Literal["all", "best", "all-or-best"]
 SERVE: tuple[Serve, ...] = get_args(Serve)
 """Whom to serve: everyone; the set that maximises (11); or everyone where that is possible, else that set."""
 
-BLOCK = 1024 if compiled.available() else 512
+PORTABLE_BLOCK = 512
+BLOCK = 1024 if compiled.available() else PORTABLE_BLOCK
 """Frames solved together. Portably the slowest frame of a block sets its time, and its state should stay in
 cache; the kernel is not held up by slow frames, but its data should stay in cache, too."""
 
@@ -57,13 +59,21 @@ def allocate_frames(
 
 
 def optimise_beams_frames(
-    parameters: Parameters, frames: Frame, *, scheme: Scheme = "hybrid"
+    parameters: Parameters,
+    frames: Frame,
+    *,
+    scheme: Scheme = "hybrid",
+    battery_value: BatteryValue | None = None,
 ) -> BeamSolution:
     """Solve P2 for K frames (leading axis of ``frames``), everyone served; arguments as for `optimise_beams`.
 
     Not for use inside jit: vmap `optimise_beams` there.
     """
-    return _in_blocks(partial(_optimise_all, scheme), parameters, (frames,), BLOCK)
+    if battery_value is None:
+        return _in_blocks(partial(_optimise_all, scheme), parameters, (frames,), BLOCK)
+    # Portably, so in blocks that suit that.
+    solve = partial(_optimise_all_with_value, scheme, battery_value)
+    return _in_blocks(solve, parameters, (frames,), PORTABLE_BLOCK)
 
 
 def optimise_service_frames(
@@ -90,10 +100,17 @@ def allocate_all_or_best(
 
 
 def optimise_all_or_best(
-    parameters: Parameters, frames: Frame, *, scheme: Scheme = "hybrid"
+    parameters: Parameters,
+    frames: Frame,
+    *,
+    scheme: Scheme = "hybrid",
+    battery_value: BatteryValue | None = None,
 ) -> tuple[BeamSolution, Int[np.ndarray, "K"]]:
-    """The same as `allocate_all_or_best` with the beams optimised too."""
-    everyone = optimise_beams_frames(parameters, frames, scheme=scheme)
+    """The same as `allocate_all_or_best` with the beams optimised too.
+
+    ``battery_value`` is regarded where everyone is served.
+    """
+    everyone = optimise_beams_frames(parameters, frames, scheme=scheme, battery_value=battery_value)
 
     def solve(parameters: Parameters, frames: Frame) -> BeamSolution:
         return _optimise_best(scheme, parameters, frames).best
@@ -137,6 +154,16 @@ def _solve_best(
 @partial(jax.jit, static_argnums=0)
 def _optimise_all(scheme: Scheme, parameters: Parameters, frames: Frame) -> BeamSolution:
     return jax.vmap(lambda frame: optimise_beams(parameters, frame, scheme=scheme))(frames)
+
+
+@partial(jax.jit, static_argnums=0)
+def _optimise_all_with_value(
+    scheme: Scheme, battery_value: BatteryValue, parameters: Parameters, frames: Frame
+) -> BeamSolution:
+    def solve(frame: Frame) -> BeamSolution:
+        return optimise_beams(parameters, frame, scheme=scheme, battery_value=battery_value)
+
+    return jax.vmap(solve)(frames)
 
 
 @partial(jax.jit, static_argnums=0)

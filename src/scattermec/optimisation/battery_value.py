@@ -33,7 +33,7 @@ def worth(parameters: Parameters, value: BatteryValue, battery: Float[Array, "N"
 
 
 def slopes_at(parameters: Parameters, value: BatteryValue, battery: Float[Array, "N"]) -> Float[Array, "N"]:
-    """What a mJ more would be worth at each user's battery (mJ), in J: the slope of the part that it is in."""
+    """What a mJ more would be worth at each user's battery (mJ), in J: its part's slope."""
     return jnp.take_along_axis(value.slopes, part_of(parameters, value, battery)[:, None], axis=-1)[:, 0]
 
 

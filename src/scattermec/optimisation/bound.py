@@ -48,7 +48,7 @@ def lower_bound(
 
 
 def least_value(problem: AllocationProblem) -> Float[Array, ""]:
-    """The bound without prices in J: the idle energy, less the worth of full batteries where they have any."""
+    """The bound without prices in J: the idle energy, less what full batteries are worth."""
     least = idle_energy(problem.parameters)
     if problem.battery_value is not None:
         sizes = part_size(problem.parameters, problem.battery_value)
@@ -117,7 +117,7 @@ def dual_terms(
     passive_worth = beam_worth - costs * f.cost_passive
     time_worth = jnp.maximum(jnp.maximum(active_worth, passive_worth), 0)
     priced = work * f.workload - budget * f.battery - capacity * f.capacity
-    if f.gain_stored is not None:
+    if f.gain_stored is not None and f.part_size is not None:
         stored_worth = jnp.maximum(costs * f.gain_stored - energy[:, None], 0)
         priced -= jnp.sum(stored_worth * f.part_size, axis=-1)
     return priced - time_worth - local_worth * f.local_limit

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Complex
 
-from scattermec.optimisation.battery_value import BatteryValue
 from scattermec.optimisation.allocation import OPTIMAL, Solution, solve_allocation
+from scattermec.optimisation.battery_value import BatteryValue
 from scattermec.optimisation.problem import Scheme, allocation_problem
 from scattermec.physics.frame import Frame
 from scattermec.physics.parameters import Parameters

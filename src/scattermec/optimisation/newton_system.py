@@ -14,9 +14,9 @@ class NewtonSystem:
     """The Newton equations at a point, factorised once and solved for several right-hand sides.
 
     In the reduced unknowns (dx, dy) they read  (Q + S/X) dx - J' dy = f,  J dx + (Z/Y) dy = g.  The prices dy
-    are eliminated first, which leaves per user a positive definite matrix over (m, e, c, t, v, b), v being the
-    energy harvested and m the energy left, where that has a value; then m, e, c, t and v by Cholesky pivots,
-    which leaves N K x N K over the passive times b.
+    are eliminated first, which leaves per user a positive definite matrix over (m, e, c, t, v, b), v being
+    the energy harvested and m the energy left, where that has a value; then m, e, c, t and v by Cholesky
+    pivots, which leaves N K x N K over the passive times b.
     Each pivot is kept above what it has at least in exact arithmetic, so rounding cannot make it negative.
     """
 

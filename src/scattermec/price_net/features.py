@@ -10,6 +10,8 @@ from jaxtyping import Complex, Float
 
 from scattermec._pytree import pytree
 from scattermec.agents.networks import DTYPE
+from scattermec.optimisation import BatteryValue
+from scattermec.optimisation.battery_value import slopes_at
 from scattermec.physics import Frame, Parameters, links
 from scattermec.physics.energy import harvest_rate, idle_energy, usable_harvest_rate
 
@@ -20,6 +22,8 @@ LEAST_RATIO = 1e-6
 """The least ratio of which a logarithm is taken."""
 
 NUM_USER_FEATURES = 16
+NUM_WORTH_FEATURES = 3
+"""More of each user where energy left in its battery has a value."""
 NUM_BEAM_PAIR_FEATURES = 1
 NUM_TIME_USER_FEATURES = NUM_USER_FEATURES + 1
 NUM_TIME_PAIR_FEATURES = 2
@@ -37,13 +41,16 @@ class Features:
     """(N, N, N): Re(u_i^H u_j u_j^H u_k u_k^H u_i) of the unit channels u"""
 
 
-def beam_features(parameters: Parameters, frame: Frame) -> Features:
+def beam_features(parameters: Parameters, frame: Frame, value: BatteryValue | None = None) -> Features:
     """What the choice of beams may depend on: everything that P2 is made of."""
+    users = _users(parameters, frame)
+    if value is not None:
+        users = jnp.concatenate([users, _worth(parameters, frame, value)], axis=1)
     unit = links.unit_vectors(frame.channels)
     gram = unit.conj() @ unit.T
     magnitude = jnp.real(gram) ** 2 + jnp.imag(gram) ** 2
     return Features(
-        users=_users(parameters, frame),
+        users=users,
         pairs=magnitude[..., None].astype(DTYPE),
         triples=_triples(gram),
     )
@@ -92,6 +99,15 @@ def _users(parameters: Parameters, frame: Frame) -> Float[Array, "N F"]:
         jnp.log(len(gain)) * one,
     ]
     return jnp.stack(columns, axis=1).astype(DTYPE)
+
+
+def _worth(parameters: Parameters, frame: Frame, value: BatteryValue) -> Float[Array, "N 3"]:
+    """What the energy of all its work would be worth to each user a frame without work later; had it more."""
+    p, need = parameters, _local_energy(parameters, frame)
+    beaming = (p.ap_power + p.passive_receive_power) * p.slot_duration
+    levels = [frame.battery - need, frame.battery, frame.battery + need]
+    slopes = [slopes_at(p, value, jnp.clip(level, 0, p.battery_capacity)) for level in levels]
+    return jnp.stack([_log(slope * need / beaming) for slope in slopes], axis=1).astype(DTYPE)
 
 
 def _triples(gram: Complex[Array, "N N"]) -> Float[Array, "N N N"]:

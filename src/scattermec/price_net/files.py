@@ -25,7 +25,7 @@ from scattermec.errors import InputError
 from scattermec.optimisation import optimise_all_or_best
 from scattermec.physics import Frame, Parameters, parameters, run_frame
 from scattermec.price_net import training, variety
-from scattermec.price_net.policy import MODES, PriceNet, check_scenario
+from scattermec.price_net.policy import PriceNet, check_scenario, modes_of
 from scattermec.price_net.training import Losses, PriceNetConfig, Progress
 from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
@@ -142,7 +142,7 @@ def _train(
     report: Callable[[int, Row], None],
 ) -> list[Row]:
     constants = parameters(scenario)
-    progress, done = training.begin(config, seed, steps), 0
+    progress, done = training.begin(config, seed, steps, constants), 0
     metrics = MetricsFile(folder / METRICS, {"algorithm": ALGORITHM})
     if (folder / CHECKPOINT).exists():
         progress, done = checkpoint.load(folder / CHECKPOINT, progress, [seed])
@@ -232,7 +232,7 @@ def _played(
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
     """Mean reward and outage of each mode."""
     found = {}
-    for name, mode in MODES.items():
+    for name, mode in modes_of(network).items():
         decided = jax.vmap(lambda frame, mode=mode: mode(network, constants, frame))(frames)
         outcome = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))(
             constants, frames, decided.beams, decided.allocation
@@ -250,7 +250,7 @@ def _held_out(network: PriceNet, constants: Parameters, frames: Frame, optimum: 
 
 
 def _read_policy(path: Path, scenario: Scenario, config: PriceNetConfig) -> Policy:
-    example = jax.eval_shape(lambda: training.begin(config, 0, 1).network)
+    example = jax.eval_shape(lambda: training.begin(config, 0, 1, parameters(scenario)).network)
     seed = _owner(path)
     network, steps = checkpoint.load(path, example, [seed])
     return Policy(network, scenario, config, seed, steps)

@@ -14,7 +14,7 @@ from jaxtyping import Complex, Float
 from scattermec.environment import EnvState
 from scattermec.errors import InputError
 from scattermec.learners.common import Decision, as_seen
-from scattermec.optimisation import estimate_allocation
+from scattermec.optimisation import BatteryValue, estimate_allocation
 from scattermec.physics import Frame, Parameters, links
 from scattermec.physics.channel import Key
 from scattermec.physics.energy import harvest_rate, harvested_energy, usable_harvest_rate
@@ -24,6 +24,7 @@ from scattermec.price_net.features import (
     NUM_TIME_PAIR_FEATURES,
     NUM_TIME_USER_FEATURES,
     NUM_USER_FEATURES,
+    NUM_WORTH_FEATURES,
     beam_features,
     time_features,
 )
@@ -54,20 +55,26 @@ class Rounding(NamedTuple):
 
 
 class PriceNet(eqx.Module):
-    """The AP's networks: prices of the beams, and how long each beam is on."""
+    """The AP's networks: prices of the beams, and how long each beam is on.
+
+    ``battery_value``, what the users' batteries are worth to later frames, gives the policy foresight.
+    """
 
     prices: EquivariantNetwork
     times: EquivariantNetwork
+    battery_value: BatteryValue | None
 
-    def __init__(self, key: Key, width: int, rounds: int) -> None:
+    def __init__(self, key: Key, width: int, rounds: int, battery_value: BatteryValue | None = None) -> None:
         first, second = jax.random.split(key)
-        self.prices = EquivariantNetwork(first, NUM_USER_FEATURES, NUM_BEAM_PAIR_FEATURES, width, rounds)
+        users = NUM_USER_FEATURES + (0 if battery_value is None else NUM_WORTH_FEATURES)
+        self.battery_value = battery_value
+        self.prices = EquivariantNetwork(first, users, NUM_BEAM_PAIR_FEATURES, width, rounds)
         self.times = EquivariantNetwork(second, NUM_TIME_USER_FEATURES, NUM_TIME_PAIR_FEATURES, width, rounds)
 
 
 def unit_prices(network: PriceNet, parameters: Parameters, frame: Frame) -> Float[Array, "N N"]:
     """Prices a of slot i (row) and user j (column) for unit channels; a slot's sum to 1."""
-    logits = network.prices(beam_features(parameters, frame))
+    logits = network.prices(beam_features(parameters, frame, network.battery_value))
     return jax.nn.softmax(logits.astype(frame.workload.dtype), axis=-1)
 
 
@@ -164,7 +171,8 @@ def broadcaster(
 def with_p1(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision:
     """The network's beams, and the allocation that P1 finds for them at the AP."""
     chosen = beams(network, parameters, frame)
-    return Decision(beams=chosen, allocation=estimate_allocation(parameters, frame, chosen).allocation)
+    solution = estimate_allocation(parameters, frame, chosen, battery_value=network.battery_value)
+    return Decision(beams=chosen, allocation=solution.allocation)
 
 
 def announced(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision:
@@ -237,6 +245,11 @@ class Mode(Protocol):
 
 MODES: Mapping[str, Mode] = {"p1": with_p1, "announced": announced, "decentralised": decentralised}
 """Ways of acting, by name."""
+
+
+def modes_of(network: PriceNet) -> Mapping[str, Mode]:
+    """Those of `MODES` that a policy has: with foresight only the first, in which P1 decides what is kept."""
+    return MODES if network.battery_value is None else {"p1": with_p1}
 
 
 @partial(jax.jit, static_argnums=0)

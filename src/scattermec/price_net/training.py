@@ -4,8 +4,13 @@ Every step draws fresh frames, as the environment's first frames are: batteries 
 loss is the mean of log V + log U: V is the value of elastic P1 for the network's beams, whose derivative are
 its prices; U is the AP's energy when the users answer the broadcast by themselves, work left undone priced
 alike.
+
+With foresight (`PriceNetConfig.discount`) batteries are those of the policy's own rollouts, and V is credited
+with what the energy left in them is worth, which is learned alongside (`scattermec.price_net.battery`).
 """
 
+import dataclasses
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -14,18 +19,22 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 
 from scattermec._pytree import pytree
 from scattermec._settings import FileSettings, constant
 from scattermec.environment import reset
-from scattermec.optimisation import OPTIMAL, allocate
-from scattermec.physics import Frame, Parameters, links
+from scattermec.optimisation import OPTIMAL, Solution, allocate
+from scattermec.optimisation.battery_value import worth
+from scattermec.physics import Frame, Parameters, links, run_frame
 from scattermec.physics.channel import Key
 from scattermec.physics.energy import ap_energy
-from scattermec.price_net import variety
+from scattermec.price_net import battery, variety
 from scattermec.price_net.policy import PriceNet, beam_numbers, beam_times, beams, broadcaster
 from scattermec.price_net.users import MARGIN, Broadcast, respond
+
+LEAST_COST = 1e-6
+"""J: below what any frame costs."""
 
 TRAINING, VALIDATION = 0x70A1, 0x70A2
 """Folded into the seed's key, so that no frame of training is one of validation, or of an evaluation."""
@@ -43,6 +52,9 @@ class PriceNetConfig(FileSettings):
     )
     batch_size: int = constant(256, "", "", ">= 1", "Fresh frames a step")
     learning_rate: float = constant(3e-3, "", "", "> 0", "First learning rate; its cosine falls to 0")
+    discount: float = constant(
+        0.0, "", "", ">= 0 and <= 1", "What energy left for the next frame counts; 0: each frame for itself"
+    )
     clipping: float = constant(1.0, "", "", "> 0", "Largest norm of a gradient")
     energy_margin: float = constant(
         MARGIN,
@@ -59,6 +71,11 @@ class PriceNetConfig(FileSettings):
         "Weight of the cost of the network's own times beside the cost of those that the AP makes of them",
     )
 
+    def _cross_faults(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        if self.discount > 0 and self.scenarios != "one":
+            line = f"discount: {self.discount} is not allowed with scenarios: {self.scenarios}; it must be 0"
+            yield ("discount", "scenarios"), line
+
 
 @pytree
 class Progress:
@@ -68,6 +85,8 @@ class Progress:
     optimiser: Any
     step: Array
     """() steps taken"""
+    rollouts: battery.Rollouts | None = None
+    """None without foresight"""
 
 
 class Losses(NamedTuple):
@@ -130,13 +149,40 @@ def answered_cost(
     return energy + parameters.shortfall_price * jnp.sum(answer.shortfall)
 
 
-def begin(config: PriceNetConfig, seed: int, steps: int) -> Progress:
-    """An untrained network."""
-    network = PriceNet(jax.random.key(seed), config.width, config.rounds)
+def far_sighted_losses(
+    network: PriceNet, parameters: Parameters, frames: Frame
+) -> tuple[Losses, tuple[Array, Solution]]:
+    """The loss of the beams on K frames (leading axis) where batteries are worth something; beams, solutions.
+
+    V is credited with what is left in the batteries and charged with what they are worth when they are full,
+    so that it stays positive. The beams' times are not learned.
+    """
+    value = jax.lax.stop_gradient(network.battery_value)
+    assert value is not None
+    full = jnp.sum(worth(parameters, value, parameters.battery_capacity))
+
+    def of_frame(frame: Frame) -> tuple[Array, tuple[Array, Solution]]:
+        chosen = beams(network, parameters, frame)
+        solution = allocate(parameters, frame, chosen, elastic=True, battery_value=value)
+        cost = jnp.maximum(solution.value + full, LEAST_COST)
+        return jnp.log(jnp.where(solution.status == OPTIMAL, cost, 1)), (chosen, solution)
+
+    found, done = jax.vmap(of_frame)(frames)
+    return Losses(beams=jnp.mean(found), times=jnp.zeros_like(found[0])), done
+
+
+def begin(config: PriceNetConfig, seed: int, steps: int, parameters: Parameters | None = None) -> Progress:
+    """An untrained network; for foresight those ``parameters`` must be given in which it will act."""
+    rollouts = value = None
+    if config.discount > 0:
+        assert parameters is not None
+        rollouts = battery.begin(parameters, config.batch_size)
+        value = battery.falling(rollouts.worth)
+    network = PriceNet(jax.random.key(seed), config.width, config.rounds, value)
     optimiser = _optimiser(config, steps)
     # Apart, so that the gradient of one network does not decide how far that of the other is clipped.
     states = optimiser.init(network.prices), optimiser.init(network.times)
-    return Progress(network=network, optimiser=states, step=jnp.zeros((), jnp.int32))
+    return Progress(network=network, optimiser=states, step=jnp.zeros((), jnp.int32), rollouts=rollouts)
 
 
 @partial(jax.jit, static_argnames=("config", "steps", "count"))
@@ -150,6 +196,10 @@ def advance(
     optimiser = _optimiser(config, steps)
     key = jax.random.fold_in(jax.random.key(seed), TRAINING)
 
+    def far_sighted(network: PriceNet, frames: Frame) -> tuple[Array, Any]:
+        parts, done = far_sighted_losses(network, parameters, frames)
+        return parts.beams, (parts, done)
+
     def total(network: PriceNet, key: Key) -> tuple[Array, Losses]:
         if config.scenarios == "one":
             frames = draw_frames(key, parameters, config.batch_size)
@@ -161,21 +211,60 @@ def advance(
         return parts.beams + parts.times, parts
 
     def step(now: Progress, _: None) -> tuple[Progress, Losses]:
-        gradient, parts = jax.grad(total, has_aux=True)(now.network, jax.random.fold_in(key, now.step))
+        drawn, rollouts, value = jax.random.fold_in(key, now.step), now.rollouts, None
+        if rollouts is None:
+            gradient, parts = jax.grad(total, has_aux=True)(now.network, drawn)
+        else:
+            frames = draw_frames(drawn, parameters, config.batch_size)
+            frames = dataclasses.replace(frames, battery=rollouts.battery)
+            gradient, (parts, done) = jax.grad(far_sighted, has_aux=True)(now.network, frames)
+            rate = battery.RATE * optax.cosine_decay_schedule(1.0, steps)(now.step)
+            rollouts = _played_on(rollouts, parameters, frames, done, drawn, config.discount, rate)
+            value = battery.falling(rollouts.worth)
         prices, first = optimiser.update(gradient.prices, now.optimiser[0])
         times, second = optimiser.update(gradient.times, now.optimiser[1])
         network = eqx.tree_at(
-            lambda net: (net.prices, net.times),
+            lambda net: (net.prices, net.times, net.battery_value),
             now.network,
             (
                 optax.apply_updates(now.network.prices, prices),
                 optax.apply_updates(now.network.times, times),
+                value,
             ),
+            is_leaf=lambda leaf: leaf is None,
         )
-        return Progress(network=network, optimiser=(first, second), step=now.step + 1), parts
+        after = Progress(network=network, optimiser=(first, second), step=now.step + 1, rollouts=rollouts)
+        return after, parts
 
     progress, parts = jax.lax.scan(step, progress, length=count)
     return progress, jax.tree.map(jnp.mean, parts)
+
+
+def _played_on(
+    rollouts: battery.Rollouts,
+    parameters: Parameters,
+    frames: Frame,
+    done: tuple[Complex[Array, "K N M"], Solution],
+    key: Key,
+    discount: float,
+    rate: float | Array,
+) -> battery.Rollouts:
+    """The rollouts a frame later, and what energy was worth in it."""
+    chosen, solution = done
+    play = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))
+    left = play(parameters, frames, chosen, solution.allocation).battery
+    return battery.Rollouts(
+        battery=battery.restarted(jax.random.fold_in(key, battery.PARTS), parameters, left),
+        worth=battery.learn(
+            rollouts,
+            parameters,
+            frames,
+            solution.prices.budget,
+            solution.status == OPTIMAL,
+            discount=discount,
+            rate=rate,
+        ),
+    )
 
 
 def _optimiser(config: PriceNetConfig, steps: int) -> optax.GradientTransformation:
