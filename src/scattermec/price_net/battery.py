@@ -18,13 +18,13 @@ from scattermec.optimisation.battery_value import part_of
 from scattermec.physics import Frame, Parameters
 from scattermec.physics.channel import Key
 
-PARTS = 8
+PARTS = 16
 """Levels of a battery."""
 
 RESTARTS = 0.05
 """Chance of a battery to begin a frame at any level, so that all levels are seen."""
 
-RATE = 0.02
+RATE = 0.1
 """By which part of its distance the worth of a level moves in a step, at first, if it gets its share of the
 frames."""
 
