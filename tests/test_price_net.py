@@ -191,7 +191,7 @@ def test_a_policy_of_varied_scenarios_fits_any_size_and_others_do_not(tmp_path, 
     assert np.isfinite([row["loss.beams"], row["loss.times"]]).all()
     policy, other = files.load(tmp_path / "run"), Scenario(user_positions=[[5, 5]] * 4, num_antennas=6)
     files.check_fit(policy, other)
-    with pytest.raises(InputError, match="num_antennas: 6 does not fit price-net"):
+    with pytest.raises(InputError, match="num_antennas: 6 does not fit a price-net"):
         files.check_fit(files.shipped(), other)
     for scenario in draw_scenarios(Scenario(mean_workload=30), 20, seed=1):
         files.check_fit(policy, scenario)
@@ -237,11 +237,13 @@ def test_configuration_survives_its_file(tmp_path) -> None:
     assert PriceNetConfig.load(tmp_path / "config.yaml") == config
 
 
-def test_a_resumed_training_ends_at_the_same_bits(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("discount", [0.0, 1.0])
+def test_a_resumed_training_ends_at_the_same_bits(tmp_path, monkeypatch, discount) -> None:
+    config = TINY.model_copy(update={"discount": discount})
     monkeypatch.setattr(files, "CHUNK", 1)
     monkeypatch.setattr(files, "HELD_OUT", 8)
     options = {"steps": 12, "seed": 4, "report": lambda done, row: None}
-    files.train(Scenario(), TINY, tmp_path / "whole", resume=False, **options)
+    files.train(Scenario(), config, tmp_path / "whole", resume=False, **options)
 
     class StoppedError(Exception):
         pass
@@ -252,14 +254,14 @@ def test_a_resumed_training_ends_at_the_same_bits(tmp_path, monkeypatch) -> None
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        files.train(Scenario(), TINY, tmp_path / "cut", resume=False, **(options | {"report": stop}))
-    files.train(Scenario(), TINY, tmp_path / "cut", resume=True, **options)
+        files.train(Scenario(), config, tmp_path / "cut", resume=False, **(options | {"report": stop}))
+    files.train(Scenario(), config, tmp_path / "cut", resume=True, **options)
     with np.load(tmp_path / "whole" / files.POLICY) as one, np.load(tmp_path / "cut" / files.POLICY) as two:
         assert one.files == two.files
         for name in one.files:
             np.testing.assert_array_equal(one[name], two[name])
     with pytest.raises(InputError, match="seed: 5 is not allowed with --resume"):
-        files.train(Scenario(), TINY, tmp_path / "cut", resume=True, **(options | {"seed": 5}))
+        files.train(Scenario(), config, tmp_path / "cut", resume=True, **(options | {"seed": 5}))
 
 
 def test_gradients_of_training_are_finite_and_lower_the_cost() -> None:
@@ -278,4 +280,4 @@ def test_simulate_rolls_the_shipped_policy_out_at_once() -> None:
     text = json.dumps(result)
     assert "price-net" in text
     lines = refused("simulate", "--policy", "price-net", "--set", "num_antennas=2")
-    assert any(line.startswith("num_antennas: 2 does not fit price-net") for line in lines)
+    assert any(line.startswith("num_antennas: 2 does not fit a price-net") for line in lines)

@@ -32,6 +32,7 @@ from scattermec.cli.price_net import (
     tabulate_unseen,
 )
 from scattermec.errors import InputError
+from scattermec.price_net import SHIPPED
 from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
 
@@ -66,7 +67,8 @@ def evaluate(
         str,
         typer.Argument(
             metavar="DIR|POLICY",
-            help="The folder of a training run; price-net, as shipped; or a policy that does not learn: "
+            help="The folder of a training run; price-net, price-net-foresight or price-net-varied, "
+            "as shipped; or a policy that does not learn: "
             "random, mrt, optimum or best-set.",
         ),
     ],
@@ -134,7 +136,7 @@ def evaluate(
     check_learning_installed("evaluate")
     fixed, learned = policy in POLICIES, is_price_net(policy)
     if not fixed and not learned and not Path(policy).is_dir():
-        names = ", ".join((*POLICIES, PRICE_NET))
+        names = ", ".join((*POLICIES, *SHIPPED))
         raise InputError([f"{policy}: is neither the folder of a training run nor one of {names}"])
     if robustness and not learned:
         raise InputError([f"robustness: {policy} is not price-net, which alone has a broadcast"])
@@ -143,7 +145,7 @@ def evaluate(
             raise InputError([f"unseen: {policy} is not price-net, which alone can learn of many scenarios"])
         if out is not None:
             check_text_output(out, (".json", ".md"))
-    chosen = load_scenario(scenario, settings) if fixed or policy == PRICE_NET or scenario else None
+    chosen = load_scenario(scenario, settings) if fixed or policy in SHIPPED or scenario else None
     use_double_precision()
     if unseen is not None:
         warn_without_kernel(True)

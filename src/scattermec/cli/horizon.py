@@ -23,8 +23,9 @@ from scattermec.cli.common import (
     use_double_precision,
     warn_without_kernel,
 )
-from scattermec.cli.price_net import PRICE_NET, is_price_net, load_policy
+from scattermec.cli.price_net import PRICE_NET, is_price_net, load_policy, unknown_policy
 from scattermec.errors import InputError
+from scattermec.price_net import SHIPPED
 from scattermec.storage import replace_text
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def horizon(
     policy: Annotated[
         str,
         typer.Argument(
-            metavar="[price-net|DIR]",
-            help="The shipped policy, or the folder of a training run of price-net.",
+            metavar="[price-net|price-net-foresight|DIR]",
+            help="A shipped policy, or the folder of a training run of price-net.",
         ),
     ] = PRICE_NET,
     frames: Annotated[int, typer.Option(min=1, metavar="T", help="Frames of an episode.")] = 20,
@@ -66,22 +67,23 @@ def horizon(
 
     Between the clairvoyant optimum and the elastic optimum frame by frame there is nothing but foresight:
     both know a frame exactly, may share a slot among beams, and may process parts of a workload. The optimum,
-    price-net in its three modes, and maximum ratio and random beams with the AP's estimate serve whole
-    workloads or pay for all of them.
+    price-net in its modes, and maximum ratio and random beams with the AP's estimate serve whole workloads or
+    pay for all of them. price-net-foresight knows no more than they do, but has learned what energy left in a
+    battery is worth; beside it, the optimum of each frame with that worth in its objective.
 
     Needs harvest_model: linear, and the extras `bench` and `learning`. The 95% intervals are over episodes.
 
     Examples:
 
         scattermec horizon
-        scattermec horizon --frames 50 --episodes 20 --seed 1
+        scattermec horizon price-net-foresight --frames 50 --episodes 20 --seed 1
         scattermec horizon runs/price-net --set battery_capacity=5 --json
     """
     if not is_price_net(policy):
-        raise InputError([f"{policy}: is neither {PRICE_NET} nor the folder of a training run of it"])
+        raise InputError([unknown_policy(policy)])
     if out is not None:
         check_text_output(out, (".json", ".md"))
-    given = load_scenario(scenario, None) if policy == PRICE_NET or scenario else None
+    given = load_scenario(scenario, None) if policy in SHIPPED or scenario else None
     check_learning_installed("horizon")
     check_installed("horizon", "bench", ("cvxpy", "clarabel"))
     use_double_precision()

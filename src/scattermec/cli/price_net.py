@@ -20,6 +20,7 @@ from scattermec.cli.common import (
     use_double_precision,
 )
 from scattermec.errors import InputError
+from scattermec.price_net import SHIPPED
 from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
 from scattermec.training.files import RUN, check_folder
@@ -37,8 +38,8 @@ STEPS = 20_000
 
 
 def is_price_net(name: str) -> bool:
-    """Whether that is the shipped policy, or the folder of a training run of price-net. Without JAX."""
-    if name == PRICE_NET:
+    """Whether that is a shipped policy, or the folder of a training run of price-net. Without JAX."""
+    if name in SHIPPED:
         return True
     try:
         data = json.loads((Path(name) / RUN).read_text(encoding="utf-8"))
@@ -47,11 +48,16 @@ def is_price_net(name: str) -> bool:
     return isinstance(data, dict) and data.get("algorithm") == PRICE_NET
 
 
+def unknown_policy(name: str) -> str:
+    """The line for a name that `is_price_net` does not recognise."""
+    return f"{name}: is neither one of {', '.join(SHIPPED)} nor the folder of a training run of price-net"
+
+
 def load_policy(name: str) -> "Policy":
     """The policy that `is_price_net` recognises. JAX must be in double precision."""
     from scattermec.price_net import files
 
-    return files.shipped() if name == PRICE_NET else files.load(Path(name))
+    return files.shipped(name) if name in SHIPPED else files.load(Path(name))
 
 
 def train_price_net(
@@ -97,30 +103,39 @@ def train_price_net(
     if as_json:
         typer.echo(to_json(_report(out, settings, steps, seed, rows[-1], seconds) | provenance(scenario)))
     else:
+        last = rows[-1]
+        columns = [name for name in COLUMNS if f"{name}.{_modes(last)[0]}" in last]
         table = [
-            (mode, *(f"{rows[-1][f'{name}.{mode}']:{form}}" for name, form in COLUMNS.items()))
-            for mode in _modes(rows[-1])
+            (mode, *(f"{last[f'{name}.{mode}']:{COLUMNS[name][1]}}" for name in columns))
+            for mode in _modes(last)
         ]
-        title = (
-            f"{PRICE_NET}: seed {seed}, {steps:,} steps of {size} frames, on {files.HELD_OUT} held-out frames"
-        )
-        print_table(title, ("", "reward (kbit/J)", "outage", "share of the optimum"), table)
+        what = "held-out rollouts" if "efficiency" in columns else f"{files.HELD_OUT} held-out frames"
+        title = f"{PRICE_NET}: seed {seed}, {steps:,} steps of {size} frames, on {what}"
+        print_table(title, ("", *(COLUMNS[name][0] for name in columns)), table)
         typer.echo(f"{out}: the run is finished; {seconds:.0f} s.")
 
 
-COLUMNS = {"reward": ".4g", "outage": ".2%", "share": ".2%"}
-"""Of the table of held-out frames, and how each is written."""
+COLUMNS = {
+    "reward": ("reward (kbit/J)", ".4g"),
+    "efficiency": ("work over energy (kbit/J)", ".4g"),
+    "outage": ("outage", ".2%"),
+    "share": ("share of the optimum", ".2%"),
+}
+"""Of the table of held-out frames or rollouts: heading, and how each is written."""
 
 
 def _latest(row: "Row") -> str:
+    losses = f"Loss {row['loss.beams']:.4f} and {row['loss.times']:.4f}"
+    if "efficiency.p1" in row:
+        return f"{losses}; {row['efficiency.p1']:.4g} kbit/J with {row['outage.p1']:.2%} in outage"
     shares = ", ".join(f"{mode} {row[f'share.{mode}']:.2%}" for mode in _modes(row))
-    return f"Loss {row['loss.beams']:.4f} and {row['loss.times']:.4f}; of the optimum: {shares}"
+    return f"{losses}; of the optimum: {shares}"
 
 
 def _modes(row: "Row") -> list[str]:
     from scattermec.price_net.policy import MODES
 
-    return [mode for mode in MODES if f"share.{mode}" in row]
+    return [mode for mode in MODES if f"outage.{mode}" in row]
 
 
 def _report(
@@ -141,9 +156,12 @@ def tabulate_robustness(
     name: str, scenario: Scenario, *, frames: int, seed: int, out: Path | None, as_json: bool
 ) -> None:
     """Print and keep what price-net is worth with an imperfect broadcast."""
+    policy = load_policy(name)
+    if policy.network.battery_value is not None:
+        raise InputError([f"robustness: {name} is not allowed, since it has foresight; it must have none"])
     from scattermec.experiments.robustness import VARIANTS, measure_robustness
 
-    rows = measure_robustness(load_policy(name), scenario, frames=frames, seed=seed)
+    rows = measure_robustness(policy, scenario, frames=frames, seed=seed)
     options = {"evaluated": name, "frames": frames, "seed": seed}
     report = to_json({**options, "rows": [asdict(row) for row in rows], **provenance(scenario)}) + "\n"
     cells = [

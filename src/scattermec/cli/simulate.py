@@ -25,7 +25,7 @@ from scattermec.cli.common import (
     use_double_precision,
     warn_without_kernel,
 )
-from scattermec.cli.price_net import PRICE_NET, is_price_net, load_policy
+from scattermec.cli.price_net import PRICE_NET, is_price_net, load_policy, unknown_policy
 from scattermec.errors import InputError
 from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
@@ -71,8 +71,8 @@ def simulate(
     policy: Annotated[
         str | None,
         typer.Option(
-            metavar="price-net|DIR",
-            help="The shipped policy, or the folder of a training run of price-net, instead of a scheme.",
+            metavar="price-net|price-net-foresight|price-net-varied|DIR",
+            help="A shipped policy, or the folder of a training run of price-net, instead of a scheme.",
             show_default=False,
         ),
     ] = None,
@@ -104,8 +104,8 @@ def simulate(
     intervals are 95% bootstrap intervals over the rollouts.
 
     `--policy price-net` plays a trained policy instead, in which users act by themselves if `--mode` says so;
-    `--beams learned` takes its beams alone. Both need the extra `learning`, and the users and antennas that
-    the policy was trained with.
+    `--beams learned` takes its beams alone. Both need the extra `learning`. price-net and price-net-foresight
+    were trained for the default number of users and antennas; price-net-varied, and learned beams, serve any.
 
     Examples:
 
@@ -162,7 +162,7 @@ def _check_options(scheme: Scheme | None, beams: Beams | None, policy: str | Non
             if value is not None
         ]
         if not is_price_net(policy):
-            faults.append(f"{policy}: is neither {PRICE_NET} nor the folder of a training run of it")
+            faults.append(unknown_policy(policy))
     elif mode is not None:
         faults.append(f"mode: {mode} is a policy's; give --policy {PRICE_NET}, too")
     if faults:
@@ -178,17 +178,20 @@ def _policy(name: str, mode: Mode, scenario: Scenario) -> "Decide":
     from scattermec.experiments.contenders import deciding
     from scattermec.physics import parameters
     from scattermec.price_net.files import check_fit
-    from scattermec.price_net.policy import decide_frames
+    from scattermec.price_net.policy import decide_frames, modes_of
 
     trained = load_policy(name)
     check_fit(trained, scenario)
+    modes = modes_of(trained.network)
+    if mode not in modes:
+        raise InputError([f"mode: {mode} is not one of {name}; it must be {' or '.join(modes)}"])
     return deciding(partial(decide_frames, str(mode), trained.network, parameters(scenario)))
 
 
 def _check_learned_beams(scenario: Scenario) -> None:
-    from scattermec.price_net.policy import check_scenario
+    from scattermec.price_net.files import check_fit, shipped_for
 
-    check_scenario(scenario, Scenario())
+    check_fit(shipped_for(scenario.num_users, scenario.num_antennas), scenario)
 
 
 def _report(result: "SimulationResult") -> dict[str, Any]:

@@ -19,7 +19,7 @@ BEAMS: tuple[Beams, ...] = get_args(Beams)
 together with the allocation."""
 
 SimulatedBeams = Literal["mrt", "random", "optimal", "learned"]
-"""The same, and those that the shipped policy price-net learned to choose."""
+"""The same, and those that a shipped policy of price-net learned to choose."""
 
 BeamRule = Callable[[Key, Frame], Array]
 """Randomness and R frames as the AP sees them (leading axis) to unit beams (R, N, M)."""
@@ -85,10 +85,11 @@ def _random(key: Key, frames: Frame) -> Complex[Array, "R N M"]:
 
 def _learned(parameters: Parameters, frames: Frame) -> Complex[Array, "R N M"]:
     # Only here: the learners' packages need not be installed for the other beams.
-    from scattermec.price_net.files import shipped
+    from scattermec.price_net.files import shipped_for
     from scattermec.price_net.policy import beams_frames
 
-    return beams_frames(shipped().network, parameters, frames)
+    policy = shipped_for(*frames.channels.shape[1:])
+    return beams_frames(policy.network, parameters, frames)
 
 
 _RULES: dict[str, BeamRule] = {"mrt": _mrt, "random": _random}

@@ -3,7 +3,7 @@
 run.json, scenario.yaml, training.yaml    what was asked for
 checkpoint.npz                            networks and optimiser, to go on from
 policy.npz                                the networks alone
-metrics.parquet                           losses and held-out shares as they come
+metrics.parquet                           losses and what is reached on held-out frames as they come
 
 Arrays are plain .npz under the names of their leaves; nothing is pickled.
 """
@@ -24,9 +24,10 @@ import numpy as np
 from scattermec.errors import InputError
 from scattermec.optimisation import optimise_all_or_best
 from scattermec.physics import Frame, Parameters, parameters, run_frame
+from scattermec.physics.channel import Key
 from scattermec.price_net import training, variety
 from scattermec.price_net.policy import PriceNet, check_scenario, modes_of
-from scattermec.price_net.training import Losses, PriceNetConfig, Progress
+from scattermec.price_net.training import Losses, PriceNetConfig, Progress, RolledOut
 from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
 from scattermec.training import checkpoint
@@ -45,6 +46,9 @@ BLOCK = 10
 HELD_OUT = 500
 """Frames on which the shares in the metrics are measured; neither trained on nor evaluated on."""
 
+EPISODES, EPISODE = 32, 60
+"""With foresight, the metrics are of so many held-out rollouts of so many frames instead."""
+
 
 class Policy(NamedTuple):
     """Trained networks, and how they were trained."""
@@ -61,10 +65,25 @@ class Policy(NamedTuple):
         return self.steps * self.config.batch_size
 
 
-def shipped() -> Policy:
-    """The policy that comes with the package, trained in the default scenario."""
-    with resources.as_file(resources.files("scattermec.price_net") / "default.npz") as path:
-        return _read_policy(path, Scenario(), PriceNetConfig())
+TRAINED_WITH = {
+    "price-net": PriceNetConfig(),
+    "price-net-foresight": PriceNetConfig(discount=1.0),
+    "price-net-varied": PriceNetConfig(scenarios="varied", rounds=3, batch_size=128),
+}
+"""How those in `SHIPPED` were trained."""
+
+
+def shipped(name: str = ALGORITHM) -> Policy:
+    """The policy of that name in `SHIPPED`, which comes with the package."""
+    with resources.as_file(resources.files("scattermec.price_net") / f"{name}.npz") as path:
+        return _read_policy(path, Scenario(), TRAINED_WITH[name])
+
+
+def shipped_for(num_users: int, num_antennas: int) -> Policy:
+    """The one trained for so many users and antennas, else the one for any."""
+    default = Scenario()
+    same = (num_users, num_antennas) == (default.num_users, default.num_antennas)
+    return shipped(ALGORITHM if same else "price-net-varied")
 
 
 def load(path: Path) -> Policy:
@@ -149,7 +168,7 @@ def _train(
         metrics.take_up(done)
     key = jax.random.fold_in(jax.random.key(seed), training.VALIDATION)
     held_out = jax.jit(training.draw_frames, static_argnums=2)(key, constants, HELD_OUT)
-    optimum = _optimum(constants, held_out)
+    optimum = _optimum(constants, held_out) if config.discount == 0 else np.nan
     while done < steps:
         count = min(CHUNK, steps - done)
         progress, losses = _advance(progress, constants, bases, config, seed, steps, done, count)
@@ -158,7 +177,10 @@ def _train(
         row["loss.times"] = float(losses.times)
         if not np.isfinite([row["loss.beams"], row["loss.times"]]).all():
             raise InputError([f"learning_rate: {config.learning_rate}: training diverged at step {done}"])
-        row |= _held_out(progress.network, constants, held_out, optimum)
+        if config.discount == 0:
+            row |= _held_out(progress.network, constants, held_out, optimum)
+        else:
+            row |= _rolled_out(progress.network, constants, key)
         metrics.rows.append(row)
         if done % (10 * CHUNK) == 0 or done >= steps:
             # The metrics first: a checkpoint without its rows could not be resumed.
@@ -246,6 +268,21 @@ def _held_out(network: PriceNet, constants: Parameters, frames: Frame, optimum: 
     for name, (reward, outage) in _played(network, constants, frames).items():
         row |= {f"reward.{name}": float(reward), f"outage.{name}": float(outage)}
         row[f"share.{name}"] = float(reward) / optimum
+    return row
+
+
+@jax.jit
+def _roll_out(network: PriceNet, constants: Parameters, key: Key) -> dict[str, RolledOut]:
+    return {
+        name: training.roll_out(mode, network, constants, key, episodes=EPISODES, frames=EPISODE)
+        for name, mode in modes_of(network).items()
+    }
+
+
+def _rolled_out(network: PriceNet, constants: Parameters, key: Key) -> Row:
+    row: Row = {}
+    for name, found in _roll_out(network, constants, key).items():
+        row |= {f"efficiency.{name}": float(found.efficiency), f"outage.{name}": float(found.outage)}
     return row
 
 

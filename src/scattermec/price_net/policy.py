@@ -17,7 +17,7 @@ from scattermec.learners.common import Decision, as_seen
 from scattermec.optimisation import BatteryValue, estimate_allocation
 from scattermec.physics import Frame, Parameters, links
 from scattermec.physics.channel import Key
-from scattermec.physics.energy import harvest_rate, harvested_energy, usable_harvest_rate
+from scattermec.physics.energy import energy_demand, harvest_rate, harvested_energy, usable_harvest_rate
 from scattermec.price_net.beams import beams_from_unit_prices
 from scattermec.price_net.features import (
     NUM_BEAM_PAIR_FEATURES,
@@ -199,10 +199,16 @@ def announce_p1(
     )
     work = frame.workload * (1 + (0 if rounded is None else rounded.spare))
     planned = dataclasses.replace(frame, battery=frame.battery * part, workload=work)
-    plan = estimate_allocation(less, planned, chosen).allocation
+    solution = estimate_allocation(less, planned, chosen, battery_value=network.battery_value)
+    plan = solution.allocation
     share = jnp.clip(plan.t_passive / parameters.slot_duration, LEAST_SHARE, 1 - LEAST_SHARE)
     numbers = jnp.log(share) - jnp.log1p(-share)
-    return chosen, _announced(parameters, frame, chosen, numbers, rounded)
+    told = _announced(parameters, frame, chosen, numbers, rounded)
+    if network.battery_value is not None:
+        # Else users would spend what is to be kept.
+        demand = energy_demand(parameters, solution.transmit_power, plan.t_active, plan.l_local)
+        told = dataclasses.replace(told, allowance=demand * (1 + PLANNED_MARGIN))
+    return chosen, told
 
 
 def announce_network(
@@ -248,8 +254,9 @@ MODES: Mapping[str, Mode] = {"p1": with_p1, "announced": announced, "decentralis
 
 
 def modes_of(network: PriceNet) -> Mapping[str, Mode]:
-    """Those of `MODES` that a policy has: with foresight only the first, in which P1 decides what is kept."""
-    return MODES if network.battery_value is None else {"p1": with_p1}
+    """Those of `MODES` that a policy has: with foresight those in which P1 decides what energy is kept."""
+    far_sighted = network.battery_value is not None
+    return {name: mode for name, mode in MODES.items() if not far_sighted or name != "decentralised"}
 
 
 @partial(jax.jit, static_argnums=0)
@@ -280,13 +287,13 @@ def check_scenario(scenario: Scenario, trained: Scenario, *, any_size: bool = Fa
     faults = []
     if not any_size and scenario.num_antennas != trained.num_antennas:
         faults.append(
-            f"num_antennas: {scenario.num_antennas} does not fit price-net, which was trained with "
-            f"{trained.num_antennas}"
+            f"num_antennas: {scenario.num_antennas} does not fit a price-net that was trained with "
+            f"{trained.num_antennas}; price-net-varied serves any number"
         )
     if not any_size and scenario.num_users != trained.num_users:
         faults.append(
-            f"user_positions: {scenario.num_users} users do not fit price-net, which was trained with "
-            f"{trained.num_users}"
+            f"user_positions: {scenario.num_users} users do not fit a price-net that was trained with "
+            f"{trained.num_users}; price-net-varied serves any number"
         )
     if scenario.harvest_model != "linear":
         faults.append(

@@ -30,8 +30,11 @@ from scattermec.physics import Frame, Parameters, links, run_frame
 from scattermec.physics.channel import Key
 from scattermec.physics.energy import ap_energy
 from scattermec.price_net import battery, variety
-from scattermec.price_net.policy import PriceNet, beam_numbers, beam_times, beams, broadcaster
+from scattermec.price_net.policy import Mode, PriceNet, beam_numbers, beam_times, beams, broadcaster
 from scattermec.price_net.users import MARGIN, Broadcast, respond
+
+WARM_UP = 10
+"""First frames of an episode that are not counted."""
 
 LEAST_COST = 1e-6
 """J: below what any frame costs."""
@@ -169,6 +172,35 @@ def far_sighted_losses(
 
     found, done = jax.vmap(of_frame)(frames)
     return Losses(beams=jnp.mean(found), times=jnp.zeros_like(found[0])), done
+
+
+class RolledOut(NamedTuple):
+    """What a policy does over episodes."""
+
+    efficiency: Float[Array, ""]
+    """kbit/J: all work that was processed over all energy of the AP"""
+    outage: Float[Array, ""]
+    """part of the users' frames"""
+
+
+def roll_out(
+    mode: Mode, network: PriceNet, parameters: Parameters, key: Key, *, episodes: int, frames: int
+) -> RolledOut:
+    """Play ``episodes`` of so many ``frames``, the first `WARM_UP` not counted; batteries carry over."""
+
+    def play(left: Array | None, key: Key) -> tuple[Array, tuple[Array, Array, Array]]:
+        drawn = draw_frames(key, parameters, episodes)
+        drawn = dataclasses.replace(drawn, battery=drawn.battery if left is None else left)
+        decided = jax.vmap(mode, in_axes=(None, None, 0))(network, parameters, drawn)
+        run = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))
+        outcome = run(parameters, drawn, decided.beams, decided.allocation)
+        done = jnp.sum(jnp.where(outcome.success, drawn.workload, 0))
+        return outcome.battery, (done, jnp.sum(outcome.ap_energy), jnp.mean(outcome.success))
+
+    keys = jax.random.split(key, frames)
+    _, (work, energy, success) = jax.lax.scan(play, play(None, keys[0])[0], keys[1:])
+    work, energy, success = (part[WARM_UP - 1 :] for part in (work, energy, success))
+    return RolledOut(efficiency=jnp.sum(work) / jnp.sum(energy), outage=1 - jnp.mean(success))
 
 
 def begin(config: PriceNetConfig, seed: int, steps: int, parameters: Parameters | None = None) -> Progress:

@@ -39,6 +39,8 @@ class Broadcast:
     """kbit/s that its reflection carries then: its beam's gain in other words"""
     harvest: Array
     """mJ that it will harvest"""
+    allowance: Array | None = None
+    """mJ that it may spend of what it has and harvests, if not all of that"""
 
 
 @pytree
@@ -166,6 +168,8 @@ def _task(
     t_passive = jnp.clip(broadcast.t_passive, 0, slot)
     rate = jnp.maximum(broadcast.passive_rate, 0)
     budget = energy_budget(p, battery, jnp.maximum(broadcast.harvest, 0)) * (1 - margin)
+    if broadcast.allowance is not None:
+        budget = jnp.minimum(budget, jnp.maximum(broadcast.allowance, 0))
     processor = p.local_rate * slot
     most_local = jnp.minimum(budget / p.local_energy, processor)
     l_passive = jnp.clip(workload - most_local, 0, jnp.minimum(rate * t_passive, workload))

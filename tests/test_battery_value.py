@@ -1,0 +1,224 @@
+"""What energy left in a battery is worth: P1 and P2 with that in the objective, and how it is learned."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from command_line import refused, run
+from reference_allocation import OPTIMAL as REFERENCE_OPTIMAL
+from reference_allocation import UNDECIDED, ReferenceSolver, data_of
+from scattermec import Scenario
+from scattermec.errors import InputError
+from scattermec.optimisation import (
+    INFEASIBLE,
+    OPTIMAL,
+    BatteryValue,
+    Solution,
+    allocate,
+    optimise_beams,
+)
+from scattermec.optimisation.battery_value import slopes_at, worth
+from scattermec.physics import Frame, maximum_ratio_beams, parameters, run_frame
+from scattermec.physics.links import unit_vectors
+from scattermec.price_net import battery, files, training
+from scattermec.price_net.policy import MODES
+from scattermec.price_net.training import PriceNetConfig
+
+SCENARIO = Scenario()
+CONSTANTS = parameters(SCENARIO)
+PARTS = 5
+COUNT = 64
+
+
+def draw() -> tuple[Frame, jax.Array, jax.Array]:
+    """Frames with batteries of any level, MRT beams, and falling slopes from 0 to 3 J/mJ."""
+    key_frames, key_battery, key_slopes = jax.random.split(jax.random.key(8), 3)
+    frames = jax.jit(training.draw_frames, static_argnums=2)(key_frames, CONSTANTS, COUNT)
+    frames = dataclasses.replace(frames, battery=jax.random.uniform(key_battery, (COUNT, 3)))
+    slopes = jnp.sort(jax.random.uniform(key_slopes, (COUNT, 3, PARTS), maxval=3.0), axis=-1)[..., ::-1]
+    return frames, jax.vmap(maximum_ratio_beams)(frames.channels), slopes
+
+
+FRAMES, BEAMS, SLOPES = draw()
+
+
+def allocated(frames: Frame, beams: jax.Array, slopes: jax.Array | None, *, elastic: bool) -> Solution:
+    def solve(frame: Frame, beams: jax.Array, slopes: jax.Array | None) -> Solution:
+        value = None if slopes is None else BatteryValue(slopes=slopes)
+        return allocate(CONSTANTS, frame, beams, elastic=elastic, battery_value=value)
+
+    return jax.jit(jax.vmap(solve))(frames, beams, slopes)
+
+
+# The problems
+
+
+@pytest.mark.parametrize("elastic", [False, True])
+def test_p1_with_a_battery_value_agrees_with_a_conic_solver(elastic: bool) -> None:
+    found = allocated(FRAMES, BEAMS, SLOPES, elastic=elastic)
+    compared = 0
+    for k in range(COUNT):
+        frame = FRAMES.channels, FRAMES.workload, FRAMES.battery, BEAMS
+        data = data_of(SCENARIO, *(np.asarray(part[k]) for part in frame))
+        verdict, value = ReferenceSolver(3, elastic=elastic, slopes=np.asarray(SLOPES[k])).solve(data)
+        if verdict == UNDECIDED:
+            continue
+        assert int(found.status[k]) == (OPTIMAL if verdict == REFERENCE_OPTIMAL else INFEASIBLE)
+        if verdict == REFERENCE_OPTIMAL:
+            compared += 1
+            assert float(found.value[k]) == pytest.approx(value, abs=1e-7)
+            assert float(found.lower_bound[k]) == pytest.approx(value, abs=1e-7)
+    assert compared > COUNT / 2
+
+
+def test_worthless_batteries_change_nothing() -> None:
+    plain = allocated(FRAMES, BEAMS, None, elastic=True)
+    worthless = allocated(FRAMES, BEAMS, 0 * SLOPES, elastic=True)
+    np.testing.assert_allclose(worthless.value, plain.value, rtol=1e-6)
+
+
+def test_value_is_energy_and_shortfall_less_what_the_frame_leaves_in_the_batteries() -> None:
+    found = allocated(FRAMES, BEAMS, SLOPES, elastic=False)
+    solved = np.asarray(found.status) == OPTIMAL
+    play = jax.jit(jax.vmap(run_frame, in_axes=(None, 0, 0, 0)))
+    outcome = play(CONSTANTS, FRAMES, BEAMS, found.allocation)
+    of_frame = jax.vmap(lambda slopes, left: worth(CONSTANTS, BatteryValue(slopes=slopes), left))
+    left = of_frame(SLOPES, outcome.battery)
+    expected = np.asarray(outcome.ap_energy - left.sum(axis=1))
+    assert solved.sum() > COUNT / 2
+    assert np.asarray(outcome.success)[solved].all()
+    np.testing.assert_allclose(np.asarray(found.value)[solved], expected[solved], rtol=1e-5, atol=1e-6)
+    assert (np.asarray(outcome.battery) <= np.asarray(CONSTANTS.battery_capacity) + 1e-9).all()
+
+
+def test_price_of_energy_is_the_derivative_with_respect_to_the_battery() -> None:
+    step = 1e-5
+    found = allocated(FRAMES, BEAMS, SLOPES, elastic=True)
+    levels = [FRAMES.battery.at[:, 0].add(sign * step) for sign in (1, -1)]
+    shifted = [dataclasses.replace(FRAMES, battery=level) for level in levels]
+    values = [allocated(frames, BEAMS, SLOPES, elastic=True).value for frames in shifted]
+    slope = -(np.asarray(values[0]) - np.asarray(values[1])) / (2 * step)
+    price = np.asarray(found.prices.budget[:, 0])
+    # Where a part of the battery begins, or a user's plan changes, there is no derivative.
+    close = np.isclose(slope, price, rtol=1e-3, atol=1e-4)
+    assert close.mean() > 0.9
+    assert np.ptp(price[close]) > 0.5
+
+
+def test_optimal_beams_with_a_battery_value_meet_their_bound_and_others_do_not_undercut_it() -> None:
+    frames, slopes = jax.tree.map(lambda leaf: leaf[:16], (FRAMES, SLOPES))
+
+    @jax.jit
+    @jax.vmap
+    def solve(frame: Frame, slopes: jax.Array) -> tuple[jax.Array, ...]:
+        best = optimise_beams(CONSTANTS, frame, battery_value=BatteryValue(slopes=slopes))
+        return best.status, best.solution.value, best.lower_bound, best.gap
+
+    status, value, bound, gap = map(np.asarray, solve(frames, slopes))
+    assert (status == OPTIMAL).sum() > 12
+    assert (gap[status == OPTIMAL] < 1e-5).all()
+    for seed in range(4):
+        shape = jax.random.normal(jax.random.key(seed), (2, *frames.channels.shape))
+        others = allocated(frames, jax.vmap(unit_vectors)(shape[0] + 1j * shape[1]), slopes, elastic=False)
+        assert (np.asarray(others.value) >= bound - 1e-7).all()
+    plain = allocated(frames, BEAMS[:16], slopes, elastic=False)
+    better = np.asarray(plain.value) - value
+    assert (better[status == OPTIMAL] > -1e-7).all()
+    assert better[np.isfinite(better)].max() > 0.01
+
+
+# The worth of a battery, and how it is learned
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=3))
+@settings(max_examples=30)
+def test_worth_is_the_integral_of_the_slopes(levels: list[float]) -> None:
+    value = BatteryValue(slopes=SLOPES[0])
+    found = np.asarray(worth(CONSTANTS, value, jnp.array(levels)))
+    grid = (np.arange(20_000) + 0.5) / 20_000
+    for user, level in enumerate(levels):
+        each = np.asarray(SLOPES[0, user])[np.minimum((grid * PARTS).astype(int), PARTS - 1)]
+        assert found[user] == pytest.approx(each[grid < level].sum() / 20_000, abs=2e-4)
+    at = np.asarray(slopes_at(CONSTANTS, value, jnp.array(levels)))
+    assert all(slope in np.asarray(SLOPES[0, user]) for user, slope in enumerate(at))
+
+
+@given(arrays(float, (2, 6), elements=st.floats(0, 100, allow_subnormal=False)))
+@settings(max_examples=60)
+def test_slopes_fall_and_those_that_do_stay(table: np.ndarray) -> None:
+    falling = np.asarray(battery.falling(jnp.array(table)).slopes)
+    assert (np.diff(falling, axis=1) <= 0).all()
+    assert (falling >= table.min(axis=1, keepdims=True)).all()
+    assert (falling <= table.max(axis=1, keepdims=True)).all()
+    again = np.asarray(battery.falling(jnp.array(falling)).slopes)
+    np.testing.assert_allclose(again, falling, rtol=1e-12)
+
+
+def test_worth_of_a_level_tends_to_the_mean_price_of_frames_that_begin_there() -> None:
+    rng = np.random.default_rng(0)
+    rollouts = battery.begin(CONSTANTS, 512)
+    learn = jax.jit(battery.learn, static_argnames=("discount",))
+    for _ in range(200):
+        levels = rng.uniform(0, 1, (512, 3))
+        prices = 3 - 2 * levels + rng.normal(0, 0.1, levels.shape)
+        channels, workload = jnp.ones((512, 3, 2), complex), jnp.ones((512, 3))
+        frames = Frame(channels=channels, workload=workload, battery=jnp.array(levels))
+        solved = jnp.array(rng.uniform(size=512) < 0.9)
+        table = learn(rollouts, CONSTANTS, frames, jnp.array(prices), solved, discount=0.5, rate=0.05)
+        rollouts = dataclasses.replace(rollouts, worth=table)
+    middles = (np.arange(battery.PARTS) + 0.5) / battery.PARTS
+    expected = np.broadcast_to(0.5 * (3 - 2 * middles), rollouts.worth.shape)
+    np.testing.assert_allclose(rollouts.worth, expected, atol=0.03)
+
+
+def test_foresight_takes_less_energy_than_the_optimum_of_each_frame() -> None:
+    """The shipped policies in the same rollouts; the second is within a percent of the frames' optima."""
+    found = {}
+    for name in ("price-net-foresight", "price-net"):
+        network = files.shipped(name).network
+        for mode in ("p1", "announced"):
+            play = jax.jit(training.roll_out, static_argnames=("mode", "episodes", "frames"))
+            done = play(MODES[mode], network, CONSTANTS, jax.random.key(4), episodes=16, frames=40)
+            found[name, mode] = float(done.efficiency), float(done.outage)
+    for mode in ("p1", "announced"):
+        assert found["price-net-foresight", mode][0] > 1.5 * found["price-net", mode][0]
+        assert found["price-net-foresight", mode][1] < found["price-net", mode][1]
+    # What is announced suffices for what P1 planned.
+    planned, answered = (found["price-net-foresight", mode] for mode in ("p1", "announced"))
+    assert answered == pytest.approx(planned, rel=0.01, abs=1e-3)
+
+
+# On the command line
+
+
+def test_foresight_is_measured_on_rollouts_and_refuses_what_it_lacks(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    config = PriceNetConfig(discount=1.0, width=4, rounds=1, batch_size=4)
+    options = {"steps": 20, "seed": 1, "resume": False, "report": lambda done, row: None}
+    rows = files.train(SCENARIO, config, tmp_path / "whole", **options)
+    assert set(rows[-1]) >= {"efficiency.p1", "outage.p1", "efficiency.announced", "loss.beams"}
+    policy = files.load(tmp_path / "whole")
+    value = policy.network.battery_value
+    assert value is not None
+    assert np.ptp(np.asarray(value.slopes)) > 0
+    lines = refused("evaluate", str(tmp_path / "whole"), "--robustness")
+    assert lines[0].startswith("robustness:")
+    lines = refused("simulate", "--policy", str(tmp_path / "whole"), "--mode", "decentralised")
+    assert lines[0].startswith("mode: decentralised is not one of")
+
+
+def test_foresight_is_of_one_scenario() -> None:
+    with pytest.raises(InputError, match=r"discount: 0\.9 is not allowed with scenarios: varied"):
+        PriceNetConfig(discount=0.9, scenarios="varied")
+
+
+def test_simulate_plays_the_shipped_policies() -> None:
+    text = run("simulate", "--policy", "price-net-varied", "--frames", "20", "--set", "num_antennas=2").output
+    assert "price-net-varied" in text
+    lines = refused("simulate", "--policy", "price-net", "--set", "num_antennas=2")
+    assert lines[0].startswith("num_antennas: 2 does not fit")
