@@ -241,7 +241,8 @@ def test_configuration_survives_its_file(tmp_path) -> None:
 def test_a_resumed_training_ends_at_the_same_bits(tmp_path, monkeypatch, discount) -> None:
     config = TINY.model_copy(update={"discount": discount})
     monkeypatch.setattr(files, "CHUNK", 1)
-    monkeypatch.setattr(files, "HELD_OUT", 8)
+    for name, few in (("HELD_OUT", 8), ("EPISODES", 2), ("EPISODE", 12)):
+        monkeypatch.setattr(files, name, few)
     options = {"steps": 12, "seed": 4, "report": lambda done, row: None}
     files.train(Scenario(), config, tmp_path / "whole", resume=False, **options)
 

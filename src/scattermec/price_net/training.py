@@ -188,18 +188,18 @@ def roll_out(
 ) -> RolledOut:
     """Play ``episodes`` of so many ``frames``, the first `WARM_UP` not counted; batteries carry over."""
 
-    def play(left: Array | None, key: Key) -> tuple[Array, tuple[Array, Array, Array]]:
-        drawn = draw_frames(key, parameters, episodes)
-        drawn = dataclasses.replace(drawn, battery=drawn.battery if left is None else left)
+    def play(left: Array, key: Key) -> tuple[Array, tuple[Array, Array, Array]]:
+        drawn = dataclasses.replace(draw_frames(key, parameters, episodes), battery=left)
         decided = jax.vmap(mode, in_axes=(None, None, 0))(network, parameters, drawn)
         run = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))
         outcome = run(parameters, drawn, decided.beams, decided.allocation)
         done = jnp.sum(jnp.where(outcome.success, drawn.workload, 0))
         return outcome.battery, (done, jnp.sum(outcome.ap_energy), jnp.mean(outcome.success))
 
-    keys = jax.random.split(key, frames)
-    _, (work, energy, success) = jax.lax.scan(play, play(None, keys[0])[0], keys[1:])
-    work, energy, success = (part[WARM_UP - 1 :] for part in (work, energy, success))
+    first, rest = jax.random.split(key)
+    begin = draw_frames(first, parameters, episodes).battery
+    played = jax.lax.scan(play, begin, jax.random.split(rest, frames))[1]
+    work, energy, success = (part[WARM_UP:] for part in played)
     return RolledOut(efficiency=jnp.sum(work) / jnp.sum(energy), outage=1 - jnp.mean(success))
 
 
