@@ -161,7 +161,7 @@ def _studies(
     training_frames: int | None,
 ) -> "Studies":
     """What is to be trained and examined, of what is wanted."""
-    from scattermec.experiments import knowledge, learning, ranges
+    from scattermec.experiments import knowledge, learning, price_nets, ranges
     from scattermec.experiments.reproduce import LEARNING_FIGURES, Studies
 
     quick = plan.quick
@@ -172,8 +172,10 @@ def _studies(
         presets=tuple(learning.SETTINGS if complete else learning.PRESETS),
         learners=learning.LEARNERS + (learning.OTHERS if complete else ()),
     )
+    of_learning = bool(set(LEARNING_FIGURES) & set(wanted))
     return Studies(
-        learning=training if set(LEARNING_FIGURES) & set(wanted) else None,
+        learning=training if of_learning else None,
+        price_nets=price_nets.plan(training, quick) if of_learning else None,
         learned="learned" in wanted,
         ranges=ranges.plan(scenario, plan.beams, plan.seed, quick) if "ranges" in wanted else None,
         knowledge=knowledge.plan(scenario, plan.seed, quick) if "knowledge" in wanted else None,

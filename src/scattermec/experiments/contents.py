@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scattermec.errors import InputError
-from scattermec.experiments import figures, frame_pictures, tables
+from scattermec.experiments import figures, frame_pictures, price_nets, tables
 from scattermec.experiments.beams import BEAMS
 from scattermec.experiments.claims import Finding, examine
 from scattermec.experiments.frame_pictures import PlayedFrame
@@ -55,6 +55,8 @@ def read(folder: Path) -> Contents:
     settings = read_settings(folder)
     results = Results.read(folder)
     curves = read_runs(folder)
+    if curves:
+        curves += price_nets.read_curves(folder)
     measurements = results.measurements()
     scenario = Scenario(**settings["scenario"])
     frames = frame_pictures.read_frames(folder, scenario)

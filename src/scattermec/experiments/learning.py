@@ -23,6 +23,8 @@ GREEDY_MODE = {
     "h-maddpg": "decentralised",
     "ap-ddpg": "estimate",
     "ddpg": "joint",
+    "price-net": "p1",
+    "price-net-foresight": "p1",
 }
 """How each acts greedily on held-out frames."""
 
@@ -89,6 +91,7 @@ class LearningCurves:
 
     learner: str
     preset: str
+    """empty for a learner that has none, which every panel shows"""
     frames: np.ndarray
     """(C,) frames played at the end of each chunk"""
     values: dict[str, np.ndarray]
@@ -197,6 +200,11 @@ def read_runs(folder: Path) -> list[LearningCurves]:
     return curves
 
 
+def presets_of(curves: Sequence[LearningCurves]) -> list[str]:
+    """Presets of which there are runs, in their order."""
+    return [preset for preset in dict.fromkeys(run.preset for run in curves) if preset]
+
+
 def train_command(learner: str, preset: str, seeds: int, frames: int) -> str:
     """What to type for the same run."""
     base = preset.split("-")[0]
@@ -253,7 +261,7 @@ MECHANISMS = {
 def examine_learning(curves: Sequence[LearningCurves]) -> list[Finding]:
     """The verdict on every claim of Fig. 2, for each preset whose runs of the paper's learners are there."""
     findings = []
-    for preset in dict.fromkeys(run.preset for run in curves):
+    for preset in presets_of(curves):
         runs = {run.learner: run for run in curves if run.preset == preset}
         conditions = _conditions(*(runs[learner] for learner in LEARNERS))
         for name, tests in conditions.items():

@@ -3,14 +3,16 @@
 from pathlib import Path
 
 from scattermec.experiments.learning import FINAL, GREEDY_MODE, LearningCurves, read_runs
+from scattermec.experiments.price_nets import read_curves
 from scattermec.experiments.statistics import Estimate
 from scattermec.experiments.tables import Table
-from scattermec.learners import ALGORITHMS
 
 
 def tables(folder: Path) -> list[Table]:
     """One table of all finished runs of Fig. 2; nothing where there are none."""
     curves = read_runs(folder)
+    if curves:
+        curves += read_curves(folder)
     if not curves:
         return []
     seeds, frames = len(curves[0].values["reward"]), int(curves[0].frames[-1])
@@ -19,9 +21,9 @@ def tables(folder: Path) -> list[Table]:
             title="What the learners reached",
             note=f"{seeds} seeds of {frames:,} frames each; means over the last {FINAL:.0%} of training with "
             "95% bootstrap intervals over seeds, and interquartile means (IQM), which a few seeds cannot "
-            "pull. While learning: rollouts, exploration included. Acting: greedy, on held-out independent "
-            "frames; shares are of their certified optimum. `scattermec evaluate` on a run's "
-            "folder adds controls and rollouts.",
+            "pull. While learning: rollouts, exploration included (price-net does not explore). Acting: "
+            "greedy, on held-out independent frames; shares are of their certified optimum. "
+            "`scattermec evaluate` on a run's folder adds controls and rollouts.",
             columns=(
                 "learner",
                 "preset",
@@ -40,10 +42,11 @@ def tables(folder: Path) -> list[Table]:
 
 
 def _rows(run: LearningCurves) -> list[tuple[str, ...]]:
-    modes = list(ALGORITHMS[run.learner].MODES)
+    modes = [name.removeprefix("share.") for name in run.values if name.startswith("share.")]
     modes.sort(key=lambda mode: mode != GREEDY_MODE[run.learner])
     rows: list[tuple[str, ...]] = []
-    for index, mode in enumerate(modes):
+    # A policy with foresight does not act for the frame at hand alone.
+    for index, mode in enumerate(modes or ("",)):
         learning = (
             _number(run.final("reward")),
             _number(run.final_interquartile("reward")),
@@ -53,12 +56,18 @@ def _rows(run: LearningCurves) -> list[tuple[str, ...]]:
         rows.append(
             (
                 run.learner,
-                run.preset,
+                run.preset or "-",
                 *(learning if index == 0 else ("", "", "")),
-                mode,
-                _part(run.final(share)),
-                _part(run.final_interquartile(share)),
-                _part(run.final(f"outage.{mode}")),
+                mode or "-",
+                *(
+                    (
+                        _part(run.final(share)),
+                        _part(run.final_interquartile(share)),
+                        _part(run.final(f"outage.{mode}")),
+                    )
+                    if mode
+                    else ("-", "-", "-")
+                ),
             )
         )
     return rows

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scattermec.experiments.evidence import Curve, curve
-from scattermec.experiments.learning import GREEDY_MODE, LABELS, LearningCurves
+from scattermec.experiments.learning import GREEDY_MODE, LABELS, LearningCurves, presets_of
 from scattermec.experiments.sweeps import Measurement, Sweep, sweep_of
 from scattermec.pictures import style
 from scattermec.pictures.style import SchemeStyle
@@ -126,15 +126,16 @@ def beams_panels(rows: Sequence[Measurement]) -> tuple[Panel, Panel, Panel]:
 def learning_panels(name: str, curves: Sequence[LearningCurves]) -> tuple[Panel, ...]:
     """Fig. 2a or 2b: a panel a preset, whose title it is."""
     panels = []
-    for preset in dict.fromkeys(run.preset for run in curves):
-        runs = [run for run in curves if run.preset == preset]
+    for preset in presets_of(curves):
+        runs = [run for run in curves if run.preset in (preset, "")]
         metric, unit = ("reward", "kbit/J") if name == "2a" else ("outage", "")
         lines = []
         for run in runs:
             look = learner_style(run.learner)
             lines.append(Line(look, _shown(run.curve(metric, unit)), TRAINING))
             greedy = f"{metric}.{GREEDY_MODE[run.learner]}"
-            lines.append(Line(_dashed(look), _shown(run.curve(greedy, unit)), GREEDY))
+            if greedy in run.values:
+                lines.append(Line(_dashed(look), _shown(run.curve(greedy, unit)), GREEDY))
         panels.append(
             Panel(
                 title=LABELS[preset][:1].upper() + LABELS[preset][1:],

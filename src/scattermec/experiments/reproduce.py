@@ -14,12 +14,13 @@ from typing import Any
 import jax.numpy as jnp
 
 from scattermec._version import __version__
-from scattermec.experiments import frame_pictures, knowledge, learned, ranges
+from scattermec.experiments import frame_pictures, knowledge, learned, price_nets, ranges
 from scattermec.experiments.beams import BEAMS, Beams
 from scattermec.experiments.claims import Finding
 from scattermec.experiments.knowledge import KnowledgePlan, examine_knowledge
 from scattermec.experiments.learned import LearnedPlan, measure_learned
 from scattermec.experiments.learning import RUNS, LearningPlan, train_runs
+from scattermec.experiments.price_nets import PriceNetPlan, train_price_nets
 from scattermec.experiments.ranges import RangePlan, examine_ranges
 from scattermec.experiments.record import Record
 from scattermec.experiments.redraw import LEARNING_FIGURES, discard_pictures, redraw
@@ -80,6 +81,8 @@ class Studies:
 
     learning: LearningPlan | None = None
     """the training runs of Fig. 2"""
+    price_nets: PriceNetPlan | None = None
+    """price-net beside them"""
     learned: bool = False
     """learned beams at every point of the sweeps"""
     ranges: RangePlan | None = None
@@ -148,7 +151,7 @@ def reproduce(
     if overwrite:
         for name in (RUNS, knowledge.RUNS, ranges.RUNS):
             shutil.rmtree(folder / name, ignore_errors=True)
-        for name in (knowledge.FILE, ranges.FILE):
+        for name in (knowledge.FILE, ranges.FILE, price_nets.FILE):
             (folder / name).unlink(missing_ok=True)
     to_learn = [
         (sweep, value)
@@ -158,12 +161,18 @@ def reproduce(
     ]
     steps = _Steps(progress)
     training = steps.add(0 if studies.learning is None else studies.learning.total)
+    netting = steps.add(0 if studies.price_nets is None else studies.price_nets.total)
     solving = steps.add(sum(plan.frames * len(sweep.schemes) for sweep, _, _ in missing))
     learning = steps.add(plan.learned.total * len(to_learn))
     knowing = steps.add(0 if studies.knowledge is None else studies.knowledge.total)
     ranging = steps.add(0 if studies.ranges is None else studies.ranges.total)
     if studies.learning is not None:
         train_runs(studies.learning, folder, training, record)
+    if studies.price_nets is not None:
+        with record.part(
+            "training of price-net", when=not price_nets.is_finished(studies.price_nets, folder)
+        ):
+            train_price_nets(studies.price_nets, folder, netting)
     _measure(plan, results, record, missing, solving)
     _learn(plan, results, record, to_learn, learning)
     if studies.knowledge is not None:

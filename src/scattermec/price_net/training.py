@@ -179,6 +179,8 @@ class RolledOut(NamedTuple):
 
     efficiency: Float[Array, ""]
     """kbit/J: all work that was processed over all energy of the AP"""
+    reward: Float[Array, ""]
+    """kbit/J: mean of (11)"""
     outage: Float[Array, ""]
     """part of the users' frames"""
 
@@ -188,22 +190,27 @@ def roll_out(
 ) -> RolledOut:
     """Play ``episodes`` of so many ``frames``, the first `WARM_UP` not counted; batteries carry over."""
 
-    def play(left: Array, key: Key) -> tuple[Array, tuple[Array, Array, Array]]:
+    def play(left: Array, key: Key) -> tuple[Array, tuple[Array, ...]]:
         drawn = dataclasses.replace(draw_frames(key, parameters, episodes), battery=left)
         decided = jax.vmap(mode, in_axes=(None, None, 0))(network, parameters, drawn)
         run = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))
         outcome = run(parameters, drawn, decided.beams, decided.allocation)
         done = jnp.sum(jnp.where(outcome.success, drawn.workload, 0))
-        return outcome.battery, (done, jnp.sum(outcome.ap_energy), jnp.mean(outcome.success))
+        reward = jnp.mean(outcome.ap_reward)
+        return outcome.battery, (done, jnp.sum(outcome.ap_energy), reward, jnp.mean(outcome.success))
 
     first, rest = jax.random.split(key)
     begin = draw_frames(first, parameters, episodes).battery
     played = jax.lax.scan(play, begin, jax.random.split(rest, frames))[1]
-    work, energy, success = (part[WARM_UP:] for part in played)
-    return RolledOut(efficiency=jnp.sum(work) / jnp.sum(energy), outage=1 - jnp.mean(success))
+    work, energy, reward, success = (part[WARM_UP:] for part in played)
+    return RolledOut(
+        efficiency=jnp.sum(work) / jnp.sum(energy), reward=jnp.mean(reward), outage=1 - jnp.mean(success)
+    )
 
 
-def begin(config: PriceNetConfig, seed: int, steps: int, parameters: Parameters | None = None) -> Progress:
+def begin(
+    config: PriceNetConfig, seed: int | Array, steps: int, parameters: Parameters | None = None
+) -> Progress:
     """An untrained network; for foresight those ``parameters`` must be given in which it will act."""
     rollouts = value = None
     if config.discount > 0:

@@ -1,0 +1,181 @@
+"""price-net in Fig. 2: trained over the seeds and frames of the learners, with foresight and without.
+
+Every frame of training is met once. What a policy does in rollouts of its own is measured along training,
+without exploration, since it has none; without foresight also what it does on independent frames, as a share
+of their certified optimum.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from scattermec.errors import InputError
+from scattermec.experiments import study
+from scattermec.experiments.learning import LearningCurves, LearningPlan
+from scattermec.optimisation import optimise_all_or_best
+from scattermec.physics import Frame, Parameters, parameters, run_frame
+from scattermec.price_net import training
+from scattermec.price_net.policy import PriceNet, check_scenario, with_p1
+from scattermec.price_net.training import PriceNetConfig
+
+FILE = "price-net.json"
+
+CONFIGS = {
+    "price-net": PriceNetConfig(batch_size=20),
+    "price-net-foresight": PriceNetConfig(batch_size=20, discount=1.0),
+}
+"""Small batches, so that as few frames as a learner plays make some hundred steps."""
+
+POINTS = 10
+"""At which a curve is measured."""
+
+EPISODES, EPISODE = 8, 40
+"""Rollouts of each seed at each point, and frames of each, the first `training.WARM_UP` not counted."""
+
+HELD_OUT = 256
+"""Independent frames."""
+
+
+@dataclass(frozen=True)
+class PriceNetPlan:
+    """What is trained."""
+
+    learning: LearningPlan
+    names: tuple[str, ...] = tuple(CONFIGS)
+
+    @property
+    def steps(self) -> int:
+        """Of each seed, as many as give a curve `POINTS` of equal distance."""
+        batch = CONFIGS[self.names[0]].batch_size
+        return POINTS * max(1, round(self.learning.frames / batch / POINTS))
+
+    @property
+    def total(self) -> int:
+        """Frames of all seeds together."""
+        return sum(CONFIGS[name].batch_size * self.steps * self.learning.seeds for name in self.names)
+
+    def settings(self, name: str) -> dict[str, Any]:
+        """What the numbers of one of them depend on."""
+        return {
+            "config": CONFIGS[name].model_dump(mode="json"),
+            "steps": self.steps,
+            "seeds": self.learning.seeds,
+            "scenario": self.learning.scenario.model_dump(mode="json"),
+        }
+
+
+def plan(learning: LearningPlan, quick: bool) -> PriceNetPlan | None:
+    """What is trained beside the learners of Fig. 2; None where price-net cannot act in the scenario.
+
+    For a quick look only without foresight, which takes less time.
+    """
+    try:
+        check_scenario(learning.scenario, learning.scenario)
+    except InputError:
+        return None
+    return PriceNetPlan(learning, names=("price-net",) if quick else tuple(CONFIGS))
+
+
+def is_finished(plan: PriceNetPlan, folder: Path) -> bool:
+    """Whether everything planned is there."""
+    there = study.kept(folder / FILE, _settings(plan)) or {}
+    return set(plan.names) <= set(there)
+
+
+def train_price_nets(plan: PriceNetPlan, folder: Path, progress: Callable[[int], None]) -> None:
+    """Train what is missing, all seeds at once, into ``price-net.json``; ``progress`` is told of frames.
+
+    Raises InputError where the file was made with other settings.
+    """
+    path, settings = folder / FILE, _settings(plan)
+    found = study.kept(path, settings) or {}
+    done, each = 0, plan.total // len(plan.names)
+    for name in plan.names:
+        if name not in found:
+            found[name] = _train(plan, name, lambda part, before=done: progress(before + part))  # type: ignore[misc]
+            study.write(path, settings, found)
+        done += each
+        progress(done)
+
+
+def read_curves(folder: Path) -> list[LearningCurves]:
+    """What there is in the folder of a reproduction; of no preset, since all of Fig. 2 shows it.
+
+    Raises InputError where the file cannot be read.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return []
+    _, found = study.read(path)
+    return [
+        LearningCurves(
+            name,
+            "",
+            np.array(one["frames"]),
+            {metric: np.array(values) for metric, values in one["values"].items()},
+            one["optimum"],
+        )
+        for name, one in found.items()
+    ]
+
+
+def _settings(plan: PriceNetPlan) -> dict[str, Any]:
+    return {name: plan.settings(name) for name in plan.names}
+
+
+def _train(plan: PriceNetPlan, name: str, progress: Callable[[int], None]) -> dict[str, Any]:
+    config, steps, seeds = CONFIGS[name], plan.steps, jnp.arange(plan.learning.seeds, dtype=jnp.uint32)
+    constants = parameters(plan.learning.scenario)
+    key = jax.random.fold_in(jax.random.key(0), training.VALIDATION)
+    frames = jax.jit(training.draw_frames, static_argnums=2)(key, constants, HELD_OUT)
+    best, _ = optimise_all_or_best(constants, frames)
+    play = jax.jit(jax.vmap(run_frame, in_axes=(None, 0, 0, 0)))
+    optimum = float(jnp.mean(play(constants, frames, best.beams, best.solution.allocation).ap_reward))
+    now = jax.vmap(lambda seed: training.begin(config, seed, steps, constants))(seeds)
+    advance = partial(training.advance, config=config, steps=steps, count=steps // POINTS)
+    values: dict[str, list[np.ndarray]] = {}
+    for point in range(1, POINTS + 1):
+        now, _ = jax.vmap(advance, in_axes=(0, None, 0))(now, constants, seeds)
+        measured = dict(_rolled_out(now.network, constants, key))
+        if config.discount == 0:
+            reward, outage = _on_frames(now.network, constants, frames)
+            measured |= {"reward.p1": reward, "outage.p1": outage, "share.p1": reward / optimum}
+        for metric, of_seeds in measured.items():
+            values.setdefault(metric, []).append(np.asarray(of_seeds))
+        progress(point * config.batch_size * steps // POINTS * len(seeds))
+    return {
+        "frames": [config.batch_size * steps * point // POINTS for point in range(1, POINTS + 1)],
+        "values": {metric: np.stack(parts, axis=1).tolist() for metric, parts in values.items()},
+        "optimum": optimum,
+    }
+
+
+@jax.jit
+def _rolled_out(networks: PriceNet, constants: Parameters, key: Array) -> dict[str, Array]:
+    """Means (S,) over each seed's rollouts."""
+
+    def of_seed(network: PriceNet) -> dict[str, Array]:
+        found = training.roll_out(with_p1, network, constants, key, episodes=EPISODES, frames=EPISODE)
+        return {"reward": found.reward, "efficiency": found.efficiency, "outage": found.outage}
+
+    return jax.vmap(of_seed)(networks)
+
+
+@jax.jit
+def _on_frames(networks: PriceNet, constants: Parameters, frames: Frame) -> tuple[Array, Array]:
+    """Mean reward and outage (S,) of each seed on K frames (leading axis)."""
+
+    def of_seed(network: PriceNet) -> tuple[Array, Array]:
+        decided = jax.vmap(partial(with_p1, network, constants))(frames)
+        play = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))
+        outcome = play(constants, frames, decided.beams, decided.allocation)
+        return jnp.mean(outcome.ap_reward), 1 - jnp.mean(outcome.success)
+
+    return jax.vmap(of_seed)(networks)
