@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scattermec.experiments import price_nets
 from scattermec.experiments.learning import LearningCurves, run_folder, train_command
 from scattermec.experiments.sweeps import SWEEPS
 from scattermec.scenario import Scenario
@@ -37,13 +38,22 @@ def is_quick(settings: Mapping[str, Any]) -> bool:
 def training_commands(curves: Sequence[LearningCurves], scenario: Scenario, folder: Path) -> list[str]:
     """What trains each run of Fig. 2 again, and what evaluates those in the folder."""
     commands = []
-    for run in curves:
+    learners = [run for run in curves if run.learner not in price_nets.CONFIGS]
+    for run in learners:
         seeds, frames = run.values["reward"].shape[0], int(run.frames[-1])
         words = shlex.split(train_command(run.learner, run.preset, seeds, frames))
         words += ["--out", f"{AGAIN}/{run.learner}-{run.preset}", *scenario_option(scenario, folder)]
         commands.append(shlex.join(words))
-    for run in curves:
+    for run in learners:
         commands.append(
             shlex.join(["scattermec", "evaluate", str(run_folder(folder, run.learner, run.preset))])
         )
+    for run in curves:
+        if run not in learners:
+            words = [
+                *price_nets.train_command(run.learner, int(run.frames[-1])),
+                "--out",
+                f"{AGAIN}/{run.learner}",
+            ]
+            commands.append(shlex.join([*words, *scenario_option(scenario, folder)]))
     return commands

@@ -27,11 +27,13 @@ from scattermec.price_net.training import PriceNetConfig
 
 FILE = "price-net.json"
 
+BATCH = 20
+"""Frames a step: few, so that as many frames as a learner plays make some hundred steps."""
+
 CONFIGS = {
-    "price-net": PriceNetConfig(batch_size=20),
-    "price-net-foresight": PriceNetConfig(batch_size=20, discount=1.0),
+    "price-net": PriceNetConfig(batch_size=BATCH),
+    "price-net-foresight": PriceNetConfig(batch_size=BATCH, discount=1.0),
 }
-"""Small batches, so that as few frames as a learner plays make some hundred steps."""
 
 POINTS = 10
 """At which a curve is measured."""
@@ -48,23 +50,21 @@ class PriceNetPlan:
     """What is trained."""
 
     learning: LearningPlan
-    names: tuple[str, ...] = tuple(CONFIGS)
 
     @property
     def steps(self) -> int:
         """Of each seed, as many as give a curve `POINTS` of equal distance."""
-        batch = CONFIGS[self.names[0]].batch_size
-        return POINTS * max(1, round(self.learning.frames / batch / POINTS))
+        return POINTS * max(1, round(self.learning.frames / BATCH / POINTS))
 
     @property
     def total(self) -> int:
         """Frames of all seeds together."""
-        return sum(CONFIGS[name].batch_size * self.steps * self.learning.seeds for name in self.names)
+        return len(CONFIGS) * BATCH * self.steps * self.learning.seeds
 
-    def settings(self, name: str) -> dict[str, Any]:
-        """What the numbers of one of them depend on."""
+    def settings(self) -> dict[str, Any]:
+        """What the numbers depend on."""
         return {
-            "config": CONFIGS[name].model_dump(mode="json"),
+            "configs": {name: config.model_dump(mode="json") for name, config in CONFIGS.items()},
             "steps": self.steps,
             "seeds": self.learning.seeds,
             "scenario": self.learning.scenario.model_dump(mode="json"),
@@ -72,21 +72,22 @@ class PriceNetPlan:
 
 
 def plan(learning: LearningPlan, quick: bool) -> PriceNetPlan | None:
-    """What is trained beside the learners of Fig. 2; None where price-net cannot act in the scenario.
+    """What is trained beside the learners of Fig. 2.
 
-    For a quick look only without foresight, which takes less time.
+    None where price-net cannot act in the scenario, and for a quick look, since it takes minutes to compile.
     """
+    if quick:
+        return None
     try:
         check_scenario(learning.scenario, learning.scenario)
     except InputError:
         return None
-    return PriceNetPlan(learning, names=("price-net",) if quick else tuple(CONFIGS))
+    return PriceNetPlan(learning)
 
 
 def is_finished(plan: PriceNetPlan, folder: Path) -> bool:
     """Whether everything planned is there."""
-    there = study.kept(folder / FILE, _settings(plan)) or {}
-    return set(plan.names) <= set(there)
+    return set(CONFIGS) <= set(study.kept(folder / FILE, plan.settings()) or {})
 
 
 def train_price_nets(plan: PriceNetPlan, folder: Path, progress: Callable[[int], None]) -> None:
@@ -94,10 +95,10 @@ def train_price_nets(plan: PriceNetPlan, folder: Path, progress: Callable[[int],
 
     Raises InputError where the file was made with other settings.
     """
-    path, settings = folder / FILE, _settings(plan)
+    path, settings = folder / FILE, plan.settings()
     found = study.kept(path, settings) or {}
-    done, each = 0, plan.total // len(plan.names)
-    for name in plan.names:
+    done, each = 0, plan.total // len(CONFIGS)
+    for name in CONFIGS:
         if name not in found:
             found[name] = _train(plan, name, lambda part, before=done: progress(before + part))  # type: ignore[misc]
             study.write(path, settings, found)
@@ -126,8 +127,12 @@ def read_curves(folder: Path) -> list[LearningCurves]:
     ]
 
 
-def _settings(plan: PriceNetPlan) -> dict[str, Any]:
-    return {name: plan.settings(name) for name in plan.names}
+def train_command(name: str, frames: int) -> list[str]:
+    """What to type for one seed of the same, but for rounding."""
+    config = CONFIGS[name]
+    settings = [f"--train=batch_size={BATCH}"]
+    settings += [f"--train=discount={config.discount:g}"] if config.discount else []
+    return ["scattermec", "train", "price-net", *settings, "--steps", str(frames // BATCH), "--seed", "0"]
 
 
 def _train(plan: PriceNetPlan, name: str, progress: Callable[[int], None]) -> dict[str, Any]:
@@ -149,9 +154,9 @@ def _train(plan: PriceNetPlan, name: str, progress: Callable[[int], None]) -> di
             measured |= {"reward.p1": reward, "outage.p1": outage, "share.p1": reward / optimum}
         for metric, of_seeds in measured.items():
             values.setdefault(metric, []).append(np.asarray(of_seeds))
-        progress(point * config.batch_size * steps // POINTS * len(seeds))
+        progress(point * BATCH * steps // POINTS * len(seeds))
     return {
-        "frames": [config.batch_size * steps * point // POINTS for point in range(1, POINTS + 1)],
+        "frames": [BATCH * steps * point // POINTS for point in range(1, POINTS + 1)],
         "values": {metric: np.stack(parts, axis=1).tolist() for metric, parts in values.items()},
         "optimum": optimum,
     }
