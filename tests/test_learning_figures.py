@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from scattermec.experiments import learning_figures, panels
+from scattermec.errors import InputError
+from scattermec.experiments import learning_figures, panels, price_nets
 from scattermec.experiments.learning import (
     GREEDY_MODE,
     LearningCurves,
@@ -12,6 +13,7 @@ from scattermec.experiments.learning import (
     read_runs,
     run_folder,
 )
+from scattermec.price_net.training import PriceNetConfig
 from scattermec.scenario import Scenario
 
 CHUNKS, SEEDS = 20, 8
@@ -77,7 +79,7 @@ def test_figures_are_drawn_with_both_learners_and_the_optimum(name: str, tmp_pat
     figure = learning_figures.draw(name, AS_THE_PAPER_SAYS)
     (axes,) = figure.axes
     labels = axes.get_legend_handles_labels()[1]
-    assert labels[:2] == [look.label for look in panels.LEARNERS.values()]
+    assert labels[:2] == [panels.LEARNERS[one.learner].label for one in AS_THE_PAPER_SAYS]
     assert ("Certified optimum" in labels) == (name == "2a")
 
 
@@ -86,3 +88,44 @@ def test_a_folder_without_runs_has_no_curves(tmp_path) -> None:
     plan = LearningPlan(Scenario(), seeds=3, frames=7)
     assert plan.total == 4 * 3 * 7
     assert len({run_folder(tmp_path, *run) for run in plan.runs}) == 4
+
+
+# price-net beside the learners
+
+
+def test_price_nets_are_trained_once_and_shown_in_every_panel(tmp_path, monkeypatch) -> None:
+    for name, few in (("POINTS", 2), ("EPISODES", 2), ("EPISODE", 12), ("BATCH", 4)):
+        monkeypatch.setattr(price_nets, name, few)
+    tiny = PriceNetConfig(width=4, rounds=1, batch_size=4)
+    configs = {"price-net": tiny, "price-net-foresight": tiny.model_copy(update={"discount": 1.0})}
+    monkeypatch.setattr(price_nets, "CONFIGS", configs)
+    learning = LearningPlan(Scenario(), seeds=2, frames=16)
+    plan = price_nets.plan(learning, quick=False)
+    assert plan is not None
+    assert not price_nets.is_finished(plan, tmp_path)
+    told: list[int] = []
+    price_nets.train_price_nets(plan, tmp_path, told.append)
+    assert told[-1] == plan.total == 2 * 16 * 2
+    assert told == sorted(told)
+    assert price_nets.is_finished(plan, tmp_path)
+    alone, ahead = price_nets.read_curves(tmp_path)
+    assert alone.frames.tolist() == [8, 16]
+    assert {"reward", "outage", "share.p1", "reward.p1"} <= set(alone.values)
+    assert not any(name.startswith("share") for name in ahead.values)
+    assert all(np.isfinite(values).all() and values.shape == (2, 2) for values in alone.values.values())
+    curves = [*AS_THE_PAPER_SAYS, alone, ahead]
+    (panel,) = panels.learning_panels("2a", curves)
+    labels = [line.look.label for line in panel.lines]
+    assert labels.count("price-net") == 2
+    assert labels.count("price-net with foresight") == 1
+    # Nothing is computed again, and other settings are refused.
+    price_nets.train_price_nets(plan, tmp_path, told.append)
+    other = price_nets.plan(LearningPlan(Scenario(), seeds=3, frames=16), quick=False)
+    assert other is not None
+    with pytest.raises(InputError, match="other settings"):
+        price_nets.train_price_nets(other, tmp_path, told.append)
+
+
+def test_price_nets_are_left_out_where_they_cannot_act_or_take_too_long() -> None:
+    assert price_nets.plan(LearningPlan(Scenario()), quick=True) is None
+    assert price_nets.plan(LearningPlan(Scenario(causal_harvest=True)), quick=False) is None

@@ -20,6 +20,7 @@ from scattermec.experiments.abstract import counts, sentences
 from scattermec.experiments.claims import Finding
 from scattermec.experiments.contents import Contents
 from scattermec.experiments.learning import GREEDY_MODE, LearningCurves
+from scattermec.experiments.learning import LEARNERS as PAPERS
 from scattermec.experiments.panels import GREEDY, OPTIMUM, TRAINING
 from scattermec.experiments.record import Record
 from scattermec.experiments.redraw import redraw
@@ -202,7 +203,7 @@ def test_hover_and_numbers_are_those_of_the_data(contents):
 def test_optimum_and_greedy_curves_are_in_figure_2a(contents):
     (figure,) = (one for one in page.figures(contents) if one.name == "2a")
     labels = [entry.label for entry in page.legend(figure)]
-    assert labels == [*(look.label for look in panels.LEARNERS.values()), TRAINING, GREEDY, OPTIMUM]
+    assert labels == [*(panels.LEARNERS[name].label for name in PAPERS), TRAINING, GREEDY, OPTIMUM]
     for panel in page.drawing(figure)[0]:
         (level,) = (trace for trace in panel["data"] if trace["meta"] == [OPTIMUM])
         assert level["y"] == [400.0, 400.0]

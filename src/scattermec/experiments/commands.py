@@ -50,10 +50,7 @@ def training_commands(curves: Sequence[LearningCurves], scenario: Scenario, fold
         )
     for run in curves:
         if run not in learners:
-            words = [
-                *price_nets.train_command(run.learner, int(run.frames[-1])),
-                "--out",
-                f"{AGAIN}/{run.learner}",
-            ]
-            commands.append(shlex.join([*words, *scenario_option(scenario, folder)]))
+            words = price_nets.train_command(run.learner, int(run.frames[-1]))
+            words += ["--out", f"{AGAIN}/{run.learner}", *scenario_option(scenario, folder)]
+            commands.append(shlex.join(words))
     return commands

@@ -24,8 +24,10 @@ CAPTIONS = {
 }
 """What the paper reads off each."""
 READING = (
-    "Solid: while learning, exploration included, in rollouts. Dashed: greedy, on held-out independent "
-    "frames; dotted: their certified optimum."
+    "Solid: while learning, exploration included, in rollouts; price-net, which does not explore, as trained "
+    "so far.",
+    "Dashed: greedy, on held-out independent frames; dotted: their certified optimum, which rollouts may "
+    "exceed, since batteries carry over.",
 )
 
 
@@ -37,12 +39,14 @@ def draw(name: str, curves: Sequence[LearningCurves]) -> Figure:
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         draw_panel(axes, panel)
     handles, labels = figure.axes[0].get_legend_handles_labels()
+    columns = min(len(labels), 3 if len(panels) < 3 else 6)
+    rows = -(-len(labels) // columns)
     figure.legend(
         handles,
         labels,
         loc="upper right",
-        bbox_to_anchor=(0.99, 0.93),
-        ncols=len(labels),
+        bbox_to_anchor=(0.99, 0.99 if rows > 1 else 0.93),
+        ncols=columns,
         frameon=False,
         fontsize=style.SMALL_SIZE,
     )
@@ -52,12 +56,12 @@ def draw(name: str, curves: Sequence[LearningCurves]) -> Figure:
     figure.text(0.1 / wider, 0.945, TITLES[name], **ink)
     lines = [
         f"The paper: {CAPTIONS[name]}",
-        READING,
+        *READING,
         f"{seeds} seeds of {frames:,} frames each, mean over seeds with 95% bootstrap intervals shaded.",
     ]
     for height, text in enumerate(reversed(lines)):
         figure.text(0.015 / wider, 0.015 + 0.04 * height, text, fontsize=style.TINY_SIZE, color=style.QUIET)
-    figure.subplots_adjust(left=0.08 / wider, right=0.985, top=0.79, bottom=0.26, wspace=0.2)
+    figure.subplots_adjust(left=0.08 / wider, right=0.985, top=0.79, bottom=0.29, wspace=0.2)
     return figure
 
 

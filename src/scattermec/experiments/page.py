@@ -152,8 +152,8 @@ def figures(contents: Contents) -> list[Figure]:
         seeds, frames = contents.curves[0].values["reward"].shape[0], contents.curves[0].frames[-1]
         notes = (
             f"The paper: {learning_figures.CAPTIONS[name]}",
-            f"{learning_figures.READING} {seeds} seeds of {frames:,} frames each, means over seeds with 95% "
-            "bootstrap intervals.",
+            f"{' '.join(learning_figures.READING)} {seeds} seeds of {frames:,} frames each, means over seeds "
+            "with 95% bootstrap intervals.",
         )
         row = Row("", learning_panels(name, contents.curves), learning_figures.stem(name))
         command = "\n".join(training_commands(contents.curves, scenario, folder))

@@ -28,6 +28,10 @@ LIMIT = "Certified limit at the same outage"
 LEARNERS = {
     "h-maddpg-opt": SchemeStyle("Optimization-driven H-MADDPG", style.ACTIVE, "", "-"),
     "h-maddpg": SchemeStyle("Model-free H-MADDPG", style.PASSIVE, "", "-"),
+    "ap-ddpg": SchemeStyle("ap-ddpg", style.CIRCUIT, "", "-"),
+    "ddpg": SchemeStyle("ddpg", style.BATTERY, "", "-"),
+    "price-net": SchemeStyle("price-net", style.HARVESTED, "", "-"),
+    "price-net-foresight": SchemeStyle("price-net with foresight", style.LOCAL, "", "-"),
 }
 TRAINING, GREEDY = "While learning", "Greedy, on held-out frames"
 OPTIMUM = "Certified optimum"
@@ -149,11 +153,8 @@ def learning_panels(name: str, curves: Sequence[LearningCurves]) -> tuple[Panel,
 
 
 def learner_style(learner: str) -> SchemeStyle:
-    """How a learner is drawn in Fig. 2: the paper's two, or another in a colour of its own."""
-    if learner in LEARNERS:
-        return LEARNERS[learner]
-    others = (style.HARVESTED, style.LOCAL, style.BATTERY, style.CIRCUIT)
-    return SchemeStyle(learner, others[sum(map(ord, learner)) % len(others)], "", "-")
+    """How a learner is drawn in Fig. 2: one of ours, or another."""
+    return LEARNERS.get(learner, SchemeStyle(learner, style.OUTAGE, "", "-"))
 
 
 def _panel(sweep: Sweep, ordinate: str, lines: Sequence[Line]) -> Panel:

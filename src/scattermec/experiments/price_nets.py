@@ -1,8 +1,8 @@
 """price-net in Fig. 2: trained over the seeds and frames of the learners, with foresight and without.
 
 Every frame of training is met once. What a policy does in rollouts of its own is measured along training,
-without exploration, since it has none; without foresight also what it does on independent frames, as a share
-of their certified optimum.
+without exploration, since it has none; without foresight also what it does on the learners' held-out frames,
+as a share of their certified optimum.
 """
 
 from collections.abc import Callable
@@ -19,11 +19,11 @@ from jax import Array
 from scattermec.errors import InputError
 from scattermec.experiments import study
 from scattermec.experiments.learning import LearningCurves, LearningPlan
-from scattermec.optimisation import optimise_all_or_best
 from scattermec.physics import Frame, Parameters, parameters, run_frame
 from scattermec.price_net import training
 from scattermec.price_net.policy import PriceNet, check_scenario, with_p1
 from scattermec.price_net.training import PriceNetConfig
+from scattermec.training.program import held_out_frames, optimal_reward
 
 FILE = "price-net.json"
 
@@ -40,9 +40,6 @@ POINTS = 10
 
 EPISODES, EPISODE = 8, 40
 """Rollouts of each seed at each point, and frames of each, the first `training.WARM_UP` not counted."""
-
-HELD_OUT = 256
-"""Independent frames."""
 
 
 @dataclass(frozen=True)
@@ -139,10 +136,7 @@ def _train(plan: PriceNetPlan, name: str, progress: Callable[[int], None]) -> di
     config, steps, seeds = CONFIGS[name], plan.steps, jnp.arange(plan.learning.seeds, dtype=jnp.uint32)
     constants = parameters(plan.learning.scenario)
     key = jax.random.fold_in(jax.random.key(0), training.VALIDATION)
-    frames = jax.jit(training.draw_frames, static_argnums=2)(key, constants, HELD_OUT)
-    best, _ = optimise_all_or_best(constants, frames)
-    play = jax.jit(jax.vmap(run_frame, in_axes=(None, 0, 0, 0)))
-    optimum = float(jnp.mean(play(constants, frames, best.beams, best.solution.allocation).ap_reward))
+    frames, optimum = held_out_frames(constants), optimal_reward(constants)
     now = jax.vmap(lambda seed: training.begin(config, seed, steps, constants))(seeds)
     advance = partial(training.advance, config=config, steps=steps, count=steps // POINTS)
     values: dict[str, list[np.ndarray]] = {}

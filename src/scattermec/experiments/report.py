@@ -221,6 +221,6 @@ def _learning_figure(name: str, curves: Sequence[LearningCurves]) -> str:
     seeds, frames = curves[0].values["reward"].shape[0], curves[0].frames[-1]
     return (
         f"### Fig. {name}: {learning_figures.TITLES[name].lower()}\n\n![Fig. {name}]({stem}.png)\n\n"
-        f"The paper: {learning_figures.CAPTIONS[name]} {learning_figures.READING} {seeds} seeds of "
+        f"The paper: {learning_figures.CAPTIONS[name]} {' '.join(learning_figures.READING)} {seeds} seeds of "
         f"{frames:,} frames each; the runs, with settings and metrics, are in [runs](runs). Files: {files}"
     )

@@ -15,7 +15,7 @@ from scattermec.agents.ddpg import Agent
 from scattermec.environment import EnvState, reset, step
 from scattermec.learners import Algorithm, Record, Task
 from scattermec.optimisation import frame_rewards, optimise_all_or_best
-from scattermec.physics import Parameters
+from scattermec.physics import Frame, Parameters
 from scattermec.physics.channel import Key
 
 HELD_OUT_FRAMES = 64
@@ -78,9 +78,14 @@ def optimal_reward(parameters: Parameters) -> float:
     """Mean certified optimum of (11) of the held-out frames in kbit/J; NaN if the rectifier is not linear."""
     if parameters.harvest_model != "linear":
         return float("nan")
-    frames = _held_out(parameters)[0].frame
+    frames = held_out_frames(parameters)
     best, _ = optimise_all_or_best(parameters, frames)
     return float(np.mean(np.asarray(frame_rewards(parameters, frames, best.solution))))
+
+
+def held_out_frames(parameters: Parameters) -> Frame:
+    """Independent frames on which greedy policies are measured."""
+    return _held_out(parameters)[0].frame
 
 
 def _held_out(parameters: Parameters) -> tuple[EnvState, Array]:
