@@ -45,7 +45,7 @@ def draw(name: str, curves: Sequence[LearningCurves]) -> Figure:
         handles,
         labels,
         loc="upper right",
-        bbox_to_anchor=(0.99, 0.99 if rows > 1 else 0.93),
+        bbox_to_anchor=(0.99, 0.93),
         ncols=columns,
         frameon=False,
         fontsize=style.SMALL_SIZE,
@@ -61,7 +61,7 @@ def draw(name: str, curves: Sequence[LearningCurves]) -> Figure:
     ]
     for height, text in enumerate(reversed(lines)):
         figure.text(0.015 / wider, 0.015 + 0.04 * height, text, fontsize=style.TINY_SIZE, color=style.QUIET)
-    figure.subplots_adjust(left=0.08 / wider, right=0.985, top=0.79, bottom=0.29, wspace=0.2)
+    figure.subplots_adjust(left=0.08 / wider, right=0.985, top=0.79 if rows == 1 else 0.74, bottom=0.29, wspace=0.2)
     return figure
 
 
