@@ -180,11 +180,8 @@ def test_worth_of_a_level_tends_to_the_mean_price_of_frames_that_begin_there() -
 def test_foresight_takes_less_energy_than_the_optimum_of_each_frame() -> None:
     """Shipped policies in the same rollouts; the last is within a percent of the optimum of each frame."""
     found = {}
-    for name, mode in (
-        ("price-net-foresight", "p1"),
-        ("price-net-foresight", "announced"),
-        ("price-net", "p1"),
-    ):
+    far = "price-net-foresight"
+    for name, mode in ((far, "p1"), (far, "announced"), ("price-net", "p1")):
         network = files.shipped(name).network
         play = jax.jit(training.roll_out, static_argnames=("mode", "episodes", "frames"))
         done = play(MODES[mode], network, CONSTANTS, jax.random.key(4), episodes=16, frames=40)

@@ -178,14 +178,19 @@ def test_interrupted_work_ends_with_status_130_and_leaves_nothing(tmp_path):
     channels = rng.normal(size=(500_000, 3, 1)) * (1e-2 + 1e-2j)
     numbers = rng.uniform(0, 0.1, (500_000, 3))
     np.savez(tmp_path / "frames.npz", channels=channels, workload=numbers, battery=numbers)
-    process = start("solve", "frames.npz", "--out", "solution.npz", python=("-c", HEEDING), cwd=tmp_path)
-    deadline = time.monotonic() + 60
-    while len(os.listdir(tmp_path)) == 1:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    time.sleep(0.5)  # now it compiles or solves
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    for _ in range(3):
+        process = start("solve", "frames.npz", "--out", "solution.npz", python=("-c", HEEDING), cwd=tmp_path)
+        deadline = time.monotonic() + 60
+        while len(os.listdir(tmp_path)) == 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.5)  # now it compiles or solves
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        # Python itself drops an interrupt that comes while it runs a finaliser.
+        if "Exception ignored" not in err:
+            break
+        (tmp_path / "solution.npz").unlink()
     assert (process.returncode, out, err) == (130, "", "")
     assert os.listdir(tmp_path) == ["frames.npz"]
 

@@ -171,7 +171,7 @@ def test_command_prints_its_rows_and_refuses_what_does_not_fit(tmp_path, contend
     assert [row["policy"] for row in report["rows"]][:2] == ["clairvoyant", "frame-by-frame"]
     assert report["rows"][0]["over_bound"]["mean"] == pytest.approx(1, abs=1e-6)
     assert "| frame-by-frame |" in out.read_text()
-    assert refused("horizon", "elsewhere")[0].startswith("elsewhere: is neither price-net nor")
+    assert refused("horizon", "elsewhere")[0].startswith("elsewhere: is neither one of price-net, ")
     assert refused("horizon", "--set", "backlog_cap=3")[0].startswith("backlog_cap: 3.0 is not allowed")
     monkeypatch.undo()
     assert refused("horizon", "--set", "causal_harvest=true")[0].startswith("causal_harvest: true")
