@@ -175,6 +175,6 @@ def _on_frames(networks: PriceNet, constants: Parameters, frames: Frame) -> tupl
         decided = jax.vmap(partial(with_p1, network, constants))(frames)
         play = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))
         outcome = play(constants, frames, decided.beams, decided.allocation)
-        return jnp.mean(outcome.ap_reward), 1 - jnp.mean(outcome.success)
+        return jnp.mean(outcome.ap_reward), jnp.mean(~outcome.success)
 
     return jax.vmap(of_seed)(networks)

@@ -93,7 +93,7 @@ def _outcome(
     constants: Parameters, frame: Frame, beams: jax.Array, allocation: object
 ) -> tuple[jax.Array, jax.Array]:
     outcome = run_frame(constants, frame, beams, allocation)  # type: ignore[arg-type]
-    return outcome.ap_reward, 1 - outcome.success.astype(frame.workload.dtype).mean()
+    return outcome.ap_reward, jnp.mean(~outcome.success)
 
 
 _play = jax.jit(jax.vmap(_outcome, in_axes=(None, 0, 0, 0)))

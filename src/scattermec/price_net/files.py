@@ -259,7 +259,7 @@ def _played(
         outcome = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))(
             constants, frames, decided.beams, decided.allocation
         )
-        found[name] = jnp.mean(outcome.ap_reward), 1 - jnp.mean(outcome.success)
+        found[name] = jnp.mean(outcome.ap_reward), jnp.mean(~outcome.success)
     return found
 
 

@@ -197,14 +197,14 @@ def roll_out(
         outcome = run(parameters, drawn, decided.beams, decided.allocation)
         done = jnp.sum(jnp.where(outcome.success, drawn.workload, 0))
         reward = jnp.mean(outcome.ap_reward)
-        return outcome.battery, (done, jnp.sum(outcome.ap_energy), reward, jnp.mean(outcome.success))
+        return outcome.battery, (done, jnp.sum(outcome.ap_energy), reward, jnp.mean(~outcome.success))
 
     first, rest = jax.random.split(key)
     begin = draw_frames(first, parameters, episodes).battery
     played = jax.lax.scan(play, begin, jax.random.split(rest, frames))[1]
-    work, energy, reward, success = (part[WARM_UP:] for part in played)
+    work, energy, reward, outage = (part[WARM_UP:] for part in played)
     return RolledOut(
-        efficiency=jnp.sum(work) / jnp.sum(energy), reward=jnp.mean(reward), outage=1 - jnp.mean(success)
+        efficiency=jnp.sum(work) / jnp.sum(energy), reward=jnp.mean(reward), outage=jnp.mean(outage)
     )
 
 
