@@ -177,6 +177,7 @@ def train(
         scattermec train h-maddpg --preset paper --seeds 8 --frames 5000 --out runs/paper
         scattermec train ap-ddpg --train critic_learning_rate=3e-4 --set ap_power=2 --resume
         scattermec train price-net --steps 5000 --set ap_power=2
+        scattermec train price-net --train discount=1 --steps 10000     # with a view to later frames
     """
     price_net_options = {"steps": steps, "seed": seed}
     other_options = {
