@@ -115,12 +115,8 @@ class ReferenceSolver:
         cost += self.costs["mec_energy"] * cp.sum(l_a + l_b) + (cp.sum(short) if elastic else 0)
         cost -= worth
         if slopes is not None:
-            constraints.append(
-                left
-                <= cp.reshape(p["capacity"], (n, 1), order="C")
-                @ np.ones((1, slopes.shape[1]))
-                / slopes.shape[1]
-            )
+            parts = slopes.shape[1]
+            constraints += [left[:, part] <= p["capacity"] / parts for part in range(parts)]
         self.problem = cp.Problem(cp.Minimize(cost), constraints)
 
     def solve(self, data: Data, workload_factor: float = 1.0, tolerance: float = 1e-10) -> tuple[int, float]:

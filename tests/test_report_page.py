@@ -98,7 +98,7 @@ def contents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contents]:
     with record.part("frame under each policy"):
         frame_pictures.keep_frame(SCENARIO, 0, folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("scattermec.experiments.contents.read_runs", lambda folder: made_up_curves())
+        patch.setattr("scattermec.experiments.price_nets.read_figure_curves", lambda folder: made_up_curves())
         patch.setattr(tables, "collect", lambda folder: [TABLE])
         patch.setattr(style, "FORMATS", ("svg",))  # the only one that the page holds
         yield redraw(folder).contents

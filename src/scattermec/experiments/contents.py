@@ -15,7 +15,7 @@ from scattermec.experiments import figures, frame_pictures, price_nets, tables
 from scattermec.experiments.beams import BEAMS
 from scattermec.experiments.claims import Finding, examine
 from scattermec.experiments.frame_pictures import PlayedFrame
-from scattermec.experiments.learning import RUNS, LearningCurves, examine_learning, read_runs
+from scattermec.experiments.learning import RUNS, LearningCurves, examine_learning
 from scattermec.experiments.record import Record
 from scattermec.experiments.results import MANIFEST, Results, read_settings
 from scattermec.experiments.sweeps import COMPARED_BEAMS, SWEEPS, Measurement
@@ -54,9 +54,7 @@ def read(folder: Path) -> Contents:
         )
     settings = read_settings(folder)
     results = Results.read(folder)
-    curves = read_runs(folder)
-    if curves:
-        curves += price_nets.read_curves(folder)
+    curves = price_nets.read_figure_curves(folder)
     measurements = results.measurements()
     scenario = Scenario(**settings["scenario"])
     frames = frame_pictures.read_frames(folder, scenario)

@@ -2,17 +2,15 @@
 
 from pathlib import Path
 
-from scattermec.experiments.learning import FINAL, GREEDY_MODE, LearningCurves, read_runs
-from scattermec.experiments.price_nets import read_curves
+from scattermec.experiments.learning import FINAL, GREEDY_MODE, LearningCurves
+from scattermec.experiments.price_nets import read_figure_curves
 from scattermec.experiments.statistics import Estimate
 from scattermec.experiments.tables import Table
 
 
 def tables(folder: Path) -> list[Table]:
     """One table of all finished runs of Fig. 2; nothing where there are none."""
-    curves = read_runs(folder)
-    if curves:
-        curves += read_curves(folder)
+    curves = read_figure_curves(folder)
     if not curves:
         return []
     seeds, frames = len(curves[0].values["reward"]), int(curves[0].frames[-1])
@@ -52,22 +50,18 @@ def _rows(run: LearningCurves) -> list[tuple[str, ...]]:
             _number(run.final_interquartile("reward")),
             _part(run.final("outage")),
         )
-        share = f"share.{mode}"
+        acting: tuple[str, ...] = ("-", "-", "-")
+        if mode:
+            share = f"share.{mode}"
+            outage = run.final(f"outage.{mode}")
+            acting = _part(run.final(share)), _part(run.final_interquartile(share)), _part(outage)
         rows.append(
             (
                 run.learner,
                 run.preset or "-",
                 *(learning if index == 0 else ("", "", "")),
                 mode or "-",
-                *(
-                    (
-                        _part(run.final(share)),
-                        _part(run.final_interquartile(share)),
-                        _part(run.final(f"outage.{mode}")),
-                    )
-                    if mode
-                    else ("-", "-", "-")
-                ),
+                *acting,
             )
         )
     return rows

@@ -18,8 +18,8 @@ from jax import Array
 
 from scattermec.errors import InputError
 from scattermec.experiments import study
-from scattermec.experiments.learning import LearningCurves, LearningPlan
-from scattermec.physics import Frame, Parameters, parameters, run_frame
+from scattermec.experiments.learning import LearningCurves, LearningPlan, read_runs
+from scattermec.physics import Frame, Parameters, parameters
 from scattermec.price_net import training
 from scattermec.price_net.policy import PriceNet, check_scenario, with_p1
 from scattermec.price_net.training import PriceNetConfig
@@ -103,6 +103,12 @@ def train_price_nets(plan: PriceNetPlan, folder: Path, progress: Callable[[int],
         progress(done)
 
 
+def read_figure_curves(folder: Path) -> list[LearningCurves]:
+    """All that Fig. 2 shows: the learners' finished runs, and where there are any, price-net beside them."""
+    curves = read_runs(folder)
+    return curves + read_curves(folder) if curves else []
+
+
 def read_curves(folder: Path) -> list[LearningCurves]:
     """What there is in the folder of a reproduction; of no preset, since all of Fig. 2 shows it.
 
@@ -162,7 +168,7 @@ def _rolled_out(networks: PriceNet, constants: Parameters, key: Array) -> dict[s
 
     def of_seed(network: PriceNet) -> dict[str, Array]:
         found = training.roll_out(with_p1, network, constants, key, episodes=EPISODES, frames=EPISODE)
-        return {"reward": found.reward, "efficiency": found.efficiency, "outage": found.outage}
+        return found._asdict()
 
     return jax.vmap(of_seed)(networks)
 
@@ -172,9 +178,7 @@ def _on_frames(networks: PriceNet, constants: Parameters, frames: Frame) -> tupl
     """Mean reward and outage (S,) of each seed on K frames (leading axis)."""
 
     def of_seed(network: PriceNet) -> tuple[Array, Array]:
-        decided = jax.vmap(partial(with_p1, network, constants))(frames)
-        play = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))
-        outcome = play(constants, frames, decided.beams, decided.allocation)
+        outcome = training.play(with_p1, network, constants, frames)
         return jnp.mean(outcome.ap_reward), jnp.mean(~outcome.success)
 
     return jax.vmap(of_seed)(networks)

@@ -69,11 +69,9 @@ def optimise_beams_frames(
 
     Not for use inside jit: vmap `optimise_beams` there.
     """
-    if battery_value is None:
-        return _in_blocks(partial(_optimise_all, scheme), parameters, (frames,), BLOCK)
-    # Portably, so in blocks that suit that.
-    solve = partial(_optimise_all_with_value, scheme, battery_value)
-    return _in_blocks(solve, parameters, (frames,), PORTABLE_BLOCK)
+    solve = partial(_optimise_all, scheme, battery_value)
+    # With a value portably, so in blocks that suit that.
+    return _in_blocks(solve, parameters, (frames,), BLOCK if battery_value is None else PORTABLE_BLOCK)
 
 
 def optimise_service_frames(
@@ -152,13 +150,8 @@ def _solve_best(
 
 
 @partial(jax.jit, static_argnums=0)
-def _optimise_all(scheme: Scheme, parameters: Parameters, frames: Frame) -> BeamSolution:
-    return jax.vmap(lambda frame: optimise_beams(parameters, frame, scheme=scheme))(frames)
-
-
-@partial(jax.jit, static_argnums=0)
-def _optimise_all_with_value(
-    scheme: Scheme, battery_value: BatteryValue, parameters: Parameters, frames: Frame
+def _optimise_all(
+    scheme: Scheme, battery_value: BatteryValue | None, parameters: Parameters, frames: Frame
 ) -> BeamSolution:
     def solve(frame: Frame) -> BeamSolution:
         return optimise_beams(parameters, frame, scheme=scheme, battery_value=battery_value)

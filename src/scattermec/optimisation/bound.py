@@ -5,7 +5,7 @@ from jax import Array
 from jaxtyping import Float
 
 from scattermec._pytree import pytree
-from scattermec.optimisation.battery_value import part_size
+from scattermec.optimisation.battery_value import worth
 from scattermec.optimisation.problem import AllocationProblem
 from scattermec.optimisation.standard_form import (
     StandardForm,
@@ -51,8 +51,8 @@ def least_value(problem: AllocationProblem) -> Float[Array, ""]:
     """The bound without prices in J: the idle energy, less what full batteries are worth."""
     least = idle_energy(problem.parameters)
     if problem.battery_value is not None:
-        sizes = part_size(problem.parameters, problem.battery_value)
-        least -= jnp.sum(problem.battery_value.slopes * sizes[:, None])
+        full = problem.parameters.battery_capacity
+        least -= jnp.sum(worth(problem.parameters, problem.battery_value, full))
     return least
 
 

@@ -13,6 +13,7 @@ import shlex
 import sys
 import zipfile
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -73,6 +74,7 @@ TRAINED_WITH = {
 """How those in `SHIPPED` were trained."""
 
 
+@cache  # since a simulation asks for it in every frame
 def shipped(name: str = ALGORITHM) -> Policy:
     """The policy of that name in `SHIPPED`, which comes with the package."""
     with resources.as_file(resources.files("scattermec.price_net") / f"{name}.npz") as path:
@@ -255,10 +257,7 @@ def _played(
     """Mean reward and outage of each mode."""
     found = {}
     for name, mode in modes_of(network).items():
-        decided = jax.vmap(lambda frame, mode=mode: mode(network, constants, frame))(frames)
-        outcome = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))(
-            constants, frames, decided.beams, decided.allocation
-        )
+        outcome = training.play(mode, network, constants, frames)
         found[name] = jnp.mean(outcome.ap_reward), jnp.mean(~outcome.success)
     return found
 

@@ -26,7 +26,7 @@ from scattermec._settings import FileSettings, constant
 from scattermec.environment import reset
 from scattermec.optimisation import OPTIMAL, Solution, allocate
 from scattermec.optimisation.battery_value import worth
-from scattermec.physics import Frame, Parameters, links, run_frame
+from scattermec.physics import Frame, Outcome, Parameters, links, run_frame
 from scattermec.physics.channel import Key
 from scattermec.physics.energy import ap_energy
 from scattermec.price_net import battery, variety
@@ -185,23 +185,28 @@ class RolledOut(NamedTuple):
     """part of the users' frames"""
 
 
+def play(mode: Mode, network: PriceNet, parameters: Parameters, frames: Frame) -> Outcome:
+    """What a mode's decisions come to in K frames (leading axis)."""
+    decided = jax.vmap(mode, in_axes=(None, None, 0))(network, parameters, frames)
+    run = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))
+    return run(parameters, frames, decided.beams, decided.allocation)
+
+
 def roll_out(
     mode: Mode, network: PriceNet, parameters: Parameters, key: Key, *, episodes: int, frames: int
 ) -> RolledOut:
     """Play ``episodes`` of so many ``frames``, the first `WARM_UP` not counted; batteries carry over."""
 
-    def play(left: Array, key: Key) -> tuple[Array, tuple[Array, ...]]:
+    def go_on(left: Array, key: Key) -> tuple[Array, tuple[Array, ...]]:
         drawn = dataclasses.replace(draw_frames(key, parameters, episodes), battery=left)
-        decided = jax.vmap(mode, in_axes=(None, None, 0))(network, parameters, drawn)
-        run = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))
-        outcome = run(parameters, drawn, decided.beams, decided.allocation)
+        outcome = play(mode, network, parameters, drawn)
         done = jnp.sum(jnp.where(outcome.success, drawn.workload, 0))
         reward = jnp.mean(outcome.ap_reward)
         return outcome.battery, (done, jnp.sum(outcome.ap_energy), reward, jnp.mean(~outcome.success))
 
     first, rest = jax.random.split(key)
     begin = draw_frames(first, parameters, episodes).battery
-    played = jax.lax.scan(play, begin, jax.random.split(rest, frames))[1]
+    played = jax.lax.scan(go_on, begin, jax.random.split(rest, frames))[1]
     work, energy, reward, outage = (part[WARM_UP:] for part in played)
     return RolledOut(
         efficiency=jnp.sum(work) / jnp.sum(energy), reward=jnp.mean(reward), outage=jnp.mean(outage)
@@ -290,8 +295,8 @@ def _played_on(
 ) -> battery.Rollouts:
     """The rollouts a frame later, and what energy was worth in it."""
     chosen, solution = done
-    play = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))
-    left = play(parameters, frames, chosen, solution.allocation).battery
+    run = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))
+    left = run(parameters, frames, chosen, solution.allocation).battery
     return battery.Rollouts(
         battery=battery.restarted(jax.random.fold_in(key, battery.PARTS), parameters, left),
         worth=battery.learn(
