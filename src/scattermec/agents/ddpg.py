@@ -96,7 +96,7 @@ def update(agent: Agent, batch: Transition, learning: Learning) -> tuple[Agent, 
     target = bellman_target(batch.reward, batch.terminated, next_value, learning)
     agent, losses = improve_critic(agent, batch.observation, batch.action, target, batch.valid, learning)
 
-    def value(actor: Actor) -> Float[Array, "B"]:
+    def value(actor: Actor) -> Float[Array, " B"]:
         return jax.vmap(agent.critic)(batch.observation, jax.vmap(actor)(batch.observation))
 
     return follow(improve_actor(agent, value, batch.valid, learning), learning), losses
@@ -116,8 +116,8 @@ def improve_critic(
     agent: Agent,
     observation: Float[Array, "B K"],
     action: Float[Array, "B D"],
-    target: Float[Array, "B"],
-    weight: Float[Array, "B"],
+    target: Float[Array, " B"],
+    weight: Float[Array, " B"],
     learning: Learning,
 ) -> tuple[Agent, Losses]:
     """One step of Adam down the weighted mean squared temporal difference."""
@@ -136,8 +136,8 @@ def improve_critic(
 
 def improve_actor(
     agent: Agent,
-    value: Callable[[Actor], Float[Array, "B"]],
-    weight: Float[Array, "B"],
+    value: Callable[[Actor], Float[Array, " B"]],
+    weight: Float[Array, " B"],
     learning: Learning,
 ) -> Agent:
     """One step of Adam up the weighted mean of ``value``, the critic's judgement of an actor."""
@@ -168,5 +168,5 @@ def _adam_step(
     return jax.tree.map(lambda leaf, change: leaf - learning_rate * change, network, step), optimiser
 
 
-def _mean(values: Float[Array, "B"], weight: Float[Array, "B"]) -> Float[Array, ""]:
+def _mean(values: Float[Array, " B"], weight: Float[Array, " B"]) -> Float[Array, ""]:
     return jnp.sum(values * weight) / jnp.maximum(jnp.sum(weight), 1)

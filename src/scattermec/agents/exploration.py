@@ -27,8 +27,8 @@ def explored(learning: Learning, key: Key, action: Float[Array, "*S"]) -> Float[
 
 
 def explored_with(
-    learning: Learning, keys: tuple[Key, Key], action: Float[Array, "D"], epsilon: Float[Array, ""]
-) -> Float[Array, "D"]:
+    learning: Learning, keys: tuple[Key, Key], action: Float[Array, " D"], epsilon: Float[Array, ""]
+) -> Float[Array, " D"]:
     """One agent explores around its action with probability ``epsilon``; keys for whether, and for how."""
     explores = jax.random.bernoulli(keys[0], epsilon)
     return jnp.where(explores, explored(learning, keys[1], action), action)

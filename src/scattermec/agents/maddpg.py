@@ -69,14 +69,14 @@ def update(team: Agent, batch: Transition, learning: Learning) -> tuple[Agent, L
     next_actions = jax.vmap(act, in_axes=(None, 0))(team.target_actor, batch.next_observation)
     next_actions = next_actions.reshape(size, -1)
 
-    def update_one(index: Array, agent: Agent, reward: Float[Array, "B"]) -> tuple[Agent, Losses]:
+    def update_one(index: Array, agent: Agent, reward: Float[Array, " B"]) -> tuple[Agent, Losses]:
         next_value = jax.vmap(agent.target_critic)(everyone_next, next_actions)
         target = bellman_target(reward, batch.terminated, next_value, learning)
         actions = batch.action.reshape(size, -1)
         agent, losses = improve_critic(agent, everyone, actions, target, batch.valid, learning)
         own = jnp.arange(num_agents) == index
 
-        def value(actor: Actor) -> Float[Array, "B"]:
+        def value(actor: Actor) -> Float[Array, " B"]:
             mine = jax.vmap(actor)(jnp.take(batch.observation, index, axis=1))
             joint = jnp.where(own[:, None], mine[:, None, :], batch.action)
             return jax.vmap(agent.critic)(everyone, joint.reshape(size, -1))

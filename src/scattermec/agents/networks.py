@@ -36,7 +36,7 @@ class Actor(eqx.Module):
         )
         self.activation = activation
 
-    def __call__(self, observation: Float[Array, "K"]) -> Float[Array, "D"]:
+    def __call__(self, observation: Float[Array, " K"]) -> Float[Array, " D"]:
         """The action for one observation."""
         x = observation
         for layer in self.layers[:-1]:
@@ -57,7 +57,7 @@ class Critic(eqx.Module):
         self.action_layer = eqx.nn.Linear(action_size, width, dtype=DTYPE, key=keys[1])
         self.output_layer = eqx.nn.Linear(width, "scalar", dtype=DTYPE, key=keys[2])
 
-    def __call__(self, observation: Float[Array, "K"], action: Float[Array, "D"]) -> Float[Array, ""]:
+    def __call__(self, observation: Float[Array, " K"], action: Float[Array, " D"]) -> Float[Array, ""]:
         """The estimated discounted return of ``action`` here."""
         hidden = jax.nn.relu(self.state_layer(observation) + self.action_layer(action))
         return self.output_layer(hidden)

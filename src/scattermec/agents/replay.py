@@ -113,5 +113,5 @@ def recall(replay: Replay, key: Key) -> Transition:
     return Transition(**parts)
 
 
-def _pack(transition: Transition) -> Float[Array, "L"]:
+def _pack(transition: Transition) -> Float[Array, " L"]:
     return jnp.concatenate([jnp.ravel(getattr(transition, part)).astype(DTYPE) for part in _PARTS])

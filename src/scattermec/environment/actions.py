@@ -41,7 +41,7 @@ def ap_action_size(num_users: int, num_antennas: int, form: ApActionForm = "beam
 
 
 def beams_from_ap_action(
-    form: ApActionForm, channels: Complex[Array, "N M"], action: Float[Array, "K"]
+    form: ApActionForm, channels: Complex[Array, "N M"], action: Float[Array, " K"]
 ) -> Complex[Array, "N M"]:
     """Beams of the AP from its action in either form, for the channels that it knows, in their precision."""
     num_users, num_antennas = channels.shape
@@ -58,7 +58,7 @@ def beams_from_prices(channels: Complex[Array, "N M"], prices: Float[Array, "N N
     return principal_vectors(jnp.einsum("ij,ja,jb->iab", prices, channels, channels.conj()))
 
 
-def beams_from_action(action: Float[Array, "K"], num_users: int, num_antennas: int) -> Complex[Array, "N M"]:
+def beams_from_action(action: Float[Array, " K"], num_users: int, num_antennas: int) -> Complex[Array, "N M"]:
     """Beams of the AP from 2NM numbers in [0, 1]: all real parts (user by user), then all imaginary parts.
 
     Each number is stretched to [-1, 1] and each user's beam scaled to unit norm. A beam of zeros (all numbers
@@ -68,14 +68,14 @@ def beams_from_action(action: Float[Array, "K"], num_users: int, num_antennas: i
     return unit_vectors(lax.complex(parts[0], parts[1]))
 
 
-def action_from_beams(beams: Complex[Array, "N M"]) -> Float[Array, "K"]:
+def action_from_beams(beams: Complex[Array, "N M"]) -> Float[Array, " K"]:
     """Inverse of `beams_from_action` for beams of unit norm or zero; entries outside [-1, 1] are clipped."""
     parts = jnp.stack([jnp.real(beams), jnp.imag(beams)])
     return jnp.clip((parts.reshape(-1) + 1) / 2, 0, 1)
 
 
 def allocation_from_action(
-    form: ActionForm, parameters: Parameters, workload: Float[Array, "N"], action: Float[Array, "N K"]
+    form: ActionForm, parameters: Parameters, workload: Float[Array, " N"], action: Float[Array, "N K"]
 ) -> Allocation:
     """Allocation of all users from their actions in [0, 1], K = 6 ("paper") or 4 ("feasible") numbers each.
 
@@ -91,7 +91,7 @@ def allocation_from_action(
 
 
 def action_from_allocation(
-    form: ActionForm, parameters: Parameters, workload: Float[Array, "N"], allocation: Allocation
+    form: ActionForm, parameters: Parameters, workload: Float[Array, " N"], allocation: Allocation
 ) -> Float[Array, "N K"]:
     """Inverse of `allocation_from_action`, clipped to [0, 1].
 
@@ -101,7 +101,7 @@ def action_from_allocation(
 
 
 def _paper_allocation(
-    parameters: Parameters, workload: Float[Array, "N"], action: Float[Array, "N 6"]
+    parameters: Parameters, workload: Float[Array, " N"], action: Float[Array, "N 6"]
 ) -> Allocation:
     times = action[:, :3] * parameters.slot_duration[:, None]
     work = action[:, 3:] * workload[:, None]
@@ -116,7 +116,7 @@ def _paper_allocation(
 
 
 def _paper_action(
-    parameters: Parameters, workload: Float[Array, "N"], allocation: Allocation
+    parameters: Parameters, workload: Float[Array, " N"], allocation: Allocation
 ) -> Float[Array, "N 6"]:
     a = allocation
     times = [_ratio(t, parameters.slot_duration) for t in (a.t_active, a.t_passive, a.t_local)]
@@ -125,7 +125,7 @@ def _paper_action(
 
 
 def _feasible_allocation(
-    parameters: Parameters, workload: Float[Array, "N"], action: Float[Array, "N 4"]
+    parameters: Parameters, workload: Float[Array, " N"], action: Float[Array, "N 4"]
 ) -> Allocation:
     used, active_time, offloaded, active_work = action.T
     time = used * parameters.slot_duration
@@ -146,7 +146,7 @@ def _feasible_allocation(
 
 
 def _feasible_action(
-    parameters: Parameters, workload: Float[Array, "N"], allocation: Allocation
+    parameters: Parameters, workload: Float[Array, " N"], allocation: Allocation
 ) -> Float[Array, "N 4"]:
     a = allocation
     most_local = _most_local_work(parameters, workload)
@@ -159,11 +159,11 @@ def _feasible_action(
     return jnp.stack(columns, axis=1)
 
 
-def _most_local_work(parameters: Parameters, workload: Float[Array, "N"]) -> Float[Array, "N"]:
+def _most_local_work(parameters: Parameters, workload: Float[Array, " N"]) -> Float[Array, " N"]:
     return jnp.minimum(workload, parameters.local_rate * parameters.slot_duration)
 
 
-def _ratio(part: Float[Array, "N"], whole: Float[Array, "N"]) -> Float[Array, "N"]:
+def _ratio(part: Float[Array, " N"], whole: Float[Array, " N"]) -> Float[Array, " N"]:
     positive = whole > 0
     return jnp.where(positive, part / jnp.where(positive, whole, 1), 0)
 

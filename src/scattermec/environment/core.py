@@ -168,7 +168,7 @@ def reset_if_over(key: Key, reached: EnvState, result: StepResult, parameters: P
     return jax.lax.cond(over, lambda: reset(key, parameters), lambda: reached)
 
 
-def ap_observation(parameters: Parameters, state: EnvState) -> Float[Array, "K"]:
+def ap_observation(parameters: Parameters, state: EnvState) -> Float[Array, " K"]:
     """What the AP sees, K = 2N(1 + M) numbers of order one, user by user within each group.
 
     Workload over its mean (N), battery over its capacity (N), real (NM) and imaginary (NM) parts of the
@@ -203,7 +203,7 @@ def phase_referenced(state: EnvState) -> EnvState:
     return dataclasses.replace(state, observed_channels=state.observed_channels * turn)
 
 
-def own_beam_share(channels: Complex[Array, "N M"], beams: Complex[Array, "N M"]) -> Float[Array, "N"]:
+def own_beam_share(channels: Complex[Array, "N M"], beams: Complex[Array, "N M"]) -> Float[Array, " N"]:
     """Gain of each user's own beam over the most that a unit beam can give it, in [0, 1]."""
     most = channel_gain(channels)
     gain = jnp.diagonal(beam_gains(channels, unit_beams(beams, channels)))
@@ -211,7 +211,7 @@ def own_beam_share(channels: Complex[Array, "N M"], beams: Complex[Array, "N M"]
 
 
 def work_shares(
-    workload: Float[Array, "N"], allocation: Allocation, success: Bool[Array, "N"]
+    workload: Float[Array, " N"], allocation: Allocation, success: Bool[Array, " N"]
 ) -> Float[Array, "3"]:
     """Parts (active, passive, local) of the `processed_work` of a frame; zeros where there was none."""
     totals = jnp.sum(processed_work(workload, allocation, success), axis=1)
@@ -234,8 +234,8 @@ def _begin_frame(
     draws: Draws,
     *,
     scatter: Complex[Array, "N M"],
-    battery: Float[Array, "N"],
-    backlog: Float[Array, "N"],
+    battery: Float[Array, " N"],
+    backlog: Float[Array, " N"],
     beams: Complex[Array, "N M"] | None,
     time: Array,
     trace_start: Array,
@@ -256,7 +256,7 @@ def _begin_frame(
 
 def _normalised(
     parameters: Parameters, state: EnvState
-) -> tuple[Float[Array, "N"], Float[Array, "N"], Complex[Array, "N M"]]:
+) -> tuple[Float[Array, " N"], Float[Array, " N"], Complex[Array, "N M"]]:
     def over(value: Array, scale: Array) -> Array:
         return value / jnp.where(scale > 0, scale, 1)
 

@@ -41,11 +41,11 @@ class FlatOffloading:
         """The first frame of an episode."""
         return reset(key, self.parameters)
 
-    def observe(self, state: EnvState) -> Float[Array, "K"]:
+    def observe(self, state: EnvState) -> Float[Array, " K"]:
         """The AP's observation."""
         return ap_observation(self.parameters, phase_referenced(state) if self.phase_reference else state)
 
-    def decide(self, state: EnvState, action: Float[Array, "D"]) -> tuple[Array, Allocation]:
+    def decide(self, state: EnvState, action: Float[Array, " D"]) -> tuple[Array, Allocation]:
         """The beams (N, M) and the allocation that an action means."""
         p = self.parameters
         size = ap_action_size(p.num_users, p.num_antennas, self.ap_action)
@@ -53,7 +53,7 @@ class FlatOffloading:
         numbers = action[size:].reshape(p.num_users, -1).astype(state.observed_workload.dtype)
         return beams, allocation_from_action(self.action_form, p, state.observed_workload, numbers)
 
-    def step(self, key: Key, state: EnvState, action: Float[Array, "D"]) -> Step:
+    def step(self, key: Key, state: EnvState, action: Float[Array, " D"]) -> Step:
         """Play a frame. ``info`` is its `Outcome`."""
         beams, allocation = self.decide(state, action)
         following, result, reached = step_and_reset(key, state, beams, allocation, self.parameters)

@@ -232,7 +232,7 @@ def play_frame_by_frame(scenario: Scenario, episode: Episode) -> Played:
 @jax.jit
 def _battery_after(
     p: Parameters, channels: Array, workload: Array, battery: Array, plan: Plan
-) -> Float[Array, "N"]:
+) -> Float[Array, " N"]:
     """Energy in mJ that a plan of one frame leaves users who spend no more than their work takes.
 
     A solver may as well radiate, or compute, more than that where energy is plentiful.

@@ -145,7 +145,7 @@ def certified_energy(
     parameters: Parameters,
     channels: Complex[Array, "T N M"],
     workload: Float[Array, "T N"],
-    battery: Float[Array, "N"],
+    battery: Float[Array, " N"],
     prices: Prices,
 ) -> Float[Array, ""]:
     """Energy in J that T frames take at least, from ANY non-negative prices (T, N) each (weak duality).
@@ -163,7 +163,7 @@ def certified_energy(
     harvest = harvest_rate(p, jnp.ones((users, users), workload.dtype))
 
     def of_frame(
-        channels: Complex[Array, "N M"], workload: Float[Array, "N"], prices: Prices
+        channels: Complex[Array, "N M"], workload: Float[Array, " N"], prices: Prices
     ) -> Float[Array, ""]:
         # With a full battery, whose worth is taken back: the bound of a frame takes no user for dead then.
         frame = Frame(channels=channels, workload=workload, battery=p.battery_capacity)

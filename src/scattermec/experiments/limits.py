@@ -47,8 +47,8 @@ def energy_bounds(parameters: Parameters, frames: Frame, scheme: Scheme) -> Floa
 
 @partial(jax.jit, static_argnums=0)
 def _bounds(
-    scheme: Scheme, parameters: Parameters, frames: Frame, served: Bool[Array, "N"]
-) -> Float[Array, "K"]:
+    scheme: Scheme, parameters: Parameters, frames: Frame, served: Bool[Array, " N"]
+) -> Float[Array, " K"]:
     def bound(frame: Frame) -> Array:
         return optimise_beams(parameters, frame, scheme=scheme, served=served).lower_bound
 
@@ -56,7 +56,7 @@ def _bounds(
 
 
 def efficiency_limit(
-    workload: Float[np.ndarray, "K N"], bounds: Float[np.ndarray, "K S"], served: Float[np.ndarray, "K"]
+    workload: Float[np.ndarray, "K N"], bounds: Float[np.ndarray, "K S"], served: Float[np.ndarray, " K"]
 ) -> Estimate:
     """Energy efficiency in kbit/J, sum of work over sum of energy, that no policy can exceed on these frames
     if it serves as many users in sum, with its interval over frames.
@@ -109,7 +109,7 @@ def efficiency_limit(
 
 
 def energy_over_bound(
-    energy: Float[np.ndarray, "K"], bounds: Float[np.ndarray, "K S"], everyone: Bool[np.ndarray, "K"]
+    energy: Float[np.ndarray, " K"], bounds: Float[np.ndarray, "K S"], everyone: Bool[np.ndarray, " K"]
 ) -> Estimate:
     """Energy over what serving everyone takes at least with any beams, on the frames that serve everyone."""
     if not everyone.any():

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from scattermec.experiments.beams import allocate_for
 from scattermec.experiments.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.experiments.sweeps import draw_frames
 from scattermec.optimisation import optimise_all_or_best
-from scattermec.physics import Frame, Parameters, parameters, run_frame
+from scattermec.physics import Allocation, Frame, Parameters, parameters, run_frame
 from scattermec.price_net.files import Policy, check_fit
 from scattermec.price_net.policy import MODES, PriceNet, beams_frames
 from scattermec.price_net.variety import DISTANCES, MOST_ANTENNAS, POWERS, SCALES
@@ -90,9 +91,9 @@ def measure_unseen(
 
 
 def _outcome(
-    constants: Parameters, frame: Frame, beams: jax.Array, allocation: object
+    constants: Parameters, frame: Frame, beams: jax.Array, allocation: Allocation
 ) -> tuple[jax.Array, jax.Array]:
-    outcome = run_frame(constants, frame, beams, allocation)  # type: ignore[arg-type]
+    outcome = run_frame(constants, frame, beams, allocation)
     return outcome.ap_reward, jnp.mean(~outcome.success)
 
 

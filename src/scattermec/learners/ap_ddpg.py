@@ -79,7 +79,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     return State(ap=ap, ap_replay=ap_replay, environment=following, key=key), record
 
 
-def decide(task: Task, environment: EnvState, action: Float[Array, "D"]) -> Decision:
+def decide(task: Task, environment: EnvState, action: Float[Array, " D"]) -> Decision:
     """The beams of an action and the allocation that P1 finds for them."""
     beams = beams_of(task, environment, action)
     estimate = estimate_allocation(task.parameters, as_seen(environment).frame, beams)

@@ -74,7 +74,7 @@ class Record:
 
 
 def new_record(
-    outcome: Outcome, workload: Float[Array, "N"], losses: Losses, estimate_chosen: Array | float = jnp.nan
+    outcome: Outcome, workload: Float[Array, " N"], losses: Losses, estimate_chosen: Array | float = jnp.nan
 ) -> Record:
     """The record of a frame that was played."""
     return Record(
@@ -96,7 +96,7 @@ def as_seen(state: EnvState) -> EnvState:
     return dataclasses.replace(state, frame=frame)
 
 
-def see_as_ap(task: Task, state: EnvState) -> Float[Array, "K"]:
+def see_as_ap(task: Task, state: EnvState) -> Float[Array, " K"]:
     """The AP's observation as its networks take it."""
     return ap_observation(task.parameters, _turned(task, state)).astype(DTYPE)
 
@@ -106,7 +106,7 @@ def see_as_users(task: Task, state: EnvState, beams: Complex[Array, "N M"]) -> F
     return user_observations(task.parameters, _turned(task, state), beams).astype(DTYPE)
 
 
-def beams_of(task: Task, state: EnvState, action: Float[Array, "D"]) -> Complex[Array, "N M"]:
+def beams_of(task: Task, state: EnvState, action: Float[Array, " D"]) -> Complex[Array, "N M"]:
     """The AP's numbers as beams, for the channels that it sees, in the precision of the physics."""
     return beams_from_ap_action(task.learning.ap_action, state.observed_channels, action)
 
@@ -119,17 +119,17 @@ def ap_numbers(task: Task) -> int:
 
 def ap_transition(
     task: Task,
-    observation: Float[Array, "K"],
-    action: Float[Array, "D"],
+    observation: Float[Array, " K"],
+    action: Float[Array, " D"],
     result: StepResult,
-    next_observation: Float[Array, "K"],
+    next_observation: Float[Array, " K"],
 ) -> Transition:
     """What the AP learns from a frame: its reward (11), scaled."""
     reward = task.learning.reward_scale * result.ap_reward.astype(DTYPE)
     return new_transition(observation, action, reward, next_observation, result.terminated)
 
 
-def users_rewards(task: Task, result: StepResult) -> Float[Array, "N"]:
+def users_rewards(task: Task, result: StepResult) -> Float[Array, " N"]:
     """What the users learn from: (12), and the team's part in the form of the configuration."""
     rewards = result.user_reward
     if task.learning.team_reward == "success":

@@ -206,7 +206,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     )
 
 
-def estimate_and_distribute(task: Task, environment: EnvState, ap_action: Float[Array, "D"]) -> Message:
+def estimate_and_distribute(task: Task, environment: EnvState, ap_action: Float[Array, " D"]) -> Message:
     """Lines 4 and 5 without y*: the allocation estimated for an action's beams, and what the users see."""
     parameters, seen = task.parameters, as_seen(environment).frame
     beams = beams_of(task, environment, ap_action)

@@ -68,7 +68,7 @@ def allocate(
     beams: Complex[Array, "N M"],
     *,
     scheme: Scheme = "hybrid",
-    served: Bool[Array, "N"] | None = None,
+    served: Bool[Array, " N"] | None = None,
     elastic: bool = False,
     battery_value: BatteryValue | None = None,
 ) -> Solution:
@@ -238,7 +238,7 @@ def _schedule(problem: AllocationProblem, scales: Scales, optimum: Optimum, elas
     )
 
 
-def _battery_left(problem: AllocationProblem, schedule: _Schedule) -> Float[Array, "N"]:
+def _battery_left(problem: AllocationProblem, schedule: _Schedule) -> Float[Array, " N"]:
     """Energy in mJ that the schedule leaves each user."""
     fixed, plan = problem.parameters, schedule.allocation
     harvested = jnp.einsum("jik,ik->j", problem.harvest_rate, schedule.beam_times)

@@ -87,7 +87,7 @@ def allocate_all_or_best(
     beams: Complex[Array, "K N M"],
     *,
     scheme: Scheme = "hybrid",
-) -> tuple[Solution, Int[np.ndarray, "K"]]:
+) -> tuple[Solution, Int[np.ndarray, " K"]]:
     """Serve everyone in each of K frames where that is possible, else the set that maximises (11).
 
     Arguments as for `allocate_frames`, and like it not for use inside jit. Returns the solution and, for each
@@ -103,7 +103,7 @@ def optimise_all_or_best(
     *,
     scheme: Scheme = "hybrid",
     battery_value: BatteryValue | None = None,
-) -> tuple[BeamSolution, Int[np.ndarray, "K"]]:
+) -> tuple[BeamSolution, Int[np.ndarray, " K"]]:
     """The same as `allocate_all_or_best` with the beams optimised too.
 
     ``battery_value`` is regarded where everyone is served.
@@ -118,7 +118,7 @@ def optimise_all_or_best(
 
 def _or_best(
     solve: Callable[..., Result], parameters: Parameters, data: tuple, everyone: Result
-) -> tuple[Result, Int[np.ndarray, "K"]]:
+) -> tuple[Result, Int[np.ndarray, " K"]]:
     """Replace what could not serve everyone by what ``solve`` finds for the block; and the status before."""
     status = np.asarray(everyone.status)
     failed = np.flatnonzero(status != OPTIMAL)
@@ -164,7 +164,7 @@ def _optimise_best(scheme: Scheme, parameters: Parameters, frames: Frame) -> Ser
     return jax.vmap(lambda frame: optimise_service(parameters, frame, scheme=scheme))(frames)
 
 
-def frame_rewards(parameters: Parameters, frames: Frame, solution: Solution) -> Float[Array, "K"]:
+def frame_rewards(parameters: Parameters, frames: Frame, solution: Solution) -> Float[Array, " K"]:
     """Reward (11) in kbit/J of K solutions."""
     return jax.vmap(ap_reward, in_axes=(None, 0, 0, 0))(
         parameters, frames.workload, solution.served, solution.energy

@@ -93,7 +93,7 @@ def optimise_beams(
     frame: Frame,
     *,
     scheme: Scheme = "hybrid",
-    served: Bool[Array, "N"] | None = None,
+    served: Bool[Array, " N"] | None = None,
     skip: Bool[Array, ""] | None = None,
     battery_value: BatteryValue | None = None,
 ) -> BeamSolution:
@@ -155,7 +155,7 @@ def _harvest_per_gain(problem: AllocationProblem) -> Float[Array, "N N"]:
     return usable_harvest_rate(problem.parameters, harvest_rate(problem.parameters, unit_gains))
 
 
-def _reflected_snr(problem: AllocationProblem) -> Float[Array, "N"]:
+def _reflected_snr(problem: AllocationProblem) -> Float[Array, " N"]:
     """Signal-to-noise ratio of backscatter for a beam gain of 1; 0 where the scheme has none."""
     snr = links.reflected_snr(problem.parameters, problem.channel_gain, jnp.ones_like(problem.channel_gain))
     return jnp.where(jnp.any(problem.passive_rate > 0, axis=-1), snr, 0)
@@ -221,7 +221,7 @@ def _search_portably(
     skip: Bool[Array, ""] | None,
     *,
     scheme: Scheme,
-    served: Bool[Array, "N"] | None,
+    served: Bool[Array, " N"] | None,
 ) -> _Found:
     """The same search in JAX alone."""
     parameters = problem.parameters

@@ -30,7 +30,7 @@ class Prices:
 
 
 def lower_bound(
-    problem: AllocationProblem, prices: Prices, beam_worth: Float[Array, "N"] | None = None
+    problem: AllocationProblem, prices: Prices, beam_worth: Float[Array, " N"] | None = None
 ) -> Float[Array, ""]:
     """Energy in J, idle included, that no allocation for these beams can undercut (weak duality).
 
@@ -57,7 +57,7 @@ def least_value(problem: AllocationProblem) -> Float[Array, ""]:
 
 
 def infeasibility_margin(
-    problem: AllocationProblem, prices: Prices, beam_worth: Float[Array, "N"] | None = None
+    problem: AllocationProblem, prices: Prices, beam_worth: Float[Array, " N"] | None = None
 ) -> Float[Array, ""]:
     """How clearly the prices prove that the workload cannot be processed, relative to what they value it at.
 
@@ -70,10 +70,10 @@ def infeasibility_margin(
 
 def disproof(
     form: StandardForm,
-    work: Float[Array, "N"],
-    budget: Float[Array, "N"],
-    capacity: Float[Array, "N"],
-    beam_worth: Float[Array, "N"] | None = None,
+    work: Float[Array, " N"],
+    budget: Float[Array, " N"],
+    capacity: Float[Array, " N"],
+    beam_worth: Float[Array, " N"] | None = None,
 ) -> Float[Array, ""]:
     """Dual function of the problem without its costs, relative to the priced work: positive is a proof."""
     value = jnp.sum(work * form.workload)
@@ -83,11 +83,11 @@ def disproof(
 
 def dual_function(
     form: StandardForm,
-    work: Float[Array, "N"],
-    budget: Float[Array, "N"],
-    capacity: Float[Array, "N"],
+    work: Float[Array, " N"],
+    budget: Float[Array, " N"],
+    capacity: Float[Array, " N"],
     costs: float = 1.0,
-    beam_worth: Float[Array, "N"] | None = None,
+    beam_worth: Float[Array, " N"] | None = None,
 ) -> Float[Array, ""]:
     """Minimum of the Lagrangian over the variables, given the prices of work and of energy.
 
@@ -101,12 +101,12 @@ def dual_function(
 
 def dual_terms(
     form: StandardForm,
-    work: Float[Array, "N"],
-    budget: Float[Array, "N"],
-    capacity: Float[Array, "N"],
+    work: Float[Array, " N"],
+    budget: Float[Array, " N"],
+    capacity: Float[Array, " N"],
     costs: float = 1.0,
-    beam_worth: Float[Array, "N"] | None = None,
-) -> Float[Array, "N"]:
+    beam_worth: Float[Array, " N"] | None = None,
+) -> Float[Array, " N"]:
     """What each user and its slot contribute to `dual_function`."""
     f, energy = form, budget + capacity
     if beam_worth is None:
@@ -124,8 +124,8 @@ def dual_terms(
 
 
 def _active_worth(
-    form: StandardForm, work: Float[Array, "N"], energy: Float[Array, "N"]
-) -> Float[Array, "N"]:
+    form: StandardForm, work: Float[Array, " N"], energy: Float[Array, " N"]
+) -> Float[Array, " N"]:
     """What a slot of active offloading is worth at the best transmit power x >= 0.
 
     max over x of  c ln(1 + a x) - pi (x + p_o), reached at x = c/pi - 1/a; infinite if energy is free.

@@ -103,8 +103,8 @@ class BeamSearch(NamedTuple):
 
 def search_beams(
     problem: StandardForm,
-    reflected_work: Float[Array, "N"],
-    reflected_snr: Float[Array, "N"],
+    reflected_work: Float[Array, " N"],
+    reflected_snr: Float[Array, " N"],
     harvest_weight: Float[Array, "N N"],
     constant: Float[Array, ""],
     channels: Complex[Array, "N M"],

@@ -83,12 +83,12 @@ def mean_product(point: Iterate) -> Float[Array, ""]:
     return (dot(point.x, point.s) + dot(point.y, point.z) + point.tau * point.kappa) / count
 
 
-def beamed(t_passive: Float[Array, "N K"]) -> Float[Array, "N"]:
+def beamed(t_passive: Float[Array, "N K"]) -> Float[Array, " N"]:
     """Sum over the beams of each slot."""
     return jnp.sum(t_passive, axis=-1)
 
 
-def harvested(problem: StandardForm, t_passive: Float[Array, "N K"]) -> Float[Array, "N"]:
+def harvested(problem: StandardForm, t_passive: Float[Array, "N K"]) -> Float[Array, " N"]:
     """Energy that each user harvests from all beams."""
     return jnp.einsum("jik,ik->j", problem.harvest, t_passive)
 
@@ -126,13 +126,13 @@ def constraints(problem: StandardForm, x: Primal) -> Dual:
     )
 
 
-def _received(problem: StandardForm, x: Primal) -> Float[Array, "N"]:
+def _received(problem: StandardForm, x: Primal) -> Float[Array, " N"]:
     """Signal-to-noise ratio of the active link; 0 where it is not used at all."""
     used = x.t_active > 0
     return jnp.where(used, problem.snr * x.energy / jnp.where(used, x.t_active, 1), 0)
 
 
-def active_slopes(problem: StandardForm, x: Primal) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
+def active_slopes(problem: StandardForm, x: Primal) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
     """Derivatives of the active work with respect to t and e."""
     snr = _received(problem, x)
     by_time = problem.active_rate * (jnp.log1p(snr) - snr / (1 + snr))

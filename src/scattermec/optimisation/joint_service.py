@@ -52,7 +52,7 @@ def optimise_service(
         return _searched(parameters, frame, scheme, skip)
     sets = all_sets(parameters.num_users)
 
-    def rewards(energy: Float[Array, "S"]) -> Float[Array, "S"]:
+    def rewards(energy: Float[Array, " S"]) -> Float[Array, " S"]:
         return jax.vmap(ap_reward, in_axes=(None, None, 0, 0))(parameters, frame.workload, sets, energy)
 
     def try_next(state: _State) -> _State:
@@ -125,10 +125,10 @@ def _bounds(
     parameters: Parameters,
     frame: Frame,
     scheme: Scheme,
-    served: Bool[Array, "N"],
+    served: Bool[Array, " N"],
     sets: Bool[Array, "S N"],
     found: BeamSolution,
-) -> Float[Array, "S"]:
+) -> Float[Array, " S"]:
     """What the prices found for one set say of the energy of every set; infinite if they rule it out.
 
     For a user outside the set its work has no price. The best beam of its slot is then worth no more than
@@ -149,7 +149,7 @@ def _bounds(
     worth = found.beam_worth * parameters.slot_duration
     offload = jnp.maximum(prices.workload - jnp.where(infeasible, 0, parameters.mec_energy), 0)
 
-    def of_sets(costs: float) -> Float[Array, "S"]:
+    def of_sets(costs: float) -> Float[Array, " S"]:
         inside = dual_terms(everyone, offload, prices.budget, prices.capacity, costs, worth)
         inside += costs * parameters.mec_energy * frame.workload
         outside = dual_terms(nobody, none, prices.budget, prices.capacity, costs, worth)

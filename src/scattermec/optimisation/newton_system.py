@@ -144,7 +144,7 @@ def _outer(left: Float[Array, "N K"], right: Float[Array, "N K"]) -> Float[Array
     return left[:, :, None] * right[:, None, :]
 
 
-def _cholesky(matrix: Float[Array, "P P"], least: Float[Array, "P"]) -> Float[Array, "P P"]:
+def _cholesky(matrix: Float[Array, "P P"], least: Float[Array, " P"]) -> Float[Array, "P P"]:
     """Lower Cholesky factor whose squared pivots are at least ``least``, as they are in exact arithmetic."""
     index = jnp.arange(len(least))
 

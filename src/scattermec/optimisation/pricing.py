@@ -23,9 +23,9 @@ BISECTIONS = 56
 def best_beams(
     channels: Complex[Array, "N M"],
     energy_worth: Float[Array, "N N"],
-    work_worth: Float[Array, "N"],
-    reflected_snr: Float[Array, "N"],
-) -> tuple[Complex[Array, "N M"], Float[Array, "N"]]:
+    work_worth: Float[Array, " N"],
+    reflected_snr: Float[Array, " N"],
+) -> tuple[Complex[Array, "N M"], Float[Array, " N"]]:
     """Best unit beam of each slot, (N, M), and its worth in J/s, (N,), never below the true maximum.
 
     Args:
@@ -45,12 +45,12 @@ def principal_vectors(matrices: Complex[Array, "N M M"]) -> Complex[Array, "N M"
 
 
 def _best_beam(
-    channel: Complex[Array, "M"],
-    eigenvalues: Float[Array, "M"],
+    channel: Complex[Array, " M"],
+    eigenvalues: Float[Array, " M"],
     vectors: Complex[Array, "M M"],
     c: Float[Array, ""],
     q: Float[Array, ""],
-) -> tuple[Complex[Array, "M"], Float[Array, ""]]:
+) -> tuple[Complex[Array, " M"], Float[Array, ""]]:
     own = vectors.conj().T @ channel
     weight = jnp.real(own) ** 2 + jnp.imag(own) ** 2
     below = eigenvalues[-1] - eigenvalues

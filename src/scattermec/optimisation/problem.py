@@ -80,7 +80,7 @@ def allocation_problem(
     beams: Complex[Array, "N M"] | Complex[Array, "N K M"],
     *,
     scheme: Scheme = "hybrid",
-    served: Bool[Array, "N"] | None = None,
+    served: Bool[Array, " N"] | None = None,
     battery_value: BatteryValue | None = None,
 ) -> AllocationProblem:
     """State P1 for a frame and its beams, one or K a slot, under a scheme.
@@ -93,7 +93,7 @@ def allocation_problem(
     p = parameters
     gain = links.channel_gain(frame.channels)
 
-    def rates(beam: Complex[Array, "N M"]) -> tuple[Float[Array, "N"], Float[Array, "N N"]]:
+    def rates(beam: Complex[Array, "N M"]) -> tuple[Float[Array, " N"], Float[Array, "N N"]]:
         gains = links.beam_gains(frame.channels, links.unit_beams(beam, frame.channels))
         passive = links.passive_rate(p, gain, jnp.diagonal(gains))
         return passive, energy.usable_harvest_rate(p, energy.harvest_rate(p, gains))

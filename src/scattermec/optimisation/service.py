@@ -53,13 +53,13 @@ def _solve_sets(
     sets: Bool[Array, "S N"],
     elastic: bool = False,
 ) -> Solution:
-    def solve(served: Bool[Array, "N"]) -> Solution:
+    def solve(served: Bool[Array, " N"]) -> Solution:
         return allocate(parameters, frame, beams, scheme=scheme, served=served, elastic=elastic)
 
     return jax.vmap(solve)(sets)
 
 
-def _rewards(parameters: Parameters, frame: Frame, solutions: Solution) -> Float[Array, "S"]:
+def _rewards(parameters: Parameters, frame: Frame, solutions: Solution) -> Float[Array, " S"]:
     reward = jax.vmap(ap_reward, in_axes=(None, None, 0, 0))(
         parameters, frame.workload, solutions.served, solutions.energy
     )
@@ -68,7 +68,7 @@ def _rewards(parameters: Parameters, frame: Frame, solutions: Solution) -> Float
 
 def search_best_set(
     parameters: Parameters, frame: Frame, beams: Complex[Array, "N M"], *, scheme: Scheme = "hybrid"
-) -> Bool[Array, "N"]:
+) -> Bool[Array, " N"]:
     """Search for the set that maximises (11) by steepest ascent over single additions and removals.
 
     It climbs from everyone and from those whom the elastic form serves, and keeps the better end. Sets that
@@ -77,12 +77,12 @@ def search_best_set(
     """
     users = parameters.num_users
 
-    def scores(sets: Bool[Array, "S N"]) -> Float[Array, "S"]:
+    def scores(sets: Bool[Array, "S N"]) -> Float[Array, " S"]:
         solutions = _solve_sets(parameters, frame, beams, scheme, sets, elastic=True)
         left = jnp.sum(solutions.shortfall, axis=-1)
         return jnp.where(left > 0, -left, _rewards(parameters, frame, solutions))
 
-    def climb(start: Bool[Array, "N"]) -> tuple[Bool[Array, "N"], Float[Array, ""]]:
+    def climb(start: Bool[Array, " N"]) -> tuple[Bool[Array, " N"], Float[Array, ""]]:
         def step(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             current, score, _ = state
             neighbours = current ^ jnp.eye(users, dtype=bool)

@@ -89,7 +89,7 @@ def unit_scales(problem: AllocationProblem) -> Scales:
     return Scales(work=one, energy=one, cost=jnp.ones((), one.dtype))
 
 
-def wanted(problem: AllocationProblem) -> Bool[Array, "N"]:
+def wanted(problem: AllocationProblem) -> Bool[Array, " N"]:
     """Users with work that has to be processed."""
     return problem.served & (problem.workload > 0)
 

@@ -50,7 +50,7 @@ def channels_at(
     return channels_from_scatter(parameters, scatter)
 
 
-def arrivals_at(key: Key, parameters: Parameters, frame: Int[Array, ""]) -> Float[Array, "N"]:
+def arrivals_at(key: Key, parameters: Parameters, frame: Int[Array, ""]) -> Float[Array, " N"]:
     """New work of a frame in kbit: Poisson with the mean, the mean itself, or read from the trace."""
     mean = parameters.mean_workload
     if parameters.arrivals == "file":
@@ -61,7 +61,7 @@ def arrivals_at(key: Key, parameters: Parameters, frame: Int[Array, ""]) -> Floa
     return jax.random.poisson(key, mean).astype(mean.dtype)
 
 
-def initial_battery(key: Key, parameters: Parameters) -> Float[Array, "N"]:
+def initial_battery(key: Key, parameters: Parameters) -> Float[Array, " N"]:
     """Stored energy at reset in mJ, uniform between the scenario's two bounds."""
     low, high = parameters.initial_battery_low, parameters.initial_battery_high
     return low + (high - low) * jax.random.uniform(key, low.shape, low.dtype)
@@ -83,7 +83,7 @@ def observed_channels(
     return channels + parameters.csi_error * rms * complex_normal(key, channels.shape, rms.dtype)
 
 
-def observed_workload(key: Key, parameters: Parameters, workload: Float[Array, "N"]) -> Float[Array, "N"]:
+def observed_workload(key: Key, parameters: Parameters, workload: Float[Array, " N"]) -> Float[Array, " N"]:
     """Workload as the agents see it in kbit: Gaussian error of relative size ``workload_error``, >= 0."""
     noise = jax.random.normal(key, workload.shape, workload.dtype)
     return jnp.maximum(workload * (1 + parameters.workload_error * noise), 0)

@@ -11,10 +11,10 @@ from scattermec.physics.parameters import Parameters
 
 def ap_energy(
     parameters: Parameters,
-    t_active: Float[Array, "N"],
-    t_passive: Float[Array, "N"],
-    l_active: Float[Array, "N"],
-    l_passive: Float[Array, "N"],
+    t_active: Float[Array, " N"],
+    t_passive: Float[Array, " N"],
+    l_active: Float[Array, " N"],
+    l_passive: Float[Array, " N"],
 ) -> Float[Array, ""]:
     """Energy E_o of the AP and the edge server in J, equation (7) plus idle power over the frame."""
     p = parameters
@@ -60,24 +60,24 @@ def usable_harvest_rate(parameters: Parameters, harvest_rate: Float[Array, "N N"
     return jnp.tril(harvest_rate, k=-1) if parameters.causal_harvest else harvest_rate
 
 
-def harvested_energy(harvest_rate: Float[Array, "N N"], t_passive: Float[Array, "N"]) -> Float[Array, "N"]:
+def harvested_energy(harvest_rate: Float[Array, "N N"], t_passive: Float[Array, " N"]) -> Float[Array, " N"]:
     """Energy E^h in mJ that each user harvests over the frame, equation (8)."""
     return harvest_rate @ t_passive
 
 
 def energy_budget(
-    parameters: Parameters, battery: Float[Array, "N"], harvested: Float[Array, "N"]
-) -> Float[Array, "N"]:
+    parameters: Parameters, battery: Float[Array, " N"], harvested: Float[Array, " N"]
+) -> Float[Array, " N"]:
     """What a user may spend in mJ, the right-hand side of (9): min(E + E^h, E_max)."""
     return jnp.minimum(battery + harvested, parameters.battery_capacity)
 
 
 def energy_demand(
     parameters: Parameters,
-    transmit_power: Float[Array, "N"],
-    t_active: Float[Array, "N"],
-    l_local: Float[Array, "N"],
-) -> Float[Array, "N"]:
+    transmit_power: Float[Array, " N"],
+    t_active: Float[Array, " N"],
+    l_local: Float[Array, " N"],
+) -> Float[Array, " N"]:
     """What a user's schedule needs in mJ, the left-hand side of (9): t_a (beta + p_o) + phi_c l_c.
 
     ``transmit_power`` is beta in mW and may be infinite; the demand is then infinite, never NaN.

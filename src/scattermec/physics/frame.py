@@ -114,12 +114,12 @@ def run_frame(
 
 def is_processed(
     parameters: Parameters,
-    workload: Float[Array, "N"],
+    workload: Float[Array, " N"],
     allocation: Allocation,
-    passive_rate: Float[Array, "N"],
-    demand: Float[Array, "N"],
-    budget: Float[Array, "N"],
-) -> Bool[Array, "N"]:
+    passive_rate: Float[Array, " N"],
+    demand: Float[Array, " N"],
+    budget: Float[Array, " N"],
+) -> Bool[Array, " N"]:
     """Success x: constraints (1), (2), (3) and (9), each to a relative tolerance of 1e-6.
 
     ``passive_rate`` in kbit/s, ``demand`` and ``budget`` in mJ.
@@ -139,13 +139,13 @@ def is_processed(
     return jnp.all(jnp.stack(conditions), axis=0)
 
 
-def _at_most(left: Float[Array, "N"], right: Float[Array, "N"]) -> Bool[Array, "N"]:
+def _at_most(left: Float[Array, " N"], right: Float[Array, " N"]) -> Bool[Array, " N"]:
     # Relative to the right-hand side alone, so that more work never turns an outage into a success.
     return left <= right * (1 + TOLERANCE)
 
 
 def processed_work(
-    workload: Float[Array, "N"], allocation: Allocation, success: Bool[Array, "N"]
+    workload: Float[Array, " N"], allocation: Allocation, success: Bool[Array, " N"]
 ) -> Float[Array, "3 N"]:
     """Work of each user in kbit that was processed (active, passive, local); zeros in an outage.
 
@@ -159,7 +159,7 @@ def processed_work(
 
 
 def next_backlog(
-    parameters: Parameters, workload: Float[Array, "N"], success: Bool[Array, "N"]
-) -> Float[Array, "N"]:
+    parameters: Parameters, workload: Float[Array, " N"], success: Bool[Array, " N"]
+) -> Float[Array, " N"]:
     """Work in kbit that a user in outage carries to its next frame, at most ``backlog_cap``."""
     return jnp.where(success, 0, jnp.minimum(workload, parameters.backlog_cap))

@@ -10,7 +10,7 @@ MILLIWATTS_PER_WATT = 1000.0
 """The one conversion between the AP's units (W, J) and the users' (mW, mJ)."""
 
 
-def channel_gain(channels: Complex[Array, "N M"]) -> Float[Array, "N"]:
+def channel_gain(channels: Complex[Array, "N M"]) -> Float[Array, " N"]:
     """Squared norm ||h_i||^2 of each user's channel."""
     return jnp.sum(jnp.real(channels) ** 2 + jnp.imag(channels) ** 2, axis=-1)
 
@@ -42,8 +42,8 @@ def beam_gains(channels: Complex[Array, "N M"], beams: Complex[Array, "N M"]) ->
 
 
 def reflected_snr(
-    parameters: Parameters, channel_gain: Float[Array, "N"], own_beam_gain: Float[Array, "N"]
-) -> Float[Array, "N"]:
+    parameters: Parameters, channel_gain: Float[Array, " N"], own_beam_gain: Float[Array, " N"]
+) -> Float[Array, " N"]:
     """Signal-to-noise ratio at the AP of what each user reflects in its own slot.
 
     ``own_beam_gain`` is G[i, i]. Self-interference that is left after cancellation adds to the noise.
@@ -54,21 +54,21 @@ def reflected_snr(
 
 
 def passive_rate(
-    parameters: Parameters, channel_gain: Float[Array, "N"], own_beam_gain: Float[Array, "N"]
-) -> Float[Array, "N"]:
+    parameters: Parameters, channel_gain: Float[Array, " N"], own_beam_gain: Float[Array, " N"]
+) -> Float[Array, " N"]:
     """Backscatter rate r_b in kbit/s, equation (6) with noise power sigma2 per antenna."""
     snr = reflected_snr(parameters, channel_gain, own_beam_gain)
     return parameters.bandwidth * jnp.log1p(snr) / jnp.log(2.0)
 
 
-def active_snr(parameters: Parameters, channel_gain: Float[Array, "N"]) -> Float[Array, "N"]:
+def active_snr(parameters: Parameters, channel_gain: Float[Array, " N"]) -> Float[Array, " N"]:
     """Signal-to-noise ratio at the AP per mW of transmit power: ||h||^2 / (1000 sigma2)."""
     return channel_gain / (MILLIWATTS_PER_WATT * parameters.noise_power)
 
 
 def active_rate(
-    parameters: Parameters, channel_gain: Float[Array, "N"], transmit_power: Float[Array, "N"]
-) -> Float[Array, "N"]:
+    parameters: Parameters, channel_gain: Float[Array, " N"], transmit_power: Float[Array, " N"]
+) -> Float[Array, " N"]:
     """Active rate r_a in kbit/s at transmit power beta in mW, equation (4)."""
     snr = transmit_power * active_snr(parameters, channel_gain)
     return parameters.bandwidth * jnp.log1p(snr) / jnp.log(2.0)
@@ -76,10 +76,10 @@ def active_rate(
 
 def active_power(
     parameters: Parameters,
-    channel_gain: Float[Array, "N"],
-    l_active: Float[Array, "N"],
-    t_active: Float[Array, "N"],
-) -> Float[Array, "N"]:
+    channel_gain: Float[Array, " N"],
+    l_active: Float[Array, " N"],
+    t_active: Float[Array, " N"],
+) -> Float[Array, " N"]:
     """Transmit power beta in mW that carries ``l_active`` kbit in ``t_active`` s: equation (4) inverted.
 
     Zero for no work; infinite for work in no time, never NaN.

@@ -8,7 +8,7 @@ from scattermec.physics.parameters import Parameters
 
 
 def energy_efficiency(
-    workload: Float[Array, "N"], success: Bool[Array, "N"], energy: Float[Array, ""]
+    workload: Float[Array, " N"], success: Bool[Array, " N"], energy: Float[Array, ""]
 ) -> Float[Array, ""]:
     """Processed kbit per J of AP-side energy: the second factor of (11).
 
@@ -21,7 +21,7 @@ def energy_efficiency(
 
 
 def ap_reward(
-    parameters: Parameters, workload: Float[Array, "N"], success: Bool[Array, "N"], energy: Float[Array, ""]
+    parameters: Parameters, workload: Float[Array, " N"], success: Bool[Array, " N"], energy: Float[Array, ""]
 ) -> Float[Array, ""]:
     """Reward of the AP in kbit/J, equation (11): (share of users served)^sigma times the efficiency."""
     served = jnp.mean(success.astype(workload.dtype))
@@ -31,11 +31,11 @@ def ap_reward(
 
 def user_reward(
     parameters: Parameters,
-    workload: Float[Array, "N"],
-    success: Bool[Array, "N"],
-    l_offloaded: Float[Array, "N"],
-    t_passive: Float[Array, "N"],
-) -> Float[Array, "N"]:
+    workload: Float[Array, " N"],
+    success: Bool[Array, " N"],
+    l_offloaded: Float[Array, " N"],
+    t_passive: Float[Array, " N"],
+) -> Float[Array, " N"]:
     """Rewards of the users, equation (12), mixed with the mean success by ``team_weight``.
 
     ``l_offloaded`` is l_a + l_b; its share counts as 0 for a user without work.

@@ -64,7 +64,7 @@ def learn(
     parameters: Parameters,
     frames: Frame,
     energy_price: Float[Array, "R N"],
-    solved: Bool[Array, "R"],
+    solved: Bool[Array, " R"],
     *,
     discount: float,
     rate: float | Array,

@@ -114,11 +114,11 @@ def _triples(gram: Complex[Array, "N N"]) -> Float[Array, "N N N"]:
     return jnp.real(jnp.einsum("ij,jk,ki->ijk", gram, gram, gram)).astype(DTYPE)
 
 
-def _work(frame: Frame) -> Float[Array, "N"]:
+def _work(frame: Frame) -> Float[Array, " N"]:
     return jnp.maximum(frame.workload, LEAST_WORK)
 
 
-def _local_energy(parameters: Parameters, frame: Frame) -> Float[Array, "N"]:
+def _local_energy(parameters: Parameters, frame: Frame) -> Float[Array, " N"]:
     """Energy in mJ that computing all of its work would cost each user."""
     return parameters.local_energy * _work(frame)
 

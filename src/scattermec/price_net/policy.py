@@ -85,7 +85,7 @@ def beams(network: PriceNet, parameters: Parameters, frame: Frame) -> Complex[Ar
 
 def beam_numbers(
     network: PriceNet, parameters: Parameters, frame: Frame, chosen: Complex[Array, "N M"]
-) -> Float[Array, "N"]:
+) -> Float[Array, " N"]:
     """What the network says of the beams' times: the logits of their part of the slot."""
     outputs = network.times(time_features(parameters, frame, chosen))
     return jnp.diagonal(outputs).astype(frame.workload.dtype)
@@ -95,11 +95,11 @@ def beam_times(
     parameters: Parameters,
     frame: Frame,
     chosen: Complex[Array, "N M"],
-    numbers: Float[Array, "N"],
+    numbers: Float[Array, " N"],
     *,
     margin: float | Array = MARGIN,
     rounded: Rounding | None = None,
-) -> Float[Array, "N"]:
+) -> Float[Array, " N"]:
     """How long each beam is on, in s: as the ``numbers`` say, or the least longer that serves everyone.
 
     The AP knows what the users will answer. Where some would lack energy, all beams are on longer, by a shift
@@ -119,7 +119,7 @@ def beam_times(
     rates = active_rates(p, gain)
     announce = broadcaster(p, frame, chosen)
 
-    def times(shift: Float[Array, ""]) -> Float[Array, "N"]:
+    def times(shift: Float[Array, ""]) -> Float[Array, " N"]:
         return jax.nn.sigmoid(numbers + shift) * p.slot_duration
 
     def lacking(shift: Float[Array, ""]) -> Float[Array, ""]:
@@ -156,13 +156,13 @@ def _least_shift(
 
 def broadcaster(
     parameters: Parameters, frame: Frame, chosen: Complex[Array, "N M"]
-) -> Callable[[Float[Array, "N"]], Broadcast]:
+) -> Callable[[Float[Array, " N"]], Broadcast]:
     """What the AP announces for its beams by their times: the physics of (6) and (8), no network."""
     gains = links.beam_gains(frame.channels, chosen)
     usable = usable_harvest_rate(parameters, harvest_rate(parameters, gains))
     rate = links.passive_rate(parameters, links.channel_gain(frame.channels), jnp.diagonal(gains))
 
-    def announce(t_passive: Float[Array, "N"]) -> Broadcast:
+    def announce(t_passive: Float[Array, " N"]) -> Broadcast:
         return Broadcast(t_passive=t_passive, passive_rate=rate, harvest=harvested_energy(usable, t_passive))
 
     return announce
@@ -224,7 +224,7 @@ def _announced(
     parameters: Parameters,
     frame: Frame,
     chosen: Complex[Array, "N M"],
-    numbers: Float[Array, "N"],
+    numbers: Float[Array, " N"],
     rounded: Rounding | None,
 ) -> Broadcast:
     times = beam_times(parameters, frame, chosen, numbers, rounded=rounded)

@@ -27,7 +27,7 @@ def rounded(parameters: Parameters, frame: Frame, told: Broadcast) -> Broadcast:
     p = parameters
     gain = links.channel_gain(frame.channels)
 
-    def down(value: Float[Array, "N"], scale: Float[Array, "N"]) -> Float[Array, "N"]:
+    def down(value: Float[Array, " N"], scale: Float[Array, " N"]) -> Float[Array, " N"]:
         part = jnp.clip(value / jnp.where(scale > 0, scale, 1), 0, 1)
         return jnp.floor(part * LEVELS) / LEVELS * scale
 
@@ -45,7 +45,7 @@ OFF = 1e-6
 ROUNDING = Rounding(rounded, spare=2 / LEVELS)
 
 
-def heard_by(hears: Bool[Array, "N"], told: Broadcast, before: Broadcast) -> Broadcast:
+def heard_by(hears: Bool[Array, " N"], told: Broadcast, before: Broadcast) -> Broadcast:
     """What users go by: what is told, or where they do not hear it what they were told before."""
     return jax.tree.map(lambda new, old: jnp.where(hears, new, old), told, before)
 

@@ -76,9 +76,9 @@ class _Task:
 
 def respond(
     parameters: Parameters,
-    channel_gain: Float[Array, "N"],
-    workload: Float[Array, "N"],
-    battery: Float[Array, "N"],
+    channel_gain: Float[Array, " N"],
+    workload: Float[Array, " N"],
+    battery: Float[Array, " N"],
     broadcast: Broadcast,
     *,
     margin: float | Array = MARGIN,
@@ -102,7 +102,7 @@ def respond(
     task = _task(p, workload, battery, broadcast, rates, margin)
     processor = p.local_rate * slot
 
-    def needed(effort: Float[Array, "N"]) -> Float[Array, "N"]:
+    def needed(effort: Float[Array, " N"]) -> Float[Array, " N"]:
         return _needed(p, channel_gain, task, effort)
 
     effort = _least_effort(needed, task.budget, task.least)
@@ -119,7 +119,7 @@ def respond(
     # Who cannot finish leaves its slot to its beam: the outcome is an outage either way.
     finishes = (lacking <= 1e-9 * task.budget) & (l_local <= processor * (1 + 1e-9))
 
-    def if_finishing(value: Float[Array, "N"]) -> Float[Array, "N"]:
+    def if_finishing(value: Float[Array, " N"]) -> Float[Array, " N"]:
         return jnp.where(finishes, value, 0)
 
     allocation = Allocation(
@@ -136,14 +136,14 @@ def respond(
 
 def energy_lacking(
     parameters: Parameters,
-    channel_gain: Float[Array, "N"],
-    workload: Float[Array, "N"],
-    battery: Float[Array, "N"],
+    channel_gain: Float[Array, " N"],
+    workload: Float[Array, " N"],
+    battery: Float[Array, " N"],
     broadcast: Broadcast,
-    rates: tuple[Float[Array, "N"], Float[Array, "N"], Float[Array, "N"]],
+    rates: tuple[Float[Array, " N"], Float[Array, " N"], Float[Array, " N"]],
     *,
     margin: float | Array = MARGIN,
-) -> Float[Array, "N"]:
+) -> Float[Array, " N"]:
     """Energy in mJ that each user lacks to finish, whatever it does; not positive where it can.
 
     Arguments as for `respond`, whose answer it foretells at a small part of its cost, and what
@@ -158,10 +158,10 @@ def energy_lacking(
 
 def _task(
     parameters: Parameters,
-    workload: Float[Array, "N"],
-    battery: Float[Array, "N"],
+    workload: Float[Array, " N"],
+    battery: Float[Array, " N"],
     broadcast: Broadcast,
-    rates: tuple[Float[Array, "N"], Float[Array, "N"], Float[Array, "N"]],
+    rates: tuple[Float[Array, " N"], Float[Array, " N"], Float[Array, " N"]],
     margin: float | Array,
 ) -> _Task:
     p, slot = parameters, parameters.slot_duration
@@ -190,7 +190,7 @@ def _task(
     )
 
 
-def _plan(task: _Task, effort: Float[Array, "N"]) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
+def _plan(task: _Task, effort: Float[Array, " N"]) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
     """Time and work to send: up to 1 more time at the preferred rate, up to 2 a higher rate."""
     time = jnp.minimum(effort, 1) * task.longest
     rate = task.preferred + jnp.maximum(effort - 1, 0) * (task.fastest - task.preferred)
@@ -198,8 +198,8 @@ def _plan(task: _Task, effort: Float[Array, "N"]) -> tuple[Float[Array, "N"], Fl
 
 
 def _needed(
-    parameters: Parameters, channel_gain: Float[Array, "N"], task: _Task, effort: Float[Array, "N"]
-) -> Float[Array, "N"]:
+    parameters: Parameters, channel_gain: Float[Array, " N"], task: _Task, effort: Float[Array, " N"]
+) -> Float[Array, " N"]:
     """Energy in mJ that a user's work takes at an effort."""
     p = parameters
     time, work = _plan(task, effort)
@@ -208,8 +208,8 @@ def _needed(
 
 
 def active_rates(
-    parameters: Parameters, channel_gain: Float[Array, "N"]
-) -> tuple[Float[Array, "N"], Float[Array, "N"], Float[Array, "N"]]:
+    parameters: Parameters, channel_gain: Float[Array, " N"]
+) -> tuple[Float[Array, " N"], Float[Array, " N"], Float[Array, " N"]]:
     """A user's own active rates in kbit/s: of least cost to the AP, of least energy a kbit, of least energy.
 
     With beta(r) the power (4) for rate r, sending at r instead of computing saves phi_c r - beta - p_o mW, at
@@ -228,11 +228,11 @@ def active_rates(
     circuit = p.circuit_power * snr
     worth = p.local_energy * snr * per_nat
 
-    def spared(y: Float[Array, "N"]) -> Float[Array, "N"]:
+    def spared(y: Float[Array, " N"]) -> Float[Array, " N"]:
         """(beta + p_o - r beta') snr, which falls in y."""
         return jnp.expm1(y) + circuit - y * jnp.exp(y)
 
-    def gained(y: Float[Array, "N"]) -> Float[Array, "N"]:
+    def gained(y: Float[Array, " N"]) -> Float[Array, " N"]:
         """The first condition, left side less right side, times snr per_nat, which falls in y."""
         return p.active_receive_power * (worth - jnp.exp(y)) + p.mec_energy * per_nat * spared(y)
 
@@ -243,10 +243,10 @@ def active_rates(
 
 def _radiated(
     parameters: Parameters,
-    channel_gain: Float[Array, "N"],
-    work: Float[Array, "N"],
-    time: Float[Array, "N"],
-) -> Float[Array, "N"]:
+    channel_gain: Float[Array, " N"],
+    work: Float[Array, " N"],
+    time: Float[Array, " N"],
+) -> Float[Array, " N"]:
     """Energy in mJ to send ``work`` in ``time``, finite (if huge) for the shortest times."""
     some = (time > 0) & (work > 0)
     nats = jnp.log(2.0) * work / (parameters.bandwidth * jnp.where(some, time, 1))
@@ -256,7 +256,7 @@ def _radiated(
     return jnp.where(some, energy, jnp.where(never, jnp.finfo(work.dtype).max, 0))
 
 
-def _last_positive(condition, like: Float[Array, "N"]) -> Float[Array, "N"]:  # type: ignore[no-untyped-def]
+def _last_positive(condition, like: Float[Array, " N"]) -> Float[Array, " N"]:  # type: ignore[no-untyped-def]
     """Where a falling function of y in [0, `LARGEST_EXPONENT`] crosses zero; 0 if it is never positive."""
 
     def halve(_: int | Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -273,7 +273,7 @@ def _least_effort(needed, budget, least):  # type: ignore[no-untyped-def]
     """The least effort in [0, `MOST_EFFORT`] whose energy is within ``budget``; the most if there is none."""
     budget, least = jax.lax.stop_gradient((budget, least))
 
-    def suffices(effort: Float[Array, "N"]) -> Array:
+    def suffices(effort: Float[Array, " N"]) -> Array:
         return jax.lax.stop_gradient(needed(effort)) <= budget
 
     def halve(_: int | Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:

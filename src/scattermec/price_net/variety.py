@@ -42,7 +42,7 @@ def base(scenario: Scenario, num_users: int) -> Parameters:
     return parameters(Scenario(**values))
 
 
-def draw_scenario(key: Key, constants: Parameters) -> tuple[Parameters, Bool[Array, "M"]]:
+def draw_scenario(key: Key, constants: Parameters) -> tuple[Parameters, Bool[Array, " M"]]:
     """Constants with distances and a power of their own, from those of `base`; and which antennas it has."""
     scale, each, power, antennas = jax.random.split(key, 4)
     users = constants.path_gain.shape
@@ -59,7 +59,7 @@ def draw_scenario(key: Key, constants: Parameters) -> tuple[Parameters, Bool[Arr
     return drawn, jnp.arange(MOST_ANTENNAS) < number
 
 
-def with_antennas(frame: Frame, antennas: Bool[Array, "M"]) -> Frame:
+def with_antennas(frame: Frame, antennas: Bool[Array, " M"]) -> Frame:
     """The frame as those antennas alone see it."""
     return dataclasses.replace(frame, channels=jnp.where(antennas, frame.channels, 0))
 

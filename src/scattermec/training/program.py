@@ -35,9 +35,9 @@ class Chunk(NamedTuple):
 class Greedy(NamedTuple):
     """How a mode of acting does on the held-out frames."""
 
-    reward: Float[Array, "S"]
+    reward: Float[Array, " S"]
     """mean (11) in kbit/J"""
-    outage: Float[Array, "S"]
+    outage: Float[Array, " S"]
     """share of users in outage"""
 
 
