@@ -14,22 +14,33 @@ from scattermec.optimisation.bound import Prices, infeasibility_margin, least_va
 from scattermec.optimisation.homogeneous import Dual, Optimum, Primal, constants, constraints, costs, dot
 from scattermec.optimisation.interior_point import tolerances
 from scattermec.optimisation.problem import AllocationProblem, Scheme, allocation_problem
-from scattermec.optimisation.standard_form import Scales, fixed_energy, natural_scales, standard_form, wanted
+from scattermec.optimisation.standard_form import (
+    Scales,
+    can_fill,
+    can_transmit,
+    fixed_energy,
+    in_need,
+    natural_scales,
+    standard_form,
+    wanted,
+)
 from scattermec.physics import links
 from scattermec.physics.energy import ap_energy, energy_budget
 from scattermec.physics.frame import Allocation, Frame
 from scattermec.physics.parameters import Parameters
 
-OPTIMAL, INFEASIBLE, NOT_CONVERGED = 0, 1, 2
-"""Values of `Solution.status`."""
+OPTIMAL, INFEASIBLE, NOT_CONVERGED, FEASIBLE = 0, 1, 2, 3
+"""Values of `Solution.status`: solved and certified; proved infeasible; neither; feasible, bound not met."""
+
+SMALL_ENERGY = 1e-3
+"""J: gaps are relative to the energy, or to this where the energy is less, so that 0 J has a gap too."""
 
 
 @pytree
 class Solution:
     """An allocation that minimises (7) for given beams. Per user (N,) unless said.
 
-    Where the status is not ``OPTIMAL`` the energy and the bound are infinite or as far as they were found,
-    nobody is served and the allocation is zero; the prices of an infeasible frame are those of the proof, a
+    Where the status is neither ``OPTIMAL`` nor ``FEASIBLE`` the energy is infinite, nobody is served and the allocation is zero; the prices of an infeasible frame are those of the proof, a
     direction without a scale.
 
     Derivatives: ``value`` and ``energy`` differentiate with respect to everything that the frame is made of,
@@ -54,10 +65,10 @@ class Solution:
     shortfall: Array
     """kbit left undone in the elastic form, else 0"""
     status: Array
-    """() int8: 0 optimal, 1 infeasible, 2 not converged"""
+    """() int8: 0 optimal, 1 infeasible, 2 not converged, 3 feasible but not certified to be optimal"""
     accuracy: Array
-    """() gap between value and bound, relative to energy and priced shortfall; for an infeasible frame the
-    margin of its proof"""
+    """() gap between value and bound, relative to energy and priced shortfall (`relative_gap`); for an
+    infeasible frame the margin of its proof"""
     iterations: Array
     """() int32"""
 
@@ -105,10 +116,12 @@ def solve_beam_times(
 ) -> tuple[Solution, Float[Array, "N K"]]:
     """The same, and the time in s that each beam of each slot gets."""
     given = jax.lax.stop_gradient(problem)
-    scales = natural_scales(given)
-    optimum = solver.solve(standard_form(_tightened(given), scales, elastic=elastic), skip=skip)
-    solution, times = _judge(given, scales, optimum, elastic)
-    slope = _lagrangian(problem, scales, optimum, elastic)
+    tightened = _tightened(given)
+    needy = in_need(tightened)
+    scales = natural_scales(given, needy)
+    optimum = solver.solve(standard_form(tightened, scales, needy, elastic=elastic), skip=skip)
+    solution, times = _judge(given, needy, scales, optimum, elastic)
+    slope = _lagrangian(problem, needy, scales, optimum, elastic)
     slope = jnp.where(solution.status == OPTIMAL, slope - jax.lax.stop_gradient(slope), 0)
     return dataclasses.replace(solution, energy=solution.energy + slope, value=solution.value + slope), times
 
@@ -127,41 +140,74 @@ def _tightened(problem: AllocationProblem) -> AllocationProblem:
 
 
 def _lagrangian(
-    problem: AllocationProblem, scales: Scales, optimum: Optimum, elastic: bool
+    problem: AllocationProblem, needy: Bool[Array, " N"], scales: Scales, optimum: Optimum, elastic: bool
 ) -> Float[Array, ""]:
     """Lagrangian of P1 in J at fixed variables and prices: its derivatives are those of the optimal value."""
-    form = standard_form(problem, scales, elastic=elastic)
+    form = standard_form(problem, scales, needy, elastic=elastic)
     x: Primal = jax.tree.map(lambda leaf: leaf / optimum.tau, optimum.x)
     y: Dual = jax.tree.map(lambda leaf: leaf / optimum.tau, optimum.y)
     values = jax.tree.map(jnp.add, constants(form), constraints(form, x))
-    return (dot(costs(form), x) - dot(y, values)) * scales.cost + fixed_energy(problem)
+    return (dot(costs(form), x) - dot(y, values)) * scales.cost + fixed_energy(problem, needy)
 
 
-def _prices(problem: AllocationProblem, scales: Scales, optimum: Optimum, elastic: bool) -> Prices:
-    """Prices of P1 from those of the scaled problem, whose local limit stands in for l_c <= l as well."""
+def _prices(
+    problem: AllocationProblem, needy: Bool[Array, " N"], scales: Scales, optimum: Optimum, elastic: bool
+) -> Prices:
+    """Prices of P1 from those of the scaled problem.
+
+    Work that could all be computed locally is worth no more than the energy that this takes: a higher price
+    raises nothing in the bound.
+    """
     p, y, tau = problem, optimum.y, optimum.tau
-    limited_by_work = p.workload < p.local_limit
-    per_kbit = scales.cost / scales.work
-    workload = (y.work - jnp.where(limited_by_work, y.local, 0)) * per_kbit / tau + p.parameters.mec_energy
+    per_kbit, per_millijoule = scales.cost / scales.work / tau, scales.cost / scales.energy / tau
+    workload = y.work * per_kbit + p.parameters.mec_energy
+    computed = (y.budget + y.capacity) * per_millijoule * p.parameters.local_energy
+    workload = jnp.where(p.workload <= p.local_limit, jnp.minimum(workload, computed), workload)
     if elastic:
         workload = jnp.minimum(workload, p.parameters.shortfall_price)
-    per_millijoule = scales.cost / scales.energy / tau
-    return Prices(
-        workload=jnp.where(wanted(p), jnp.maximum(workload, 0), 0),
-        budget=y.budget * per_millijoule,
-        capacity=y.capacity * per_millijoule,
-    )
+    workload = jnp.where(needy, workload, 0)
+    return natural_prices(p, needy, workload, y.budget * per_millijoule, y.capacity * per_millijoule)
 
 
-def _ray(problem: AllocationProblem, scales: Scales, optimum: Optimum) -> Prices:
+def _ray(problem: AllocationProblem, needy: Bool[Array, " N"], scales: Scales, optimum: Optimum) -> Prices:
     """The direction in which the prices of an infeasible problem grow."""
     y = optimum.y
-    largest = jnp.max(jnp.stack([y.time, y.work, y.local, y.budget, y.capacity]))
+    workload = jnp.where(needy, y.work / scales.work, 0)
+    return natural_prices(problem, needy, workload, y.budget / scales.energy, y.capacity / scales.energy)
+
+
+def natural_prices(
+    problem: AllocationProblem,
+    needy: Bool[Array, " N"],
+    workload: Float[Array, " N"],
+    budget: Float[Array, " N"],
+    capacity: Float[Array, " N"],
+) -> Prices:
+    """Prices (J/kbit, J/mJ), with those that are known without solving put to their exact values.
+
+    Energy is worth nothing to who is not in need. Room in a battery that cannot be filled is worth nothing
+    either, so what the solver took for its price is one of energy at hand. Who can never have energy cannot
+    transmit: a price at which it would not pay to says so, and costs the bound nothing.
+    """
+    p = problem
+    if p.battery_value is None:
+        budget, capacity = jnp.where(needy, budget, 0), jnp.where(needy, capacity, 0)
+    work = workload * p.active_bandwidth / jnp.log(2.0) * p.active_snr
+    powerless = needy & ~can_transmit(p)
+    fills = can_fill(p)
+    budget = jnp.where(fills, budget, budget + capacity)
     return Prices(
-        workload=jnp.where(wanted(problem), y.work / scales.work / largest, 0),
-        budget=y.budget / scales.energy / largest,
-        capacity=y.capacity / scales.energy / largest,
+        workload=workload,
+        budget=jnp.where(powerless, jnp.maximum(budget, work), budget),
+        capacity=jnp.where(fills, capacity, 0),
     )
+
+
+def relative_gap(
+    energy: Float[Array, ""], value: Float[Array, ""], bound: Float[Array, ""]
+) -> Float[Array, ""]:
+    """Distance of a value in J from its bound, relative to ``energy``, or to `SMALL_ENERGY` if that is more."""
+    return (value - bound) / jnp.maximum(energy, SMALL_ENERGY)
 
 
 @pytree
@@ -179,7 +225,9 @@ class _Schedule:
     """() by how much, relatively, the worst user exceeds its means"""
 
 
-def _schedule(problem: AllocationProblem, scales: Scales, optimum: Optimum, elastic: bool) -> _Schedule:
+def _schedule(
+    problem: AllocationProblem, needy: Bool[Array, " N"], scales: Scales, optimum: Optimum, elastic: bool
+) -> _Schedule:
     """Times and work, trimmed to what the workload needs.
 
     The schedule keeps within slots, rates and budgets whatever the iterate is. What it then misses of the
@@ -187,8 +235,8 @@ def _schedule(problem: AllocationProblem, scales: Scales, optimum: Optimum, elas
     """
     p, fixed, tau = problem, problem.parameters, optimum.tau
     x: Primal = jax.tree.map(lambda leaf: jnp.maximum(leaf / tau, 0), optimum.x)
-    slot, has_work = fixed.slot_duration, wanted(problem)
-    workload = jnp.where(has_work, p.workload, 0)
+    slot = fixed.slot_duration
+    workload = jnp.where(needy, p.workload, 0)
 
     beam_times = x.t_passive * slot[:, None]
     t_passive = jnp.sum(beam_times, axis=-1)
@@ -196,9 +244,9 @@ def _schedule(problem: AllocationProblem, scales: Scales, optimum: Optimum, elas
     t_passive = jnp.minimum(t_passive, slot)
     harvested = jnp.einsum("jik,ik->j", p.harvest_rate, beam_times)
     budget = energy_budget(fixed, p.battery, harvested)
-    l_local = jnp.where(has_work, x.l_local * scales.work, 0)
-    t_active = jnp.where(has_work, jnp.minimum(x.t_active * slot, slot - t_passive), 0)
-    radiated = jnp.where(has_work, x.energy * scales.energy, 0)
+    l_local = jnp.where(needy, x.l_local * scales.work, 0)
+    t_active = jnp.where(needy, jnp.minimum(x.t_active * slot, slot - t_passive), 0)
+    radiated = jnp.where(needy, x.energy * scales.energy, 0)
     # Spending is scaled down to the budget to the last digit (to nothing where there is nothing): carried
     # work is homogeneous in time and energy, so this keeps the transmit power.
     spent = radiated + fixed.circuit_power * t_active + fixed.local_energy * l_local
@@ -221,6 +269,8 @@ def _schedule(problem: AllocationProblem, scales: Scales, optimum: Optimum, elas
     stretch = jnp.where(done > 0, to_do / jnp.where(done > 0, done, 1), jnp.where(to_do > 0, 2, 1))
     l_active, l_passive, l_local = stretch * l_active, stretch * l_passive, stretch * l_local
 
+    # Who is not in need but has work computes it all from its battery.
+    l_local = jnp.where(wanted(p) & ~needy, p.workload, l_local)
     rate_local = jnp.where(fixed.local_rate > 0, fixed.local_rate, 1)
     return _Schedule(
         allocation=Allocation(
@@ -234,7 +284,7 @@ def _schedule(problem: AllocationProblem, scales: Scales, optimum: Optimum, elas
         beam_times=beam_times,
         transmit_power=links.active_power(fixed, p.channel_gain, l_active, t_active),
         shortfall=shortfall,
-        stretch=jnp.max(jnp.where(has_work, stretch - 1, 0)),
+        stretch=jnp.max(jnp.where(needy, stretch - 1, 0)),
     )
 
 
@@ -248,46 +298,45 @@ def _battery_left(problem: AllocationProblem, schedule: _Schedule) -> Float[Arra
 
 
 def _judge(
-    problem: AllocationProblem, scales: Scales, optimum: Optimum, elastic: bool
+    problem: AllocationProblem, needy: Bool[Array, " N"], scales: Scales, optimum: Optimum, elastic: bool
 ) -> tuple[Solution, Float[Array, "N K"]]:
     """Turn the final iterate into a solution, with the verdict that its certificates support."""
     fixed = problem.parameters
     double = problem.workload.dtype == jnp.float64
-    schedule = _schedule(problem, scales, optimum, elastic)
+    schedule = _schedule(problem, needy, scales, optimum, elastic)
     plan = schedule.allocation
     energy = ap_energy(fixed, plan.t_active, plan.t_passive, plan.l_active, plan.l_passive)
-    prices = _prices(problem, scales, optimum, elastic)
+    prices = _prices(problem, needy, scales, optimum, elastic)
     bound = lower_bound(problem, prices)
     cost = energy + fixed.shortfall_price * jnp.sum(schedule.shortfall)
     value = cost
     if problem.battery_value is not None:
         value -= jnp.sum(worth(fixed, problem.battery_value, _battery_left(problem, schedule)))
-    gap = (value - bound) / jnp.maximum(cost, jnp.finfo(value.dtype).tiny)
-    ray = _ray(problem, scales, optimum)
+    gap = relative_gap(cost, value, bound)
+    ray = _ray(problem, needy, scales, optimum)
     margin = infeasibility_margin(problem, ray)
 
-    optimal = (
-        jnp.all(jnp.isfinite(problem.workload))
-        & (schedule.stretch <= (1e-8 if double else 1e-6))
-        & (jnp.abs(gap) <= (1e-6 if double else 5e-3))
-    )
+    found = jnp.all(jnp.isfinite(problem.workload)) & (schedule.stretch <= (1e-8 if double else 1e-6))
+    optimal = found & (jnp.abs(gap) <= (1e-6 if double else 5e-3))
     infeasible = ~optimal & (not elastic) & (margin > tolerances(problem.workload.dtype).proof)
-    status = jnp.where(optimal, OPTIMAL, jnp.where(infeasible, INFEASIBLE, NOT_CONVERGED)).astype(jnp.int8)
+    found &= ~infeasible
+    failed = jnp.where(infeasible, INFEASIBLE, jnp.where(found, FEASIBLE, NOT_CONVERGED))
+    status = jnp.where(optimal, OPTIMAL, failed).astype(jnp.int8)
 
-    def if_optimal(value: Array, otherwise: float | Array = 0.0) -> Array:
-        return jnp.where(optimal, value, otherwise)
+    def if_found(value: Array, otherwise: float | Array = 0.0) -> Array:
+        return jnp.where(found, value, otherwise)
 
     solution = Solution(
-        allocation=jax.tree.map(if_optimal, plan),
-        transmit_power=if_optimal(schedule.transmit_power),
-        energy=if_optimal(energy, jnp.inf),
-        value=if_optimal(value, jnp.inf),
-        lower_bound=if_optimal(bound, jnp.where(infeasible, jnp.inf, least_value(problem))),
-        prices=jax.tree.map(lambda a, b: jnp.where(optimal, a, jnp.where(infeasible, b, 0)), prices, ray),
-        served=optimal & problem.served & (schedule.shortfall == 0),
-        shortfall=if_optimal(schedule.shortfall),
+        allocation=jax.tree.map(if_found, plan),
+        transmit_power=if_found(schedule.transmit_power),
+        energy=if_found(energy, jnp.inf),
+        value=if_found(value, jnp.inf),
+        lower_bound=if_found(bound, jnp.where(infeasible, jnp.inf, least_value(problem))),
+        prices=jax.tree.map(lambda a, b: jnp.where(found, a, jnp.where(infeasible, b, 0)), prices, ray),
+        served=found & problem.served & (schedule.shortfall == 0),
+        shortfall=if_found(schedule.shortfall),
         status=status,
         accuracy=jnp.where(infeasible, margin, jnp.where(jnp.isfinite(gap), gap, jnp.inf)),
         iterations=optimum.iterations,
     )
-    return solution, if_optimal(schedule.beam_times)
+    return solution, if_found(schedule.beam_times)

@@ -22,6 +22,7 @@ from scattermec.optimisation.allocation import (
     NOT_CONVERGED,
     OPTIMAL,
     Solution,
+    natural_prices,
     solve_allocation,
     solve_beam_times,
 )
@@ -30,7 +31,7 @@ from scattermec.optimisation.bound import Prices, infeasibility_margin, least_va
 from scattermec.optimisation.interior_point import tolerances
 from scattermec.optimisation.pricing import best_beams, principal_vectors
 from scattermec.optimisation.problem import AllocationProblem, Scheme, allocation_problem
-from scattermec.optimisation.standard_form import fixed_energy, natural_scales, standard_form, wanted
+from scattermec.optimisation.standard_form import fixed_energy, in_need, natural_scales, standard_form
 from scattermec.physics import links
 from scattermec.physics.energy import harvest_rate, usable_harvest_rate
 from scattermec.physics.frame import Frame
@@ -111,7 +112,7 @@ def optimise_beams(
     fixed, given = jax.lax.stop_gradient((parameters, frame))
     first = _first_beams(given.channels)
     state = partial(allocation_problem, scheme=scheme, served=served, battery_value=battery_value)
-    problem = state(fixed, given, first)
+    problem = state(fixed, given, first, free_beams=True)
     search_portably = partial(_search_portably, scheme=scheme, served=served)
     if battery_value is None:
         found = compiled.choose(_search_compiled, search_portably, problem, given, first, skip)
@@ -166,13 +167,14 @@ def _search_compiled(
 ) -> _Found:
     """The whole search by the kernel, in the units of the scaled problem, from the ``first`` beams on."""
     p, fixed = problem, problem.parameters
-    scales, slot = natural_scales(p), problem.parameters.slot_duration
+    needy = in_need(p)
+    scales, slot = natural_scales(p, needy), fixed.slot_duration
     found = compiled.search_beams(
-        standard_form(p, scales),
+        standard_form(p, scales, needy),
         reflected_work=fixed.bandwidth / jnp.log(2.0) * slot / scales.work,
         reflected_snr=_reflected_snr(p),
-        harvest_weight=_harvest_per_gain(p) * slot / scales.energy[:, None],
-        constant=fixed_energy(p) / scales.cost,
+        harvest_weight=_harvest_per_gain(p) * slot * jnp.where(needy, 1 / scales.energy, 0)[:, None],
+        constant=fixed_energy(p, needy) / scales.cost,
         channels=frame.channels,
         beams=first,
         skip=skip,
@@ -181,10 +183,12 @@ def _search_compiled(
     offloaded = jnp.where(found.infeasible, 0, fixed.mec_energy)
     return _Found(
         beams=found.beams,
-        prices=Prices(
-            workload=jnp.where(wanted(p), found.work * scales.cost / scales.work + offloaded, 0),
-            budget=found.budget * per_millijoule,
-            capacity=found.capacity * per_millijoule,
+        prices=natural_prices(
+            p,
+            needy,
+            jnp.where(needy, found.work * scales.cost / scales.work + offloaded, 0),
+            found.budget * per_millijoule,
+            found.capacity * per_millijoule,
         ),
         worth=found.worth * scales.cost / slot,
         shared_energy=found.shared_energy * scales.cost,

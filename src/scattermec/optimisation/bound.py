@@ -1,19 +1,17 @@
-"""The certificate of P1: a lower bound on the energy of every allocation, from any prices."""
+"""The certificate of P1 and P2: a lower bound on the energy of every allocation, from any prices.
+
+It is stated in natural units, for whoever wants to check it with the prices that a solution publishes; the
+solver's own form of it is in `scattermec.optimisation.dual`.
+"""
 
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
 from scattermec._pytree import pytree
-from scattermec.optimisation.battery_value import worth
+from scattermec.optimisation.battery_value import part_size, worth
 from scattermec.optimisation.problem import AllocationProblem
-from scattermec.optimisation.standard_form import (
-    StandardForm,
-    fixed_energy,
-    standard_form,
-    unit_scales,
-    wanted,
-)
+from scattermec.optimisation.standard_form import wanted
 from scattermec.physics.energy import idle_energy
 
 
@@ -38,13 +36,7 @@ def lower_bound(
     With the ``beam_worth`` in J/s of the best beams at these prices it holds for all beams. Where energy left
     in the batteries has a value, that is credited: the bound is one of energy less the value.
     """
-    p = problem.parameters
-    form = standard_form(problem, unit_scales(problem))
-    offload = jnp.where(wanted(problem), jnp.maximum(prices.workload - p.mec_energy, 0), 0)
-    worth = None if beam_worth is None else beam_worth * p.slot_duration
-    return fixed_energy(problem) + dual_function(
-        form, offload, prices.budget, prices.capacity, beam_worth=worth
-    )
+    return jnp.sum(bound_terms(problem, prices, beam_worth)) + idle_energy(problem.parameters)
 
 
 def least_value(problem: AllocationProblem) -> Float[Array, ""]:
@@ -61,77 +53,66 @@ def infeasibility_margin(
 ) -> Float[Array, ""]:
     """How clearly the prices prove that the workload cannot be processed, relative to what they value it at.
 
-    Where it is positive, no allocation meets all constraints; with ``beam_worth`` none for any beams.
+    Where it is positive, no allocation meets all constraints; with ``beam_worth`` none for any beams. It is
+    the bound of a problem without costs, whose optimum would be 0 if it were feasible.
     """
-    form = standard_form(problem, unit_scales(problem))
-    worth = None if beam_worth is None else beam_worth * problem.parameters.slot_duration
-    return disproof(form, prices.workload, prices.budget, prices.capacity, beam_worth=worth)
+    valued = jnp.sum(jnp.where(wanted(problem), prices.workload * problem.workload, 0))
+    free = jnp.sum(bound_terms(problem, prices, beam_worth, costs=0.0))
+    return jnp.where(valued > 0, free / jnp.where(valued > 0, valued, 1), -1)
 
 
-def disproof(
-    form: StandardForm,
-    work: Float[Array, " N"],
-    budget: Float[Array, " N"],
-    capacity: Float[Array, " N"],
+def bound_terms(
+    problem: AllocationProblem,
+    prices: Prices,
     beam_worth: Float[Array, " N"] | None = None,
-) -> Float[Array, ""]:
-    """Dual function of the problem without its costs, relative to the priced work: positive is a proof."""
-    value = jnp.sum(work * form.workload)
-    free = dual_function(form, work, budget, capacity, costs=0.0, beam_worth=beam_worth)
-    return jnp.where(value > 0, free / jnp.where(value > 0, value, 1), -1)
-
-
-def dual_function(
-    form: StandardForm,
-    work: Float[Array, " N"],
-    budget: Float[Array, " N"],
-    capacity: Float[Array, " N"],
     costs: float = 1.0,
-    beam_worth: Float[Array, " N"] | None = None,
-) -> Float[Array, ""]:
-    """Minimum of the Lagrangian over the variables, given the prices of work and of energy.
-
-    The prices of time and of local computing that belong to these are what a slot and a unit of local work
-    are worth at most. ``costs`` is how often the costs count: 0 for the problem without an objective.
-    ``beam_worth`` is what a slot of beaming brings in work and energy at most, before its cost; by default
-    that of the form's own beams.
-    """
-    return jnp.sum(dual_terms(form, work, budget, capacity, costs, beam_worth))
-
-
-def dual_terms(
-    form: StandardForm,
-    work: Float[Array, " N"],
-    budget: Float[Array, " N"],
-    capacity: Float[Array, " N"],
-    costs: float = 1.0,
-    beam_worth: Float[Array, " N"] | None = None,
 ) -> Float[Array, " N"]:
-    """What each user and its slot contribute to `dual_function`."""
-    f, energy = form, budget + capacity
+    """What each user and its slot contribute to the bound, in J, idle energy apart.
+
+        mu l - tau T - lambda E - kappa E_max - rho min(f_c T, l),     rho = max(mu - (lambda + kappa) phi_c, 0)
+
+    with tau in J/s what the slot is worth at most, beaming or receiving, after its cost. ``costs`` is how often
+    the AP's costs count: 0 for the problem without an objective. By default the beams are the problem's own.
+    """
+    p, fixed = problem, problem.parameters
+    mu = jnp.where(wanted(p), prices.workload, 0)
+    energy = prices.budget + prices.capacity
+    offload = jnp.maximum(mu - costs * fixed.mec_energy, 0)
     if beam_worth is None:
-        brought = jnp.einsum("j,jik->ik", budget, f.harvest) + work[:, None] * f.passive_rate
+        brought = jnp.einsum("j,jik->ik", prices.budget, p.harvest_rate) + offload[:, None] * p.passive_rate
         beam_worth = jnp.max(brought, axis=-1)
-    local_worth = jnp.maximum(work + costs * f.gain_local - energy * f.local_energy, 0)
-    active_worth = _active_worth(f, work, energy) - costs * f.cost_active
-    passive_worth = beam_worth - costs * f.cost_passive
-    time_worth = jnp.maximum(jnp.maximum(active_worth, passive_worth), 0)
-    priced = work * f.workload - budget * f.battery - capacity * f.capacity
-    if f.gain_stored is not None and f.part_size is not None:
-        stored_worth = jnp.maximum(costs * f.gain_stored - energy[:, None], 0)
-        priced -= jnp.sum(stored_worth * f.part_size, axis=-1)
-    return priced - time_worth - local_worth * f.local_limit
+    active = active_worth(
+        offload * p.active_bandwidth / jnp.log(2.0), p.active_snr, energy, fixed.circuit_power
+    )
+    active -= costs * fixed.active_receive_power
+    tau = jnp.maximum(jnp.maximum(active, beam_worth - costs * p.passive_power), 0)
+    rho = jnp.maximum(mu - energy * fixed.local_energy, 0)
+    terms = mu * p.workload - tau * fixed.slot_duration - rho * jnp.minimum(p.local_limit, p.workload)
+    terms -= prices.budget * p.battery + prices.capacity * fixed.battery_capacity
+    if p.battery_value is not None:
+        kept = jnp.maximum(costs * p.battery_value.slopes - energy[:, None], 0)
+        terms -= jnp.sum(kept, axis=-1) * part_size(fixed, p.battery_value)
+    return terms
 
 
-def _active_worth(
-    form: StandardForm, work: Float[Array, " N"], energy: Float[Array, " N"]
+def active_worth(
+    work: Float[Array, " N"],
+    snr: Float[Array, " N"],
+    energy: Float[Array, " N"],
+    circuit: Float[Array, " N"],
 ) -> Float[Array, " N"]:
-    """What a slot of active offloading is worth at the best transmit power x >= 0.
+    """What a unit of active time is worth at the best transmit power x >= 0, before the AP's cost.
 
-    max over x of  c ln(1 + a x) - pi (x + p_o), reached at x = c/pi - 1/a; infinite if energy is free.
+    max over x of  c ln(1 + a x) - pi (x + p_o),  reached at x = c/pi - 1/a; infinite if energy is free.
+
+    Args:
+        work: c, what carried work is worth per unit of ln(1 + snr).
+        snr: a, per unit of power; 0 where there is no link.
+        energy: pi, the price of energy.
+        circuit: p_o, the power that transmitting takes besides.
     """
-    c = work * form.active_rate
-    pi = jnp.where(energy > 0, energy, 1)
-    power = jnp.maximum(c / pi - 1 / form.snr, 0)
-    worth = c * jnp.log1p(form.snr * power) - energy * (power + form.circuit)
-    return jnp.where((energy <= 0) & (c > 0), jnp.inf, worth)
+    linked = (work > 0) & (snr > 0)
+    a, pi = jnp.where(linked, snr, 1), jnp.where(energy > 0, energy, 1)
+    power = jnp.where(linked, jnp.maximum(work / pi - 1 / a, 0), 0)
+    worth = work * jnp.log1p(a * power) - energy * (power + circuit)
+    return jnp.where(linked & (energy <= 0), jnp.inf, worth)

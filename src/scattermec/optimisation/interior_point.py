@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Float, Int
 
-from scattermec.optimisation.bound import disproof, dual_function
+from scattermec.optimisation.dual import disproof, dual_function
 from scattermec.optimisation.homogeneous import (
     Dual,
     Iterate,
@@ -32,16 +32,19 @@ from scattermec.optimisation.homogeneous import (
 from scattermec.optimisation.newton_system import NewtonSystem
 from scattermec.optimisation.standard_form import StandardForm
 
-MAX_ITERATIONS = 120
+MAX_ITERATIONS = 80
+"""Of an attempt."""
 STEP_BACK = 0.8
 """Factor by which a step is shortened until it stays near the central path."""
 CENTRALITY = 1e-3
 """Each complementarity product stays above this part of the mean."""
-SPANS = (3.0, 10.0, 30.0)
-"""A slack takes its exact value where that is within this factor of the linearised one. One an attempt: a
+SPANS = (3.0, 10.0, 30.0, 10.0, 10.0)
+"""A slack takes its exact value where that is within this factor of the linearised one. One per attempt: a
 frame on which the iteration gets stuck off the central path is started again with the next."""
-SLACKS = (30.0, 10.0, 100.0)
+SLACKS = (30.0, 10.0, 100.0, 30.0, 30.0)
 """Else it is kept near the linearised one, if that leaves a residual below this many mean products."""
+START_TIMES = (1.0, 1.0, 1.0, 1e-2, 1e-4)
+"""Where the times start, in slots: shorter where the first attempts failed."""
 SHORT_STEP = 0.2
 """After a step shorter than this the next one recentres."""
 
@@ -51,6 +54,8 @@ class State(NamedTuple):
 
     point: Iterate
     iterations: Int[Array, ""]
+    begun: Int[Array, ""]
+    """iterations before the attempt"""
     step: Float[Array, ""]
     attempt: Int[Array, ""]
     done: Bool[Array, ""]
@@ -232,31 +237,41 @@ def _iterate(problem: StandardForm, state: State, limits: Tolerances) -> State:
     )
     accuracy = _accuracy(problem, new, limits)
     usable = near_path & jnp.isfinite(accuracy)
-    again = ~usable & (state.attempt < len(SPANS) - 1)
-    new = jax.tree.map(
-        lambda a, b, start: jnp.where(usable, a, jnp.where(again, start, b)), new, point, _start(problem)
-    )
-    done = ~usable & ~again | usable & (accuracy <= 1)
+    solved = usable & (accuracy <= 1)
     if problem.cost_shortfall is None:
-        done |= disproof(problem, new.y.work, new.y.budget, new.y.capacity) > limits.proof
+        solved |= usable & (disproof(problem, new.y.work, new.y.budget, new.y.capacity) > limits.proof)
+    iterations = state.iterations + 1
+    stuck = ~usable | (iterations >= state.begun + MAX_ITERATIONS)
+    again = ~solved & stuck & (state.attempt < len(SPANS) - 1)
+    attempt = state.attempt + again
+    new = jax.tree.map(
+        lambda a, b, start: jnp.where(again, start, jnp.where(usable, a, b)),
+        new,
+        point,
+        _start(problem, attempt),
+    )
     return State(
         point=new,
-        iterations=state.iterations + 1,
+        iterations=iterations,
+        begun=jnp.where(again, iterations, state.begun),
         step=jnp.where(again, 1.0, step),
-        attempt=state.attempt + again,
-        done=done,
+        attempt=attempt,
+        done=solved | (stuck & ~again),
     )
 
 
-def _start(problem: StandardForm) -> Iterate:
-    """The same point for every problem: all ones."""
+def _start(problem: StandardForm, attempt: Int[Array, ""]) -> Iterate:
+    """The same point for every problem: ones, but for the times, which start shorter in later attempts."""
     one = jnp.ones_like(problem.workload)
+    short = jnp.asarray(START_TIMES, one.dtype)[attempt]
+    beams = jnp.ones_like(problem.passive_rate)
     shortfall = None if problem.cost_shortfall is None else one
     stored = None if problem.part_size is None else jnp.ones_like(problem.part_size)
-    x = Primal(one, jnp.ones_like(problem.passive_rate), one, one, shortfall, stored)
+    x = Primal(short * one, short * beams, one, one, shortfall, stored)
+    s = Primal(one / short, beams / short, one, one, shortfall, stored)
     y = Dual(one, one, one, one, one, stored)
     unit = jnp.ones((), one.dtype)
-    return Iterate(x, y, x, y, unit, unit)
+    return Iterate(x, y, s, y, unit, unit)
 
 
 def _bend(
@@ -305,18 +320,16 @@ def solve(problem: StandardForm) -> Optimum:
     """Solve one scaled problem; whoever takes the result has to judge what it is worth."""
     limits = tolerances(problem.workload.dtype)
     unit = jnp.ones((), problem.workload.dtype)
+    nothing = jnp.zeros((), jnp.int32)
     start = State(
-        point=_start(problem),
-        iterations=jnp.zeros((), jnp.int32),
+        point=_start(problem, nothing),
+        iterations=nothing,
+        begun=nothing,
         step=unit,
-        attempt=jnp.zeros((), jnp.int32),
+        attempt=nothing,
         done=jnp.zeros((), bool),
     )
-    end = jax.lax.while_loop(
-        lambda state: ~state.done & (state.iterations < MAX_ITERATIONS),
-        lambda state: _iterate(problem, state, limits),
-        start,
-    )
+    end = jax.lax.while_loop(lambda state: ~state.done, lambda state: _iterate(problem, state, limits), start)
     x, y, tau = end.point.x, end.point.y, end.point.tau
     scale = jnp.maximum(largest((x, y)), tau)
     x, y = jax.tree.map(lambda leaf: leaf / scale, (x, y))

@@ -10,11 +10,10 @@ from jaxtyping import Bool, Float
 from scattermec._pytree import pytree
 from scattermec.optimisation.allocation import INFEASIBLE, OPTIMAL
 from scattermec.optimisation.beamforming import BeamSolution, optimise_beams
-from scattermec.optimisation.bound import dual_terms
+from scattermec.optimisation.bound import bound_terms
 from scattermec.optimisation.interior_point import tolerances
 from scattermec.optimisation.problem import Scheme, allocation_problem
 from scattermec.optimisation.service import ENUMERATED_USERS, all_sets, allocate_best_set, serving_nobody
-from scattermec.optimisation.standard_form import standard_form, unit_scales
 from scattermec.physics.energy import idle_energy
 from scattermec.physics.frame import Frame
 from scattermec.physics.links import maximum_ratio_beams
@@ -64,7 +63,7 @@ def optimise_service(
         reward = ap_reward(parameters, frame.workload, found.solution.served, found.energy)
         reward = jnp.where(found.status == OPTIMAL, reward, -1)
         better = ~done & (reward > state.reward)
-        bounds = jnp.maximum(state.bounds, _bounds(parameters, frame, scheme, served, sets, found))
+        bounds = jnp.maximum(state.bounds, _bounds(parameters, frame, scheme, sets, found))
         bounds = bounds.at[index].max(found.lower_bound)
         return _State(
             best=jax.tree.map(lambda new, old: jnp.where(better, new, old), found, state.best),
@@ -125,7 +124,6 @@ def _bounds(
     parameters: Parameters,
     frame: Frame,
     scheme: Scheme,
-    served: Bool[Array, " N"],
     sets: Bool[Array, "S N"],
     found: BeamSolution,
 ) -> Float[Array, " S"]:
@@ -134,29 +132,18 @@ def _bounds(
     For a user outside the set its work has no price. The best beam of its slot is then worth no more than
     with one, so the worth found serves for both.
     """
-    prices, none = found.prices, jnp.zeros_like(frame.workload)
+    prices, nothing = found.prices, jnp.zeros_like(frame.workload)
     infeasible = found.status == INFEASIBLE
-    beams = maximum_ratio_beams(frame.channels)
-    everyone, nobody = (
-        standard_form(problem, unit_scales(problem))
-        for problem in (
-            allocation_problem(
-                parameters, frame, beams, scheme=scheme, served=jnp.full(frame.workload.shape, who)
-            )
-            for who in (True, False)
-        )
-    )
-    worth = found.beam_worth * parameters.slot_duration
-    offload = jnp.maximum(prices.workload - jnp.where(infeasible, 0, parameters.mec_energy), 0)
+    problem = allocation_problem(parameters, frame, maximum_ratio_beams(frame.channels), scheme=scheme)
 
     def of_sets(costs: float) -> Float[Array, " S"]:
-        inside = dual_terms(everyone, offload, prices.budget, prices.capacity, costs, worth)
-        inside += costs * parameters.mec_energy * frame.workload
-        outside = dual_terms(nobody, none, prices.budget, prices.capacity, costs, worth)
+        inside = bound_terms(problem, prices, found.beam_worth, costs)
+        without = dataclasses.replace(prices, workload=nothing)
+        outside = bound_terms(problem, without, found.beam_worth, costs)
         return jnp.sum(jnp.where(sets, inside, outside), axis=-1)
 
-    value = jnp.sum(jnp.where(sets, offload * frame.workload, 0), axis=-1)
-    ruled_out = of_sets(0.0) > tolerances(none.dtype).proof * value
+    value = jnp.sum(jnp.where(sets, prices.workload * frame.workload, 0), axis=-1)
+    ruled_out = of_sets(0.0) > tolerances(nothing.dtype).proof * value
     energy = jnp.where(infeasible, idle_energy(parameters), of_sets(1.0) + idle_energy(parameters))
     return jnp.where(infeasible & (value > 0) & ruled_out, jnp.inf, jnp.nan_to_num(energy, nan=-jnp.inf))
 

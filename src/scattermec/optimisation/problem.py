@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Complex, Float
 
-from scattermec._pytree import pytree
+from scattermec._pytree import pytree, static
 from scattermec.optimisation.battery_value import BatteryValue
 from scattermec.physics import energy, links
 from scattermec.physics.frame import Frame
@@ -55,8 +55,12 @@ class AllocationProblem:
     """kHz; 0 where the scheme has no active link"""
     harvest_rate: Array
     """(N, N, K) mW that user j (first) may count on during beam k of slot i"""
+    most_harvest: Array
+    """(N, N) mW that user j may count on in slot i at most, whatever the time shares of the beams"""
     battery_value: BatteryValue | None = None
     """what energy left in the battery is worth; None for nothing"""
+    free_beams: bool = static(default=False)
+    """whether other beams may be used as well (P2)"""
 
     @property
     def active_snr(self) -> Array:
@@ -82,11 +86,13 @@ def allocation_problem(
     scheme: Scheme = "hybrid",
     served: Bool[Array, " N"] | None = None,
     battery_value: BatteryValue | None = None,
+    free_beams: bool = False,
 ) -> AllocationProblem:
     """State P1 for a frame and its beams, one or K a slot, under a scheme.
 
     ``served`` (default: everyone) says whose workload must be processed, ``battery_value`` what energy left
-    in the batteries is worth (default: nothing). Raises ValueError for an unknown scheme.
+    in the batteries is worth (default: nothing); with ``free_beams`` the beams are only some of those that
+    may be used (P2). Raises ValueError for an unknown scheme.
     """
     if scheme not in SCHEMES:
         raise ValueError(f"scheme: {scheme!r} is not known; choose from {', '.join(SCHEMES)}")
@@ -100,6 +106,10 @@ def allocation_problem(
 
     offered = beams if beams.ndim == 3 else beams[:, None]
     passive_rate, harvest_rate = jax.vmap(rates, in_axes=1, out_axes=-1)(offered)
+    most_harvest = jnp.max(harvest_rate, axis=-1)
+    if free_beams:
+        best_gains = jnp.broadcast_to(gain[:, None], most_harvest.shape)
+        most_harvest = energy.usable_harvest_rate(p, energy.harvest_rate(p, best_gains))
     return AllocationProblem(
         parameters=p,
         workload=frame.workload,
@@ -109,5 +119,7 @@ def allocation_problem(
         passive_rate=passive_rate if scheme in ("hybrid", "passive") else 0 * passive_rate,
         active_bandwidth=jnp.ones_like(gain) * (p.bandwidth if scheme in ("hybrid", "active") else 0),
         harvest_rate=harvest_rate,
+        most_harvest=most_harvest,
         battery_value=battery_value,
+        free_beams=free_beams,
     )

@@ -31,8 +31,14 @@ from scattermec.optimisation.battery_value import part_size
 from scattermec.optimisation.problem import AllocationProblem
 from scattermec.physics.energy import idle_energy
 
-FLOOR = {"float64": 1e-12, "float32": 2e-6}
+FLOOR = {"float64": 1e-15, "float32": 2e-6}
 """Least energy at hand, in scaled units: below what the solver resolves."""
+
+LEAST_LINK = {"float64": 1e-11, "float32": 2e-5}
+"""Least part of its work that an active link must be able to carry to be regarded."""
+
+WIDEST = 1e3
+"""Most energy at hand, in scaled units, by choice of the unit."""
 
 
 @pytree
@@ -72,21 +78,24 @@ class Scales:
     """() J"""
 
 
-def natural_scales(problem: AllocationProblem) -> Scales:
-    """Scales that bring a frame's numbers to order one."""
+def natural_scales(problem: AllocationProblem, needy: Bool[Array, " N"]) -> Scales:
+    """Units that bring a frame's numbers to order one, each user by what it has to do and has at hand."""
     p, constants = problem, problem.parameters
-    work = jnp.where(p.workload > 0, jnp.maximum(p.workload, 1e-6), 1)
-    reached = p.active_snr > 0
-    noise = jnp.where(reached, 1 / jnp.where(reached, p.active_snr, 1), 0)
-    energy = jnp.maximum(constants.local_energy * work, noise * constants.slot_duration)
-    energy = jnp.where(energy > 0, energy, 1)
-    return Scales(work=work, energy=energy, cost=p.passive_power * jnp.max(constants.slot_duration))
-
-
-def unit_scales(problem: AllocationProblem) -> Scales:
-    """Scales that leave the units as they are: kbit, mJ and J."""
-    one = jnp.ones_like(problem.workload)
-    return Scales(work=one, energy=one, cost=jnp.ones((), one.dtype))
+    slot = constants.slot_duration
+    work = jnp.where(needy, p.workload, 1)
+    # What computing all of the work takes, or sending it during all of the slot if that is less.
+    computing = constants.local_energy * work
+    linked = p.active_bandwidth * p.active_snr > 0
+    bandwidth, snr = jnp.where(linked, p.active_bandwidth, 1), jnp.where(linked, p.active_snr, 1)
+    nats = jnp.minimum(jnp.log(2.0) * work / (bandwidth * slot), 50)
+    sending = jnp.where(linked, slot * (jnp.expm1(nats) / snr + constants.circuit_power), jnp.inf)
+    most = most_energy(p)
+    energy = jnp.clip(
+        jnp.minimum(jnp.maximum(computing, slot / snr * linked), 100 * sending), most / WIDEST, most
+    )
+    energy = jnp.where(_counts(p, needy) & (energy > 0), energy, 1)
+    cost = jnp.minimum(p.passive_power * jnp.max(slot), 1.0)
+    return Scales(work=work, energy=energy, cost=cost)
 
 
 def wanted(problem: AllocationProblem) -> Bool[Array, " N"]:
@@ -94,45 +103,85 @@ def wanted(problem: AllocationProblem) -> Bool[Array, " N"]:
     return problem.served & (problem.workload > 0)
 
 
-def fixed_energy(problem: AllocationProblem) -> Float[Array, ""]:
+def in_need(problem: AllocationProblem) -> Bool[Array, " N"]:
+    """Users for whom the solver has something to decide besides their time to lend.
+
+    Not who has no work; nor, where energy left has no value, whose battery pays for computing all of it: that
+    costs the AP nothing, and nothing else needs that energy.
+    """
+    p, constants = problem, problem.parameters
+    pays = (p.workload <= p.local_limit) & (constants.local_energy * p.workload <= p.battery)
+    return wanted(p) if p.battery_value is not None else wanted(p) & ~pays
+
+
+def _counts(problem: AllocationProblem, needy: Bool[Array, " N"]) -> Bool[Array, " N"]:
+    """Users whose energy counts."""
+    return needy if problem.battery_value is None else jnp.ones_like(needy)
+
+
+def most_energy(problem: AllocationProblem) -> Float[Array, " N"]:
+    """What each user can have at most, in mJ."""
+    p, constants = problem, problem.parameters
+    return jnp.minimum(p.battery + p.most_harvest @ constants.slot_duration, constants.battery_capacity)
+
+
+def can_transmit(problem: AllocationProblem) -> Bool[Array, " N"]:
+    """Users whose active link carries more of their work than what the solver resolves."""
+    p = problem
+    per_millijoule = p.active_bandwidth / jnp.log(2.0) * p.active_snr  # kbit, at a vanishing power
+    most = per_millijoule * most_energy(p)
+    return most > (0 if p.free_beams else LEAST_LINK[most.dtype.name]) * p.workload
+
+
+def can_fill(problem: AllocationProblem) -> Bool[Array, " N"]:
+    """Users whose battery can be filled, so that its capacity matters."""
+    p, constants = problem, problem.parameters
+    return p.battery + p.most_harvest @ constants.slot_duration >= constants.battery_capacity
+
+
+def fixed_energy(problem: AllocationProblem, needy: Bool[Array, " N"]) -> Float[Array, ""]:
     """What the energy (7) has besides the form's cost, in J: the server's for all the work, and the idle."""
     p = problem
-    served_work = jnp.where(wanted(p), p.workload, 0)
-    return jnp.sum(p.parameters.mec_energy * served_work) + idle_energy(p.parameters)
+    work = jnp.where(needy, p.workload, 0)
+    return jnp.sum(p.parameters.mec_energy * work) + idle_energy(p.parameters)
 
 
-def standard_form(problem: AllocationProblem, scales: Scales, *, elastic: bool = False) -> StandardForm:
+def standard_form(
+    problem: AllocationProblem, scales: Scales, needy: Bool[Array, " N"], *, elastic: bool = False
+) -> StandardForm:
     """State ``problem`` in the units of ``scales``.
 
-    Users who are not served, or have no work, keep only their time to lend. The solver needs an interior, so
-    energies at hand are at least `FLOOR`; who can never have that much cannot transmit.
+    Users who are not `in_need` keep only their time to lend. The solver needs an interior, so energies at
+    hand are at least `FLOOR`. A battery that cannot be filled
+    has room for twice of what it can hold.
     """
     p, constants = problem, problem.parameters
     slot, work, energy = constants.slot_duration, scales.work, scales.energy
     one = jnp.ones_like(slot)
     floor = FLOOR[slot.dtype.name]
-    most = (p.battery + jnp.max(p.harvest_rate, axis=-1) @ slot) / energy
-    has_work = wanted(p)
-    limit = jnp.where(has_work, jnp.minimum(p.local_limit, p.workload) / work, 1)
+    counts, most = _counts(p, needy), most_energy(p) / energy
+    transmits = needy & can_transmit(p)
+    capacity = jnp.where(can_fill(p), constants.battery_capacity / energy, 2 * most)
+    limit = jnp.where(needy, jnp.minimum(p.local_limit, p.workload) / work, 1)
     gain_stored = sizes = None
     if p.battery_value is not None:
         gain_stored = p.battery_value.slopes * energy[:, None] / scales.cost
         sizes = jnp.maximum(part_size(constants, p.battery_value) / energy, floor)
         sizes = jnp.broadcast_to(sizes[:, None], gain_stored.shape)
     return StandardForm(
-        passive_rate=p.passive_rate * (slot / work)[:, None],
-        active_rate=jnp.where(most > floor, p.active_bandwidth / jnp.log(2.0) * slot / work, 0),
-        snr=energy * p.active_snr / slot,
-        workload=jnp.where(has_work, p.workload / work, 0),
+        passive_rate=jnp.where(needy, slot / work, 0)[:, None] * p.passive_rate,
+        active_rate=jnp.where(transmits, p.active_bandwidth / jnp.log(2.0) * slot / work, 0),
+        snr=jnp.where(transmits, energy * p.active_snr / slot, 1),
+        workload=jnp.where(needy, p.workload / work, 0),
         local_limit=jnp.maximum(limit, floor),
-        battery=jnp.maximum(p.battery / energy, floor),
-        capacity=jnp.maximum(constants.battery_capacity / energy, floor),
+        battery=jnp.where(counts, jnp.maximum(p.battery / energy, floor), 1),
+        capacity=jnp.where(counts, jnp.maximum(capacity, floor), 1),
         circuit=constants.circuit_power * slot / energy,
         local_energy=constants.local_energy * work / energy,
-        harvest=p.harvest_rate * slot[None, :, None] / energy[:, None, None],
+        harvest=p.harvest_rate * slot[None, :, None] * jnp.where(counts, 1 / energy, 0)[:, None, None],
         cost_active=one * constants.active_receive_power * slot / scales.cost,
         cost_passive=one * p.passive_power * slot / scales.cost,
-        gain_local=jnp.where(has_work, constants.mec_energy * work / scales.cost, 0),
+        gain_local=jnp.where(needy, constants.mec_energy * work / scales.cost, 0),
         cost_shortfall=(constants.shortfall_price - constants.mec_energy) * work / scales.cost
         if elastic
         else None,

@@ -3,11 +3,12 @@
 // Included once per instruction set, after lanes.h, inside that set's namespace.
 
 // Limits, as in interior_point.py.
-constexpr int MAX_ITERATIONS = 120;
+constexpr int MAX_ITERATIONS = 80;  // of an attempt
 constexpr double STEP_BACK = 0.8, CENTRALITY = 1e-3, SHORT_STEP = 0.2;
-constexpr int ATTEMPTS = 3;
+constexpr int ATTEMPTS = 5;
 constexpr std::size_t ALIGNMENT = 64;  // bytes, of the workspace
-constexpr double SPANS[ATTEMPTS] = {3.0, 10.0, 30.0}, SLACKS[ATTEMPTS] = {30.0, 10.0, 100.0};
+constexpr double SPANS[ATTEMPTS] = {3.0, 10.0, 30.0, 10.0, 10.0}, SLACKS[ATTEMPTS] = {30.0, 10.0, 100.0, 30.0, 30.0};
+constexpr double START_TIMES[ATTEMPTS] = {1.0, 1.0, 1.0, 1e-2, 1e-4};
 constexpr double GAP = 1e-8, RESIDUAL_PER_GAP = 1e-4, PROOF = 1e-9;
 
 // Arrays of a variable of all users, (N,), or of all beams of all slots, (N K,).
@@ -43,7 +44,7 @@ class Solver {
     while (busy > 0) {
       iterate();
       for (int lane = 0; lane < LANES; ++lane) {
-        if (!active_[lane] || !(done_[lane] || iterations_[lane] >= MAX_ITERATIONS)) continue;
+        if (!active_[lane] || !done_[lane]) continue;
         --busy;
         attempt_[lane] = 0;
         proceed(lane, feed.done(lane));
@@ -109,16 +110,19 @@ class Solver {
 
   void start(int lane) {
     const int n = this->n(), m = this->m();
-    const struct { Real* values; int count; } arrays[] = {
-        {at.x.t_active, n}, {at.x.t_passive, m}, {at.x.energy, n}, {at.x.l_local, n}, {at.x.shortfall, elastic_ ? n : 0},
-        {at.s.t_active, n}, {at.s.t_passive, m}, {at.s.energy, n}, {at.s.l_local, n}, {at.s.shortfall, elastic_ ? n : 0},
-        {at.y.time, n}, {at.y.work, n}, {at.y.local, n}, {at.y.budget, n}, {at.y.capacity, n},
-        {at.z.time, n}, {at.z.work, n}, {at.z.local, n}, {at.z.budget, n}, {at.z.capacity, n},
-        {at.tau, 1}, {at.kappa, 1}};
+    const double time = START_TIMES[attempt_[lane]];
+    const struct { Real* values; int count; double value; } arrays[] = {
+        {at.x.t_active, n, time}, {at.x.t_passive, m, time}, {at.s.t_active, n, 1 / time}, {at.s.t_passive, m, 1 / time},
+        {at.x.energy, n, 1}, {at.x.l_local, n, 1}, {at.x.shortfall, elastic_ ? n : 0, 1},
+        {at.s.energy, n, 1}, {at.s.l_local, n, 1}, {at.s.shortfall, elastic_ ? n : 0, 1},
+        {at.y.time, n, 1}, {at.y.work, n, 1}, {at.y.local, n, 1}, {at.y.budget, n, 1}, {at.y.capacity, n, 1},
+        {at.z.time, n, 1}, {at.z.work, n, 1}, {at.z.local, n, 1}, {at.z.budget, n, 1}, {at.z.capacity, n, 1},
+        {at.tau, 1, 1}, {at.kappa, 1, 1}};
     for (const auto& array : arrays)
-      for (int i = 0; i < array.count; ++i) array.values[i][lane] = 1.0;
+      for (int i = 0; i < array.count; ++i) array.values[i][lane] = array.value;
     step_[lane] = 1.0;
     if (attempt_[lane] == 0) iterations_[lane] = 0;
+    begun_[lane] = iterations_[lane];
     span_[lane] = SPANS[attempt_[lane]];
     slack_[lane] = SLACKS[attempt_[lane]];
     done_[lane] = 0;
@@ -724,7 +728,7 @@ class Solver {
     for (int lane = 0; lane < LANES; ++lane) {
       ++iterations_[lane];
       done_[lane] = usable[lane] && (accuracy[lane] <= 1.0 || (!elastic_ && margin[lane] > PROOF));
-      if (usable[lane]) continue;
+      if (done_[lane] || (usable[lane] && iterations_[lane] < begun_[lane] + MAX_ITERATIONS)) continue;
       if (attempt_[lane] < ATTEMPTS - 1) {
         ++attempt_[lane];
         start(lane);
@@ -760,7 +764,7 @@ class Solver {
   Real gap_limit = splat(GAP);  // relative, at which a problem counts as solved
   Real step_, span_, slack_;
   Mask active_;
-  int attempt_[LANES] = {}, iterations_[LANES] = {};
+  int attempt_[LANES] = {}, iterations_[LANES] = {}, begun_[LANES] = {};  // begun: iterations before the attempt
   bool done_[LANES] = {};
   Real accuracy_, margin_;  // of the last step, see certify()
 };

@@ -1,0 +1,45 @@
+"""The dual function of the scaled problem, by which the solver judges how near its prices are to optimal ones."""
+
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from scattermec.optimisation.bound import active_worth
+from scattermec.optimisation.standard_form import StandardForm
+
+
+def disproof(
+    form: StandardForm,
+    work: Float[Array, " N"],
+    budget: Float[Array, " N"],
+    capacity: Float[Array, " N"],
+) -> Float[Array, ""]:
+    """Dual function of the problem without its costs, relative to the priced work: positive is a proof."""
+    value = jnp.sum(work * form.workload)
+    free = dual_function(form, work, budget, capacity, costs=0.0)
+    return jnp.where(value > 0, free / jnp.where(value > 0, value, 1), -1)
+
+
+def dual_function(
+    form: StandardForm,
+    work: Float[Array, " N"],
+    budget: Float[Array, " N"],
+    capacity: Float[Array, " N"],
+    costs: float = 1.0,
+) -> Float[Array, ""]:
+    """Minimum of the Lagrangian over the variables, given the prices of work and of energy.
+
+    The prices of time and of local computing that belong to these are what a slot and a unit of local work
+    are worth at most. ``costs`` is how often the costs count: 0 for the problem without an objective.
+    """
+    f, energy = form, budget + capacity
+    brought = jnp.einsum("j,jik->ik", budget, f.harvest) + work[:, None] * f.passive_rate
+    passive_worth = jnp.max(brought, axis=-1) - costs * f.cost_passive
+    active = active_worth(work * f.active_rate, f.snr, energy, f.circuit) - costs * f.cost_active
+    local_worth = jnp.maximum(work + costs * f.gain_local - energy * f.local_energy, 0)
+    time_worth = jnp.maximum(jnp.maximum(active, passive_worth), 0)
+    priced = work * f.workload - budget * f.battery - capacity * f.capacity
+    if f.gain_stored is not None and f.part_size is not None:
+        stored_worth = jnp.maximum(costs * f.gain_stored - energy[:, None], 0)
+        priced -= jnp.sum(stored_worth * f.part_size, axis=-1)
+    return jnp.sum(priced - time_worth - local_worth * f.local_limit)
