@@ -13,7 +13,7 @@ import pytest
 
 from scattermec.optimisation import OPTIMAL, allocate, allocation_problem, compiled, interior_point
 from scattermec.optimisation.allocation import _judge, solve_beam_times
-from scattermec.optimisation.standard_form import natural_scales, standard_form
+from scattermec.optimisation.standard_form import in_need, natural_scales, standard_form
 from scattermec.physics import parameters
 from test_allocation import mrt, random_beams, random_frames, scenario
 
@@ -27,8 +27,10 @@ def judged(portable: bool, elastic: bool):
 
     def solve(constants, frame, beams):
         problem = allocation_problem(constants, frame, beams)
-        scales = natural_scales(problem)
-        return _judge(problem, scales, method(standard_form(problem, scales, elastic=elastic)), elastic)
+        needy = in_need(problem)
+        scales = natural_scales(problem, needy)
+        found = method(standard_form(problem, scales, needy, elastic=elastic))
+        return _judge(problem, needy, scales, found, elastic)
 
     return jax.jit(jax.vmap(solve, in_axes=(None, 0, 0)))
 

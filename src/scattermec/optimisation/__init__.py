@@ -1,6 +1,7 @@
 """The exact optimisation of a frame, with its certificate."""
 
 from scattermec.optimisation.allocation import (
+    FEASIBLE,
     INFEASIBLE,
     NOT_CONVERGED,
     OPTIMAL,
@@ -28,6 +29,7 @@ from scattermec.optimisation.problem import SCHEMES, AllocationProblem, Scheme, 
 from scattermec.optimisation.service import allocate_best_set, search_best_set
 
 __all__ = [
+    "FEASIBLE",
     "INFEASIBLE",
     "NOT_CONVERGED",
     "OPTIMAL",

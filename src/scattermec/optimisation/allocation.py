@@ -32,6 +32,9 @@ from scattermec.physics.parameters import Parameters
 OPTIMAL, INFEASIBLE, NOT_CONVERGED, FEASIBLE = 0, 1, 2, 3
 """Values of `Solution.status`: solved and certified; proved infeasible; neither; feasible, bound not met."""
 
+TRACE = 1e-12
+"""Part of a user's work that is too little to be done by a way of its own."""
+
 SMALL_ENERGY = 1e-3
 """J: gaps are relative to the energy, or to this where the energy is less, so that 0 J has a gap too."""
 
@@ -264,6 +267,11 @@ def _schedule(
     power = radiated / jnp.where(t_active > 0, t_active, 1)
     carried = t_active * links.active_rate(fixed, p.channel_gain, power)
     l_active = jnp.where(p.active_bandwidth > 0, jnp.minimum(to_do - l_local - l_passive, carried), 0)
+    # Traces of work would have to be redone to the last digit over rates that may be rounding themselves.
+    trace = TRACE * to_do
+    l_active, l_passive, l_local = (
+        jnp.where(work > trace, work, 0) for work in (l_active, l_passive, l_local)
+    )
     t_active = jnp.where(l_active > 0, t_active, 0)
     done = l_local + l_passive + l_active
     stretch = jnp.where(done > 0, to_do / jnp.where(done > 0, done, 1), jnp.where(to_do > 0, 2, 1))

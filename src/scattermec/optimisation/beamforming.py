@@ -18,11 +18,13 @@ from jaxtyping import Bool, Complex, Float
 from scattermec._pytree import pytree
 from scattermec.optimisation import compiled
 from scattermec.optimisation.allocation import (
+    FEASIBLE,
     INFEASIBLE,
     NOT_CONVERGED,
     OPTIMAL,
     Solution,
     natural_prices,
+    relative_gap,
     solve_allocation,
     solve_beam_times,
 )
@@ -40,8 +42,15 @@ from scattermec.physics.parameters import Parameters
 BEAMS_PER_SLOT = 4
 """Beams among which P1 shares a slot's time while the best one is sought."""
 
-MAX_ROUNDS = 100
+MAX_ROUNDS = 200
 """Rounds of new beams after which the search gives up; a handful is usual."""
+
+
+MERGE_ROUNDS = 8
+"""After so many rounds the beam made of a slot's several takes the place of one of them."""
+
+CERTIFIED_GAP = {"float64": 1e-4, "float32": 5e-3}
+"""Largest gap of what is called optimal."""
 
 
 @pytree
@@ -56,14 +65,16 @@ class BeamSolution:
     """() J: no beams and no allocation need less, what is left in batteries credited at its value; infinite
     where nothing is feasible"""
     gap: Array
-    """() (value - lower_bound) / energy, where batteries have no value (energy - lower_bound) / energy; 0 for
-    an infeasible frame, infinite if no allocation was found"""
+    """() (value - lower_bound) / energy, where batteries have no value (energy - lower_bound) / energy, with
+    energies below 1e-3 J taken as that (`relative_gap`); 0 for an infeasible frame, infinite if no allocation
+    was found"""
     shared_energy: Array
     """() J: what is needed if several beams may share the time of a slot. Where that meets the bound and the
     energy does not, the optimal beams are not of rank one."""
     status: Array
-    """() int8: 0 beams and allocation found, and optimal as far as ``gap`` says; 1 proved infeasible for all
-    beams; 2 neither: if ``shared_energy`` is finite, several beams a slot would do but one was not found"""
+    """() int8: 0 optimal, with a gap of at most `CERTIFIED_GAP`; 1 proved infeasible for all beams; 2 neither; 3
+    beams and allocation found, but their bound not met: where ``shared_energy`` meets it, the optimum takes
+    several beams that share a slot's time. Those may also be what a frame of status 2 takes to be feasible"""
     prices: Prices
     """of the bound, or of the proof of infeasibility"""
     beam_worth: Array
@@ -121,10 +132,13 @@ def optimise_beams(
     solution = solve_allocation(state(parameters, frame, found.beams), skip=skip)
     bound = jnp.maximum(lower_bound(problem, found.prices, found.worth), least_value(problem))
     bound = jnp.where(found.infeasible, jnp.inf, bound)
-    solved = (solution.status == OPTIMAL) & ~found.infeasible
+    solved = ((solution.status == OPTIMAL) | (solution.status == FEASIBLE)) & ~found.infeasible
     energy, value = jax.lax.stop_gradient((solution.energy, solution.value))
-    gap = jnp.where(solved, (value - bound) / energy, jnp.where(found.infeasible, 0, jnp.inf))
-    status = jnp.where(found.infeasible, INFEASIBLE, jnp.where(solved, OPTIMAL, NOT_CONVERGED))
+    gap = relative_gap(energy, value, bound)
+    gap = jnp.where(solved, gap, jnp.where(found.infeasible, 0, jnp.inf))
+    certified = gap <= CERTIFIED_GAP[value.dtype.name]
+    failed = jnp.where(found.infeasible, INFEASIBLE, jnp.where(solved, FEASIBLE, NOT_CONVERGED))
+    status = jnp.where(solved & certified, OPTIMAL, failed)
     return BeamSolution(
         beams=found.beams,
         solution=solution,

@@ -124,6 +124,8 @@ def search_beams(
         skip: where true, the result is of no meaning.
     """
     dtype = problem.workload.dtype
+    # The kernel takes what it is given for complex numbers of this precision.
+    channels, beams = (jnp.asarray(array, jnp.result_type(dtype, complex)) for array in (channels, beams))
     per_user = jax.ShapeDtypeStruct(problem.workload.shape, dtype)
     shapes = [
         jax.ShapeDtypeStruct(channels.shape, channels.dtype),

@@ -12,6 +12,8 @@ class BeamFeed {
       lane.beams.resize(n * sizes.beams * sizes.antennas);
       lane.priced.resize(n * sizes.antennas);
       lane.kept.resize(n * sizes.antennas);
+      lane.columns.resize(lane.beams.size());
+      lane.shares.resize(n * sizes.beams);
       lane.prices.resize(3 * n);
       lane.worth.resize(n);
     }
@@ -91,10 +93,16 @@ class BeamFeed {
       if (solved) solver_.gap_limit[index] = std::max(GAP, std::min(FIRST_GAP, GAP_SHARE * relative));
     }
     if (lane.rounds >= MAX_ROUNDS) return finish(index, false);
+    // A search that takes long keeps losing beams that it needs: the one made of all of them stands for them.
+    const bool merge = lane.rounds % MERGE_ROUNDS == 0 && lane.energy < INFINITY;
+    if (merge) make_single(index);
     for (int i = 0; i < n; ++i) {
-      int least = 0;
-      for (int k = 1; k < sizes_.beams; ++k)
-        if (time(index, i, k) < time(index, i, least)) least = k;
+      const int least = least_used(index, i, -1);
+      if (merge) {
+        const int next = least_used(index, i, least);
+        std::copy_n(&lane.kept[i * size], size, beam(lane, i, next));
+        offer(index, i, next);
+      }
       std::copy_n(&lane.priced[i * size], size, beam(lane, i, least));
       offer(index, i, least);
     }
@@ -103,7 +111,7 @@ class BeamFeed {
 
  private:
   static constexpr double FIRST_GAP = 1e-2, GAP_SHARE = 0.1, TARGET_GAP = 1e-6;
-  static constexpr int MAX_ROUNDS = 100;
+  static constexpr int MAX_ROUNDS = 200, MERGE_ROUNDS = 8;
 
   // The search for one frame.
   struct Lane {
@@ -111,12 +119,22 @@ class BeamFeed {
     int rounds;
     double energy, bound;  // scaled; the bound without the constant
     std::vector<Complex> channels, beams, priced, kept;
+    std::vector<Complex> columns;  // the beams, when `kept` was made of them,
+    std::vector<double> shares;    // and the parts of their slots' times that they had
     std::vector<double> prices, worth;  // of the best bound: work, budget and capacity, and the beams' worth
   };
 
   static double at(const Real* values, int i, int lane) { return values[i][lane]; }
   double time(int lane, int i, int k) const { return at(solver_.at.x.t_passive, i * sizes_.beams + k, lane); }
   Complex* beam(Lane& lane, int i, int k) const { return &lane.beams[(i * sizes_.beams + k) * sizes_.antennas]; }
+
+  // The beam of slot i that has the least time, but for `other`.
+  int least_used(int index, int i, int other) const {
+    int least = other == 0 ? 1 : 0;
+    for (int k = 0; k < sizes_.beams; ++k)
+      if (k != other && time(index, i, k) < time(index, i, least)) least = k;
+    return least;
+  }
 
   // Give beam k of slot i to the solver.
   void offer(int index, int i, int k) {
@@ -165,6 +183,7 @@ class BeamFeed {
     Lane& lane = lanes_[index];
     const int size = sizes_.antennas;
     std::copy(lane.priced.begin(), lane.priced.end(), lane.kept.begin());
+    std::copy(lane.beams.begin(), lane.beams.end(), lane.columns.begin());
     for (int i = 0; i < sizes_.users; ++i) {
       double total = 0;
       std::fill(work_.matrix.begin(), work_.matrix.end(), Complex(0));
@@ -172,9 +191,35 @@ class BeamFeed {
         add_outer(size, time(index, i, k), beam(lane, i, k), work_.matrix.data());
         total += time(index, i, k);
       }
+      for (int k = 0; k < sizes_.beams; ++k)
+        lane.shares[i * sizes_.beams + k] = total > 1e-9 * tau ? time(index, i, k) / total : 0;
       if (total <= 1e-9 * tau) continue;
       hermitian_eigen(size, work_.matrix.data(), work_.values.data(), work_.vectors.data());
       for (int a = 0; a < size; ++a) lane.kept[i * size + a] = work_.vectors[a * size + size - 1];
+    }
+  }
+
+  // Where that beam brings less than the several did, look for one that does not.
+  void make_single(int index) {
+    Lane& lane = lanes_[index];
+    const int n = sizes_.users, size = sizes_.antennas, k = sizes_.beams;
+    for (int i = 0; i < n; ++i) {
+      const double* shares = &lane.shares[i * k];
+      const Complex* columns = &lane.columns[i * k * size];
+      if (!(std::accumulate(shares, shares + k, 0.0) > 0)) continue;
+      double most = 0;
+      for (int j = 0; j < n; ++j) {
+        double gain = 0;
+        for (int c = 0; c < k; ++c) gain += shares[c] * beam_gain(size, &lane.channels[j * size], &columns[c * size]);
+        wanted_[j] = gain;
+        // What the gain is worth: users to whom it is worth nothing may lose it.
+        worth_[j] = gain * (j == i ? lane.prices[i] * in_.reflected_snr[lane.frame * n + i]
+                                   : lane.prices[n + j] * in_.harvest_weight[(lane.frame * n + j) * n + i]);
+        most = std::max(most, worth_[j]);
+      }
+      for (int j = 0; j < n; ++j)
+        if (!(worth_[j] > 1e-9 * most)) wanted_[j] = 0;
+      single_beam(n, size, k, lane.channels.data(), wanted_.data(), shares, columns, &lane.kept[i * size]);
     }
   }
 
@@ -182,7 +227,11 @@ class BeamFeed {
     Lane& lane = lanes_[index];
     const int n = sizes_.users, size = sizes_.antennas;
     const long q = lane.frame;
-    if (infeasible) keep_prices(index, 1.0);
+    if (infeasible) {
+      keep_prices(index, 1.0);
+    } else if (lane.energy < INFINITY) {
+      make_single(index);
+    }
     const std::vector<Complex>& chosen = lane.energy < INFINITY ? lane.kept : lane.priced;
     for (int a = 0; a < n * size; ++a) out_.beams[q * n * size + a] = std::complex<Scalar>(chosen[a]);
     for (int i = 0; i < n; ++i) {
@@ -212,6 +261,6 @@ class BeamFeed {
   const Sizes& sizes_;
   BeamWorkspace work_;
   Lane lanes_[LANES];
-  std::vector<double> worth_ = std::vector<double>(sizes_.users);
+  std::vector<double> worth_ = std::vector<double>(sizes_.users), wanted_ = worth_;
   long next_ = 0;
 };

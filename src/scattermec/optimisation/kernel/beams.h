@@ -113,14 +113,138 @@ inline double best_beam(int size, const Complex* channel, double c, double q, Be
     y = next;
   }
   sums(y, F, squares, cubes);
+  // Where the channel has next to no part in the principal eigenvectors, rounding loses theirs in the beam: it takes
+  // what the beam's intended own gain leaves.
+  const double intended = std::max(c * F - 1 / q, 0.0);
+  double rest = 0, own_gain = 0, missing = 0;
+  for (int m = 0; m < size; ++m) {
+    const double inverse = 1 / (y + (highest - work.values[m]));
+    rest += work.weight[m] * inverse * inverse;
+    own_gain += work.weight[m] * inverse;
+  }
+  double scale = 1 / std::sqrt(rest);
+  own_gain *= own_gain / rest;
+  if (own_gain > intended * (1 + 1e-9)) {
+    scale *= std::sqrt(intended / own_gain);
+    missing = std::sqrt(1 - intended / own_gain);
+  }
   double norm = 0;
   for (int a = 0; a < size; ++a) {
-    Complex sum = 0;
-    for (int m = 0; m < size; ++m) sum += work.vectors[a * size + m] * (work.own[m] / (y + (highest - work.values[m])));
+    Complex sum = missing * work.vectors[a * size + size - 1];
+    for (int m = 0; m < size; ++m)
+      sum += work.vectors[a * size + m] * (scale * work.own[m] / (y + (highest - work.values[m])));
     beam[a] = sum;
     norm += std::norm(sum);
   }
   for (int a = 0; a < size; ++a) beam[a] /= std::sqrt(norm);
   F = std::max(F, 1 / (q * c));
   return highest + y + c * std::log(q * c * F) - c + 1 / (q * F);
+}
+
+// What a beam brings the users in the worst case, in parts of `wanted` (0: does not matter); at least 1 is enough.
+inline double fulfilment(int users, int size, const Complex* channels, const double* wanted, const Complex* beam) {
+  double least = INFINITY;
+  for (int j = 0; j < users; ++j)
+    if (wanted[j] > 0) least = std::min(least, beam_gain(size, &channels[j * size], beam) / wanted[j]);
+  return least;
+}
+
+// Solve a small symmetric positive definite system in place by Cholesky's method; returns whether it is one.
+inline bool solve_definite(int size, double* matrix, double* right) {
+  for (int a = 0; a < size; ++a) {
+    for (int b = 0; b <= a; ++b) {
+      double sum = matrix[a * size + b];
+      for (int c = 0; c < b; ++c) sum -= matrix[a * size + c] * matrix[b * size + c];
+      if (a == b && !(sum > 0)) return false;
+      matrix[a * size + b] = a == b ? std::sqrt(sum) : sum / matrix[b * size + b];
+    }
+    for (int c = 0; c < a; ++c) right[a] -= matrix[a * size + c] * right[c];
+    right[a] /= matrix[a * size + a];
+  }
+  for (int a = size - 1; a >= 0; --a) {
+    for (int c = a + 1; c < size; ++c) right[a] -= matrix[c * size + a] * right[c];
+    right[a] /= matrix[a * size + a];
+  }
+  return true;
+}
+
+// Gauss-Newton steps of least length towards a unit beam with the gains `wanted`.
+inline void match_gains(int users, int size, const Complex* channels, const double* wanted, Complex* beam) {
+  constexpr int STEPS = 30;
+  constexpr double CLOSE = 1e-13, RIDGE = 1e-14;
+  const int most = users + 1;
+  std::vector<Complex> slopes(most * size);
+  std::vector<double> missing(most), matrix(most * most);
+  for (int step = 0; step < STEPS; ++step) {
+    int count = 0;
+    double worst = 0;
+    const auto add = [&](double value, double goal, const Complex* direction, Complex factor) {
+      missing[count] = 1 - value / goal;
+      worst = std::max(worst, std::abs(missing[count]));
+      for (int a = 0; a < size; ++a) slopes[count * size + a] = 2 / goal * factor * direction[a];
+      ++count;
+    };
+    double length = 0;
+    for (int a = 0; a < size; ++a) length += std::norm(beam[a]);
+    add(length, 1, beam, 1);
+    for (int j = 0; j < users; ++j) {
+      if (!(wanted[j] > 0)) continue;
+      const Complex* h = &channels[j * size];
+      Complex seen = 0;
+      for (int a = 0; a < size; ++a) seen += std::conj(h[a]) * beam[a];
+      add(std::norm(seen), wanted[j], h, seen);
+    }
+    if (worst <= CLOSE) return;
+    double trace = 0;
+    for (int p = 0; p < count; ++p)
+      for (int r = 0; r < count; ++r) {
+        double sum = 0;
+        for (int a = 0; a < size; ++a) sum += std::real(std::conj(slopes[p * size + a]) * slopes[r * size + a]);
+        matrix[p * count + r] = sum;
+        if (p == r) trace = std::max(trace, sum);
+      }
+    for (int p = 0; p < count; ++p) matrix[p * count + p] += RIDGE * trace + 1e-3 * worst * worst * matrix[p * count + p];
+    if (!solve_definite(count, matrix.data(), missing.data())) return;
+    double size_of_step = 0;
+    std::vector<Complex> change(size);
+    for (int a = 0; a < size; ++a) {
+      for (int p = 0; p < count; ++p) change[a] += missing[p] * slopes[p * size + a];
+      size_of_step += std::norm(change[a]);
+    }
+    const double factor = std::min(1.0, 0.5 / std::sqrt(size_of_step));
+    if (!(factor > 0)) return;
+    for (int a = 0; a < size; ++a) beam[a] += factor * change[a];
+  }
+}
+
+// One unit beam in place of several that share a slot's time: its gains for the users are those that the several
+// bring on average, `wanted`, where that can be (their average is what counts, and for the own reflection it counts
+// for no less). `beam` is a first guess, and stays where nothing better is found.
+inline void single_beam(int users, int size, int beams, const Complex* channels, const double* wanted,
+                        const double* shares, const Complex* columns, Complex* beam) {
+  constexpr double ENOUGH = 1 - 1e-11;
+  constexpr int STARTS = 12;
+  double best = fulfilment(users, size, channels, wanted, beam);
+  std::vector<Complex> trial(size);
+  for (int start = 0; start < STARTS && best < ENOUGH; ++start) {
+    std::copy_n(beam, size, trial.begin());
+    if (start > 0) {  // the several with other phases, the same ones every time
+      std::fill(trial.begin(), trial.end(), Complex(0));
+      for (int k = 0; k < beams; ++k)
+        for (int a = 0; a < size; ++a)
+          trial[a] += std::polar(std::sqrt(shares[k]), 2.399963 * (start - 1) * k) * columns[k * size + a];
+    }
+    for (int round = 0; round < 2; ++round) {
+      double length = 0;
+      for (int a = 0; a < size; ++a) length += std::norm(trial[a]);
+      if (!(length > 0)) break;
+      for (int a = 0; a < size; ++a) trial[a] /= std::sqrt(length);
+      if (round == 0) match_gains(users, size, channels, wanted, trial.data());
+    }
+    const double found = fulfilment(users, size, channels, wanted, trial.data());
+    if (found > best) {
+      best = found;
+      std::copy_n(trial.begin(), size, beam);
+    }
+  }
 }
