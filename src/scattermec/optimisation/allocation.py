@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Bool, Complex, Float
+from jaxtyping import Bool, Complex, Float, Int
 
 from scattermec._pytree import pytree
 from scattermec.optimisation import solver
@@ -32,6 +32,12 @@ from scattermec.physics.parameters import Parameters
 OPTIMAL, INFEASIBLE, NOT_CONVERGED, FEASIBLE = 0, 1, 2, 3
 """Values of `Solution.status`: solved and certified; proved infeasible; neither; feasible, bound not met."""
 
+
+def is_feasible(status: Int[Array, "..."]) -> Bool[Array, "..."]:
+    """Whether there is an allocation to execute: the status is ``OPTIMAL`` or ``FEASIBLE``."""
+    return (status == OPTIMAL) | (status == FEASIBLE)
+
+
 TRACE = 1e-12
 """Part of a user's work that is too little to be done by a way of its own."""
 
@@ -43,8 +49,8 @@ SMALL_ENERGY = 1e-3
 class Solution:
     """An allocation that minimises (7) for given beams. Per user (N,) unless said.
 
-    Where the status is neither ``OPTIMAL`` nor ``FEASIBLE`` the energy is infinite, nobody is served and the allocation is zero; the prices of an infeasible frame are those of the proof, a
-    direction without a scale.
+    Where the status is neither ``OPTIMAL`` nor ``FEASIBLE`` the energy is infinite, nobody is served and the
+    allocation is zero; the prices of an infeasible frame are those of the proof, a direction without a scale.
 
     Derivatives: ``value`` and ``energy`` differentiate with respect to everything that the frame is made of,
     through the prices (the envelope theorem), once. Nothing else here has a derivative.
@@ -209,7 +215,7 @@ def natural_prices(
 def relative_gap(
     energy: Float[Array, ""], value: Float[Array, ""], bound: Float[Array, ""]
 ) -> Float[Array, ""]:
-    """Distance of a value in J from its bound, relative to ``energy``, or to `SMALL_ENERGY` if that is more."""
+    """Distance of a value from its bound in J, relative to the energy, or to `SMALL_ENERGY` if more."""
     return (value - bound) / jnp.maximum(energy, SMALL_ENERGY)
 
 

@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Bool, Complex, Float, Int
 
 from scattermec.optimisation import compiled
-from scattermec.optimisation.allocation import OPTIMAL, Solution, allocate
+from scattermec.optimisation.allocation import FEASIBLE, OPTIMAL, Solution, solve_allocation
 from scattermec.optimisation.battery_value import BatteryValue
 from scattermec.optimisation.beamforming import BeamSolution, optimise_beams
 from scattermec.optimisation.joint_service import ServiceSolution, optimise_service
-from scattermec.optimisation.problem import Scheme
+from scattermec.optimisation.problem import Scheme, allocation_problem
 from scattermec.optimisation.service import allocate_best_set
 from scattermec.physics.frame import Frame
 from scattermec.physics.parameters import Parameters
@@ -51,11 +51,12 @@ def allocate_frames(
     """
     if serve not in SERVE:
         raise ValueError(f"serve: {serve!r} is not known; choose from {', '.join(SERVE)}")
-    if serve == "best":
-        return _in_blocks(partial(_solve_best, scheme), parameters, (frames, beams), BEST_BLOCK)
     if serve == "all-or-best":
         return allocate_all_or_best(parameters, frames, beams, scheme=scheme)[0]
-    return _in_blocks(partial(_solve_all, scheme), parameters, (frames, beams), BLOCK)
+    everyone = _in_blocks(partial(_solve_all, scheme), parameters, (frames, beams), BLOCK)
+    if serve == "all":
+        return everyone
+    return _in_blocks(partial(_solve_best, scheme), parameters, (frames, beams, everyone), BEST_BLOCK)
 
 
 def optimise_beams_frames(
@@ -78,7 +79,8 @@ def optimise_service_frames(
     parameters: Parameters, frames: Frame, *, scheme: Scheme = "hybrid"
 ) -> ServiceSolution:
     """The same with the set of users that maximises (11); arguments as for `optimise_service`."""
-    return _in_blocks(partial(_optimise_best, scheme), parameters, (frames,), BEST_BLOCK)
+    everyone = optimise_beams_frames(parameters, frames, scheme=scheme)
+    return _in_blocks(partial(_optimise_best, scheme), parameters, (frames, everyone), BEST_BLOCK)
 
 
 def allocate_all_or_best(
@@ -110,8 +112,10 @@ def optimise_all_or_best(
     """
     everyone = optimise_beams_frames(parameters, frames, scheme=scheme, battery_value=battery_value)
 
-    def solve(parameters: Parameters, frames: Frame) -> BeamSolution:
-        return _optimise_best(scheme, parameters, frames).best
+    def solve(
+        parameters: Parameters, frames: Frame, everyone: BeamSolution, skip: np.ndarray
+    ) -> BeamSolution:
+        return _optimise_best(scheme, parameters, frames, everyone, skip).best
 
     return _or_best(solve, parameters, (frames,), everyone)
 
@@ -121,47 +125,71 @@ def _or_best(
 ) -> tuple[Result, Int[np.ndarray, " K"]]:
     """Replace what could not serve everyone by what ``solve`` finds for the block; and the status before."""
     status = np.asarray(everyone.status)
-    failed = np.flatnonzero(status != OPTIMAL)
+    failed = np.flatnonzero((status != OPTIMAL) & (status != FEASIBLE))
     if not failed.size:
         return everyone, status
     # Collected in numpy: JAX would compile programs of its own for every number of failures.
     solution: Result = jax.tree.map(np.array, everyone)
-    for index in _blocks(failed.size, BEST_BLOCK):
+    for index, skip in _blocks(failed.size, BEST_BLOCK):
         chosen: np.ndarray = failed[index]
-        block = jax.tree.map(lambda leaf, i=chosen: leaf[i], data)
-        best = solve(parameters, *block)
+        block = jax.tree.map(lambda leaf, i=chosen: leaf[i], (*data, everyone))
+        best = solve(parameters, *block, skip)
         for whole, part in zip(jax.tree.leaves(solution), jax.tree.leaves(best), strict=True):
-            whole[chosen] = part
+            whole[chosen[~skip]] = part[~skip]
     return jax.tree.map(jnp.asarray, solution), status
 
 
 @partial(jax.jit, static_argnums=0)
 def _solve_all(
-    scheme: Scheme, parameters: Parameters, frames: Frame, beams: Complex[Array, "K N M"]
+    scheme: Scheme,
+    parameters: Parameters,
+    frames: Frame,
+    beams: Complex[Array, "K N M"],
+    skip: Bool[Array, " K"],
 ) -> Solution:
-    return jax.vmap(lambda frame, w: allocate(parameters, frame, w, scheme=scheme))(frames, beams)
+    def solve(frame: Frame, beams: Complex[Array, "N M"], skip: Bool[Array, ""]) -> Solution:
+        return solve_allocation(allocation_problem(parameters, frame, beams, scheme=scheme), skip=skip)
+
+    return jax.vmap(solve)(frames, beams, skip)
 
 
 @partial(jax.jit, static_argnums=0)
 def _solve_best(
-    scheme: Scheme, parameters: Parameters, frames: Frame, beams: Complex[Array, "K N M"]
+    scheme: Scheme,
+    parameters: Parameters,
+    frames: Frame,
+    beams: Complex[Array, "K N M"],
+    everyone: Solution,
+    skip: Bool[Array, " K"],
 ) -> Solution:
-    return jax.vmap(lambda frame, w: allocate_best_set(parameters, frame, w, scheme=scheme))(frames, beams)
+    def solve(frame: Frame, beams: Complex[Array, "N M"], known: Solution) -> Solution:
+        return allocate_best_set(parameters, frame, beams, scheme=scheme, everyone=known)
+
+    return jax.vmap(solve)(frames, beams, everyone)
 
 
 @partial(jax.jit, static_argnums=0)
 def _optimise_all(
-    scheme: Scheme, battery_value: BatteryValue | None, parameters: Parameters, frames: Frame
+    scheme: Scheme,
+    battery_value: BatteryValue | None,
+    parameters: Parameters,
+    frames: Frame,
+    skip: Bool[Array, " K"],
 ) -> BeamSolution:
-    def solve(frame: Frame) -> BeamSolution:
-        return optimise_beams(parameters, frame, scheme=scheme, battery_value=battery_value)
+    def solve(frame: Frame, skip: Bool[Array, ""]) -> BeamSolution:
+        return optimise_beams(parameters, frame, scheme=scheme, battery_value=battery_value, skip=skip)
 
-    return jax.vmap(solve)(frames)
+    return jax.vmap(solve)(frames, skip)
 
 
 @partial(jax.jit, static_argnums=0)
-def _optimise_best(scheme: Scheme, parameters: Parameters, frames: Frame) -> ServiceSolution:
-    return jax.vmap(lambda frame: optimise_service(parameters, frame, scheme=scheme))(frames)
+def _optimise_best(
+    scheme: Scheme, parameters: Parameters, frames: Frame, everyone: BeamSolution, skip: Bool[Array, " K"]
+) -> ServiceSolution:
+    def solve(frame: Frame, known: BeamSolution, skip: Bool[Array, ""]) -> ServiceSolution:
+        return optimise_service(parameters, frame, scheme=scheme, everyone=known, skip=skip)
+
+    return jax.vmap(solve)(frames, everyone, skip)
 
 
 def frame_rewards(parameters: Parameters, frames: Frame, solution: Solution) -> Float[Array, " K"]:
@@ -172,23 +200,23 @@ def frame_rewards(parameters: Parameters, frames: Frame, solution: Solution) -> 
 
 
 def _in_blocks(solve: Callable[..., Any], parameters: Parameters, data: tuple, size: int) -> Any:
-    """Results for the leading axis of ``data``, block by block."""
+    """Results for the leading axis of ``data``, block by block.
+
+    Blocks are of one size however few the frames are: programs of other sizes round differently in the last
+    digit, and a frame's answer must not depend on its neighbours.
+    """
     count = len(data[0].workload)
-    # Few frames make one block of a power of two, so that few programs are compiled.
-    size = min(size, 1 << max(count - 1, 0).bit_length())
-    if count == size:
-        return solve(parameters, *data)
     # Cut and joined in numpy: JAX would run, and compile, a program for every array.
     arrays = jax.tree.map(np.asarray, data)
     parts = []
-    for index in _blocks(count, size):
+    for index, skip in _blocks(count, size):
         block = jax.tree.map(lambda leaf, i=index: leaf[i], arrays)
-        parts.append(jax.device_get(solve(parameters, *block)))
+        parts.append(jax.device_get(solve(parameters, *block, skip)))
     return jax.tree.map(lambda *leaves: jnp.asarray(np.concatenate(leaves)[:count]), *parts)
 
 
-def _blocks(count: int, size: int) -> Iterator[slice | np.ndarray]:
-    """Where each block lies; a last one that is not full is padded with the last frame."""
+def _blocks(count: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Which frames a block holds, and whether to skip them: the last frame fills a last block."""
     for start in range(0, count, size):
-        full = start + size <= count
-        yield slice(start, start + size) if full else np.minimum(np.arange(start, start + size), count - 1)
+        index = np.arange(start, start + size)
+        yield np.minimum(index, count - 1), index >= count

@@ -23,6 +23,7 @@ from scattermec.optimisation.allocation import (
     NOT_CONVERGED,
     OPTIMAL,
     Solution,
+    is_feasible,
     natural_prices,
     relative_gap,
     solve_allocation,
@@ -33,6 +34,7 @@ from scattermec.optimisation.bound import Prices, infeasibility_margin, least_va
 from scattermec.optimisation.interior_point import tolerances
 from scattermec.optimisation.pricing import best_beams, principal_vectors
 from scattermec.optimisation.problem import AllocationProblem, Scheme, allocation_problem
+from scattermec.optimisation.single_beam import single_beam
 from scattermec.optimisation.standard_form import fixed_energy, in_need, natural_scales, standard_form
 from scattermec.physics import links
 from scattermec.physics.energy import harvest_rate, usable_harvest_rate
@@ -72,9 +74,9 @@ class BeamSolution:
     """() J: what is needed if several beams may share the time of a slot. Where that meets the bound and the
     energy does not, the optimal beams are not of rank one."""
     status: Array
-    """() int8: 0 optimal, with a gap of at most `CERTIFIED_GAP`; 1 proved infeasible for all beams; 2 neither; 3
-    beams and allocation found, but their bound not met: where ``shared_energy`` meets it, the optimum takes
-    several beams that share a slot's time. Those may also be what a frame of status 2 takes to be feasible"""
+    """() int8: 0 optimal, with a gap of at most `CERTIFIED_GAP`; 1 proved infeasible for all beams; 2
+    neither; 3 beams and allocation found, but their bound not met: where ``shared_energy`` meets it, the optimum takes
+    several beams that share a slot's time, which may be what a frame of status 2 takes to be feasible, too"""
     prices: Prices
     """of the bound, or of the proof of infeasibility"""
     beam_worth: Array
@@ -132,7 +134,7 @@ def optimise_beams(
     solution = solve_allocation(state(parameters, frame, found.beams), skip=skip)
     bound = jnp.maximum(lower_bound(problem, found.prices, found.worth), least_value(problem))
     bound = jnp.where(found.infeasible, jnp.inf, bound)
-    solved = ((solution.status == OPTIMAL) | (solution.status == FEASIBLE)) & ~found.infeasible
+    solved = is_feasible(solution.status) & ~found.infeasible
     energy, value = jax.lax.stop_gradient((solution.energy, solution.value))
     gap = relative_gap(energy, value, bound)
     gap = jnp.where(solved, gap, jnp.where(found.infeasible, 0, jnp.inf))
@@ -273,7 +275,13 @@ def _search_portably(
         closed = value - jnp.maximum(bound, search.bound) <= 100 * limits.gap * energy
         done = proved | (jnp.isfinite(value) & closed)
         least_used = jnp.argmin(times, axis=-1)
-        renewed = jax.vmap(lambda old, k, new: old.at[k].set(new))(search.beams, least_used, best)
+        put = jax.vmap(lambda old, k, new: old.at[k].set(new))
+        # A search that takes long keeps losing beams that it needs: the one made of all stands for them.
+        merge = solved & ((search.rounds + 1) % MERGE_ROUNDS == 0)
+        used_more = jnp.argmin(times.at[jnp.arange(len(times)), least_used].set(jnp.inf), axis=-1)
+        single = _single_beams(frame.channels, search.beams, times, best, prices, harvest, snr)
+        merged = jnp.where(merge, put(search.beams, used_more, single), search.beams)
+        renewed = put(merged, least_used, best)
         return _Search(
             beams=jnp.where(done, search.beams, renewed),
             best=best,
@@ -304,14 +312,35 @@ def _search_portably(
         done=jnp.zeros((), bool) if skip is None else skip,
     )
     end = jax.lax.while_loop(lambda search: ~search.done & (search.rounds < MAX_ROUNDS), improve, begin)
-    # The beam that comes nearest to sharing the slot's time as found; that of its price if it has none.
-    used = (jnp.sum(end.times, axis=-1) > 1e-9) & ~end.infeasible
-    mixed = jnp.einsum("ik,ika,ikb->iab", end.times, end.beams, end.beams.conj())
+    single = _single_beams(frame.channels, end.beams, end.times, end.best, end.prices, harvest, snr)
     return _Found(
-        beams=jnp.where(used[:, None], principal_vectors(mixed), end.best),
+        beams=jnp.where(end.infeasible, end.best, single),
         prices=end.prices,
         worth=end.worth,
         shared_energy=end.energy,
         infeasible=end.infeasible,
         rounds=end.rounds,
     )
+
+
+def _single_beams(
+    channels: Complex[Array, "N M"],
+    beams: Complex[Array, "N K M"],
+    times: Float[Array, "N K"],
+    best: Complex[Array, "N M"],
+    prices: Prices,
+    harvest: Float[Array, "N N"],
+    snr: Float[Array, " N"],
+) -> Complex[Array, "N M"]:
+    """One beam per slot, (N, M), in place of those that share its time; ``best`` where it has no time."""
+    total = jnp.sum(times, axis=-1, keepdims=True)
+    shares = times / jnp.where(total > 0, total, 1)
+    gains = jnp.einsum("ik,jik->ij", shares, jnp.abs(jnp.einsum("ja,ika->jik", channels.conj(), beams)) ** 2)
+    # What the gains are worth, per slot and user: who puts no price on one may lose it.
+    worth = gains * (harvest * prices.budget[:, None]).T + jnp.diag(
+        jnp.diagonal(gains) * snr * prices.workload
+    )
+    wanted = jnp.where(worth > 1e-9 * jnp.max(worth, axis=-1, keepdims=True), gains, 0)
+    guess = principal_vectors(jnp.einsum("ik,ika,ikb->iab", shares, beams, beams.conj()))
+    found = jax.vmap(single_beam, in_axes=(None, 0, 0, 0, 0))(channels, wanted, shares, beams, guess)
+    return jnp.where(total > 1e-9, found, best)

@@ -69,10 +69,12 @@ def bound_terms(
 ) -> Float[Array, " N"]:
     """What each user and its slot contribute to the bound, in J, idle energy apart.
 
-        mu l - tau T - lambda E - kappa E_max - rho min(f_c T, l),     rho = max(mu - (lambda + kappa) phi_c, 0)
+        mu l - tau T - lambda E - kappa E_max - rho min(f_c T, l),
+        rho = max(mu - (lambda + kappa) phi_c, 0),
 
-    with tau in J/s what the slot is worth at most, beaming or receiving, after its cost. ``costs`` is how often
-    the AP's costs count: 0 for the problem without an objective. By default the beams are the problem's own.
+    with tau in J/s what the slot is worth at most, beaming or receiving, after its cost. ``costs`` is how
+    often the AP's costs count: 0 for the problem without an objective. By default the beams are the
+    problem's own.
     """
     p, fixed = problem, problem.parameters
     mu = jnp.where(wanted(p), prices.workload, 0)

@@ -1,4 +1,4 @@
-"""The dual function of the scaled problem, by which the solver judges how near its prices are to optimal ones."""
+"""The dual function of the scaled problem, by which the solver judges how good its prices are."""
 
 import jax.numpy as jnp
 from jax import Array

@@ -243,19 +243,19 @@ def _iterate(problem: StandardForm, state: State, limits: Tolerances) -> State:
     iterations = state.iterations + 1
     stuck = ~usable | (iterations >= state.begun + MAX_ITERATIONS)
     again = ~solved & stuck & (state.attempt < len(SPANS) - 1)
-    attempt = state.attempt + again
+    next_attempt = state.attempt + again
     new = jax.tree.map(
         lambda a, b, start: jnp.where(again, start, jnp.where(usable, a, b)),
         new,
         point,
-        _start(problem, attempt),
+        _start(problem, next_attempt),
     )
     return State(
         point=new,
         iterations=iterations,
         begun=jnp.where(again, iterations, state.begun),
         step=jnp.where(again, 1.0, step),
-        attempt=attempt,
+        attempt=next_attempt,
         done=solved | (stuck & ~again),
     )
 

@@ -5,10 +5,10 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from scattermec._pytree import pytree
-from scattermec.optimisation.allocation import INFEASIBLE, OPTIMAL
+from scattermec.optimisation.allocation import INFEASIBLE, is_feasible
 from scattermec.optimisation.beamforming import BeamSolution, optimise_beams
 from scattermec.optimisation.bound import bound_terms
 from scattermec.optimisation.interior_point import tolerances
@@ -37,7 +37,12 @@ class ServiceSolution:
 
 
 def optimise_service(
-    parameters: Parameters, frame: Frame, *, scheme: Scheme = "hybrid", skip: Bool[Array, ""] | None = None
+    parameters: Parameters,
+    frame: Frame,
+    *,
+    scheme: Scheme = "hybrid",
+    skip: Bool[Array, ""] | None = None,
+    everyone: BeamSolution | None = None,
 ) -> ServiceSolution:
     """Find the set of users, the beams and the allocation that maximise reward (11) for a frame.
 
@@ -45,10 +50,11 @@ def optimise_service(
     could beat the best. The prices of each bound all others too, since the dual function sums over users.
     Beyond 6 users, the beams are optimised for the set that is best with maximum ratio beams.
 
-    Arguments as for `optimise_beams`.
+    ``everyone`` is the solution that serves everyone, where that is known: it is not sought again, and the
+    best set is never worse. Other arguments as for `optimise_beams`.
     """
     if parameters.num_users > ENUMERATED_USERS:
-        return _searched(parameters, frame, scheme, skip)
+        return _searched(parameters, frame, scheme, skip, everyone)
     sets = all_sets(parameters.num_users)
 
     def rewards(energy: Float[Array, " S"]) -> Float[Array, " S"]:
@@ -60,8 +66,11 @@ def optimise_service(
         done = state.done | (hopes[index] <= state.reward * (1 + 1e-9))
         served = sets[index]
         found = optimise_beams(parameters, frame, scheme=scheme, served=served, skip=done)
-        reward = ap_reward(parameters, frame.workload, found.solution.served, found.energy)
-        reward = jnp.where(found.status == OPTIMAL, reward, -1)
+        return learn(dataclasses.replace(state, done=done), index, found)
+
+    def learn(state: _State, index: Int[Array, ""], found: BeamSolution) -> _State:
+        done = state.done
+        reward = _reward(parameters, frame, found)
         better = ~done & (reward > state.reward)
         bounds = jnp.maximum(state.bounds, _bounds(parameters, frame, scheme, sets, found))
         bounds = bounds.at[index].max(found.lower_bound)
@@ -81,6 +90,8 @@ def optimise_service(
         tried=jnp.zeros(len(sets), bool),
         done=jnp.zeros((), bool) if skip is None else skip,
     )
+    if everyone is not None:
+        begin = learn(begin, jnp.zeros((), int), everyone)
     end = jax.lax.while_loop(lambda state: ~state.done & ~jnp.all(state.tried), try_next, begin)
     return ServiceSolution(
         best=end.best,
@@ -149,15 +160,27 @@ def _bounds(
 
 
 def _searched(
-    parameters: Parameters, frame: Frame, scheme: Scheme, skip: Bool[Array, ""] | None
+    parameters: Parameters,
+    frame: Frame,
+    scheme: Scheme,
+    skip: Bool[Array, ""] | None,
+    everyone: BeamSolution | None,
 ) -> ServiceSolution:
     """Many users: the set that is best with maximum ratio beams."""
     seen = allocate_best_set(parameters, frame, maximum_ratio_beams(frame.channels), scheme=scheme)
     best = optimise_beams(parameters, frame, scheme=scheme, served=seen.served, skip=skip)
-    failed = (best.status != OPTIMAL) | ~jnp.any(seen.served)
-    nobody = _nobody(parameters, frame, scheme)
-    best = jax.tree.map(lambda new, old: jnp.where(failed, old, new), best, nobody)
-    reward = ap_reward(parameters, frame.workload, best.solution.served, best.energy)
+    reward = jnp.where(jnp.any(seen.served), _reward(parameters, frame, best), -1)
+    for other in (everyone, _nobody(parameters, frame, scheme)):
+        if other is not None:
+            better = _reward(parameters, frame, other) > reward
+            best = jax.tree.map(lambda new, old, b=better: jnp.where(b, new, old), other, best)
+            reward = jnp.maximum(reward, _reward(parameters, frame, other))
     return ServiceSolution(
         best=best, reward=reward, reward_bound=jnp.inf + 0 * reward, sets_tried=jnp.ones((), jnp.int32)
     )
+
+
+def _reward(parameters: Parameters, frame: Frame, found: BeamSolution) -> Float[Array, ""]:
+    """Reward (11) in kbit/J, less than any where nothing was found."""
+    reward = ap_reward(parameters, frame.workload, found.solution.served, found.energy)
+    return jnp.where(is_feasible(found.status), reward, -1)

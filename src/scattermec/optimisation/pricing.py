@@ -77,6 +77,25 @@ def _best_beam(
     F = jnp.maximum(F, 1 / (q * c))
     worth = eigenvalues[-1] + y + c * jnp.log(q * c * F) - c + 1 / (q * F)
     beam = vectors @ (own / (y + below))
-    norm = jnp.sqrt(jnp.sum(jnp.real(beam) ** 2 + jnp.imag(beam) ** 2))
-    reflecting = beam / jnp.where(norm > 0, norm, 1)
-    return jnp.where(reflects, reflecting, vectors[:, -1]), jnp.where(reflects, worth, eigenvalues[-1])
+    beam = _completed(beam, channel, vectors[:, -1], jnp.maximum(c * F - 1 / q, 0))
+    return jnp.where(reflects, beam, vectors[:, -1]), jnp.where(reflects, worth, eigenvalues[-1])
+
+
+def _completed(
+    beam: Complex[Array, " M"],
+    channel: Complex[Array, " M"],
+    principal: Complex[Array, " M"],
+    intended: Float[Array, ""],
+) -> Complex[Array, " M"]:
+    """Unit beam along ``beam`` whose own gain is not above the ``intended``.
+
+    Where the channel has next to no part in the principal eigenvectors, rounding loses theirs in the beam:
+    they take what the intended gain leaves.
+    """
+    squared = jnp.sum(jnp.real(beam) ** 2 + jnp.imag(beam) ** 2)
+    beam = beam / jnp.sqrt(jnp.where(squared > 0, squared, 1))
+    gain = jnp.abs(jnp.vdot(channel, beam)) ** 2
+    above = gain > intended * (1 + 1e-9)
+    part = jnp.where(above, intended / jnp.where(above, gain, 1), 1)
+    mixed = jnp.sqrt(part) * beam + jnp.sqrt(1 - part) * principal
+    return mixed / jnp.sqrt(jnp.maximum(jnp.sum(jnp.abs(mixed) ** 2), jnp.finfo(gain.dtype).tiny))

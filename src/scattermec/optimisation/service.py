@@ -8,7 +8,14 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Complex, Float
 
-from scattermec.optimisation.allocation import INFEASIBLE, NOT_CONVERGED, OPTIMAL, Solution, allocate
+from scattermec.optimisation.allocation import (
+    FEASIBLE,
+    INFEASIBLE,
+    NOT_CONVERGED,
+    Solution,
+    allocate,
+    is_feasible,
+)
 from scattermec.optimisation.problem import Scheme
 from scattermec.physics.energy import idle_energy
 from scattermec.physics.frame import Frame
@@ -20,23 +27,40 @@ ENUMERATED_USERS = 6
 
 
 def allocate_best_set(
-    parameters: Parameters, frame: Frame, beams: Complex[Array, "N M"], *, scheme: Scheme = "hybrid"
+    parameters: Parameters,
+    frame: Frame,
+    beams: Complex[Array, "N M"],
+    *,
+    scheme: Scheme = "hybrid",
+    everyone: Solution | None = None,
 ) -> Solution:
     """Allocate for the set of users that maximises (11), serving nobody where no set can be served.
 
     Exact for N <= 6, where every set is solved; a steepest-ascent search over single additions and removals
-    beyond. Arguments as for `allocate`.
+    beyond. ``everyone`` is the solution that serves everyone, where that is known: the best set is never
+    worse. Other arguments as for `allocate`.
     """
-    if parameters.num_users <= ENUMERATED_USERS:
-        solutions = _solve_sets(parameters, frame, beams, scheme, all_sets(parameters.num_users))
-        best = jnp.argmax(_rewards(parameters, frame, solutions))
-        solution = _or_nobody(parameters, jax.tree.map(lambda leaf: leaf[best], solutions))
-        # A set that was not solved might have been better.
-        unsure = jnp.any(solutions.status == NOT_CONVERGED)
-        status = jnp.where(unsure, NOT_CONVERGED, solution.status).astype(solution.status.dtype)
-        return dataclasses.replace(solution, status=status)
-    served = search_best_set(parameters, frame, beams, scheme=scheme)
-    return _or_nobody(parameters, allocate(parameters, frame, beams, scheme=scheme, served=served))
+    if parameters.num_users > ENUMERATED_USERS:
+        served = search_best_set(parameters, frame, beams, scheme=scheme)
+        found = _or_nobody(parameters, allocate(parameters, frame, beams, scheme=scheme, served=served))
+        return found if everyone is None else _better(parameters, frame, everyone, found)
+    solutions = _solve_sets(parameters, frame, beams, scheme, all_sets(parameters.num_users))
+    if everyone is not None:
+        solutions = jax.tree.map(lambda all_of, first: all_of.at[0].set(first), solutions, everyone)
+    best = jnp.argmax(_rewards(parameters, frame, solutions))
+    solution = _or_nobody(parameters, jax.tree.map(lambda leaf: leaf[best], solutions))
+    # A set that was not solved might have been better.
+    unsure = jnp.any((solutions.status == NOT_CONVERGED) | (solutions.status == FEASIBLE))
+    something = is_feasible(solution.status)
+    status = jnp.where(unsure, jnp.where(something, FEASIBLE, NOT_CONVERGED), solution.status)
+    return dataclasses.replace(solution, status=status.astype(solution.status.dtype))
+
+
+def _better(parameters: Parameters, frame: Frame, first: Solution, second: Solution) -> Solution:
+    """Which of two solutions has the larger reward (11); the first if both have the same."""
+    both = jax.tree.map(lambda a, b: jnp.stack([a, b]), first, second)
+    best = jnp.argmax(_rewards(parameters, frame, both))
+    return jax.tree.map(lambda leaf: leaf[best], both)
 
 
 def all_sets(num_users: int) -> Bool[Array, "S N"]:
@@ -63,7 +87,7 @@ def _rewards(parameters: Parameters, frame: Frame, solutions: Solution) -> Float
     reward = jax.vmap(ap_reward, in_axes=(None, None, 0, 0))(
         parameters, frame.workload, solutions.served, solutions.energy
     )
-    return jnp.where(solutions.status == OPTIMAL, reward, -1)
+    return jnp.where(is_feasible(solutions.status), reward, -1)
 
 
 def search_best_set(
