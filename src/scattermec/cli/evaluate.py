@@ -20,8 +20,8 @@ from scattermec.cli.common import (
     print_table,
     progress,
     provenance,
+    start_jax,
     to_json,
-    use_double_precision,
     warn_without_kernel,
 )
 from scattermec.cli.price_net import (
@@ -146,7 +146,7 @@ def evaluate(
         if out is not None:
             check_text_output(out, (".json", ".md"))
     chosen = load_scenario(scenario, settings) if fixed or policy in SHIPPED or scenario else None
-    use_double_precision()
+    start_jax(lightly=True)
     if unseen is not None:
         warn_without_kernel(True)
         tabulate_unseen(policy, scenarios=unseen, frames=frames, seed=seed, out=out, as_json=as_json)

@@ -16,8 +16,8 @@ from scattermec.cli.common import (
     print_table,
     progress,
     provenance,
+    start_jax,
     to_json,
-    use_double_precision,
 )
 from scattermec.errors import InputError
 from scattermec.price_net import SHIPPED
@@ -77,11 +77,10 @@ def train_price_net(
     begun = check_folder(out, resume=resume)
     if begun and not is_price_net(str(out)):
         raise InputError([f"{out}: is not a run of price-net; name another folder"])
-    from scattermec.training.workers import use_compilation_cache, use_one_thread
+    from scattermec.training.workers import use_one_thread
 
     use_one_thread()
-    use_double_precision()
-    use_compilation_cache()
+    start_jax(lightly=False)
     from scattermec.price_net import files
     from scattermec.price_net.training import PriceNetConfig
 

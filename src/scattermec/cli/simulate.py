@@ -21,8 +21,8 @@ from scattermec.cli.common import (
     print_table,
     progress,
     provenance,
+    start_jax,
     to_json,
-    use_double_precision,
     warn_without_kernel,
 )
 from scattermec.cli.price_net import PRICE_NET, is_price_net, load_policy, unknown_policy
@@ -119,7 +119,7 @@ def simulate(
     check_rectifier(chosen, beams is Beams.OPTIMAL)
     if out is not None:
         check_text_output(out, (".json", ".csv"))
-    use_double_precision()
+    start_jax(lightly=True)
     warn_without_kernel(beams is Beams.OPTIMAL)
     scheme, beams, mode = scheme or Scheme.HYBRID, beams or Beams.MRT, mode or Mode.P1
     if policy is not None:

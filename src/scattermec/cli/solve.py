@@ -23,8 +23,8 @@ from scattermec.cli.common import (
     print_table,
     progress,
     provenance,
+    start_jax,
     to_json,
-    use_double_precision,
     warn_without_kernel,
 )
 from scattermec.scenario import Scenario
@@ -145,7 +145,7 @@ def solve(
     if frames.resolve() == out.resolve():
         raise InputError([f"{out}: is the input; name another file"])
     with _writer(out, source, chosen, options) as writer:
-        use_double_precision()
+        start_jax(lightly=True)
         warn_without_kernel(beams is Beams.OPTIMAL)
         constants = _constants(chosen, source)
         with progress("Checking", quiet=as_json) as update:
