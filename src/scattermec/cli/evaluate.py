@@ -364,8 +364,4 @@ def _warn(result: "Evaluation", scenario: Scenario) -> None:
             err=True,
         )
     for name, proved in result.certificates.items():
-        if proved.unsettled:
-            typer.echo(
-                f"Not settled by the certificate of {name}: {proved.unsettled} of the independent frames.",
-                err=True,
-            )
+        typer.echo(f"Without a verdict in {name}: {proved.unsettled} of the independent frames.", err=True)

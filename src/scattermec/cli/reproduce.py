@@ -255,8 +255,7 @@ def _print(plan: "Plan", result: "Reproduction", out: Path) -> None:
             cells = (f"{_verdict(finding)}\n[dim]{_measured(finding)}[/]" for finding in group)
             table.add_row(group[0].name, group[0].statement, *cells)
         console.print(table)
-    if result.not_converged:
-        typer.echo(f"Not converged: up to {result.not_converged:.2%} of a point's frames.", err=True)
+    typer.echo(f"Frames without a verdict: up to {result.not_converged:.2%} of a point's frames.")
     again = f", {result.reused} were there already" if result.reused else ""
     typer.echo(f"{result.computed} points computed{again}. Start from {out / 'index.html'}")
     typer.echo(

@@ -234,8 +234,6 @@ def _print(result: "SimulationResult", options: dict[str, Any]) -> None:
         f"of {result.num_rollouts} rollouts, seed {options['seed']}"
     )
     print_table(title, ("", "mean", "95% interval", "unit"), rows)
-    if result.not_converged:
-        typer.echo(
-            f"Not converged: {result.not_converged} of these frames; the best set was served instead.",
-            err=True,
-        )
+    if "status" in result.frames:
+        share = result.not_converged / result.num_frames
+        typer.echo(f"Frames without a verdict: {result.not_converged:,} ({share:.2%}).")
