@@ -30,6 +30,7 @@ from scattermec.cli.price_net import (
     load_policy,
     tabulate_robustness,
     tabulate_unseen,
+    warn_outside_training,
 )
 from scattermec.errors import InputError
 from scattermec.price_net import SHIPPED
@@ -153,6 +154,7 @@ def evaluate(
         return
     if learned:
         subject = _price_net(policy, chosen, settings)
+        warn_outside_training(policy, subject.scenario)
     elif fixed:
         assert chosen is not None
         subject = _fixed(policy, chosen)

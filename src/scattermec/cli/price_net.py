@@ -53,6 +53,14 @@ def unknown_policy(name: str) -> str:
     return f"{name}: is neither one of {', '.join(SHIPPED)} nor the folder of a training run of price-net"
 
 
+def warn_outside_training(name: str, scenario: Scenario) -> None:
+    """Say on standard error where a shipped policy acts outside what it was trained on."""
+    from scattermec.experiments.diagnosis import outside_training
+
+    for line in outside_training(name, scenario) if name in SHIPPED else ():
+        typer.echo(line, err=True)
+
+
 def load_policy(name: str) -> "Policy":
     """The policy that `is_price_net` recognises. JAX must be in double precision."""
     from scattermec.price_net import files

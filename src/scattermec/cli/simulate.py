@@ -25,7 +25,13 @@ from scattermec.cli.common import (
     to_json,
     warn_without_kernel,
 )
-from scattermec.cli.price_net import PRICE_NET, is_price_net, load_policy, unknown_policy
+from scattermec.cli.price_net import (
+    PRICE_NET,
+    is_price_net,
+    load_policy,
+    unknown_policy,
+    warn_outside_training,
+)
 from scattermec.errors import InputError
 from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
@@ -123,6 +129,7 @@ def simulate(
     warn_without_kernel(beams is Beams.OPTIMAL)
     scheme, beams, mode = scheme or Scheme.HYBRID, beams or Beams.MRT, mode or Mode.P1
     if policy is not None:
+        warn_outside_training(policy, chosen)
         decide = _policy(policy, mode, chosen)
         options: dict[str, Any] = {"policy": policy, "mode": mode.value, "seed": seed}
     else:

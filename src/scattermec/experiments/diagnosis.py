@@ -65,8 +65,9 @@ def infeasible_lines(
         stored = float(np.median(battery[:, user]))
         snr = 10 * np.log10(middle["snr"]) if middle["snr"] > 0 else -np.inf
         lines.append(
-            f"user {user}: {work:.3g} kbit to do, {need:.3g} mJ to compute it; {stored:.3g} mJ stored, at most "
-            f"{middle['harvestable']:.3g} mJ to harvest, SNR at most {snr:.0f} dB; {_remedy(work, middle)}"
+            f"user {user}: {work:.3g} kbit to do, {need:.3g} mJ to compute it; {stored:.3g} mJ stored, "
+            f"at most {middle['harvestable']:.3g} mJ to harvest, SNR at most {snr:.0f} dB; "
+            + _remedy(work, middle)
         )
     return lines
 
@@ -77,7 +78,7 @@ def _remedy(work: float, middle: dict[str, float]) -> str:
         return "it has no path to the AP"
     if work > most:
         return (
-            f"its work is {work / max(most, 1e-300):.3g} times what it can do at all: is it in kbit, the battery "
+            f"its work is {work / max(most, 1e-300):.3g} times what it can do: is it in kbit, the battery "
             "in mJ, the AP's power in W (not dBm)?"
         )
     return "it could be served alone, but shares slots and beams: less work, more power or longer slots"
@@ -96,7 +97,7 @@ def warnings_of(
     found = []
     if (can["gain"] >= 1).any():
         found.append(
-            f"channels: ||h||^2 is up to {can['gain'].max():.3g}; a user cannot receive more than is sent (< 1)"
+            f"channels: ||h||^2 is up to {can['gain'].max():.3g}; no user receives more than is sent"
         )
     if (snr_db > MOST_SNR_DB).any():
         found.append(
@@ -105,8 +106,8 @@ def warnings_of(
         )
     if (np.median(workload, axis=0) > MOST_LOAD * np.median(most, axis=0)).any():
         found.append(
-            f"workload: up to {workload.max():.3g} kbit, more than {MOST_LOAD:g} times what bandwidth, slot and "
-            "energy carry; is it in kbit?"
+            f"workload: up to {workload.max():.3g} kbit, more than {MOST_LOAD:g} times what bandwidth, "
+            "slot and energy carry; is it in kbit?"
         )
     return found
 

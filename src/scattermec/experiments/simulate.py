@@ -161,11 +161,9 @@ def _simulate(
     frames = roll_out(constants, decide, num_frames=num_frames, seed=seed, progress=progress)
     measured = ratios(frames)
     estimates = {quantity.name: ratio_interval(*measured[quantity.name]) for quantity in QUANTITIES}
-    # Whatever is neither optimal nor proved infeasible has no verdict: not converged, or its bound not met.
-    no_verdict = (
-        ~np.isin(frames["status"], (OPTIMAL, INFEASIBLE)) if "status" in frames else np.zeros(1, bool)
-    )
-    not_converged = int(np.count_nonzero(no_verdict))
+    # What is neither optimal nor proved infeasible has no verdict: not converged, or its bound not met.
+    verdicts = np.isin(frames["status"], (OPTIMAL, INFEASIBLE)) if "status" in frames else np.ones(1, bool)
+    not_converged = int(np.count_nonzero(~verdicts))
     return SimulationResult(estimates=estimates, frames=frames, not_converged=not_converged)
 
 
