@@ -65,7 +65,7 @@ def _probability_of_first(first: Float[Array, "..."], mean: Float[Array, "..."])
 
 
 def _from_expansion(uniform: Float[Array, "..."], mean: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The quantile by its expansion for large means (Giles, ACM Trans. Math. Softw. 42, 2016, eq. 9)."""
+    """The quantile by its expansion for large means; see Giles, ACM Trans. Math. Softw. 42 (2016)."""
     edge = jnp.finfo(mean.dtype).eps / 2  # never infinite
     normal = jnp.sqrt(2.0) * jax.lax.erf_inv(jnp.clip(2 * uniform - 1, edge - 1, 1 - edge))
     root = jnp.sqrt(jnp.maximum(mean, 1))
