@@ -15,6 +15,9 @@ os.environ.setdefault(
     "--xla_cpu_use_fusion_emitters=false",
 )
 
+# The user's cache of compiled programs is neither read nor filled.
+os.environ.setdefault("SCATTERMEC_CACHE", "0")
+
 # References are compared to many digits; single precision has tests of its own that cast to it.
 jax.config.update("jax_enable_x64", True)
 

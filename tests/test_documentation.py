@@ -47,7 +47,6 @@ def test_code_of_a_page_runs_and_prints_what_the_page_says(page, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     # The process is not the command's own: its threads and what it has compiled serve the other tests, too.
     monkeypatch.setattr(workers, "use_one_thread", lambda: None)
-    monkeypatch.setattr(workers, "use_compilation_cache", lambda: None)
     blocks = BLOCK.findall((ROOT / page).read_text())
     assert "python" in dict(blocks)
     session, printed = {}, ""

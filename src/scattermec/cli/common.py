@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from scattermec._compilation import compile_lightly, use_compilation_cache
 from scattermec._version import __version__
 from scattermec.errors import InputError
 from scattermec.scenario import Scenario
@@ -89,11 +90,17 @@ def check_installed(what: str, extra: str, packages: tuple[str, ...]) -> None:
         raise InputError([f"{what}: {', '.join(missing)} not installed; pip install 'scattermec[{extra}]'"])
 
 
-def use_double_precision() -> None:
-    """Make JAX compute in float64; to be called before any array is made."""
+def start_jax(*, lightly: bool) -> None:
+    """Set JAX up, before any array is made: in float64, with the cache of what commands have compiled.
+
+    ``lightly``: for commands that do not train, see `compile_lightly`.
+    """
+    if lightly:
+        compile_lightly()
     import jax
 
     jax.config.update("jax_enable_x64", True)
+    use_compilation_cache()
 
 
 def warn_without_kernel(optimal_beams: bool) -> None:

@@ -20,8 +20,8 @@ from scattermec.cli.common import (
     print_table,
     progress,
     provenance,
+    start_jax,
     to_json,
-    use_double_precision,
     warn_without_kernel,
 )
 from scattermec.cli.price_net import (
@@ -30,6 +30,7 @@ from scattermec.cli.price_net import (
     load_policy,
     tabulate_robustness,
     tabulate_unseen,
+    warn_outside_training,
 )
 from scattermec.errors import InputError
 from scattermec.price_net import SHIPPED
@@ -146,13 +147,14 @@ def evaluate(
         if out is not None:
             check_text_output(out, (".json", ".md"))
     chosen = load_scenario(scenario, settings) if fixed or policy in SHIPPED or scenario else None
-    use_double_precision()
+    start_jax(lightly=True)
     if unseen is not None:
         warn_without_kernel(True)
         tabulate_unseen(policy, scenarios=unseen, frames=frames, seed=seed, out=out, as_json=as_json)
         return
     if learned:
         subject = _price_net(policy, chosen, settings)
+        warn_outside_training(policy, subject.scenario)
     elif fixed:
         assert chosen is not None
         subject = _fixed(policy, chosen)
@@ -364,8 +366,4 @@ def _warn(result: "Evaluation", scenario: Scenario) -> None:
             err=True,
         )
     for name, proved in result.certificates.items():
-        if proved.unsettled:
-            typer.echo(
-                f"Not settled by the certificate of {name}: {proved.unsettled} of the independent frames.",
-                err=True,
-            )
+        typer.echo(f"Without a verdict in {name}: {proved.unsettled} of the independent frames.", err=True)

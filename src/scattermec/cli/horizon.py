@@ -19,8 +19,8 @@ from scattermec.cli.common import (
     print_table,
     progress,
     provenance,
+    start_jax,
     to_json,
-    use_double_precision,
     warn_without_kernel,
 )
 from scattermec.cli.price_net import PRICE_NET, is_price_net, load_policy, unknown_policy
@@ -86,7 +86,7 @@ def horizon(
     given = load_scenario(scenario, None) if policy in SHIPPED or scenario else None
     check_learning_installed("horizon")
     check_installed("horizon", "bench", ("cvxpy", "clarabel"))
-    use_double_precision()
+    start_jax(lightly=True)
     from scattermec.experiments import foresight
 
     trained = load_policy(policy)

@@ -16,8 +16,8 @@ from scattermec.cli.common import (
     print_table,
     progress,
     provenance,
+    start_jax,
     to_json,
-    use_double_precision,
 )
 from scattermec.errors import InputError
 from scattermec.price_net import SHIPPED
@@ -53,6 +53,14 @@ def unknown_policy(name: str) -> str:
     return f"{name}: is neither one of {', '.join(SHIPPED)} nor the folder of a training run of price-net"
 
 
+def warn_outside_training(name: str, scenario: Scenario) -> None:
+    """Say on standard error where a shipped policy acts outside what it was trained on."""
+    from scattermec.experiments.diagnosis import outside_training
+
+    for line in outside_training(name, scenario) if name in SHIPPED else ():
+        typer.echo(line, err=True)
+
+
 def load_policy(name: str) -> "Policy":
     """The policy that `is_price_net` recognises. JAX must be in double precision."""
     from scattermec.price_net import files
@@ -77,11 +85,10 @@ def train_price_net(
     begun = check_folder(out, resume=resume)
     if begun and not is_price_net(str(out)):
         raise InputError([f"{out}: is not a run of price-net; name another folder"])
-    from scattermec.training.workers import use_compilation_cache, use_one_thread
+    from scattermec.training.workers import use_one_thread
 
     use_one_thread()
-    use_double_precision()
-    use_compilation_cache()
+    start_jax(lightly=False)
     from scattermec.price_net import files
     from scattermec.price_net.training import PriceNetConfig
 

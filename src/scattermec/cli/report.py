@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scattermec.cli.common import use_double_precision
+from scattermec.cli.common import start_jax
 from scattermec.errors import InputError
 
 PACKAGES = {
@@ -34,7 +34,7 @@ def report(
         scattermec report results/reproduce
     """
     check_extras("report")
-    use_double_precision()
+    start_jax(lightly=True)
     from scattermec.experiments.redraw import redraw
 
     drawn = redraw(folder)

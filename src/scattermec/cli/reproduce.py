@@ -16,8 +16,8 @@ from scattermec.cli.common import (
     check_rectifier,
     load_scenario,
     progress,
+    start_jax,
     to_json,
-    use_double_precision,
     warn_without_kernel,
 )
 from scattermec.cli.report import check_extras
@@ -117,12 +117,11 @@ def reproduce(
     if out.exists() and not out.is_dir():
         raise InputError([f"{out}: is not a folder"])
     check_extras("reproduce")
-    from scattermec.training.workers import use_compilation_cache, use_one_thread
+    from scattermec.training.workers import use_one_thread
 
     # As `train` does, so that its commands give the digits of the report.
     use_one_thread()
-    use_double_precision()
-    use_compilation_cache()
+    start_jax(lightly=False)
     warn_without_kernel(optimal)
     from scattermec.experiments import learned
     from scattermec.experiments import reproduce as experiment
@@ -256,8 +255,7 @@ def _print(plan: "Plan", result: "Reproduction", out: Path) -> None:
             cells = (f"{_verdict(finding)}\n[dim]{_measured(finding)}[/]" for finding in group)
             table.add_row(group[0].name, group[0].statement, *cells)
         console.print(table)
-    if result.not_converged:
-        typer.echo(f"Not converged: up to {result.not_converged:.2%} of a point's frames.", err=True)
+    typer.echo(f"Frames without a verdict: up to {result.not_converged:.2%} of a point's frames.")
     again = f", {result.reused} were there already" if result.reused else ""
     typer.echo(f"{result.computed} points computed{again}. Start from {out / 'index.html'}")
     typer.echo(

@@ -21,11 +21,17 @@ from scattermec.cli.common import (
     print_table,
     progress,
     provenance,
+    start_jax,
     to_json,
-    use_double_precision,
     warn_without_kernel,
 )
-from scattermec.cli.price_net import PRICE_NET, is_price_net, load_policy, unknown_policy
+from scattermec.cli.price_net import (
+    PRICE_NET,
+    is_price_net,
+    load_policy,
+    unknown_policy,
+    warn_outside_training,
+)
 from scattermec.errors import InputError
 from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
@@ -119,10 +125,11 @@ def simulate(
     check_rectifier(chosen, beams is Beams.OPTIMAL)
     if out is not None:
         check_text_output(out, (".json", ".csv"))
-    use_double_precision()
+    start_jax(lightly=True)
     warn_without_kernel(beams is Beams.OPTIMAL)
     scheme, beams, mode = scheme or Scheme.HYBRID, beams or Beams.MRT, mode or Mode.P1
     if policy is not None:
+        warn_outside_training(policy, chosen)
         decide = _policy(policy, mode, chosen)
         options: dict[str, Any] = {"policy": policy, "mode": mode.value, "seed": seed}
     else:
@@ -234,8 +241,6 @@ def _print(result: "SimulationResult", options: dict[str, Any]) -> None:
         f"of {result.num_rollouts} rollouts, seed {options['seed']}"
     )
     print_table(title, ("", "mean", "95% interval", "unit"), rows)
-    if result.not_converged:
-        typer.echo(
-            f"Not converged: {result.not_converged} of these frames; the best set was served instead.",
-            err=True,
-        )
+    if "status" in result.frames:
+        share = result.not_converged / result.num_frames
+        typer.echo(f"Frames without a verdict: {result.not_converged:,} ({share:.2%}).")

@@ -23,8 +23,8 @@ from scattermec.cli.common import (
     print_table,
     progress,
     provenance,
+    start_jax,
     to_json,
-    use_double_precision,
     warn_without_kernel,
 )
 from scattermec.scenario import Scenario
@@ -145,7 +145,7 @@ def solve(
     if frames.resolve() == out.resolve():
         raise InputError([f"{out}: is the input; name another file"])
     with _writer(out, source, chosen, options) as writer:
-        use_double_precision()
+        start_jax(lightly=True)
         warn_without_kernel(beams is Beams.OPTIMAL)
         constants = _constants(chosen, source)
         with progress("Checking", quiet=as_json) as update:
@@ -153,12 +153,26 @@ def solve(
             clipped = source.check(capacity, lambda done: update(done, source.num_frames))
         with progress("Solving", quiet=as_json) as update:
             summary = _solve(source, writer, constants, options, update)
+    _warn(chosen, source, summary)
     summary |= {"clipped_batteries": clipped}
     if as_json:
         told = {"frames_from": str(frames), "out": str(out), **options, **summary}
         typer.echo(to_json({**told, **provenance(chosen)}))
     else:
         _print(summary, str(out))
+
+
+def _warn(scenario: Scenario, source: FrameFile, summary: dict[str, Any]) -> None:
+    """Say on standard error what looks wrong in the first frames, and why none of all can be served."""
+    from scattermec.experiments.diagnosis import infeasible_lines, warnings_of
+
+    first = next(source.chunks(min(source.num_frames, FRAMES_AT_ONCE)))
+    lines = warnings_of(scenario, first.channels, first.workload, first.battery)
+    if summary["infeasible"] == source.num_frames:
+        lines += ["Every frame is infeasible. Medians, per user:"]
+        lines += infeasible_lines(scenario, first.channels, first.workload, first.battery)
+    for line in lines:
+        typer.echo(line, err=True)
 
 
 def _writer(out: Path, source: FrameFile, scenario: Scenario, options: dict[str, str]) -> ArrayWriter:

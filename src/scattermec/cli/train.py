@@ -22,8 +22,8 @@ from scattermec.cli.common import (
     load_scenario,
     print_table,
     provenance,
+    start_jax,
     to_json,
-    use_double_precision,
     warn_without_kernel,
 )
 from scattermec.cli.price_net import train_price_net
@@ -213,11 +213,10 @@ def train(
     out = out or Path("runs") / f"{algorithm}-{name}"
     _check_installed(tensorboard)
     check_folder(out, resume=resume)
-    from scattermec.training.workers import use_compilation_cache, use_one_thread
+    from scattermec.training.workers import use_one_thread
 
     use_one_thread()
-    use_double_precision()
-    use_compilation_cache()
+    start_jax(lightly=False)
     warn_without_kernel(chosen.harvest_model == "linear")
     from scattermec.training import Plan, TrainingError
     from scattermec.training import train as run

@@ -49,6 +49,17 @@ def policy_label(kind: str) -> str:
     return f"{BEAM_LABELS[kind]} beams" if kind in BEAM_LABELS else f"learned beams ({kind})"
 
 
+def frames_text(rows: Sequence[Any]) -> str:
+    """How many frames a point rests on, by kinds of beams where these differ; seeds of a learner add up."""
+    most: dict[str, int] = {}
+    for row in rows:
+        most[row.beams] = max(most.get(row.beams, 0), row.frames)
+    if len(set(most.values())) == 1:
+        return f"{next(iter(most.values())):,} independent frames per point"
+    parts = [f"{frames:,} with {policy_label(kind)}" for kind, frames in most.items()]
+    return f"independent frames per point: {', '.join(parts)}"
+
+
 class Picture(NamedTuple):
     """A figure to be drawn: its name, and the kind of beams unless it compares them."""
 
@@ -152,7 +163,8 @@ def _frame(figure: Figure, picture: Picture, rows: Sequence[Measurement]) -> Non
     )
     name = picture.name
     scheme = "each scheme" if name == "4b" else "Hybrid-offload"
-    frames = f"{max(row.frames for row in rows):,} independent frames a point, 95% intervals shaded."
+    shown = [row for row in rows if name == "beams" or row.beams == picture.beams]
+    frames = f"{frames_text(shown)}, 95% intervals shaded."
     if name == "beams":
         heading, title = "", f"{TITLES[name]} ({scheme})"
         lines = [*COMPARISON, f"Exact allocation for each kind of beams, {frames}"]

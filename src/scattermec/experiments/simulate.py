@@ -11,7 +11,7 @@ from jax import Array
 from scattermec.environment import EnvState, reset, step
 from scattermec.experiments.beams import SimulatedBeams, solve_frames
 from scattermec.experiments.statistics import Estimate, ratio_interval
-from scattermec.optimisation import NOT_CONVERGED, Scheme
+from scattermec.optimisation import INFEASIBLE, OPTIMAL, Scheme
 from scattermec.physics import Allocation, Frame, Parameters, parameters, processed_work
 from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
@@ -77,7 +77,7 @@ class SimulationResult:
     that was processed in each way, ``active``, ``passive`` and ``local`` (kbit; all 0 in an outage).
     """
     not_converged: int
-    """frames in which serving everyone was neither solved nor proved impossible (the best set was served)"""
+    """frames in which serving everyone was neither solved within its bound nor proved impossible"""
 
     @property
     def num_rollouts(self) -> int:
@@ -161,7 +161,9 @@ def _simulate(
     frames = roll_out(constants, decide, num_frames=num_frames, seed=seed, progress=progress)
     measured = ratios(frames)
     estimates = {quantity.name: ratio_interval(*measured[quantity.name]) for quantity in QUANTITIES}
-    not_converged = int(np.count_nonzero(frames["status"] == NOT_CONVERGED)) if "status" in frames else 0
+    # What is neither optimal nor proved infeasible has no verdict: not converged, or its bound not met.
+    verdicts = np.isin(frames["status"], (OPTIMAL, INFEASIBLE)) if "status" in frames else np.ones(1, bool)
+    not_converged = int(np.count_nonzero(~verdicts))
     return SimulationResult(estimates=estimates, frames=frames, not_converged=not_converged)
 
 

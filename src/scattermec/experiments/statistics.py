@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 __all__ = ["CONFIDENCE", "Estimate", "interquartile_mean", "mean_interval", "ratio_interval"]
 
@@ -47,6 +46,8 @@ def interquartile_mean(values: ArrayLike, *, seed: int = 0) -> Estimate:
     The measure of Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice"
     (2021), for one task. Otherwise as `mean_interval`.
     """
+    from scipy import stats  # takes a second to import, which most commands need not spend
+
     values = _checked(values)
 
     def middle(sample: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:

@@ -19,7 +19,7 @@ from scattermec.experiments import limits
 from scattermec.experiments.beams import Beams, SolvedFrames, allocate_for, solve_frames
 from scattermec.experiments.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.optimisation import (
-    NOT_CONVERGED,
+    INFEASIBLE,
     OPTIMAL,
     SCHEMES,
     Scheme,
@@ -412,7 +412,7 @@ def _frame_values(frames: Frame, solved: SolvedFrames, outcome: Outcome) -> dict
         "everyone_served": (solved.status == OPTIMAL).astype(float),
         "bounded_energy": np.where(bounded, energy, 0),
         "excess_energy": np.where(bounded, energy - np.where(bounded, bound, 0), 0),
-        "not_converged": (solved.status == NOT_CONVERGED).astype(float),
+        "not_converged": (~np.isin(solved.status, (OPTIMAL, INFEASIBLE))).astype(float),
     }
 
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Complex, Float, Int, PRNGKeyArray, Shaped
 
+from scattermec.physics.arrivals import poisson
 from scattermec.physics.links import channel_gain
 from scattermec.physics.parameters import Parameters
 
@@ -58,7 +59,7 @@ def arrivals_at(key: Key, parameters: Parameters, frame: Int[Array, ""]) -> Floa
         return parameters.trace_workload[frame % parameters.trace_workload.shape[0]]
     if parameters.arrivals == "constant":
         return mean
-    return jax.random.poisson(key, mean).astype(mean.dtype)
+    return poisson(key, mean)
 
 
 def initial_battery(key: Key, parameters: Parameters) -> Float[Array, " N"]:

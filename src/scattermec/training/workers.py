@@ -26,22 +26,6 @@ def use_one_thread() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
-def use_compilation_cache() -> None:
-    """Keep what JAX compiles in the user's cache folder, unless JAX was told another place."""
-    import jax
-
-    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
-        return
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    folder = os.path.join(home, "scattermec", "jax")
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError:  # then it is compiled each time
-        return
-    jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-
-
 def usable_cores() -> int:
     """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -111,14 +95,13 @@ def _work(path: Path, save_every: int, tasks: Any, messages: Any, core: int | No
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if core is not None:
         os.sched_setaffinity(0, {core})
-    from scattermec.cli.common import use_double_precision
+    from scattermec.cli.common import start_jax
     from scattermec.errors import InputError
     from scattermec.training.block import train_block
     from scattermec.training.errors import TrainingError
     from scattermec.training.folder import read_folder
 
-    use_double_precision()
-    use_compilation_cache()
+    start_jax(lightly=False)
 
     def report(rows: list) -> None:
         parent = multiprocessing.parent_process()
