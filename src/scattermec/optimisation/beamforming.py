@@ -75,8 +75,9 @@ class BeamSolution:
     energy does not, the optimal beams are not of rank one."""
     status: Array
     """() int8: 0 optimal, with a gap of at most `CERTIFIED_GAP`; 1 proved infeasible for all beams; 2
-    neither; 3 beams and allocation found, but their bound not met: where ``shared_energy`` meets it, the optimum takes
-    several beams that share a slot's time, which may be what a frame of status 2 takes to be feasible, too"""
+    neither; 3 beams and allocation found, but their bound not met: where ``shared_energy`` meets it, the
+    optimum takes several beams that share a slot's time, which may be what a frame of status 2 takes to be
+    feasible, too"""
     prices: Prices
     """of the bound, or of the proof of infeasibility"""
     beam_worth: Array
