@@ -102,7 +102,7 @@ def allocate(
         served: whose workload must be processed; everyone's by default. The others may lend their slots.
         elastic: let work be left undone at ``shortfall_price``: always feasible.
         battery_value: what energy left in the batteries is worth, to be weighed against the frame's energy;
-            nothing by default. On a CPU this takes the portable solver, which is slower.
+            nothing by default.
 
     Batch it with vmap. In float32 the constraints are tightened by the accuracy of the arithmetic, so that
     what it returns can be executed; use float64 for exact numbers.

@@ -71,8 +71,7 @@ def optimise_beams_frames(
     Not for use inside jit: vmap `optimise_beams` there.
     """
     solve = partial(_optimise_all, scheme, battery_value)
-    # With a value portably, so in blocks that suit that.
-    return _in_blocks(solve, parameters, (frames,), BLOCK if battery_value is None else PORTABLE_BLOCK)
+    return _in_blocks(solve, parameters, (frames,), BLOCK)
 
 
 def optimise_service_frames(

@@ -22,6 +22,7 @@ from scattermec.optimisation.allocation import (
     INFEASIBLE,
     NOT_CONVERGED,
     OPTIMAL,
+    SMALL_ENERGY,
     Solution,
     is_feasible,
     natural_prices,
@@ -35,7 +36,13 @@ from scattermec.optimisation.interior_point import tolerances
 from scattermec.optimisation.pricing import best_beams, principal_vectors
 from scattermec.optimisation.problem import AllocationProblem, Scheme, allocation_problem
 from scattermec.optimisation.single_beam import single_beam
-from scattermec.optimisation.standard_form import fixed_energy, in_need, natural_scales, standard_form
+from scattermec.optimisation.standard_form import (
+    energy_counts,
+    fixed_energy,
+    in_need,
+    natural_scales,
+    standard_form,
+)
 from scattermec.physics import links
 from scattermec.physics.energy import harvest_rate, usable_harvest_rate
 from scattermec.physics.frame import Frame
@@ -128,10 +135,7 @@ def optimise_beams(
     state = partial(allocation_problem, scheme=scheme, served=served, battery_value=battery_value)
     problem = state(fixed, given, first, free_beams=True)
     search_portably = partial(_search_portably, scheme=scheme, served=served)
-    if battery_value is None:
-        found = compiled.choose(_search_compiled, search_portably, problem, given, first, skip)
-    else:  # which the kernel does not know
-        found = search_portably(problem, given, first, skip)
+    found = compiled.choose(_search_compiled, search_portably, problem, given, first, skip)
     solution = solve_allocation(state(parameters, frame, found.beams), skip=skip)
     bound = jnp.maximum(lower_bound(problem, found.prices, found.worth), least_value(problem))
     bound = jnp.where(found.infeasible, jnp.inf, bound)
@@ -190,8 +194,11 @@ def _search_compiled(
         standard_form(p, scales, needy),
         reflected_work=fixed.bandwidth / jnp.log(2.0) * slot / scales.work,
         reflected_snr=_reflected_snr(p),
-        harvest_weight=_harvest_per_gain(p) * slot * jnp.where(needy, 1 / scales.energy, 0)[:, None],
+        harvest_weight=_harvest_per_gain(p)
+        * slot
+        * jnp.where(energy_counts(p, needy), 1 / scales.energy, 0)[:, None],
         constant=fixed_energy(p, needy) / scales.cost,
+        small=SMALL_ENERGY / scales.cost,
         channels=frame.channels,
         beams=first,
         skip=skip,
@@ -273,7 +280,7 @@ def _search_portably(
         better = proved | (bound > search.bound)
         value = jnp.minimum(search.value, solution.value)
         energy = jnp.where(solution.value < search.value, solution.energy, search.energy)
-        closed = value - jnp.maximum(bound, search.bound) <= 100 * limits.gap * energy
+        closed = relative_gap(energy, value, jnp.maximum(bound, search.bound)) <= 100 * limits.gap
         done = proved | (jnp.isfinite(value) & closed)
         least_used = jnp.argmin(times, axis=-1)
         put = jax.vmap(lambda old, k, new: old.at[k].set(new))

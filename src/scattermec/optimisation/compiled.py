@@ -55,12 +55,20 @@ def solve(problem: StandardForm, skip: Bool[Array, ""] | None = None) -> Optimum
     per_user = jax.ShapeDtypeStruct((users,), dtype)
     per_beam = jax.ShapeDtypeStruct((users, beams), dtype)
     tau, iterations = jax.ShapeDtypeStruct((), dtype), jax.ShapeDtypeStruct((), jnp.int32)
-    # In the order of the entries of `Primal` and `Dual`.
+    # In the order of the entries of `Primal` and `Dual`, the energies left last.
+    stored = _stored_arrays(p)
     shapes = [per_user, per_beam, *3 * [per_user], *5 * [per_user], tau, iterations]
+    shapes += [jax.ShapeDtypeStruct(array.shape, dtype) for array in stored]
     call = jax.ffi.ffi_call("scattermec_allocate", shapes, vmap_method="broadcast_all")
-    found = call(*_frame_arrays(p, skip), p.passive_rate, p.harvest, elastic=np.bool_(elastic))
-    x, y = Primal(*found[:5]), Dual(*found[5:10])
-    return Optimum(x if elastic else x._replace(shortfall=None), y, *found[10:])
+    found = call(*_frame_arrays(p, skip), p.passive_rate, p.harvest, *stored, elastic=np.bool_(elastic))
+    left = found[12:] or (None, None)
+    x, y = Primal(*found[:5])._replace(stored=left[0]), Dual(*found[5:10])._replace(stored=left[1])
+    return Optimum(x if elastic else x._replace(shortfall=None), y, *found[10:12])
+
+
+def _stored_arrays(problem: StandardForm) -> list[Array]:
+    """What the kernel needs where energy left in the batteries has a value."""
+    return [array for array in (problem.gain_stored, problem.part_size) if array is not None]
 
 
 def _frame_arrays(problem: StandardForm, skip: Bool[Array, ""] | None) -> list[Array]:
@@ -107,6 +115,7 @@ def search_beams(
     reflected_snr: Float[Array, " N"],
     harvest_weight: Float[Array, "N N"],
     constant: Float[Array, ""],
+    small: Float[Array, ""],
     channels: Complex[Array, "N M"],
     beams: Complex[Array, "N K M"],
     skip: Bool[Array, ""] | None = None,
@@ -119,6 +128,7 @@ def search_beams(
         reflected_snr: signal-to-noise ratio of backscatter for a beam gain of 1.
         harvest_weight: scaled energy that user j (row) harvests in slot i (column) for a beam gain of 1.
         constant: scaled energy besides the problem's cost.
+        small: scaled energy below which gaps are relative to this one.
         channels: of all users.
         beams: K a slot, to begin with.
         skip: where true, the result is of no meaning.
@@ -141,7 +151,9 @@ def search_beams(
         reflected_snr,
         harvest_weight,
         constant,
+        small,
         channels,
         beams,
+        *_stored_arrays(problem),
     )
     return BeamSearch(*found)

@@ -13,6 +13,4 @@ def solve(problem: StandardForm, *, skip: Bool[Array, ""] | None = None) -> Opti
 
     Where ``skip`` is true the result is of no meaning; the kernel then spends no time on it.
     """
-    if problem.gain_stored is not None:  # which the kernel does not know
-        return interior_point.solve(problem)
     return compiled.choose(compiled.solve, lambda problem, skip: interior_point.solve(problem), problem, skip)

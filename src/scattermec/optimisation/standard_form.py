@@ -93,7 +93,7 @@ def natural_scales(problem: AllocationProblem, needy: Bool[Array, " N"]) -> Scal
     energy = jnp.clip(
         jnp.minimum(jnp.maximum(computing, slot / snr * linked), 100 * sending), most / WIDEST, most
     )
-    energy = jnp.where(_counts(p, needy) & (energy > 0), energy, 1)
+    energy = jnp.where(energy_counts(p, needy) & (energy > 0), energy, 1)
     cost = jnp.minimum(p.passive_power * jnp.max(slot), 1.0)
     return Scales(work=work, energy=energy, cost=cost)
 
@@ -114,7 +114,7 @@ def in_need(problem: AllocationProblem) -> Bool[Array, " N"]:
     return wanted(p) if p.battery_value is not None else wanted(p) & ~pays
 
 
-def _counts(problem: AllocationProblem, needy: Bool[Array, " N"]) -> Bool[Array, " N"]:
+def energy_counts(problem: AllocationProblem, needy: Bool[Array, " N"]) -> Bool[Array, " N"]:
     """Users whose energy counts."""
     return needy if problem.battery_value is None else jnp.ones_like(needy)
 
@@ -159,7 +159,7 @@ def standard_form(
     slot, work, energy = constants.slot_duration, scales.work, scales.energy
     one = jnp.ones_like(slot)
     floor = FLOOR[slot.dtype.name]
-    counts, most = _counts(p, needy), most_energy(p) / energy
+    counts, most = energy_counts(p, needy), most_energy(p) / energy
     transmits = needy & can_transmit(p)
     capacity = jnp.where(can_fill(p), constants.battery_capacity / energy, 2 * most)
     limit = jnp.where(needy, jnp.minimum(p.local_limit, p.workload) / work, 1)

@@ -15,6 +15,11 @@ void load_frame(Solver& solver, const Problems<Scalar>& in, const Sizes& sizes, 
     for (int i = 0; i < n; ++i) array.to[i][lane] = array.from[q * n + i];
   for (int i = 0; i < n; ++i)
     solver.cost_shortfall[i][lane] = sizes.elastic ? static_cast<double>(in.cost_shortfall[q * n + i]) : 0.0;
+  const long stores = static_cast<long>(n) * sizes.parts;
+  for (long s = 0; s < stores; ++s) {
+    solver.gain_stored[s][lane] = in.gain_stored[q * stores + s];
+    solver.part_size[s][lane] = in.part_size[q * stores + s];
+  }
 }
 
 template <class Solver, class Scalar>
@@ -52,14 +57,14 @@ class AllocationFeed {
 
   // Where to put each array of a result, and what.
   struct Output { Scalar* to; const Real* from; int count; };
-  std::array<Output, 10> outputs() const {
-    const int n = sizes_.users, m = n * sizes_.beams;
+  std::array<Output, 12> outputs() const {
+    const int n = sizes_.users, m = n * sizes_.beams, s = n * sizes_.parts;
     const Primal& x = solver_.at.x;
     const Dual& y = solver_.at.y;
     return {{{out_.t_active, x.t_active, n}, {out_.t_passive, x.t_passive, m}, {out_.energy, x.energy, n},
              {out_.l_local, x.l_local, n}, {out_.shortfall, x.shortfall, n}, {out_.time, y.time, n},
              {out_.work, y.work, n}, {out_.local, y.local, n}, {out_.budget, y.budget, n},
-             {out_.capacity, y.capacity, n}}};
+             {out_.capacity, y.capacity, n}, {out_.stored, x.stored, s}, {out_.price_stored, y.stored, s}}};
   }
 
   void store(int lane, long q) {

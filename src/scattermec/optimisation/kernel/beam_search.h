@@ -28,7 +28,7 @@ class BeamFeed {
       Lane& lane = lanes_[index];
       lane.frame = next_++;
       lane.rounds = 0;
-      lane.energy = INFINITY;
+      lane.energy = lane.value = INFINITY;
       lane.bound = -INFINITY;
       load_frame(solver_, in_.frame, sizes_, index, lane.frame);
       for (std::size_t a = 0; a < lane.channels.size(); ++a)
@@ -80,16 +80,21 @@ class BeamFeed {
           for (int k = 0; k < sizes_.beams; ++k)
             cost += at(solver_.cost_passive, i, index) * time(index, i, k);
         }
-        const double energy = cost / tau + constant;
-        if (energy < lane.energy) {
+        double kept = 0;
+        for (int s = 0; s < n * sizes_.parts; ++s)
+          kept += at(solver_.gain_stored, s, index) * at(solver_.at.x.stored, s, index);
+        const double energy = cost / tau + constant, value = energy - kept / tau;
+        if (value < lane.value) {
           lane.energy = energy;
+          lane.value = value;
           keep_beams(index, tau);
         }
       }
-      const double gap = (lane.energy - (lane.bound + constant)) / lane.energy;
+      const double scale = std::max(lane.energy, static_cast<double>(in_.small[q]));
+      const double gap = (lane.value - (lane.bound + constant)) / scale;
       if (gap <= TARGET_GAP) return finish(index, false);
       // The next problem need only be solved well enough to tell which beams are worth more.
-      const double relative = gap * lane.energy / (std::abs(lane.energy - constant) + 1e-2);
+      const double relative = gap * scale / (std::abs(lane.value - constant) + 1e-2);
       if (solved) solver_.gap_limit[index] = std::max(GAP, std::min(FIRST_GAP, GAP_SHARE * relative));
     }
     if (lane.rounds >= MAX_ROUNDS) return finish(index, false);
@@ -117,7 +122,7 @@ class BeamFeed {
   struct Lane {
     long frame;
     int rounds;
-    double energy, bound;  // scaled; the bound without the constant
+    double energy, value, bound;  // scaled; the value less what batteries are worth; the bound without the constant
     std::vector<Complex> channels, beams, priced, kept;
     std::vector<Complex> columns;  // the beams, when `kept` was made of them,
     std::vector<double> shares;    // and the parts of their slots' times that they had
@@ -162,6 +167,8 @@ class BeamFeed {
     const double local = work - price * given(solver_.local_energy);
     const double constant = work * given(solver_.workload) - budget * given(solver_.battery) -
                             capacity * given(solver_.capacity);
+    for (int s = i * sizes_.parts; s < (i + 1) * sizes_.parts; ++s)
+      dual -= std::max(at(solver_.gain_stored, s, index) - price, 0.0) * at(solver_.part_size, s, index);
     const double limit = given(solver_.local_limit);
     dual += constant - std::max(local + given(solver_.gain_local), 0.0) * limit -
             std::max({active - given(solver_.cost_active), worth_[i] - given(solver_.cost_passive), 0.0});

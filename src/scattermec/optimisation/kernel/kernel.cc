@@ -28,22 +28,24 @@ struct Sizes {
   long frames;
   int users, beams, antennas;
   bool elastic;
+  int parts = 0;  // of a battery, whose energies have values
 };
 
 // Q frames of N users with K beams a slot: (Q, N) each, but for ``passive_rate`` (Q, N, K) and ``harvest``
-// (Q, N, N, K).
+// (Q, N, N, K). Where energy left in the batteries has a value, ``gain_stored`` and ``part_size`` are (Q, N, S).
 template <class Scalar>
 struct Problems {
   const Scalar *passive_rate, *active_rate, *snr, *workload, *local_limit, *battery, *capacity, *circuit,
       *local_energy, *harvest, *cost_active, *cost_passive, *gain_local, *cost_shortfall;
   const bool* skip;
+  const Scalar *gain_stored, *part_size;
 
   // The same from frame q on.
   Problems from(long q, const Sizes& sizes) const {
-    const long n = q * sizes.users, m = n * sizes.beams;
+    const long n = q * sizes.users, m = n * sizes.beams, s = n * sizes.parts;
     return {passive_rate + m, active_rate + n, snr + n, workload + n, local_limit + n, battery + n,
             capacity + n, circuit + n, local_energy + n, harvest + m * sizes.users, cost_active + n,
-            cost_passive + n, gain_local + n, cost_shortfall + n, skip + q};
+            cost_passive + n, gain_local + n, cost_shortfall + n, skip + q, gain_stored + s, part_size + s};
   }
 };
 
@@ -52,28 +54,29 @@ template <class Scalar>
 struct Results {
   Scalar *t_active, *t_passive, *energy, *l_local, *shortfall, *time, *work, *local, *budget, *capacity, *tau;
   std::int32_t* iterations;
+  Scalar *stored, *price_stored;  // (Q, N, S)
 
   Results from(long q, const Sizes& sizes) const {
-    const long n = q * sizes.users, m = n * sizes.beams;
+    const long n = q * sizes.users, m = n * sizes.beams, s = n * sizes.parts;
     return {t_active + n, t_passive + m, energy + n, l_local + n, shortfall + n, time + n, work + n,
-            local + n, budget + n, capacity + n, tau + q, iterations + q};
+            local + n, budget + n, capacity + n, tau + q, iterations + q, stored + s, price_stored + s};
   }
 };
 
 // The same frames with the beams open, and K beams a slot to begin with. ``reflected_work`` (Q, N) is the work
 // per ln(1 + snr) of a slot, ``reflected_snr`` (Q, N) the snr for a beam gain of 1, ``harvest_weight`` (Q, N, N)
 // what user j harvests in slot i for a beam gain of 1, ``constant`` (Q,) what the energy has besides the
-// problem's cost; ``channels`` (Q, N, M), ``beams`` (Q, N, K, M).
+// problem's cost, ``small`` (Q,) the energy below which gaps are relative to that instead; ``channels`` (Q, N, M), ``beams`` (Q, N, K, M).
 template <class Scalar>
 struct BeamProblems {
   Problems<Scalar> frame;
-  const Scalar *reflected_work, *reflected_snr, *harvest_weight, *constant;
+  const Scalar *reflected_work, *reflected_snr, *harvest_weight, *constant, *small;
   const std::complex<Scalar> *channels, *beams;
 
   BeamProblems from(long q, const Sizes& sizes) const {
     const long n = q * sizes.users;
     return {frame.from(q, sizes), reflected_work + n, reflected_snr + n, harvest_weight + n * sizes.users, constant + q,
-            channels + n * sizes.antennas, beams + n * sizes.beams * sizes.antennas};
+            small + q, channels + n * sizes.antennas, beams + n * sizes.beams * sizes.antennas};
   }
 };
 
@@ -189,22 +192,26 @@ struct Arrays {
     return static_cast<T*>((*results.get<ffi::AnyBuffer>(i))->untyped_data());
   }
   // A frame's data apart from its beams, from position 0; then what is to be skipped.
-  Problems<Scalar> frame(const Scalar* passive_rate, const Scalar* harvest) const {
+  // From position `stored` on, if there are as many, what the energies left in the batteries are worth.
+  Problems<Scalar> frame(const Scalar* passive_rate, const Scalar* harvest, std::size_t stored) const {
+    const bool values = args.size() > stored;
     return {passive_rate, input(0), input(1), input(2), input(3), input(4), input(5), input(6), input(7), harvest,
-            input(8), input(9), input(10), input(11), input<bool>(12)};
+            input(8), input(9), input(10), input(11), input<bool>(12),
+            values ? input(stored) : nullptr, values ? input(stored + 1) : nullptr};
   }
 };
 constexpr int FRAME_ARRAYS = 13;
 
-// Frames, and the last three dimensions, of an array.
-static Sizes sizes_of(const ffi::AnyBuffer& array, int inner, bool elastic) {
-  const auto dimensions = array.dimensions();
+// Frames, and the last dimensions, of the array at a position; and the last dimension of that at `stored`, if any.
+static Sizes sizes_of(const ffi::RemainingArgs& args, int position, int inner, bool elastic, std::size_t stored) {
+  const auto dimensions = args.get<ffi::AnyBuffer>(position)->dimensions();
   Sizes sizes{1, 0, 0, 0, elastic};
   const std::size_t outer = dimensions.size() - inner;
   for (std::size_t axis = 0; axis < outer; ++axis) sizes.frames *= dimensions[axis];
   sizes.users = static_cast<int>(dimensions[outer]);
   sizes.beams = static_cast<int>(dimensions[outer + 1]);
   sizes.antennas = inner > 2 ? static_cast<int>(dimensions[outer + 2]) : 0;
+  if (args.size() > stored) sizes.parts = static_cast<int>(args.get<ffi::AnyBuffer>(stored)->dimensions().back());
   return sizes;
 }
 
@@ -221,7 +228,7 @@ static void solve_in_parallel(ffi::ThreadPool& pool, const Problems& in, const R
 template <class Work>
 static ffi::Error by_precision(ffi::RemainingArgs args, ffi::RemainingRets results, std::size_t inputs,
                                std::size_t outputs, const Work& work) {
-  if (args.size() != inputs || results.size() != outputs) return ffi::Error::InvalidArgument("wrong number of arrays");
+  if (args.size() < inputs || results.size() < outputs) return ffi::Error::InvalidArgument("wrong number of arrays");
   switch (args.get<ffi::AnyBuffer>(0)->element_type()) {
     case ffi::F64: work(Arrays<double>{args, results}); break;
     case ffi::F32: work(Arrays<float>{args, results}); break;
@@ -231,27 +238,30 @@ static ffi::Error by_precision(ffi::RemainingArgs args, ffi::RemainingRets resul
 }
 
 static ffi::Error allocate(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets results, bool elastic) {
-  return by_precision(args, results, FRAME_ARRAYS + 2, 12, [&](const auto& a) {
-    const auto in = a.frame(a.input(FRAME_ARRAYS), a.input(FRAME_ARRAYS + 1));
+  constexpr int stored = FRAME_ARRAYS + 2;
+  return by_precision(args, results, stored, 12, [&](const auto& a) {
+    const auto in = a.frame(a.input(FRAME_ARRAYS), a.input(FRAME_ARRAYS + 1), stored);
     using Scalar = std::remove_pointer_t<decltype(a.output(0))>;
     const Results<Scalar> out{a.output(0), a.output(1), a.output(2), a.output(3), a.output(4), a.output(5),
                               a.output(6), a.output(7), a.output(8), a.output(9), a.output(10),
-                              a.template output<std::int32_t>(11)};
-    solve_in_parallel(pool, in, out, sizes_of(*args.get<ffi::AnyBuffer>(FRAME_ARRAYS), 2, elastic));
+                              a.template output<std::int32_t>(11), in.gain_stored ? a.output(12) : nullptr,
+                              in.gain_stored ? a.output(13) : nullptr};
+    solve_in_parallel(pool, in, out, sizes_of(args, FRAME_ARRAYS, 2, elastic, stored));
   });
 }
 
 static ffi::Error search_beams(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets results) {
-  return by_precision(args, results, FRAME_ARRAYS + 6, 8, [&](const auto& a) {
+  constexpr int stored = FRAME_ARRAYS + 7;
+  return by_precision(args, results, stored, 8, [&](const auto& a) {
     using Scalar = std::remove_pointer_t<decltype(a.output(0))>;
     using Vector = std::complex<Scalar>;
     constexpr int first = FRAME_ARRAYS;
-    const BeamProblems<Scalar> in{a.frame(nullptr, nullptr), a.input(first), a.input(first + 1), a.input(first + 2),
-                                  a.input(first + 3), a.template input<Vector>(first + 4),
-                                  a.template input<Vector>(first + 5)};
+    const BeamProblems<Scalar> in{a.frame(nullptr, nullptr, stored), a.input(first), a.input(first + 1),
+                                  a.input(first + 2), a.input(first + 3), a.input(first + 4),
+                                  a.template input<Vector>(first + 5), a.template input<Vector>(first + 6)};
     const BeamResults<Scalar> out{a.template output<Vector>(0), a.output(1), a.output(2), a.output(3), a.output(4),
                                   a.output(5), a.template output<bool>(6), a.template output<std::int32_t>(7)};
-    solve_in_parallel(pool, in, out, sizes_of(*args.get<ffi::AnyBuffer>(first + 5), 3, false));
+    solve_in_parallel(pool, in, out, sizes_of(args, first + 6, 3, false, stored));
   });
 }
 

@@ -11,9 +11,9 @@ constexpr double SPANS[ATTEMPTS] = {3.0, 10.0, 30.0, 10.0, 10.0}, SLACKS[ATTEMPT
 constexpr double START_TIMES[ATTEMPTS] = {1.0, 1.0, 1.0, 1e-2, 1e-4};
 constexpr double GAP = 1e-8, RESIDUAL_PER_GAP = 1e-4, PROOF = 1e-9;
 
-// Arrays of a variable of all users, (N,), or of all beams of all slots, (N K,).
-struct Primal { Real *t_active, *t_passive, *energy, *l_local, *shortfall; };
-struct Dual { Real *time, *work, *local, *budget, *capacity; };
+// Arrays of a variable of all users, (N,), of all beams of all slots, (N K,), or of all parts of all batteries, (N S,).
+struct Primal { Real *t_active, *t_passive, *energy, *l_local, *shortfall, *stored; };
+struct Dual { Real *time, *work, *local, *budget, *capacity, *stored; };
 struct Active { Real *log_term, *bent, *by_time, *by_energy; };
 struct Point { Primal x; Dual y; Primal s; Dual z; Real *tau, *kappa; };
 
@@ -22,7 +22,7 @@ struct Point { Primal x; Dual y; Primal s; Dual z; Real *tau, *kappa; };
 template <int USERS, int BEAMS>
 class Solver {
  public:
-  explicit Solver(const Sizes& sizes) : users_(sizes.users), beams_(sizes.beams), elastic_(sizes.elastic) {
+  explicit Solver(const Sizes& sizes) : users_(sizes.users), beams_(sizes.beams), parts_(sizes.parts), elastic_(sizes.elastic) {
     allocate_workspace();
   }
   ~Solver() { std::free(memory_); }
@@ -55,6 +55,7 @@ class Solver {
   INLINE int n() const { return USERS ? USERS : users_; }
   INLINE int k() const { return BEAMS ? BEAMS : beams_; }
   INLINE int m() const { return n() * k(); }
+  INLINE int stores() const { return n() * parts_; }
 
   // ---- memory
 
@@ -72,10 +73,12 @@ class Solver {
           &there.log_term, &there.bent, &there.by_time, &there.by_energy,
           &w_time, &w_work, &w_local, &w_budget, &w_capacity, &per_shortfall,
           &ec, &et, &ev, &ct, &cv, &tv, &inv_e, &inv_c, &inv_t, &pivot_v, &part_v, &weighted, &gained, &bend_t, &bend_e,
-          &bend_w};
+          &bend_w, &sum_stored, &inv_m, &w_energy, &part_m, &mean_m};
       for (Real** array : per_user) *array = take(n);
       Real** const per_beam[] = {&passive_rate, &eb, &cb, &tb, &vb, &d_passive, &inv_pivot};
       for (Real** array : per_beam) *array = take(m);
+      Real** const per_part[] = {&gain_stored, &part_size, &per_stored, &w_stored, &part_s};
+      for (Real** array : per_part) *array = take(stores());
       harvest = take(n * m);
       rows = take(n * m);
       factor = take(m * m);
@@ -98,10 +101,11 @@ class Solver {
   }
   void take(Primal& p) {
     p.t_active = take(n()); p.t_passive = take(m()); p.energy = take(n()); p.l_local = take(n());
-    p.shortfall = take(n());
+    p.shortfall = take(n()); p.stored = take(stores());
   }
   void take(Dual& d) {
     d.time = take(n()); d.work = take(n()); d.local = take(n()); d.budget = take(n()); d.capacity = take(n());
+    d.stored = take(stores());
   }
   void take(Point& p) {
     take(p.x); take(p.y); take(p.s); take(p.z);
@@ -117,6 +121,7 @@ class Solver {
         {at.s.energy, n, 1}, {at.s.l_local, n, 1}, {at.s.shortfall, elastic_ ? n : 0, 1},
         {at.y.time, n, 1}, {at.y.work, n, 1}, {at.y.local, n, 1}, {at.y.budget, n, 1}, {at.y.capacity, n, 1},
         {at.z.time, n, 1}, {at.z.work, n, 1}, {at.z.local, n, 1}, {at.z.budget, n, 1}, {at.z.capacity, n, 1},
+        {at.x.stored, stores(), 1}, {at.s.stored, stores(), 1}, {at.y.stored, stores(), 1}, {at.z.stored, stores(), 1},
         {at.tau, 1, 1}, {at.kappa, 1, 1}};
     for (const auto& array : arrays)
       for (int i = 0; i < array.count; ++i) array.values[i][lane] = array.value;
@@ -145,6 +150,12 @@ class Solver {
 
   INLINE Real spent(const Primal& x, int i) const {
     return x.energy[i] + circuit[i] * x.t_active[i] + local_energy[i] * x.l_local[i];
+  }
+  // Energy left in the battery, where that has a value.
+  INLINE Real stored(const Primal& x, int i) const {
+    Real sum{};
+    for (int s = i * parts_; s < (i + 1) * parts_; ++s) sum += x.stored[s];
+    return sum;
   }
   INLINE Real beamed(const Primal& x, int i) const {
     Real sum = x.t_passive[i * k()];
@@ -175,6 +186,7 @@ class Solver {
       sum += cost_active[i] * x.t_active[i] + cost_passive[i] * beamed(x, i) - gain_local[i] * x.l_local[i];
       if (elastic_) sum += cost_shortfall[i] * x.shortfall[i];
     }
+    for (int s = 0; s < stores(); ++s) sum -= gain_stored[s] * x.stored[s];
     return sum;
   }
   INLINE Real value_of(const Dual& y) const {
@@ -182,6 +194,7 @@ class Solver {
     for (int i = 0; i < n(); ++i)
       sum += y.time[i] - workload[i] * y.work[i] + local_limit[i] * y.local[i] + battery[i] * y.budget[i] +
              capacity[i] * y.capacity[i];
+    for (int s = 0; s < stores(); ++s) sum += part_size[s] * y.stored[s];
     return sum;
   }
   INLINE Real product_of(const Point& p) const {
@@ -193,9 +206,10 @@ class Solver {
       if (elastic_) sum += p.x.shortfall[i] * p.s.shortfall[i];
     }
     for (int c = 0; c < m(); ++c) sum += p.x.t_passive[c] * p.s.t_passive[c];
+    for (int s = 0; s < stores(); ++s) sum += p.x.stored[s] * p.s.stored[s] + p.y.stored[s] * p.z.stored[s];
     return sum;
   }
-  INLINE double count() const { return (elastic_ ? 9 : 8) * n() + m() + 1; }
+  INLINE double count() const { return (elastic_ ? 9 : 8) * n() + m() + 2 * stores() + 1; }
 
   // Missing to dual and primal feasibility and to a closed gap. Needs receive() at the point.
   Real residuals() {
@@ -211,7 +225,11 @@ class Solver {
         const Real gradient = passive_rate[c] * work - at.y.time[i] + energy_worth(at.y.budget, c);
         rd.t_passive[c] = at.s.t_passive[c] - cost_passive[i] * tau + gradient;
       }
-      const Real gone = spent(at.x, i);
+      for (int s = i * parts_; s < (i + 1) * parts_; ++s) {
+        rd.stored[s] = at.s.stored[s] + gain_stored[s] * tau - at.y.stored[s] - price;
+        rp.stored[s] = at.z.stored[s] + at.x.stored[s] - part_size[s] * tau;
+      }
+      const Real gone = spent(at.x, i) + stored(at.x, i);
       rp.time[i] = at.z.time[i] + at.x.t_active[i] + beamed(at.x, i) - tau;
       rp.work[i] = at.z.work[i] - work_done(at.x, here, i) + workload[i] * tau;
       rp.local[i] = at.z.local[i] + at.x.l_local[i] - local_limit[i] * tau;
@@ -245,7 +263,24 @@ class Solver {
       } else {
         w_work[i] = y.work[i] * per.z.work[i];
       }
-      const Real wt = w_time[i], ww = w_work[i], wb = w_budget[i], we = wb + w_capacity[i];
+      // How energies e, c, t and v weigh, once the sum m of the energies left is eliminated.
+      const Real wt = w_time[i], ww = w_work[i];
+      Real we = w_budget[i] + w_capacity[i], wb = w_budget[i], w_own = w_budget[i];
+      if (parts_) {
+        Real sum{};
+        for (int p = i * parts_; p < (i + 1) * parts_; ++p) {
+          w_stored[p] = y.stored[p] * per.z.stored[p];
+          per_stored[p] = 1.0 / (s.stored[p] * per.x.stored[p] + w_stored[p]);
+          sum += per_stored[p];
+        }
+        const Real kept = 1.0 / (1.0 + sum * we);
+        sum_stored[i] = sum;
+        inv_m[i] = sum * kept;
+        w_energy[i] = we;
+        w_own = wb * (1.0 + sum * w_capacity[i]) * kept;
+        we *= kept;
+        wb *= kept;
+      }
 
       const Real ee = d_energy + curvature + ww * le * le + we;
       const Real ec0 = ww * le + we * fe;
@@ -268,7 +303,7 @@ class Solver {
       inv_t[i] = 1.0 / maximum(tt - et[i] * et0 - ct[i] * ct0, d_active);
       tv0 -= et[i] * ev0 + ct[i] * cv0;
       tv[i] = tv0 * inv_t[i];
-      pivot_v[i] = maximum(wb - ev[i] * ev0 - cv[i] * cv0 - tv[i] * tv0, 2.220446049250313e-16 * wb);
+      pivot_v[i] = maximum(w_own - ev[i] * ev0 - cv[i] * cv0 - tv[i] * tv0, 2.220446049250313e-16 * w_own);
       const Real inv_v = 1.0 / pivot_v[i];
 
       for (int a = i * k; a < (i + 1) * k; ++a) {
@@ -318,7 +353,18 @@ class Solver {
     for (int i = 0; i < n; ++i) {
       const Real g_work = elastic_ ? g.work[i] - per_shortfall[i] * f.shortfall[i] : g.work[i];
       const Real time = w_time[i] * g.time[i], work = w_work[i] * g_work, local = w_local[i] * g.local[i];
-      const Real budget = w_budget[i] * g.budget[i], energy = budget + w_capacity[i] * g.capacity[i];
+      Real budget = w_budget[i] * g.budget[i], energy = budget + w_capacity[i] * g.capacity[i];
+      if (parts_) {
+        Real mean{};
+        for (int s = i * parts_; s < (i + 1) * parts_; ++s) {
+          part_s[s] = f.stored[s] - w_stored[s] * g.stored[s];
+          mean += per_stored[s] * part_s[s];
+        }
+        mean_m[i] = mean / sum_stored[i];
+        const Real m = part_m[i] = mean_m[i] - energy;
+        energy += w_energy[i] * inv_m[i] * m;
+        budget += w_budget[i] * inv_m[i] * m;
+      }
       const Real e = f.energy[i] + here.by_energy[i] * work - energy;
       const Real c = f.l_local[i] + work - local - local_energy[i] * energy - ec[i] * e;
       const Real t = f.t_active[i] - time + here.by_time[i] * work - circuit[i] * energy - et[i] * e - ct[i] * c;
@@ -357,7 +403,16 @@ class Solver {
       dx.t_active[i] = t;
       dx.l_local[i] = c;
       dx.energy[i] = e;
-      const Real gone = spent(dx, i);
+      Real gone = spent(dx, i);
+      if (parts_) {
+        const Real dm = inv_m[i] * (part_m[i] - w_energy[i] * gone + w_budget[i] * dv);
+        const Real share = dm / sum_stored[i];
+        for (int s = i * parts_; s < (i + 1) * parts_; ++s) {
+          dx.stored[s] = per_stored[s] * (part_s[s] - mean_m[i] + share);
+          dy.stored[s] = w_stored[s] * (g.stored[s] + dx.stored[s]);
+        }
+        gone += dm;
+      }
       const Real g_work = elastic_ ? g.work[i] - per_shortfall[i] * f.shortfall[i] : g.work[i];
       dy.time[i] = w_time[i] * (g.time[i] + t + beamed(dx, i));
       dy.work[i] = w_work[i] * (g_work - (here.by_time[i] * t + carried + here.by_energy[i] * e + c));
@@ -368,7 +423,7 @@ class Solver {
     }
   }
 
-  // Call visit(count, member) for each array of variables, and visit(member) for each of prices.
+  // Call visit(count, member) for each array of variables, and for each of prices.
   template <class Visit>
   INLINE void pairs(Visit visit) {
     visit(n(), &Primal::t_active);
@@ -376,14 +431,16 @@ class Solver {
     visit(n(), &Primal::energy);
     visit(n(), &Primal::l_local);
     if (elastic_) visit(n(), &Primal::shortfall);
+    if (parts_) visit(stores(), &Primal::stored);
   }
   template <class Visit>
   INLINE void prices(Visit visit) {
-    visit(&Dual::time);
-    visit(&Dual::work);
-    visit(&Dual::local);
-    visit(&Dual::budget);
-    visit(&Dual::capacity);
+    visit(n(), &Dual::time);
+    visit(n(), &Dual::work);
+    visit(n(), &Dual::local);
+    visit(n(), &Dual::budget);
+    visit(n(), &Dual::capacity);
+    if (parts_) visit(stores(), &Dual::stored);
   }
 
   void invert() {
@@ -393,8 +450,8 @@ class Solver {
         (per.s.*v)[i] = 1.0 / (at.s.*v)[i];
       }
     });
-    prices([&](Real* Dual::* v) INLINE_LAMBDA {
-      for (int i = 0; i < n(); ++i) {
+    prices([&](int end, Real* Dual::* v) INLINE_LAMBDA {
+      for (int i = 0; i < end; ++i) {
         (per.y.*v)[i] = 1.0 / (at.y.*v)[i];
         (per.z.*v)[i] = 1.0 / (at.z.*v)[i];
       }
@@ -416,8 +473,8 @@ class Solver {
         (f.*v)[i] = change * (per.x.*v)[i] + reduction * (rd.*v)[i];
       }
     });
-    prices([&](Real* Dual::* v) INLINE_LAMBDA {
-      for (int i = 0; i < n(); ++i) {
+    prices([&](int end, Real* Dual::* v) INLINE_LAMBDA {
+      for (int i = 0; i < end; ++i) {
         Real change = target - (at.y.*v)[i] * (at.z.*v)[i];
         if (from) change -= keep * (from->y.*v)[i] * (from->z.*v)[i];
         (to.z.*v)[i] = change;
@@ -443,8 +500,8 @@ class Solver {
         (to.s.*v)[i] = ((to.s.*v)[i] - (at.s.*v)[i] * (to.x.*v)[i]) * (per.x.*v)[i];
       }
     });
-    prices([&](Real* Dual::* v) INLINE_LAMBDA {
-      for (int i = 0; i < n(); ++i) {
+    prices([&](int end, Real* Dual::* v) INLINE_LAMBDA {
+      for (int i = 0; i < end; ++i) {
         (to.y.*v)[i] += (tau_y.*v)[i] * dtau;
         (to.z.*v)[i] = ((to.z.*v)[i] - (at.z.*v)[i] * (to.y.*v)[i]) * (per.y.*v)[i];
       }
@@ -462,8 +519,8 @@ class Solver {
         ratio = maximum(ratio, -(d.s.*v)[i] * (per.s.*v)[i]);
       }
     });
-    prices([&](Real* Dual::* v) INLINE_LAMBDA {
-      for (int i = 0; i < n(); ++i) {
+    prices([&](int end, Real* Dual::* v) INLINE_LAMBDA {
+      for (int i = 0; i < end; ++i) {
         ratio = maximum(ratio, -(d.y.*v)[i] * (per.y.*v)[i]);
         ratio = maximum(ratio, -(d.z.*v)[i] * (per.z.*v)[i]);
       }
@@ -478,8 +535,8 @@ class Solver {
         (to.s.*v)[i] = (at.s.*v)[i] + step * (d.s.*v)[i];
       }
     });
-    prices([&](Real* Dual::* v) INLINE_LAMBDA {
-      for (int i = 0; i < n(); ++i) {
+    prices([&](int end, Real* Dual::* v) INLINE_LAMBDA {
+      for (int i = 0; i < end; ++i) {
         (to.y.*v)[i] = (at.y.*v)[i] + step * (d.y.*v)[i];
         (to.z.*v)[i] = (at.z.*v)[i] + step * (d.z.*v)[i];
       }
@@ -536,8 +593,9 @@ class Solver {
     moved_to(&Primal::energy, n());
     moved_to(&Primal::l_local, n());
     if (elastic_) moved_to(&Primal::shortfall, n());
-    prices([&](Real* Dual::* v) INLINE_LAMBDA {
-      for (int i = 0; i < n(); ++i) (moved.y.*v)[i] = (at.y.*v)[i] + step * (direction.y.*v)[i];
+    if (parts_) moved_to(&Primal::stored, stores());
+    prices([&](int end, Real* Dual::* v) INLINE_LAMBDA {
+      for (int i = 0; i < end; ++i) (moved.y.*v)[i] = (at.y.*v)[i] + step * (direction.y.*v)[i];
     });
     moved.tau[0] = at.tau[0] + step * direction.tau[0];
     receive(moved.x, there);
@@ -570,9 +628,9 @@ class Solver {
       if (moved.s.*v == t || moved.s.*v == e) return;
       for (int i = 0; i < end; ++i) (moved.s.*v)[i] = (at.s.*v)[i] + step * (direction.s.*v)[i];
     });
-    prices([&](Real* Dual::* v) INLINE_LAMBDA {
+    prices([&](int end, Real* Dual::* v) INLINE_LAMBDA {
       if (moved.z.*v == w) return;
-      for (int i = 0; i < n(); ++i) (moved.z.*v)[i] = (at.z.*v)[i] + step * (direction.z.*v)[i];
+      for (int i = 0; i < end; ++i) (moved.z.*v)[i] = (at.z.*v)[i] + step * (direction.z.*v)[i];
     });
     moved.kappa[0] = at.kappa[0] + step * direction.kappa[0];
     const Real least = CENTRALITY * product_of(moved) / count();
@@ -581,8 +639,8 @@ class Solver {
       for (int i = 0; i < end; ++i)
         good &= ((moved.s.*v)[i] > 0.0) & ((moved.x.*v)[i] * (moved.s.*v)[i] >= least);
     });
-    prices([&](Real* Dual::* v) INLINE_LAMBDA {
-      for (int i = 0; i < n(); ++i)
+    prices([&](int end, Real* Dual::* v) INLINE_LAMBDA {
+      for (int i = 0; i < end; ++i)
         good &= ((moved.z.*v)[i] > 0.0) & ((moved.y.*v)[i] * (moved.z.*v)[i] >= least);
     });
     return good;
@@ -603,8 +661,8 @@ class Solver {
     pairs([&](int end, Real* Primal::* v) INLINE_LAMBDA {
       add(at.x.*v, direction.x.*v, at.s.*v, direction.s.*v, end);
     });
-    prices([&](Real* Dual::* v) INLINE_LAMBDA {
-      add(at.y.*v, direction.y.*v, at.z.*v, direction.z.*v, n());
+    prices([&](int end, Real* Dual::* v) INLINE_LAMBDA {
+      add(at.y.*v, direction.y.*v, at.z.*v, direction.z.*v, end);
     });
   }
 
@@ -615,7 +673,7 @@ class Solver {
     Real violation{}, dual{}, free{}, value{};
     harvest_from(moved.x.t_passive);
     for (int i = 0; i < n(); ++i) {
-      const Real gone = spent(moved.x, i);
+      const Real gone = spent(moved.x, i) + stored(moved.x, i);
       violation = maximum(violation, moved.x.t_active[i] + beamed(moved.x, i) - tau);
       violation = maximum(violation, workload[i] * tau - work_done(moved.x, there, i));
       violation = maximum(violation, moved.x.l_local[i] - local_limit[i] * tau);
@@ -636,6 +694,10 @@ class Solver {
       }
       const Real local = work - price * local_energy[i];
       const Real constant = work * workload[i] - budget * battery[i] - moved.y.capacity[i] * capacity[i];
+      for (int s = i * parts_; s < (i + 1) * parts_; ++s) {
+        violation = maximum(violation, moved.x.stored[s] - part_size[s] * tau);
+        dual -= maximum(gain_stored[s] * tau - price, Real{}) * part_size[s];
+      }
       dual += constant - maximum(local + gain_local[i] * tau, Real{}) * local_limit[i] -
               maximum(maximum(worth - cost_active[i] * tau, passive - cost_passive[i] * tau), Real{});
       free += constant - maximum(local, Real{}) * local_limit[i] - maximum(maximum(worth, passive), Real{});
@@ -667,6 +729,10 @@ class Solver {
       g.local[i] = -local_limit[i];
       g.budget[i] = -battery[i];
       g.capacity[i] = -capacity[i];
+    }
+    for (int s = 0; s < stores(); ++s) {
+      f.stored[s] = gain_stored[s];
+      g.stored[s] = -part_size[s];
     }
     solve(f, g, tau_x, tau_y);
     tau_slope = cost_of(tau_x) + value_of(tau_y);
@@ -715,9 +781,9 @@ class Solver {
         take(at.x.*v, moved.x.*v, end);
         take(at.s.*v, moved.s.*v, end);
       });
-      prices([&](Real* Dual::* v) INLINE_LAMBDA {
-        take(at.y.*v, moved.y.*v, n());
-        take(at.z.*v, moved.z.*v, n());
+      prices([&](int end, Real* Dual::* v) INLINE_LAMBDA {
+        take(at.y.*v, moved.y.*v, end);
+        take(at.z.*v, moved.z.*v, end);
       });
       take(at.tau, moved.tau, 1);
       take(at.kappa, moved.kappa, 1);
@@ -738,7 +804,7 @@ class Solver {
     }
   }
 
-  const int users_, beams_;
+  const int users_, beams_, parts_;  // parts of a battery whose energies have values; 0 where they have none
   const bool elastic_;
   void* memory_ = nullptr;
   Real* base_ = nullptr;
@@ -747,6 +813,7 @@ class Solver {
   // The frames' data, as in standard_form.py: (N,), (N K,) and, for the harvest, (N K, N).
   Real *active_rate, *snr, *workload, *local_limit, *battery, *capacity, *circuit, *local_energy;
   Real *cost_active, *cost_passive, *gain_local, *cost_shortfall, *passive_rate, *harvest;
+  Real *gain_stored, *part_size;  // (N S,)
   // The iterate, the steps from it, and a point on trial.
   Point at, predictor, direction, moved;
   Point per;  // 1 over each entry of the iterate
@@ -758,6 +825,7 @@ class Solver {
   Real tau_slope;
   // The factorised system.
   Real *w_time, *w_work, *w_local, *w_budget, *w_capacity, *per_shortfall;
+  Real *sum_stored, *inv_m, *w_energy, *part_m, *mean_m, *per_stored, *w_stored, *part_s;
   Real *ec, *et, *ev, *ct, *cv, *tv, *inv_e, *inv_c, *inv_t, *pivot_v, *part_v;
   Real *eb, *cb, *tb, *vb, *d_passive, *inv_pivot, *factor, *rows, *weighted, *gained;
   // The lanes.
