@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from scattermec._yaml import parse, show
 from scattermec.errors import InputError
+from scattermec.storage.atomic import replace_text
 
 __all__ = ["FileSettings", "Settings", "constant", "notes_of"]
 
@@ -139,7 +140,7 @@ class FileSettings(Settings):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write `to_yaml()` to a file."""
-        Path(path).write_text(self.to_yaml(), encoding="utf-8")
+        replace_text(Path(path), self.to_yaml())
 
     def with_settings(self: _S, settings: Iterable[str]) -> _S:
         """A copy with settings such as `ap_power=2` or `rectifier.saturation=2`, their values in YAML."""

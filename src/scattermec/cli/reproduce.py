@@ -14,6 +14,7 @@ from scattermec.cli.common import (
     SeedOption,
     SetOption,
     check_rectifier,
+    hold_output,
     load_scenario,
     progress,
     to_json,
@@ -117,6 +118,8 @@ def reproduce(
     if out.exists() and not out.is_dir():
         raise InputError([f"{out}: is not a folder"])
     check_extras("reproduce")
+    out.mkdir(parents=True, exist_ok=True)
+    hold_output(out, folder=True)
     from scattermec.training.workers import use_compilation_cache, use_one_thread
 
     # As `train` does, so that its commands give the digits of the report.

@@ -219,7 +219,7 @@ def train(
     use_double_precision()
     use_compilation_cache()
     warn_without_kernel(chosen.harvest_model == "linear")
-    from scattermec.training import Plan, TrainingError
+    from scattermec.training import Plan
     from scattermec.training import train as run
 
     if frames is None:
@@ -242,23 +242,15 @@ def train(
             for sink in sinks:
                 sink(progress)
 
-        try:
-            outcome = run(
-                plan,
-                out,
-                resume=resume,
-                processes=processes,
-                save_every=save_every or SAVE_EVERY,
-                command=shlex.join(["scattermec", *sys.argv[1:]]),
-                report=report,
-            )
-        except TrainingError as error:
-            failure = str(error)
-        else:
-            failure = ""
-    if failure:
-        typer.echo(failure, err=True)
-        raise typer.Exit(1)
+        outcome = run(
+            plan,
+            out,
+            resume=resume,
+            processes=processes,
+            save_every=save_every or SAVE_EVERY,
+            command=shlex.join(["scattermec", *sys.argv[1:]]),
+            report=report,
+        )
     for note in outcome.notes:
         typer.echo(note, err=True)
     last = _last_rows(outcome)

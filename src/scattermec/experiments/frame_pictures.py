@@ -18,7 +18,7 @@ from scattermec.physics import Allocation, Frame, Outcome, parameters, run_frame
 from scattermec.pictures.frame import draw_frame
 from scattermec.pictures.style import save_figure
 from scattermec.scenario import Scenario
-from scattermec.training.files import replacing
+from scattermec.storage.atomic import replacing
 
 NAME = "frame"
 """What asks for it, beside the names of the paper's figures."""

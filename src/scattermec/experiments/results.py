@@ -13,8 +13,7 @@ from scattermec._yaml import show
 from scattermec.errors import InputError
 from scattermec.experiments.beams import BEAMS
 from scattermec.experiments.sweeps import SWEEPS, Measurement, Sweep, Swept, metrics_of
-from scattermec.storage import replace_text
-from scattermec.training.files import replacing
+from scattermec.storage.atomic import replace_text, replacing
 
 DATA = "data.csv"
 PARQUET = "data.parquet"
@@ -25,10 +24,6 @@ COLUMNS = ("figures", *_TYPES)
 
 Point = tuple[str, float, str]
 """A sweep's name, a value of its constant, and the kind of beams."""
-
-
-class ConfigurationError(InputError):
-    """The folder holds results of other settings."""
 
 
 @dataclass
@@ -42,7 +37,7 @@ class Results:
     def open(cls, folder: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> "Results":
         """Start in an empty folder, or continue one of the same settings; ``overwrite`` discards what it has.
 
-        Raises ConfigurationError, naming what differs, if the folder's settings are others.
+        Raises InputError, naming what differs, if the folder's settings are others.
         """
         folder.mkdir(parents=True, exist_ok=True)
         results = cls(folder)
@@ -65,14 +60,12 @@ class Results:
         path = self.folder / MANIFEST
         if not path.exists():
             if (self.folder / DATA).exists():
-                raise ConfigurationError(
-                    [f"{path}: is missing beside {DATA}, whose settings are then unknown"]
-                )
+                raise InputError([f"{path}: is missing beside {DATA}, whose settings are then unknown"])
             return
         found = _read_object(path)
         wanted = json.loads(json.dumps(settings))
         if found != wanted:
-            raise ConfigurationError(
+            raise InputError(
                 [
                     f"{self.folder}: holds results of other settings; choose another folder, or --overwrite",
                     *(f"{self.folder}: {difference}" for difference in _differences(found, wanted)),
@@ -115,8 +108,8 @@ class Results:
         notes = {"scattermec.settings": (self.folder / MANIFEST).read_text(encoding="utf-8")}
         schema = pyarrow.schema([(name, kinds[kind]) for name, kind in _TYPES.items()], metadata=notes)
         columns = {name: [getattr(row, name) for row in rows] for name in _TYPES}
-        with replacing(self.folder / PARQUET) as partial:
-            pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), partial)
+        with replacing(self.folder / PARQUET) as partial, partial.open("wb") as file:
+            pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), file)
 
     def measurements(self) -> list[Measurement]:
         """All of them, in order."""
@@ -161,9 +154,9 @@ def _read_object(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ConfigurationError([f"{path}: is damaged: {error}"]) from error
+        raise InputError([f"{path}: is damaged: {error}"]) from error
     if not isinstance(found, dict):
-        raise ConfigurationError([f"{path}: is damaged: it must hold an object"])
+        raise InputError([f"{path}: is damaged: it must hold an object"])
     return found
 
 

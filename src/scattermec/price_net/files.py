@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from scattermec.errors import InputError
+from scattermec.errors import InputError, TrainingError
 from scattermec.optimisation import optimise_all_or_best
 from scattermec.physics import Frame, Parameters, parameters, run_frame
 from scattermec.physics.channel import Key
@@ -30,9 +30,9 @@ from scattermec.price_net import training, variety
 from scattermec.price_net.policy import PriceNet, check_scenario, modes_of
 from scattermec.price_net.training import Losses, PriceNetConfig, Progress, RolledOut
 from scattermec.scenario import Scenario
-from scattermec.storage import replace_text
+from scattermec.storage.atomic import replace_text, writing
 from scattermec.training import checkpoint
-from scattermec.training.files import CONFIG, RUN, SCENARIO, check_folder, locked
+from scattermec.training.files import CONFIG, RUN, SCENARIO, check_folder
 from scattermec.training.folder import digest, versions
 from scattermec.training.metrics import MetricsFile, Row
 
@@ -128,7 +128,8 @@ def train(
 ) -> list[Row]:
     """Train into ``folder``, or go on there; returns the metrics. ``report`` is told steps done and last row.
 
-    Raises InputError where the folder holds something else, or a run of other settings.
+    Raises InputError where the folder holds something else, or a run of other settings, BusyError where
+    another process writes there, TrainingError where training diverges.
     """
     check_scenario(scenario, scenario)
     bases = {n: variety.base(scenario, n) for n in set(variety.USERS)} if config.scenarios == "varied" else {}
@@ -139,17 +140,17 @@ def train(
         "scenario_digest": digest(scenario),
         "config": config.model_dump(mode="json"),
     }
-    begun = check_folder(folder, resume=resume)
-    if begun:
-        _check_same(folder, asked)
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        scenario.save(folder / SCENARIO)
-        config.save(folder / CONFIG)
-        command = shlex.join(["scattermec", *sys.argv[1:]])
-        text = json.dumps({**asked, "versions": versions(), "command": command}, indent=2)
-        replace_text(folder / RUN, text + "\n")
-    with locked(folder / ".lock", str(folder)):
+    check_folder(folder, resume=resume)
+    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder, inside=True):
+        if check_folder(folder, resume=resume):
+            _check_same(folder, asked)
+        else:
+            scenario.save(folder / SCENARIO)
+            config.save(folder / CONFIG)
+            command = shlex.join(["scattermec", *sys.argv[1:]])
+            text = json.dumps({**asked, "versions": versions(), "command": command}, indent=2)
+            replace_text(folder / RUN, text + "\n")
         return _train(scenario, bases, config, folder, steps, seed, report)
 
 
@@ -178,7 +179,7 @@ def _train(
         row: Row = {"seed": seed, "frame": done, "loss.beams": float(losses.beams)}
         row["loss.times"] = float(losses.times)
         if not np.isfinite([row["loss.beams"], row["loss.times"]]).all():
-            raise InputError([f"learning_rate: {config.learning_rate}: training diverged at step {done}"])
+            raise TrainingError(f"{ALGORITHM}: seed {seed}, step {done}: losses are not finite")
         if config.discount == 0:
             row |= _held_out(progress.network, constants, held_out, optimum)
         else:

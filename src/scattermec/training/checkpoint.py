@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from scattermec.errors import InputError
-from scattermec.training.files import replacing
+from scattermec.storage.atomic import replacing
 
 FRAME, SEEDS = "_frame", "_seeds"
 """What a checkpoint has besides the arrays: frames played, and whose arrays they are."""

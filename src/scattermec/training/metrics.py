@@ -13,7 +13,7 @@ import pyarrow
 import pyarrow.parquet
 
 from scattermec.errors import InputError
-from scattermec.training.files import replacing
+from scattermec.storage.atomic import replacing
 
 Row = dict[str, int | float]
 
@@ -44,8 +44,8 @@ class MetricsFile:
         kinds = [(name, pyarrow.int64() if name in _INTEGERS else pyarrow.float64()) for name in names]
         columns = {name: [row[name] for row in self.rows] for name in names}
         schema = pyarrow.schema(kinds, metadata=self._notes)
-        with replacing(self.path) as partial:
-            pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), partial)
+        with replacing(self.path) as partial, partial.open("wb") as file:
+            pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), file)
 
 
 def read(path: Path) -> list[Row]:
