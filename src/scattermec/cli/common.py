@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from scattermec._version import __version__
+from scattermec.counts import MOST_SEED
 from scattermec.errors import InputError, one_line
 from scattermec.scenario import Scenario
 from scattermec.storage.atomic import writing
@@ -57,14 +58,22 @@ SchemeOption = Annotated[
         "Every scheme may beam for energy."
     ),
 ]
-SeedOption = Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Seed of everything drawn.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=MOST_SEED, metavar="S", help="Seed of everything drawn.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table, and no progress.")]
 
 
 def load_scenario(path: Path | None, settings: list[str] | None) -> Scenario:
     """The scenario that the options describe; raises ScenarioError with all its faults."""
     scenario = Scenario() if path is None else Scenario.load(path)
-    return scenario.with_settings(settings) if settings else scenario
+    chosen = scenario.with_settings(settings) if settings else scenario
+    for doubt in chosen.doubts():
+        warn(doubt)
+    return chosen
+
+
+def warn(line: str) -> None:
+    """Say on standard error what is allowed but worth knowing."""
+    typer.echo(one_line(f"warning: {line}"), err=True)
 
 
 def check_rectifier(scenario: Scenario, optimal_beams: bool) -> None:

@@ -192,7 +192,9 @@ def read_runs(folder: Path) -> list[LearningCurves]:
             path = run_folder(folder, learner, preset)
             if path.exists() and _is_finished(path):
                 run = read_folder(path)
-                rows = [row for seeds in run.plan.blocks for row in read(run.metrics(seeds))]
+                rows = [
+                    row for seeds in run.plan.blocks for row in read(run.metrics(seeds), ("reward", "outage"))
+                ]
                 found.append(_curves(learner, preset, rows, run.optimum))
         # Claims compare two learners, and a panel shows both.
         if {run.learner for run in found} >= set(LEARNERS):

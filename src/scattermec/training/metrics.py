@@ -6,7 +6,7 @@ Columns: ``seed``; ``frame``, frames played so far; means over the chunk while l
 ``reward.MODE`` in kbit/J, ``outage.MODE`` and ``share.MODE``, the part of the optimal mean reward.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow
@@ -48,12 +48,35 @@ class MetricsFile:
             pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), file)
 
 
-def read(path: Path) -> list[Row]:
-    """The rows of one file; raises InputError where they cannot be read."""
+def read(path: Path, columns: Sequence[str] = ()) -> list[Row]:
+    """The rows of one file, in which at least these ``columns`` must be; raises InputError for any other."""
     try:
         # Opened here: given a name, pyarrow would look for a data set.
         with path.open("rb") as file:
-            return pyarrow.parquet.read_table(file, use_threads=False, pre_buffer=False).to_pylist()
-    except (OSError, pyarrow.ArrowException) as error:
-        reason = str(error).splitlines()[0] if str(error) else "not Parquet"
-        raise InputError([f"{path}: metrics cannot be read: {reason}"]) from None
+            table = pyarrow.parquet.read_table(file, use_threads=False, pre_buffer=False)
+        faults = list(_faults(table, columns))
+        rows = [] if faults else table.to_pylist()
+    except OSError as error:
+        raise InputError([f"{path}: metrics cannot be read: {error.strerror or 'not Parquet'}"]) from None
+    except Exception:  # whatever a damaged file makes of pyarrow
+        raise InputError([f"{path}: metrics cannot be read: not Parquet"]) from None
+    if faults:
+        raise InputError(f"{path}: {fault}" for fault in faults)
+    return rows
+
+
+def _faults(table: pyarrow.Table, columns: Sequence[str]) -> Iterator[str]:
+    """What is wrong with a table as metrics."""
+    for name in dict.fromkeys((*_INTEGERS, *columns)):
+        if name not in table.column_names:
+            yield f"{name}: is missing"
+    if len(set(table.column_names)) < len(table.column_names):
+        yield "columns: a name is given twice"
+    for field, column in zip(table.schema, table.columns, strict=True):
+        wanted = pyarrow.int64() if field.name in _INTEGERS else pyarrow.float64()
+        if field.type != wanted:
+            yield f"{field.name}: type {field.type} is not allowed; it must be {wanted}"
+        elif column.null_count:
+            yield f"{field.name}: has {column.null_count} empty cells"
+    if not table.num_rows:
+        yield "has no rows"
