@@ -59,10 +59,9 @@ class Settings(BaseModel):
     def __init__(self, /, **data: Any) -> None:
         data = {name: _plain(value) for name, value in data.items()}
         # Here, since pydantic cannot show every name.
-        faults = [
-            f"{name}: {_unknown(name, type(self))}" for name in data if name not in type(self).model_fields
-        ]
-        data = {name: value for name, value in data.items() if name in type(self).model_fields}
+        unknown = [name for name in data if name not in type(self).model_fields]
+        data = {name: value for name, value in data.items() if name not in unknown}
+        faults: list[str] = []
         failed: set[str] = set()
         try:
             super().__init__(**data)
@@ -71,6 +70,7 @@ class Settings(BaseModel):
             faults += lines
             # The checks across fields still hold for the fields in order, so build with those alone.
             super().__init__(**{name: value for name, value in data.items() if name not in failed})
+        faults += [f"{name}: {_unknown(name, type(self))}" for name in unknown]
         faults += [line for names, line in self._cross_faults() if failed.isdisjoint(names)]
         if faults:
             raise self._error(faults)

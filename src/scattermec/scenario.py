@@ -31,8 +31,8 @@ NEAREST, FARTHEST = 0.1, 1e6
 """Of users' distances in m: at the first the mean path gain is 1 (0 dB), at the second 1e-14."""
 
 _POSITIONS = (
-    f"a list of 1 to {MOST_USERS} [x, y], each more than {NEAREST:g} m from the AP at [0, 0], where the mean "
-    f"path gain is 0 dB, and at most {FARTHEST:g} m"
+    f"a list of at least one [x, y] and at most {MOST_USERS}, each more than {NEAREST:g} m "
+    f"(0 dB of mean path gain) and at most {FARTHEST:g} m away from [0, 0]"
 )
 _RECTIFIER = "a mapping of saturation, steepness and turn_on"
 _TRACE = "File of channels (frames, N, M) and workload (frames, N)"

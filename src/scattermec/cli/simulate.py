@@ -26,6 +26,7 @@ from scattermec.cli.common import (
     warn_without_kernel,
 )
 from scattermec.cli.price_net import PRICE_NET, is_price_net, load_policy, unknown_policy
+from scattermec.counts import MOST_FRAMES
 from scattermec.errors import InputError
 from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
@@ -85,7 +86,10 @@ def simulate(
         ),
     ] = None,
     frames: Annotated[
-        int, typer.Option(min=1, metavar="K", help="Frames to count, shared by independent rollouts.")
+        int,
+        typer.Option(
+            min=1, max=MOST_FRAMES, metavar="K", help="Frames to count, shared by independent rollouts."
+        ),
     ] = 2000,
     seed: SeedOption = 0,
     out: Annotated[

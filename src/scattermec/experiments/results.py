@@ -14,6 +14,7 @@ from scattermec.errors import InputError
 from scattermec.experiments.beams import BEAMS
 from scattermec.experiments.sweeps import SWEEPS, Measurement, Sweep, Swept, metrics_of
 from scattermec.storage.atomic import replace_text, replacing
+from scattermec.storage.texts import read_object, read_text
 
 DATA = "data.csv"
 PARQUET = "data.parquet"
@@ -62,7 +63,7 @@ class Results:
             if (self.folder / DATA).exists():
                 raise InputError([f"{path}: is missing beside {DATA}, whose settings are then unknown"])
             return
-        found = _read_object(path)
+        found = read_object(path)
         wanted = json.loads(json.dumps(settings))
         if found != wanted:
             raise InputError(
@@ -76,13 +77,15 @@ class Results:
         path = self.folder / DATA
         if not path.exists():
             return
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                try:
-                    measurement = Measurement(**{name: kind(row[name]) for name, kind in _TYPES.items()})
-                except (KeyError, TypeError, ValueError):
-                    continue  # the last line of an interrupted run
-                self.points.setdefault(_point(measurement), []).append(measurement)
+        header, *lines = read_text(path).split("\n")
+        if lines and header.split(",") != list(COLUMNS):
+            raise InputError([f"{path}: line 1 must be {','.join(COLUMNS)}"])
+        # After the last line's end there is nothing, or what is left of the last line of an interrupted run.
+        for number, line in enumerate(lines[:-1], start=2):
+            measurement = _measurement(line)
+            if measurement is None:
+                raise InputError([f"{path}: line {number} is damaged"])
+            self.points.setdefault(_point(measurement), []).append(measurement)
         self.points = {point: rows for point, rows in self.points.items() if _is_complete(point[0], rows)}
 
     def add(self, measurements: list[Measurement]) -> None:
@@ -135,7 +138,7 @@ class Results:
 def read_settings(folder: Path) -> dict[str, Any]:
     """The settings under which the results of a folder were computed; raises InputError if it has none."""
     path = folder / MANIFEST
-    settings = _read_object(path)
+    settings = read_object(path)
     wanted = {"version": str, "regime": str, "points": dict, "frames": int, "seed": int, "beams": list}
     wanted["scenario"] = dict
     faults = [
@@ -144,20 +147,31 @@ def read_settings(folder: Path) -> dict[str, Any]:
         if not isinstance(settings.get(name), kind)
     ]
     if not faults:
-        faults = [f"{path}: points: {name} is missing" for name in SWEEPS if name not in settings["points"]]
+        points = settings["points"]
+        faults = [f"{path}: points: {name} is missing" for name in SWEEPS if name not in points]
+        faults += [
+            f"{path}: points: {name}: {show(values, 80)} is not allowed; it must be a list of numbers"
+            for name, values in points.items()
+            if not isinstance(values, list) or not all(type(value) in (int, float) for value in values)
+        ]
+        faults += [
+            f"{path}: beams: {show(kind, 80)} is not allowed; it must be one of {', '.join(BEAMS)}"
+            for kind in settings["beams"]
+            if kind not in BEAMS
+        ]
     if faults:
         raise InputError(faults)
     return settings
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def _measurement(line: str) -> Measurement | None:
+    """The measurement in a line of the table; None if there is none."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError([f"{path}: is damaged: {error}"]) from error
-    if not isinstance(found, dict):
-        raise InputError([f"{path}: is damaged: it must hold an object"])
-    return found
+        (row,) = csv.reader([line], strict=True)
+        cells = dict(zip(COLUMNS, row, strict=True))
+        return Measurement(**{name: kind(cells[name]) for name, kind in _TYPES.items()})
+    except (csv.Error, TypeError, ValueError):
+        return None
 
 
 def _point(row: Measurement) -> Point:

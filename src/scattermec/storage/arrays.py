@@ -69,7 +69,7 @@ def open_arrays(path: str | os.PathLike[str]) -> ArrayFile:
 def open_archive(path: str | os.PathLike[str]) -> "Archive":
     """Arrays of an ``.npz`` file; raises InputError if it is none."""
     path = Path(path)
-    with _readable(path, "not an .npz file"):
+    with _readable(path, "is not an .npz file"):
         return Archive(path)
 
 
@@ -110,7 +110,10 @@ class Archive(ArrayFile):
 
     @contextmanager
     def _opened(self) -> Iterator[zipfile.ZipFile]:
-        with _readable(self.path, "not an .npz file, or is damaged"), zipfile.ZipFile(self.path) as archive:
+        with (
+            _readable(self.path, "is not an .npz file, or is damaged"),
+            zipfile.ZipFile(self.path) as archive,
+        ):
             yield archive
 
     @contextmanager

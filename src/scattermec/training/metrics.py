@@ -6,7 +6,7 @@ Columns: ``seed``; ``frame``, frames played so far; means over the chunk while l
 ``reward.MODE`` in kbit/J, ``outage.MODE`` and ``share.MODE``, the part of the optimal mean reward.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow
@@ -46,6 +46,15 @@ class MetricsFile:
         schema = pyarrow.schema(kinds, metadata=self._notes)
         with replacing(self.path) as partial, partial.open("wb") as file:
             pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), file)
+
+
+def columns_of(modes: Iterable[str]) -> list[str]:
+    """What readers of metrics look at, of a learner that acts in these modes."""
+    return [
+        "reward",
+        "outage",
+        *(f"{name}.{mode}" for name in ("reward", "outage", "share") for mode in modes),
+    ]
 
 
 def read(path: Path, columns: Sequence[str] = ()) -> list[Row]:
