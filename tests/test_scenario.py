@@ -208,7 +208,7 @@ def constants(draw):
         "rician_factor": draw(positive) if fading == "rician" else 0,
         "correlation": draw(share),
         "discount": draw(st.floats(0, 1, exclude_max=True)),
-        "episode_length": draw(st.integers(1, 10**20)),
+        "episode_length": draw(st.integers(1, 10**8)),
     }
 
 
@@ -277,8 +277,8 @@ def test_not_numbers(text):
         ("1: 2", "line 1, column 1: not valid YAML: 1 is not a name"),
         ("[1]: 2", "line 1, column 1: not valid YAML: a list or mapping is not a name"),
         ("a: \x01", "not valid YAML: unacceptable character"),
-        ("a: !!int b", "not valid YAML: invalid literal"),
-        ("[" * 5000, "not valid YAML: nested too deeply"),
+        ("a: !!int b", "line 1, column 4: not valid YAML: b is not of the type int"),
+        ("[" * 5000, "line 1, column 18: not valid YAML: it has more than 16 lists and mappings within"),
         ("[1, 2]", "a scenario must be a mapping of names to values, not [1, 2]"),
     ],
 )
@@ -583,7 +583,7 @@ def test_trace_with_an_odd_name(tmp_path):
         ({"channels": CHANNELS, "workload": WORKLOAD[:3]}, "differ in their number of frames"),
         (
             {"channels": np.array([{}]), "workload": WORKLOAD},
-            "trace.npz: channels is not an .npy array, or is damaged",
+            "channels is not an .npy array, or is damaged",
         ),
     ],
 )

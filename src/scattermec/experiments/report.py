@@ -151,8 +151,8 @@ def index_markdown(contents: Contents) -> str:
         f"{PAPER}. Fig. 3 and 4 are drawn from exactly optimised allocations for each kind of beams: "
         f"{_kinds(settings)}. Optimal beams are optimised with the allocation; a lower bound on the energy "
         "of every frame certifies both (`gap` in the data).",
-        f"Regime: {plain(settings['regime'])}. {settings['frames']} frames a point, seed {settings['seed']}; every "
-        "point, scheme and kind of beams meets the same fading and batteries.",
+        f"Regime: {plain(settings['regime'])}. {settings['frames']} frames a point, seed {settings['seed']}; "
+        "every point, scheme and kind of beams meets the same fading and batteries.",
         "## Claims\n\n" + verdict_table(contents.findings),
         "The conditions and numbers behind each verdict: [claims.md](claims.md), for machines "
         "[claims.json](claims.json).",

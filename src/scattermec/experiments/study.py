@@ -13,7 +13,7 @@ from scattermec.storage.texts import read_object
 
 @contextlib.contextmanager
 def damaged(path: Path) -> Iterator[None]:
-    """Raise InputError, naming the file, where what was read from it lacks something or is of another kind."""
+    """Raise InputError, naming the file, where what was read from it is not what it should be."""
     try:
         yield
     except InputError:

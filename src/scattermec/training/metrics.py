@@ -17,6 +17,7 @@ from scattermec.storage.atomic import replacing
 
 Row = dict[str, int | float]
 
+_OF_MODES = ("reward", "outage", "share")
 _INTEGERS = ("seed", "frame")
 
 
@@ -53,7 +54,7 @@ def columns_of(modes: Iterable[str]) -> list[str]:
     return [
         "reward",
         "outage",
-        *(f"{name}.{mode}" for name in ("reward", "outage", "share") for mode in modes),
+        *(f"{name}.{mode}" for name in _OF_MODES for mode in modes),
     ]
 
 
