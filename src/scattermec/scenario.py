@@ -31,7 +31,7 @@ NEAREST, FARTHEST = 0.1, 1e6
 """Of users' distances in m: at the first the mean path gain is 1 (0 dB), at the second 1e-14."""
 
 _POSITIONS = (
-    f"a list of at least one [x, y] and at most {MOST_USERS}, each more than {NEAREST:g} m (0 dB of mean path "
+    f"a list of at least one [x, y] and at most {MOST_USERS}, each more than {NEAREST:g} m "
     f"(0 dB of mean path gain) and at most {FARTHEST:g} m away from [0, 0]"
 )
 _RECTIFIER = "a mapping of saturation, steepness and turn_on"
