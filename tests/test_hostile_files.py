@@ -1,6 +1,7 @@
 """Files that are broken, or made to do harm: one line per fault that names the file, exit status 2."""
 
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -28,7 +29,7 @@ SCENARIOS = {
     "ts.yaml": "could not determine a constructor for the tag 'tag:yaml.org,2002:timestamp'",
     "surr.yaml": r'not valid YAML: "\ud800" has half a character',
     "nlkey.yaml": r"a\nb: unknown; no constant has a name like it",
-    "bigint_ep.yaml": "episode_length: an integer of more than 100 digits is not allowed; it must be an integer",
+    "bigint_ep.yaml": "episode_length: an integer of more than 100 digits is not allowed",
 }
 
 
@@ -88,7 +89,7 @@ def test_names_that_cannot_be_encoded_are_escaped():
 
 
 def test_pairs_of_escapes_are_one_character():
-    with pytest.raises(ScenarioError, match="😀.npz: cannot be read"):
+    with pytest.raises(ScenarioError, match=r"😀\.npz: cannot be read"):
         Scenario.from_yaml(json.dumps({"trace": "/😀.npz", "fading": "file"}))
 
 
@@ -134,7 +135,7 @@ def test_users_are_limited_in_number_and_place():
 )
 def test_counts_on_the_command_line_have_a_most(arguments):
     result = run(*arguments, 10**20, status=2)
-    assert "range" in result.stderr
+    assert re.search("range|less than or equal", " ".join(result.stderr.replace("│", "").split()))
 
 
 # Arrays
@@ -190,7 +191,8 @@ def test_headers(tmp_path, header):
 def test_archives_that_lie(tmp_path):
     whole = frames_with(tmp_path / "whole.npz", npy(HEADER.format("'<c16'", (4, 3, 3)), bytes(576)))
     content = whole.read_bytes()
-    for compression in (12, 14, 99):  # bzip2, LZMA, none that there is
+    entry = b"PK\x01\x02\x14\x03\x14\x00\x00\x00"
+    for compression in (b"\x0c", b"\x0e", b"\x63"):  # bzip2, LZMA, none that there is
         changed = content.replace(
             b"PK\x01\x02\x14\x03\x14\x00\x00\x00\x00\x00",
             b"PK\x01\x02\x14\x03\x14\x00\x00\x00" + compression.to_bytes(2, "little"),

@@ -70,7 +70,7 @@ class Settings(BaseModel):
             faults += lines
             # The checks across fields still hold for the fields in order, so build with those alone.
             super().__init__(**{name: value for name, value in data.items() if name not in failed})
-        faults += [f"{name}: {_unknown(name, type(self))}" for name in unknown]
+        faults += [f"{name[:80]}: {_unknown(name, type(self))}" for name in unknown]
         faults += [line for names, line in self._cross_faults() if failed.isdisjoint(names)]
         if faults:
             raise self._error(faults)
@@ -164,17 +164,17 @@ class FileSettings(Settings):
             path, equals, text = setting.partition("=")
             name, dot, part = path.strip().partition(".")
             if not (equals and name):
-                faults.append(f"{setting}: is not a setting; write name=value")
+                faults.append(f"{setting[:80]}: is not a setting; write name=value")
                 continue
             value, broken = parse(text)
             if broken:
-                faults += [f"{path.strip()}: {fault}" for fault in broken]
+                faults += [f"{path.strip()[:80]}: {fault}" for fault in broken]
             elif not dot or name not in data:
                 data[name] = value
             elif isinstance(data[name], dict):
                 data[name][part] = value
             else:
-                faults.append(f"{path.strip()}: unknown; {name} has no parts")
+                faults.append(f"{path.strip()[:80]}: unknown; {name[:80]} has no parts")
         return self._build(data, faults)
 
     def replace(self: _S, **changes: Any) -> _S:

@@ -101,7 +101,7 @@ def read_frames(folder: Path, scenario: Scenario) -> list[PlayedFrame]:
 
 def _read(file: Path, policy: str, scenario: Scenario) -> PlayedFrame:
     users, antennas = scenario.num_users, scenario.num_antennas
-    shapes = dict.fromkeys(("workload", "battery", *_WORK), (1, users))
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("workload", "battery", *_WORK), (1, users))
     shapes |= {"channels": (1, users, antennas), "beams": (1, users, antennas), "lower_bound": (1,)}
     archive = open_archive(file)
     faults = [f"{file}: is damaged: {name} is missing" for name in shapes if name not in archive.names]
