@@ -1,4 +1,4 @@
-"""Outputs: one writer at a time, nothing left behind by those that were ended, and a full disk names the file."""
+"""Outputs: one writer at a time, nothing left behind by those that ended, and a full disk names the file."""
 
 import errno
 import os
@@ -21,9 +21,14 @@ ROWS = {"energy": ((), np.dtype("f8"))}
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     path = tmp_path / "a.txt"
     replace_text(path, "one")
-    with pytest.raises(KeyboardInterrupt), replacing(path) as partial:
-        partial.write_text("tw")
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with replacing(path) as partial:
+            partial.write_text("tw")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert path.read_text() == "one"
     replace_text(path, "two\r\n")
     assert path.read_bytes() == b"two\r\n"
