@@ -116,7 +116,7 @@ def test_terminated_and_killed_work_leaves_nothing_for_long(tmp_path):
     numbers = rng.uniform(0, 0.1, (300_000, 3))
     np.savez(tmp_path / "frames.npz", channels=channels, workload=numbers, battery=numbers)
     command = [sys.executable, "-m", "scattermec", "solve", "frames.npz", "--out", "s.npz"]
-    for number, status in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)):
+    for number, status in ((signal.SIGKILL, -signal.SIGKILL), *[(signal.SIGTERM, 143)] * 2):
         process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         deadline = time.monotonic() + 60
         # Of a killed one there is a folder already, whose files are made anew.
@@ -136,3 +136,14 @@ def test_brackets_in_a_name_are_no_markup(tmp_path):
     path = tmp_path / "f.npz"
     np.savez(path, channels=np.ones((1, 1, 1)) * 1e-2j, workload=np.ones((1, 1)), battery=np.ones((1, 1)))
     assert "[bold]x[" in run("solve", path, "--out", tmp_path / "[bold]x[.npz").stdout.replace("\n", "")
+
+
+def test_what_is_unfinished_can_be_abandoned(tmp_path):
+    (tmp_path / "run").mkdir()
+    with writing(tmp_path / "run", inside=True), replacing(tmp_path / "a.txt") as partial:
+        for path in (partial, tmp_path / "run" / ".c.npz.partial"):
+            path.touch()
+        atomic.abandon()
+        assert os.listdir(tmp_path) == ["run"]
+        assert not os.listdir(tmp_path / "run")
+        partial.touch()

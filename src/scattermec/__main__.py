@@ -1,5 +1,6 @@
 """The command line, as `scattermec` and as `python -m scattermec`."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -24,23 +25,37 @@ def main() -> None:
     except KeyboardInterrupt:  # outside a command: while importing, say
         _leave(INTERRUPTED)
     except SystemExit as exit_:
-        if exit_.code in (INTERRUPTED, TERMINATED):
-            _leave(exit_.code)
+        if exit_.code == INTERRUPTED:
+            _leave(INTERRUPTED)
         raise
 
 
 def _terminate(number: int, frame: Any) -> NoReturn:
-    """End as after an error, so that nothing unfinished is left behind."""
-    # Once: a second signal must not interrupt the cleaning up.
-    signal.signal(number, signal.SIG_IGN)
-    raise SystemExit(TERMINATED)
+    """End at once, with nothing unfinished left behind.
+
+    No exception unwinds the stack: Python drops one that is raised within a finaliser, and JAX's compiler
+    crashes where it is interrupted.
+    """
+    multiprocessing = sys.modules.get("multiprocessing")
+    for child in multiprocessing.active_children() if multiprocessing else ():
+        child.terminate()
+        child.join()
+    # What has not been imported yet has written nothing.
+    atomic = sys.modules.get("scattermec.storage.atomic")
+    if atomic:
+        atomic.abandon()
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[?25h")  # a progress bar hides the cursor
+    _leave(TERMINATED)
 
 
 def _leave(status: int) -> NoReturn:
     # JAX's compiler, interrupted, crashes when the interpreter shuts down; whatever had to be cleaned up has
     # been by now, so leave without shutting down.
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        # A signal may have come in the middle of another write.
+        with contextlib.suppress(RuntimeError, OSError):
+            stream.flush()
     os._exit(status)
 
 

@@ -19,7 +19,16 @@ try:
 except ImportError:  # not on Windows, where two writers of one output go unnoticed
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["discard", "discard_partials", "is_scaffold", "partial_of", "replace_text", "replacing", "writing"]
+__all__ = [
+    "abandon",
+    "discard",
+    "discard_partials",
+    "is_scaffold",
+    "partial_of",
+    "replace_text",
+    "replacing",
+    "writing",
+]
 
 _PARTIAL, _LOCK = ".partial", ".lock"
 
@@ -115,6 +124,17 @@ def discard_partials(folder: Path) -> None:
     for path in folder.rglob(f".*{_LOCK}"):
         if path.absolute() not in _held:
             path.unlink(missing_ok=True)
+
+
+def abandon() -> None:
+    """Remove what this process has not finished writing, and its locks, before it ends at once."""
+    for lock in list(_held):
+        if lock.name == _LOCK:
+            discard_partials(lock.parent)
+        else:
+            name = lock.name.removeprefix(".").removesuffix(_LOCK)
+            discard(partial_of(lock.with_name(name)))
+        lock.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
