@@ -1,5 +1,8 @@
 """Running the command line within the tests' process."""
 
+import contextlib
+import fcntl
+
 from typer.testing import CliRunner
 
 from scattermec.cli.app import app
@@ -15,3 +18,11 @@ def refused(*arguments):
     result = run(*arguments, status=2)
     assert not result.stdout
     return result.stderr.splitlines()
+
+
+@contextlib.contextmanager
+def held(lock):
+    """A lock file held as by another process: what holds it is the open file."""
+    with lock.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

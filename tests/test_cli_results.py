@@ -63,7 +63,7 @@ def test_simulate_prints_a_table_and_writes_files(tmp_path, report):
 
 def test_full_disk_is_one_line(monkeypatch, tmp_path):
     def full(self, *args, **kwargs):
-        raise OSError(28, "No space left on device", str(tmp_path / "out.csv"))
+        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.write_text", full)
     result = run("simulate", *FEW, "--set", "mean_workload=30", "--out", tmp_path / "out.csv", status=1)

@@ -13,13 +13,14 @@ import pytest
 from typer.testing import CliRunner
 
 from scattermec.cli.app import app
+from scattermec.errors import InputError
 from scattermec.experiments import figures, learned, limits, report, reproduce, results, sweeps, tables
 from scattermec.experiments.beams import beam_rule, solve_frames
 from scattermec.experiments.contents import Contents, read
 from scattermec.experiments.figures import Picture
 from scattermec.experiments.record import Record
 from scattermec.experiments.reproduce import Plan
-from scattermec.experiments.results import ConfigurationError, Results
+from scattermec.experiments.results import Results
 from scattermec.experiments.sweeps import (
     COMPARED_BEAMS,
     FIGURES,
@@ -437,7 +438,7 @@ def test_a_folder_of_unknown_settings_is_refused(tmp_path, damage):
         (tmp_path / results.MANIFEST).unlink()
     else:
         (tmp_path / results.MANIFEST).write_text("{")
-    with pytest.raises(ConfigurationError, match=results.MANIFEST):
+    with pytest.raises(InputError, match=results.MANIFEST):
         Results.open(tmp_path, {"seed": 0})
 
 

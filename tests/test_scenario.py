@@ -208,7 +208,7 @@ def constants(draw):
         "rician_factor": draw(positive) if fading == "rician" else 0,
         "correlation": draw(share),
         "discount": draw(st.floats(0, 1, exclude_max=True)),
-        "episode_length": draw(st.integers(1, 10**20)),
+        "episode_length": draw(st.integers(1, 10**8)),
     }
 
 
@@ -277,8 +277,8 @@ def test_not_numbers(text):
         ("1: 2", "line 1, column 1: not valid YAML: 1 is not a name"),
         ("[1]: 2", "line 1, column 1: not valid YAML: a list or mapping is not a name"),
         ("a: \x01", "not valid YAML: unacceptable character"),
-        ("a: !!int b", "not valid YAML: invalid literal"),
-        ("[" * 5000, "not valid YAML: nested too deeply"),
+        ("a: !!int b", "line 1, column 4: not valid YAML: b is not of the type int"),
+        ("[" * 5000, "line 1, column 18: not valid YAML: it has more than 16 lists and mappings within"),
         ("[1, 2]", "a scenario must be a mapping of names to values, not [1, 2]"),
     ],
 )
@@ -338,10 +338,10 @@ def test_numbers_are_finite_and_numbers(name, value):
         ("correlation: 2", "correlation: 2 is not allowed; it must be >= 0 and <= 1"),
         ("team_weight: 2", "team_weight: 2 is not allowed; it must be >= 0 and <= 1"),
         ("discount: 1", "discount: 1 is not allowed; it must be >= 0 and < 1"),
-        ("num_antennas: 0", "num_antennas: 0 is not allowed; it must be >= 1"),
-        ("num_antennas: 3.0", "num_antennas: 3.0 is not allowed; it must be an integer >= 1"),
-        ("num_antennas: true", "num_antennas: true is not allowed; it must be an integer >= 1"),
-        ("episode_length: 0", "episode_length: 0 is not allowed; it must be >= 1"),
+        ("num_antennas: 0", "num_antennas: 0 is not allowed; it must be >= 1 and <= 1024"),
+        ("num_antennas: 3.0", "num_antennas: 3.0 is not allowed; it must be an integer >= 1 and <= 1024"),
+        ("num_antennas: true", "num_antennas: true is not allowed; it must be an integer >= 1 and <= 1024"),
+        ("episode_length: 0", "episode_length: 0 is not allowed; it must be >= 1 and <= 100000000"),
         ("causal_harvest: 1", "causal_harvest: 1 is not allowed; it must be true or false"),
         ("fading: nakagami", "fading: nakagami is not allowed; it must be rayleigh, rician or file"),
         ("arrivals: 1", "arrivals: 1 is not allowed; it must be poisson, constant or file"),
@@ -576,13 +576,15 @@ def test_trace_with_an_odd_name(tmp_path):
         ({"channels": CHANNELS, "workload": WORKLOAD + 0j}, "workload has type complex128; it must be real"),
         ({"channels": CHANNELS * np.nan, "workload": WORKLOAD}, "channels has values that are not finite"),
         ({"channels": CHANNELS, "workload": WORKLOAD + np.inf}, "workload has values that are not finite"),
-        ({"channels": CHANNELS * 0, "workload": WORKLOAD}, "channels are all zero for some user and frame"),
         (
             {"channels": CHANNELS, "workload": -WORKLOAD},
             "workload has negative values; they must be >= 0 (kbit)",
         ),
         ({"channels": CHANNELS, "workload": WORKLOAD[:3]}, "differ in their number of frames"),
-        ({"channels": np.array([{}]), "workload": WORKLOAD}, "is not an .npz file of plain arrays"),
+        (
+            {"channels": np.array([{}]), "workload": WORKLOAD},
+            "channels is not an .npy array, or is damaged",
+        ),
     ],
 )
 def test_trace_arrays(tmp_path, arrays, line):
@@ -590,12 +592,12 @@ def test_trace_arrays(tmp_path, arrays, line):
 
 
 def test_trace_faults_come_with_the_others(tmp_path):
-    lines = trace_faults(tmp_path, channels=CHANNELS * 0, workload=-WORKLOAD)
+    lines = trace_faults(tmp_path, channels=CHANNELS * np.nan, workload=-WORKLOAD)
     assert len(lines) == 2
     with pytest.raises(ScenarioError) as caught:
         Scenario(fading="file", trace=tmp_path / "none.npz", ap_power=0, correlation=0.5)
     assert [line.split(":")[0] for line in caught.value.faults] == ["ap_power", "correlation", "trace"]
-    assert caught.value.faults[-1].endswith("none.npz cannot be read: No such file or directory")
+    assert caught.value.faults[-1].endswith("none.npz: cannot be read: No such file or directory")
 
 
 def test_trace_without_use(tmp_path):
@@ -623,5 +625,5 @@ def test_trace_cut_short_or_damaged(tmp_path):
     content[60:90] = bytes(30)
     for damaged in (content, content[:50]):
         (tmp_path / "trace.npz").write_bytes(damaged)
-        with pytest.raises(ScenarioError, match=r"is not an \.npz file"):
+        with pytest.raises(ScenarioError, match=r"is not an \.npz file|is damaged"):
             Scenario(fading="file", trace=tmp_path / "trace.npz")

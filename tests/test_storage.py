@@ -78,15 +78,15 @@ def test_numbers_of_any_kind_become_double_precision(tmp_path):
 def test_what_else_is_in_the_file_is_left_alone(tmp_path):
     path = tmp_path / "frames.npz"
     np.savez(path, **make_frames(), notes=np.array(["a", None], dtype=object))
-    assert open_frames(path).check(CAPACITY) == 0
+    assert open_frames(path).check(CAPACITY).overfull == 0
 
 
 def test_batteries_above_their_capacity_are_counted(tmp_path):
     frames = make_frames()
     frames["battery"][3, 1] = frames["battery"][5, 0] = 1.5
     path = save(tmp_path / "frames", frames, "stored")
-    assert open_frames(path).check(CAPACITY) == 2
-    assert open_frames(path).check(np.array([2, 1, 1.0])) == 1
+    assert open_frames(path).check(CAPACITY).overfull == 2
+    assert open_frames(path).check(np.array([2, 1, 1.0])).overfull == 1
 
 
 BROKEN_VALUES = [
@@ -100,12 +100,11 @@ BROKEN_VALUES = [
         complex(0, np.nan),
         "channels: frame 4, user 1, antenna 0 is nanj; it must be a finite number",
     ),
-    ("channels", (4, 1), 0, "channels: frame 4, user 1 has norm 0; it and its square must be > 0 and finite"),
     (
         "channels",
         (4, 1),
         1e200,
-        "channels: frame 4, user 1 has norm inf; it and its square must be > 0 and finite",
+        "channels: frame 4, user 1 has norm inf; it and its square must be finite",
     ),
     ("beams", (4, 1), 0, "beams: frame 4, user 1 has norm 0; it must be 1 within 0.001"),
     ("beams", (4, 1, 1), np.inf, "beams: frame 4, user 1, antenna 1 is (inf+0j); it must be a finite number"),
@@ -135,7 +134,7 @@ def test_beams_are_of_norm_one_within_a_thousandth(tmp_path, norm, fine):
     frames["beams"][2, 0] *= norm
     path = save(tmp_path / "frames", frames, "stored")
     if fine:
-        assert open_frames(path).check(CAPACITY) == 0
+        assert open_frames(path).check(CAPACITY).overfull == 0
     else:
         expected = f"beams: frame 2, user 0 has norm {norm:.6g}; it must be 1 within 0.001"
         assert refused(path) == (expected,)
@@ -222,7 +221,7 @@ def test_reading_needs_little_memory_however_many_frames(tmp_path, layout):
     tracemalloc.start()
     file = open_frames(path)
     assert sum(len(chunk.workload) for chunk in file.chunks(1000)) == 200_000
-    assert file.check(CAPACITY) == 0
+    assert file.check(CAPACITY).overfull == 0
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 8e6

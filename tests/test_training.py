@@ -16,14 +16,15 @@ import pyarrow.dataset
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from command_line import refused, run
+from command_line import held, refused, run
 from scattermec import Scenario, __version__
 from scattermec.agents.settings import PRESETS, TrainingConfig
 from scattermec.cli import train as command
-from scattermec.errors import InputError
+from scattermec.errors import BusyError, InputError, TrainingError
 from scattermec.learners import ALGORITHMS, new_task
 from scattermec.learners.common import Losses, Record
-from scattermec.training import Plan, TrainingError, block, checkpoint, files, folder, load_run, train
+from scattermec.storage import atomic
+from scattermec.training import Plan, block, checkpoint, folder, load_run, train
 from scattermec.training import run as run_module
 from scattermec.training.metrics import read
 from scattermec.training.program import Chunk, optimal_reward
@@ -107,7 +108,7 @@ def test_a_run_killed_around_any_write_goes_on_to_the_same_bits(tmp_path, monkey
         return None
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.os, "replace", replace)
+        patch.setattr(atomic.os, "replace", replace)
         with pytest.raises(Killed):
             train(PLAN, tmp_path, processes=1, save_every=1)
     # What was not saved is played again, from another checkpoint perhaps.
@@ -422,8 +423,8 @@ def test_two_runs_in_one_folder_are_refused(tmp_path, whole):
         (tmp_path / name).write_bytes((whole / name).read_bytes())
     (tmp_path / "checkpoints").mkdir()
     with (
-        files.locked(tmp_path / "checkpoints" / ".seeds-0000-0003.lock", "x"),
-        pytest.raises(InputError, match="another process is training there"),
+        held(tmp_path / "checkpoints" / ".seeds-0000-0003.npz.lock"),
+        pytest.raises(BusyError, match=r"seeds-0000-0003\.npz: another process is writing there"),
     ):
         train(PLAN, tmp_path, resume=True, processes=1)
 

@@ -2,7 +2,9 @@
 
 import difflib
 import math
+import operator
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -10,22 +12,28 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
-from scattermec._yaml import parse, show
+from scattermec._yaml import MOST_BYTES, parse, show
 from scattermec.errors import InputError
+from scattermec.storage.atomic import naming, replace_text
 
 __all__ = ["FileSettings", "Settings", "constant", "notes_of"]
 
 _S = TypeVar("_S", bound="FileSettings")
 
-# What a number may be: the text is what a fault shows, the function is what is checked.
-_RULES: dict[str, Callable[[float], bool]] = {
-    "> 0": lambda x: x > 0,
-    ">= 0": lambda x: x >= 0,
-    ">= 1": lambda x: x >= 1,
-    "> 0 and <= 1": lambda x: 0 < x <= 1,
-    ">= 0 and <= 1": lambda x: 0 <= x <= 1,
-    ">= 0 and < 1": lambda x: 0 <= x < 1,
+# What a number may be, as a fault shows it: `> 0 and <= 1`, say.
+_RULE = re.compile(r"(>=|<=|>|<) (\S+)")
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
 }
+
+
+def _conditions(rule: str) -> list[tuple[str, float]]:
+    """The comparisons of a rule about numbers; none of other rules."""
+    found = [_RULE.fullmatch(part) for part in rule.split(" and ")]
+    return [(one[1], float(one[2])) for one in found if one]
 
 
 def constant(default: Any, symbol: str, unit: str, rule: str, description: str) -> Any:
@@ -50,14 +58,19 @@ class Settings(BaseModel):
 
     def __init__(self, /, **data: Any) -> None:
         data = {name: _plain(value) for name, value in data.items()}
+        # Here, since pydantic cannot show every name.
+        unknown = [name for name in data if name not in type(self).model_fields]
+        data = {name: value for name, value in data.items() if name not in unknown}
         faults: list[str] = []
         failed: set[str] = set()
         try:
             super().__init__(**data)
         except ValidationError as error:
-            faults, failed = _field_faults(type(self), data, error)
+            lines, failed = _field_faults(type(self), data, error)
+            faults += lines
             # The checks across fields still hold for the fields in order, so build with those alone.
             super().__init__(**{name: value for name, value in data.items() if name not in failed})
+        faults += [f"{name[:80]}: {_unknown(name, type(self))}" for name in unknown]
         faults += [line for names, line in self._cross_faults() if failed.isdisjoint(names)]
         if faults:
             raise self._error(faults)
@@ -72,10 +85,11 @@ class Settings(BaseModel):
         # `info` is a ValidationInfo, a protocol that runtime type checkers cannot check.
         field = cls.model_fields[info.field_name]
         rule = notes_of(field)["rule"]
+        conditions = _conditions(rule)
         for number in _numbers(value):
-            if not math.isfinite(number):
+            if not _is_finite(number):
                 raise ValueError(cls._allowed(info.field_name))
-            if rule in _RULES and not _RULES[rule](number):
+            if not all(_COMPARISONS[sign](number, limit) for sign, limit in conditions):
                 raise ValueError(_with_unit(rule, field))
         return value
 
@@ -84,7 +98,7 @@ class Settings(BaseModel):
         """All that a field takes, in words."""
         field = cls.model_fields[name]
         rule = notes_of(field)["rule"]
-        if rule in _RULES:
+        if _conditions(rule):
             rule = f"{'an integer' if field.annotation is int else 'a finite number'} {rule}"
         if field.annotation in cls._also_allowed:
             rule += f", or {cls._also_allowed[field.annotation]}"
@@ -118,7 +132,8 @@ class FileSettings(Settings):
     def load(cls: type[_S], path: str | os.PathLike[str]) -> _S:
         """Read a YAML or JSON file; relative paths in it are relative to the file."""
         try:
-            text = Path(path).read_text(encoding="utf-8-sig")
+            with naming(Path(path)), open(path, "rb") as file:
+                text = file.read(4 * MOST_BYTES + 1).decode("utf-8-sig")
         except OSError as error:
             raise cls._error([f"{os.fspath(path)}: cannot be read: {error.strerror}"]) from error
         except UnicodeDecodeError as error:
@@ -139,7 +154,7 @@ class FileSettings(Settings):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write `to_yaml()` to a file."""
-        Path(path).write_text(self.to_yaml(), encoding="utf-8")
+        replace_text(Path(path), self.to_yaml())
 
     def with_settings(self: _S, settings: Iterable[str]) -> _S:
         """A copy with settings such as `ap_power=2` or `rectifier.saturation=2`, their values in YAML."""
@@ -149,17 +164,17 @@ class FileSettings(Settings):
             path, equals, text = setting.partition("=")
             name, dot, part = path.strip().partition(".")
             if not (equals and name):
-                faults.append(f"{setting}: is not a setting; write name=value")
+                faults.append(f"{setting[:80]}: is not a setting; write name=value")
                 continue
             value, broken = parse(text)
             if broken:
-                faults += [f"{path.strip()}: {fault}" for fault in broken]
+                faults += [f"{path.strip()[:80]}: {fault}" for fault in broken]
             elif not dot or name not in data:
                 data[name] = value
             elif isinstance(data[name], dict):
                 data[name][part] = value
             else:
-                faults.append(f"{path.strip()}: unknown; {name} has no parts")
+                faults.append(f"{path.strip()[:80]}: unknown; {name[:80]} has no parts")
         return self._build(data, faults)
 
     def replace(self: _S, **changes: Any) -> _S:
@@ -206,6 +221,13 @@ def _numbers(value: Any) -> Iterator[float]:
         yield value
 
 
+def _is_finite(number: int | float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # an integer that no float can be
+        return False
+
+
 def _with_unit(rule: str, field: FieldInfo) -> str:
     unit = notes_of(field)["unit"]
     return f"{rule} ({unit})" if unit else rule
@@ -221,9 +243,7 @@ def _field_faults(
         cause = details.get("ctx", {}).get("error")
         if name in lines:  # a union reports each of its members
             continue
-        if details["type"] == "extra_forbidden":
-            lines[name] = [f"{name}: {_unknown(name, model)}"]
-        elif isinstance(cause, InputError):
+        if isinstance(cause, InputError):
             lines[name] = [f"{name}.{fault}" for fault in cause.faults]
         else:
             allowed = cause or model._allowed(name)

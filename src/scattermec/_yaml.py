@@ -2,16 +2,23 @@
 
 import math
 import re
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from pydantic import BaseModel
 
-__all__ = ["parse", "show"]
+from scattermec.errors import one_line
+
+__all__ = ["MOST_BYTES", "MOST_DEPTH", "parse", "show"]
+
+MOST_BYTES, MOST_DEPTH, MOST_VALUES = 1 << 18, 16, 50_000
+"""What a text may have: characters, lists and mappings within each other, values with those of aliases."""
 
 
 def parse(text: str) -> tuple[Any, list[str]]:
-    """The value of a YAML text, and what is wrong with it."""
+    """The value of a YAML text, and what is wrong with it. Whatever is in it, this takes little time."""
+    if len(text) > MOST_BYTES:
+        return None, [f"has {len(text):,} characters; it must have at most {MOST_BYTES:,}"]
     try:
         loader = _Loader(text)
         return loader.get_single_data(), loader.faults
@@ -22,9 +29,7 @@ def parse(text: str) -> tuple[Any, list[str]]:
         return None, [f"{place}not valid YAML: {reason}"]
     except yaml.YAMLError as error:  # a character that YAML does not allow
         return None, [f"not valid YAML: {' '.join(str(error).split())}"]
-    except RecursionError:
-        return None, ["not valid YAML: nested too deeply"]
-    except ValueError as error:  # such as a value that its own tag does not allow
+    except (ValueError, OverflowError) as error:  # such as an escape of a character that does not exist
         return None, [f"not valid YAML: {error}"]
 
 
@@ -38,6 +43,10 @@ def show(value: Any, width: int | None = None) -> str:
         text = "{" + ", ".join(f"{name}: {show(part)}" for name, part in value.items()) + "}"
     elif isinstance(value, str) and value.isidentifier():
         text = value
+    elif isinstance(value, int) and abs(value) >= 10**100:
+        text = "an integer of more than 100 digits"
+    elif isinstance(value, str) and not _is_text(value):
+        text = f'"{one_line(value)}"'
     elif isinstance(value, bool | int | float | str | None):
         # Quotes keep a string a string, on one line whatever is in it.
         style = '"' if isinstance(value, str) else None
@@ -46,6 +55,11 @@ def show(value: Any, width: int | None = None) -> str:
     else:
         text = " ".join(repr(value).split())
     return text if width is None or len(text) <= width else text[: width - 3] + "..."
+
+
+def _is_text(value: str) -> bool:
+    """Whether a string can be written to a file: it has no lone surrogate."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 _NUMERIC = list("-+.0123456789")  # what a number may begin with
@@ -59,9 +73,61 @@ class _Loader(yaml.SafeLoader):
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    # Tags for what no setting is, such as dates, are unknown.
+    yaml_constructors = {  # noqa: RUF012
+        tag: construct
+        for tag, construct in yaml.SafeLoader.yaml_constructors.items()
+        if tag is None or tag.split(":")[-1] in ("null", "bool", "int", "float")
+    }
+
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.faults: list[str] = []
+        self._depth = self._values = 0
+        self._sizes: dict[str, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent):
+            self._count(self._sizes.get(event.anchor or "", 1), event)
+            return super().compose_node(parent, index)
+        if self._depth > MOST_DEPTH:
+            self._refuse(f"more than {MOST_DEPTH} lists and mappings within each other", event)
+        before = self._values
+        self._count(1, event)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        anchor = getattr(event, "anchor", None)
+        if anchor is not None:
+            self._sizes[anchor] = self._values - before
+        return node
+
+    def _count(self, values: int, event: Any) -> None:
+        self._values += values
+        if self._values > MOST_VALUES:
+            self._refuse(f"more than {MOST_VALUES:,} values, those of aliases included", event)
+
+    def _refuse(self, what: str, event: Any) -> NoReturn:
+        raise yaml.composer.ComposerError(None, None, f"it has {what}", event.start_mark)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, OverflowError):  # a scalar that is not what its tag says
+            kind, shown = node.tag.split(":")[-1], show(node.value, 40)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{shown} is not of the type {kind}", node.start_mark
+            ) from None
+
+    def text(self, node: yaml.ScalarNode) -> str:
+        # JSON writes characters beyond 16 bits as pairs of escapes.
+        value = str(self.construct_scalar(node)).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        if "\ufffd" in value and "\ufffd" not in node.value:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{show(node.value, 40)} has half a character", node.start_mark
+            )
+        return value
 
     def sequence(self, node: yaml.SequenceNode) -> list[Any]:
         # Built at once, unlike the base class's: a list inside itself is then an error.
@@ -74,7 +140,7 @@ class _Loader(yaml.SafeLoader):
             if key.tag == "tag:yaml.org,2002:merge":
                 continue
             if key.tag != "tag:yaml.org,2002:str":
-                shown = key.value if isinstance(key, yaml.ScalarNode) else "a list or mapping"
+                shown = one_line(key.value)[:40] if isinstance(key, yaml.ScalarNode) else "a list or mapping"
                 raise yaml.constructor.ConstructorError(None, None, f"{shown} is not a name", key.start_mark)
             if key.value in lines:
                 self.faults.append(f"{key.value}: is given twice, in lines {lines[key.value]} and {line}")
@@ -82,6 +148,7 @@ class _Loader(yaml.SafeLoader):
         return self.construct_mapping(node, deep=True)
 
 
+_Loader.add_constructor("tag:yaml.org,2002:str", _Loader.text)
 _Loader.add_constructor("tag:yaml.org,2002:seq", _Loader.sequence)
 _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.mapping)
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?(0|[1-9][0-9]*)$"), _NUMERIC)

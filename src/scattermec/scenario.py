@@ -6,8 +6,6 @@ point's (AP's) side, mW and mJ on the users' side.
 
 import math
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
@@ -16,7 +14,10 @@ from pydantic import field_validator
 
 from scattermec._settings import FileSettings, Settings, constant
 from scattermec._yaml import show
-from scattermec.errors import ScenarioError
+from scattermec.counts import MOST_ANTENNAS, MOST_FRAMES, MOST_USERS
+from scattermec.errors import InputError, ScenarioError
+from scattermec.storage.arrays import open_archive
+from scattermec.storage.frames import STRONG_CHANNELS
 
 __all__ = ["Rectifier", "Scenario", "ScenarioError"]
 
@@ -26,7 +27,13 @@ HarvestModel = Literal["linear", "sigmoidal"]
 Arrivals = Literal["poisson", "constant", "file"]
 Fading = Literal["rayleigh", "rician", "file"]
 
-_POSITIONS = "a list of at least one [x, y], none of them [0, 0]"
+NEAREST, FARTHEST = 0.1, 1e6
+"""Of users' distances in m: at the first the mean path gain is 1 (0 dB), at the second 1e-14."""
+
+_POSITIONS = (
+    f"a list of at least one [x, y] and at most {MOST_USERS}, each more than {NEAREST:g} m "
+    f"(0 dB of mean path gain) and at most {FARTHEST:g} m away from [0, 0]"
+)
 _RECTIFIER = "a mapping of saturation, steepness and turn_on"
 _TRACE = "File of channels (frames, N, M) and workload (frames, N)"
 
@@ -67,7 +74,7 @@ class Scenario(FileSettings):
         "reliability_weight": "Rewards and episodes",
     }
 
-    num_antennas: int = constant(3, "M", "", ">= 1", "AP antennas")
+    num_antennas: int = constant(3, "M", "", f">= 1 and <= {MOST_ANTENNAS}", "AP antennas")
     user_positions: tuple[Pair, ...] = constant(
         ((5.0, 5.0), (3.0, 3.0), (-2.0, 4.0)), "", "m", _POSITIONS, "Users around the AP at the origin"
     )
@@ -124,7 +131,7 @@ class Scenario(FileSettings):
     ap_price: float = constant(0.4, "mu_2", "", ">= 0", "Price of beaming in a user's reward")
     discount: float = constant(0.5, "gamma", "", ">= 0 and < 1", "Reward discount")
     team_weight: float = constant(0.0, "", "", ">= 0 and <= 1", "Team share in the users' reward")
-    episode_length: int = constant(100, "", "", ">= 1", "Frames until truncation")
+    episode_length: int = constant(100, "", "", f">= 1 and <= {MOST_FRAMES}", "Frames until truncation")
 
     @property
     def num_users(self) -> int:
@@ -141,6 +148,14 @@ class Scenario(FileSettings):
         arrays = {} if self.trace is None else _read_trace(self.trace)
         return arrays.get("channels"), arrays.get("workload")
 
+    def doubts(self) -> list[str]:
+        """What is allowed but hardly meant, one line each."""
+        channels, _ = self.load_trace()
+        if channels is None:
+            return []
+        strong = int((np.square(np.abs(channels)).sum(axis=-1) >= 1).any(axis=-1).sum())
+        return [f"trace: channels: {STRONG_CHANNELS.format(frames=strong)}"] if strong else []
+
     @classmethod
     def _resolve(cls, data: dict[str, Any], folder: str | os.PathLike[str]) -> None:
         # A relative trace is relative to the file that names it.
@@ -150,8 +165,8 @@ class Scenario(FileSettings):
     @field_validator("user_positions")
     @classmethod
     def _around_the_ap(cls, value: tuple[Pair, ...]) -> tuple[Pair, ...]:
-        # The path loss is singular at the AP itself.
-        if not value or (0.0, 0.0) in value:
+        near = any(not NEAREST < math.hypot(*position) <= FARTHEST for position in value)
+        if not 1 <= len(value) <= MOST_USERS or near:
             raise ValueError(cls._allowed("user_positions"))
         return value
 
@@ -225,8 +240,6 @@ class Scenario(FileSettings):
                 yield f"trace: {name} has type {array.dtype}; it must be {wanted}"
             elif not np.isfinite(array).all():
                 yield f"trace: {name} has values that are not finite"
-            elif name == "channels" and not array.any(axis=-1).all():
-                yield "trace: channels are all zero for some user and frame"
             elif name == "workload" and (array < 0).any():
                 yield "trace: workload has negative values; they must be >= 0 (kbit)"
         frames = {len(arrays[name]) for name in shapes if name in arrays and arrays[name].ndim}
@@ -236,11 +249,7 @@ class Scenario(FileSettings):
 
 def _read_trace(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     try:
-        # Opened here, because numpy leaves a file that it cannot read open.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in ("channels", "workload") if name in archive}
-    except OSError as error:
-        reason = f"cannot be read: {error.strerror or error}"
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
-        reason = "is not an .npz file of plain arrays"
-    raise ScenarioError([f"trace: {os.fspath(path)} {reason}"])
+        archive = open_archive(path)
+        return archive.load([name for name in ("channels", "workload") if name in archive.names])
+    except InputError as error:
+        raise ScenarioError(f"trace: {fault}" for fault in error.faults) from None

@@ -1,12 +1,15 @@
-"""The command line `scattermec`: its commands, and how what goes wrong is told."""
+"""The command line `scattermec`: its commands, and how what goes wrong is told, with which exit status."""
 
 import errno
-from typing import Annotated, Any
+import sys
+from collections.abc import Iterable
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from scattermec._version import __version__
+from scattermec.cli.common import holding_outputs
 from scattermec.cli.evaluate import evaluate
 from scattermec.cli.horizon import horizon
 from scattermec.cli.report import report
@@ -15,25 +18,45 @@ from scattermec.cli.scenario import scenario
 from scattermec.cli.simulate import simulate
 from scattermec.cli.solve import solve
 from scattermec.cli.train import train
-from scattermec.errors import InputError
+from scattermec.errors import ScattermecError, one_line
 
 
 class _Commands(TyperGroup):
-    """Tells users what is wrong with what they gave, one line a fault, with exit status 2."""
+    """Tells users what went wrong, one line per fault: the only place where errors become an exit status.
+
+    2: something that was given is wrong; 1: something else ended the work, such as a full disk. What is not
+    listed here is a mistake in the program, and keeps its traceback.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
-        except InputError as error:
-            for fault in error.faults:
-                typer.echo(fault, err=True)
-            raise typer.Exit(2) from None
+            with holding_outputs():
+                return super().invoke(ctx)
+        except ScattermecError as error:
+            _leave(error.faults, error.exit_status)
         except OSError as error:
             if error.errno == errno.EPIPE:  # whoever was reading our output has stopped
                 raise
             where = f"{error.filename}: " if error.filename else ""
-            typer.echo(f"{where}{error.strerror or error}", err=True)
-            raise typer.Exit(1) from None
+            _leave([f"{where}{error.strerror or error}"], 1)
+        except MemoryError:
+            _leave(["out of memory"], 1)
+        except RuntimeError as error:
+            if not _is_of_jax(error):
+                raise
+            # Of a device, such as its memory being too small: the first line says what, others where.
+            _leave([f"JAX: {str(error).splitlines()[0]}" if str(error) else "JAX: failed"], 1)
+
+
+def _leave(faults: Iterable[str], exit_status: int) -> NoReturn:
+    for fault in faults:
+        typer.echo(one_line(fault), err=True)
+    raise typer.Exit(exit_status) from None
+
+
+def _is_of_jax(error: RuntimeError) -> bool:
+    jax = sys.modules.get("jax")
+    return jax is not None and isinstance(error, jax.errors.JaxRuntimeError)
 
 
 app = typer.Typer(

@@ -8,7 +8,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,8 +17,10 @@ import typer
 
 from scattermec._compilation import compile_lightly, use_compilation_cache
 from scattermec._version import __version__
-from scattermec.errors import InputError
+from scattermec.counts import MOST_SEED
+from scattermec.errors import InputError, one_line
 from scattermec.scenario import Scenario
+from scattermec.storage.atomic import writing
 
 
 class Scheme(StrEnum):
@@ -57,14 +59,22 @@ SchemeOption = Annotated[
         "Every scheme may beam for energy."
     ),
 ]
-SeedOption = Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Seed of everything drawn.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=MOST_SEED, metavar="S", help="Seed of everything drawn.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table, and no progress.")]
 
 
 def load_scenario(path: Path | None, settings: list[str] | None) -> Scenario:
     """The scenario that the options describe; raises ScenarioError with all its faults."""
     scenario = Scenario() if path is None else Scenario.load(path)
-    return scenario.with_settings(settings) if settings else scenario
+    chosen = scenario.with_settings(settings) if settings else scenario
+    for doubt in chosen.doubts():
+        warn(doubt)
+    return chosen
+
+
+def warn(line: str) -> None:
+    """Say on standard error what is allowed but worth knowing."""
+    typer.echo(one_line(f"warning: {line}"), err=True)
 
 
 def check_rectifier(scenario: Scenario, optimal_beams: bool) -> None:
@@ -131,12 +141,31 @@ def provenance(scenario: Scenario) -> dict[str, Any]:
     return {"version": __version__, "scenario": scenario.model_dump(mode="json")}
 
 
+_outputs = ExitStack()
+
+
+@contextmanager
+def holding_outputs() -> Iterator[None]:
+    """Until the body ends, keep other processes from writing what `hold_output` was called for in it."""
+    with _outputs:
+        yield
+
+
+def hold_output(path: Path, *, folder: bool = False) -> None:
+    """Be the only process that writes a file, or in a folder that exists, until the command ends.
+
+    Raises BusyError where another process is at it.
+    """
+    _outputs.enter_context(writing(path, inside=folder))
+
+
 def check_text_output(path: Path, suffixes: tuple[str, ...]) -> None:
-    """Raise InputError if a file of one of the ``suffixes`` cannot be put there."""
+    """Hold a text file as output; raises InputError where none of the ``suffixes`` can be put there."""
     if path.suffix not in suffixes:
         raise InputError([f"{path}: its name must end in {' or '.join(suffixes)}"])
     if path.is_dir() or not path.parent.is_dir():
         raise InputError([f"{path}: cannot be written: there is no folder {path.parent}"])
+    hold_output(path)
 
 
 @contextmanager
@@ -175,12 +204,18 @@ def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
+    # As texts, in which brackets have no meaning.
     table = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_header=any(columns)
+        title=Text(one_line(title)),
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_header=any(columns),
     )
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if index else "left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     Console().print(table)

@@ -32,6 +32,7 @@ from scattermec.cli.price_net import (
     tabulate_unseen,
     warn_outside_training,
 )
+from scattermec.counts import MOST_FRAMES, MOST_SCENARIOS
 from scattermec.errors import InputError
 from scattermec.price_net import SHIPPED
 from scattermec.scenario import Scenario
@@ -73,11 +74,14 @@ def evaluate(
             "random, mrt, optimum or best-set.",
         ),
     ],
-    frames: Annotated[int, typer.Option(min=1, metavar="K", help="Independent frames.")] = 2000,
+    frames: Annotated[
+        int, typer.Option(min=1, max=MOST_FRAMES, metavar="K", help="Independent frames.")
+    ] = 2000,
     rollout_frames: Annotated[
         int,
         typer.Option(
             min=0,
+            max=MOST_FRAMES,
             metavar="K",
             help="Frames to count of the rollouts, for each seed of a learner; 0 leaves them out.",
         ),
@@ -90,6 +94,7 @@ def evaluate(
         int | None,
         typer.Option(
             min=1,
+            max=MOST_SCENARIOS,
             metavar="K",
             help="price-net in K scenarios of other users, antennas, distances and powers instead.",
         ),

@@ -24,6 +24,7 @@ from scattermec.cli.common import (
     warn_without_kernel,
 )
 from scattermec.cli.price_net import PRICE_NET, is_price_net, load_policy, unknown_policy
+from scattermec.counts import MOST_EPISODE_FRAMES, MOST_EPISODES
 from scattermec.errors import InputError
 from scattermec.price_net import SHIPPED
 from scattermec.storage import replace_text
@@ -47,8 +48,12 @@ def horizon(
             help="A shipped policy, or the folder of a training run of price-net.",
         ),
     ] = PRICE_NET,
-    frames: Annotated[int, typer.Option(min=1, metavar="T", help="Frames of an episode.")] = 20,
-    episodes: Annotated[int, typer.Option(min=1, metavar="R", help="Independent episodes.")] = 40,
+    frames: Annotated[
+        int, typer.Option(min=1, max=MOST_EPISODE_FRAMES, metavar="T", help="Frames of an episode.")
+    ] = 20,
+    episodes: Annotated[
+        int, typer.Option(min=1, max=MOST_EPISODES, metavar="R", help="Independent episodes.")
+    ] = 40,
     seed: SeedOption = 0,
     out: Annotated[
         Path | None,

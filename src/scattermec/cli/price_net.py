@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +22,7 @@ from scattermec.errors import InputError
 from scattermec.price_net import SHIPPED
 from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
+from scattermec.storage.texts import read_object
 from scattermec.training.files import RUN, check_folder
 
 if TYPE_CHECKING:
@@ -42,10 +42,9 @@ def is_price_net(name: str) -> bool:
     if name in SHIPPED:
         return True
     try:
-        data = json.loads((Path(name) / RUN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(Path(name) / RUN).get("algorithm") == PRICE_NET
+    except InputError:
         return False
-    return isinstance(data, dict) and data.get("algorithm") == PRICE_NET
 
 
 def unknown_policy(name: str) -> str:

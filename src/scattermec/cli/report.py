@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scattermec.cli.common import start_jax
+from scattermec.cli.common import hold_output, start_jax
 from scattermec.errors import InputError
 
 PACKAGES = {
@@ -34,6 +34,8 @@ def report(
         scattermec report results/reproduce
     """
     check_extras("report")
+    if folder.is_dir():
+        hold_output(folder, folder=True)
     start_jax(lightly=True)
     from scattermec.experiments.redraw import redraw
 

@@ -14,6 +14,7 @@ from scattermec.cli.common import (
     SeedOption,
     SetOption,
     check_rectifier,
+    hold_output,
     load_scenario,
     progress,
     start_jax,
@@ -21,6 +22,7 @@ from scattermec.cli.common import (
     warn_without_kernel,
 )
 from scattermec.cli.report import check_extras
+from scattermec.counts import MOST_FRAMES, MOST_SEEDS
 from scattermec.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,7 +59,9 @@ def reproduce(
     ] = False,
     frames: Annotated[
         int | None,
-        typer.Option(min=1, metavar="K", help="Frames a point.  [default: 2000, quick: 256]"),
+        typer.Option(
+            min=1, max=MOST_FRAMES, metavar="K", help="Frames a point.  [default: 2000, quick: 256]"
+        ),
     ] = None,
     seed: SeedOption = 0,
     beams: Annotated[
@@ -72,11 +76,18 @@ def reproduce(
     settings: SetOption = None,
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Seeds of a training run.  [default: 20, quick: 4]"),
+        typer.Option(
+            min=1, max=MOST_SEEDS, metavar="N", help="Seeds of a training run.  [default: 20, quick: 4]"
+        ),
     ] = None,
     training_frames: Annotated[
         int | None,
-        typer.Option(min=1, metavar="K", help="Frames each seed trains.  [default: 10000, quick: 2000]"),
+        typer.Option(
+            min=1,
+            max=MOST_FRAMES,
+            metavar="K",
+            help="Frames each seed trains.  [default: 10000, quick: 2000]",
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start anew, discarding the results in the folder.")
@@ -117,6 +128,8 @@ def reproduce(
     if out.exists() and not out.is_dir():
         raise InputError([f"{out}: is not a folder"])
     check_extras("reproduce")
+    out.mkdir(parents=True, exist_ok=True)
+    hold_output(out, folder=True)
     from scattermec.training.workers import use_one_thread
 
     # As `train` does, so that its commands give the digits of the report.

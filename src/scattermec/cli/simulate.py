@@ -32,6 +32,7 @@ from scattermec.cli.price_net import (
     unknown_policy,
     warn_outside_training,
 )
+from scattermec.counts import MOST_FRAMES
 from scattermec.errors import InputError
 from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
@@ -91,7 +92,10 @@ def simulate(
         ),
     ] = None,
     frames: Annotated[
-        int, typer.Option(min=1, metavar="K", help="Frames to count, shared by independent rollouts.")
+        int,
+        typer.Option(
+            min=1, max=MOST_FRAMES, metavar="K", help="Frames to count, shared by independent rollouts."
+        ),
     ] = 2000,
     seed: SeedOption = 0,
     out: Annotated[

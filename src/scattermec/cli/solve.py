@@ -25,10 +25,12 @@ from scattermec.cli.common import (
     provenance,
     start_jax,
     to_json,
+    warn,
     warn_without_kernel,
 )
 from scattermec.scenario import Scenario
 from scattermec.storage import ArrayWriter, FrameChunk, FrameFile, InputError, open_frames
+from scattermec.storage.frames import STRONG_CHANNELS
 
 if TYPE_CHECKING:
     from scattermec.optimisation import BeamSolution
@@ -150,11 +152,13 @@ def solve(
         constants = _constants(chosen, source)
         with progress("Checking", quiet=as_json) as update:
             capacity = np.asarray(constants.battery_capacity)
-            clipped = source.check(capacity, lambda done: update(done, source.num_frames))
+            checked = source.check(capacity, lambda done: update(done, source.num_frames))
+        if checked.strong:
+            warn(f"channels: {STRONG_CHANNELS.format(frames=checked.strong)}")
         with progress("Solving", quiet=as_json) as update:
             summary = _solve(source, writer, constants, options, update)
     _warn(chosen, source, summary)
-    summary |= {"clipped_batteries": clipped}
+    summary |= {"clipped_batteries": checked.overfull}
     if as_json:
         told = {"frames_from": str(frames), "out": str(out), **options, **summary}
         typer.echo(to_json({**told, **provenance(chosen)}))

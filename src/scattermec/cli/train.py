@@ -27,6 +27,7 @@ from scattermec.cli.common import (
     warn_without_kernel,
 )
 from scattermec.cli.price_net import train_price_net
+from scattermec.counts import MOST_FRAMES, MOST_PROCESSES, MOST_SEED, MOST_SEEDS, MOST_STEPS
 from scattermec.errors import InputError
 from scattermec.training.files import check_folder
 
@@ -86,6 +87,7 @@ def train(
         int | None,
         typer.Option(
             min=1,
+            max=MOST_STEPS,
             metavar="K",
             help="Steps of price-net, of a batch of frames each.  [default: 20000, with --resume as before]",
             show_default=False,
@@ -95,7 +97,7 @@ def train(
         int | None,
         typer.Option(
             min=0,
-            max=2**32 - 1,
+            max=MOST_SEED,
             metavar="S",
             help="Seed of price-net's networks and frames.  [default: 0]",
             show_default=False,
@@ -105,18 +107,29 @@ def train(
     settings: SetOption = None,
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Independent trainings.  [default: 1]", show_default=False),
+        typer.Option(
+            min=1,
+            max=MOST_SEEDS,
+            metavar="N",
+            help="Independent trainings.  [default: 1]",
+            show_default=False,
+        ),
     ] = None,
     first_seed: Annotated[
         int | None,
         typer.Option(
-            min=0, metavar="S", help="The first seed; the rest follow.  [default: 0]", show_default=False
+            min=0,
+            max=MOST_SEED,
+            metavar="S",
+            help="The first seed; the rest follow.  [default: 0]",
+            show_default=False,
         ),
     ] = None,
     frames: Annotated[
         int | None,
         typer.Option(
             min=1,
+            max=MOST_FRAMES,
             metavar="K",
             help="Frames of each seed.  [default: 20000, with --resume as before]",
             show_default=False,
@@ -137,6 +150,7 @@ def train(
         int | None,
         typer.Option(
             min=1,
+            max=MOST_PROCESSES,
             metavar="P",
             help="Processes that train side by side, four seeds each at a time.  [default: as many as "
             "there are cores, or fours of seeds]",
@@ -146,7 +160,11 @@ def train(
     save_every: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="F", help="Frames between checkpoints.  [default: 2000]", show_default=False
+            min=1,
+            max=MOST_FRAMES,
+            metavar="F",
+            help="Frames between checkpoints.  [default: 2000]",
+            show_default=False,
         ),
     ] = None,
     tensorboard: Annotated[
@@ -218,7 +236,7 @@ def train(
     use_one_thread()
     start_jax(lightly=False)
     warn_without_kernel(chosen.harvest_model == "linear")
-    from scattermec.training import Plan, TrainingError
+    from scattermec.training import Plan
     from scattermec.training import train as run
 
     if frames is None:
@@ -241,23 +259,15 @@ def train(
             for sink in sinks:
                 sink(progress)
 
-        try:
-            outcome = run(
-                plan,
-                out,
-                resume=resume,
-                processes=processes,
-                save_every=save_every or SAVE_EVERY,
-                command=shlex.join(["scattermec", *sys.argv[1:]]),
-                report=report,
-            )
-        except TrainingError as error:
-            failure = str(error)
-        else:
-            failure = ""
-    if failure:
-        typer.echo(failure, err=True)
-        raise typer.Exit(1)
+        outcome = run(
+            plan,
+            out,
+            resume=resume,
+            processes=processes,
+            save_every=save_every or SAVE_EVERY,
+            command=shlex.join(["scattermec", *sys.argv[1:]]),
+            report=report,
+        )
     for note in outcome.notes:
         typer.echo(note, err=True)
     last = _last_rows(outcome)

@@ -152,7 +152,7 @@ def means_while_learning(run: TrainedRun, folder: Path) -> dict[str, np.ndarray]
     """
     rows: dict[int, list[dict[str, Any]]] = {seed: [] for seed in run.seeds}
     for path in sorted((folder / "metrics").glob("*.parquet")):
-        for row in read(path):
+        for row in read(path, LEARNED):
             rows.setdefault(int(row["seed"]), []).append(row)
     means: dict[str, list[float]] = {name: [] for name in LEARNED}
     faults = []

@@ -56,7 +56,10 @@ def read(folder: Path) -> Contents:
     results = Results.read(folder)
     curves = price_nets.read_figure_curves(folder)
     measurements = results.measurements()
-    scenario = Scenario(**settings["scenario"])
+    try:
+        scenario = Scenario(**settings["scenario"])
+    except InputError as error:
+        raise InputError(f"{folder / MANIFEST}: scenario: {fault}" for fault in error.faults) from None
     frames = frame_pictures.read_frames(folder, scenario)
     if not measurements and not curves and not frames:
         raise InputError(

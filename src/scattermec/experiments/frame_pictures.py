@@ -18,7 +18,8 @@ from scattermec.physics import Allocation, Frame, Outcome, parameters, run_frame
 from scattermec.pictures.frame import draw_frame
 from scattermec.pictures.style import save_figure
 from scattermec.scenario import Scenario
-from scattermec.training.files import replacing
+from scattermec.storage.arrays import open_archive
+from scattermec.storage.atomic import replacing
 
 NAME = "frame"
 """What asks for it, beside the names of the paper's figures."""
@@ -99,14 +100,23 @@ def read_frames(folder: Path, scenario: Scenario) -> list[PlayedFrame]:
 
 
 def _read(file: Path, policy: str, scenario: Scenario) -> PlayedFrame:
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            kept = {name: jnp.asarray(arrays[name][0]) for name in arrays}
-        frame = Frame(channels=kept["channels"], workload=kept["workload"], battery=kept["battery"])
-        allocation = _without_traces(Allocation(**{name: kept[name] for name in _WORK}))
-        beams, bound = np.asarray(kept["beams"]), float(kept["lower_bound"])
-    except (OSError, ValueError, KeyError, IndexError) as error:
-        raise InputError([f"{file}: is damaged: {error}"]) from error
+    users, antennas = scenario.num_users, scenario.num_antennas
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("workload", "battery", *_WORK), (1, users))
+    shapes |= {"channels": (1, users, antennas), "beams": (1, users, antennas), "lower_bound": (1,)}
+    archive = open_archive(file)
+    faults = [f"{file}: is damaged: {name} is missing" for name in shapes if name not in archive.names]
+    if not faults:
+        for name, header in archive.headers(list(shapes)).items():
+            kind = "c" if name in ("channels", "beams") else "f"
+            if header.shape != shapes[name] or header.dtype.kind != kind:
+                found, wanted = f"{header.dtype} of shape {header.shape}", f"of shape {shapes[name]}"
+                faults.append(f"{file}: is damaged: {name} is {found}; it must be {wanted}")
+    if faults:
+        raise InputError(faults)
+    kept = {name: jnp.asarray(array[0]) for name, array in archive.load(list(shapes)).items()}
+    frame = Frame(channels=kept["channels"], workload=kept["workload"], battery=kept["battery"])
+    allocation = _without_traces(Allocation(**{name: kept[name] for name in _WORK}))
+    beams, bound = np.asarray(kept["beams"]), float(kept["lower_bound"])
     outcome = jax.device_get(_PLAY(parameters(scenario), frame, beams, allocation))
     return PlayedFrame(policy, frame, beams, allocation, outcome, bound)
 

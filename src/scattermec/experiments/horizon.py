@@ -28,7 +28,7 @@ from jax import Array
 from jaxtyping import Complex, Float
 
 from scattermec._pytree import pytree
-from scattermec.errors import InputError
+from scattermec.errors import ComputationError, InputError
 from scattermec.optimisation import Prices, allocation_problem, best_beams, lower_bound
 from scattermec.physics import Frame, Parameters, links, parameters
 from scattermec.physics.energy import harvest_rate, idle_energy
@@ -308,17 +308,20 @@ class _Relaxation:
         return cp.hstack(times), cp.hstack(received), cp.hstack(harvested)
 
     def solve(self, tolerance: float) -> bool:
-        """Whether there is a solution; raises RuntimeError where the solver cannot say."""
+        """Whether there is a solution; raises ComputationError where the solver cannot say."""
         cp = self.solver
         limits = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), tolerance)
         # What is less accurate than asked for still gives a bound; its gap tells.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Solution may be inaccurate")
-            self.problem.solve(cp.CLARABEL, **limits)
+            try:
+                self.problem.solve(cp.CLARABEL, **limits)
+            except cp.error.SolverError:
+                raise ComputationError("horizon: the solver failed") from None
         if self.problem.status in (cp.INFEASIBLE, cp.INFEASIBLE_INACCURATE):
             return False
         if self.problem.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
-            raise RuntimeError(f"the solver ended with {self.problem.status}")
+            raise ComputationError(f"horizon: the solver ended with {self.problem.status}")
         return True
 
     @property

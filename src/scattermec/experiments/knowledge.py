@@ -211,8 +211,9 @@ def tables(folder: Path) -> list[Table]:
     if not (folder / FILE).exists():
         return []
     settings, found = study.read(folder / FILE)
-    cases = [Case(constant, error) for constant, error in settings["cases"]]
-    return [_table(constant, cases, found, settings) for constant in ERRORS]
+    with study.damaged(folder / FILE):
+        cases = [Case(constant, error) for constant, error in settings["cases"]]
+        return [_table(constant, cases, found, settings) for constant in ERRORS]
 
 
 WORDS = {"csi_error": "channels", "workload_error": "workloads"}

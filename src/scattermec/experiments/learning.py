@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from scattermec.agents.settings import PRESETS, TrainingConfig
-from scattermec.experiments import evidence
+from scattermec.experiments import evidence, study
 from scattermec.experiments.claims import Finding, judge
 from scattermec.experiments.evidence import Condition, Curve
 from scattermec.experiments.record import Record
 from scattermec.experiments.statistics import Estimate, interquartile_mean, mean_interval
+from scattermec.learners import ALGORITHMS
 from scattermec.scenario import Scenario
 
 LEARNERS = ("h-maddpg-opt", "h-maddpg")
@@ -183,7 +184,7 @@ def read_runs(folder: Path) -> list[LearningCurves]:
     Raises InputError where a run cannot be read.
     """
     from scattermec.training.folder import read_folder
-    from scattermec.training.metrics import read
+    from scattermec.training.metrics import columns_of, read
 
     curves = []
     for preset in SETTINGS:
@@ -192,8 +193,13 @@ def read_runs(folder: Path) -> list[LearningCurves]:
             path = run_folder(folder, learner, preset)
             if path.exists() and _is_finished(path):
                 run = read_folder(path)
-                rows = [row for seeds in run.plan.blocks for row in read(run.metrics(seeds))]
-                found.append(_curves(learner, preset, rows, run.optimum))
+                rows = [
+                    row
+                    for seeds in run.plan.blocks
+                    for row in read(run.metrics(seeds), columns_of(ALGORITHMS[learner].MODES))
+                ]
+                with study.damaged(path / "metrics"):
+                    found.append(_curves(learner, preset, rows, run.optimum))
         # Claims compare two learners, and a panel shows both.
         if {run.learner for run in found} >= set(LEARNERS):
             curves += found

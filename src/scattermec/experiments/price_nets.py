@@ -118,16 +118,16 @@ def read_curves(folder: Path) -> list[LearningCurves]:
     if not path.exists():
         return []
     _, found = study.read(path)
-    return [
-        LearningCurves(
-            name,
-            "",
-            np.array(one["frames"]),
-            {metric: np.array(values) for metric, values in one["values"].items()},
-            one["optimum"],
-        )
-        for name, one in found.items()
-    ]
+    with study.damaged(path):
+        return [_curves(name, one) for name, one in found.items()]
+
+
+def _curves(name: str, found: dict[str, Any]) -> LearningCurves:
+    frames = np.array(found["frames"], dtype=int)
+    values = {metric: np.array(rows, dtype=float) for metric, rows in found["values"].items()}
+    if name not in CONFIGS or any(rows.shape[1:] != frames.shape for rows in values.values()):
+        raise ValueError
+    return LearningCurves(name, "", frames, {"reward": values["reward"], **values}, float(found["optimum"]))
 
 
 def train_command(name: str, frames: int) -> list[str]:

@@ -191,6 +191,11 @@ def tables(folder: Path) -> list[Table]:
     if not (folder / FILE).exists():
         return []
     settings, found = study.read(folder / FILE)
+    with study.damaged(folder / FILE):
+        return _tables(settings, found)
+
+
+def _tables(settings: dict[str, Any], found: list[dict[str, Any]]) -> list[Table]:
     ranges = ", ".join(f"`{name}` {low:g} to {high:g}" for name, (low, high) in settings["ranges"].items())
     about = (
         f"scenarios over declared ranges of what the paper does not give (Latin hypercube): {ranges}. "

@@ -7,6 +7,7 @@ does not matter for that.
 import contextlib
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import time
@@ -16,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from scattermec._version import __version__
+from scattermec.errors import InputError
 from scattermec.storage import replace_text
+from scattermec.storage.texts import read_object
 
 RECORD = "provenance.json"
 
@@ -45,12 +48,14 @@ class Record:
         if overwrite:
             return record
         try:
-            data = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            data = read_object(folder / RECORD)
             record.commands = [str(command) for command in data["commands"]]
             record.seconds = {str(name): float(value) for name, value in data["seconds"].items()}
             record.versions = {str(name): str(value) for name, value in data["versions"].items()}
             record.machine = str(data["machine"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            if not all(map(math.isfinite, record.seconds.values())):
+                return cls(folder)
+        except (InputError, LookupError, TypeError, ValueError, AttributeError, OverflowError):
             return cls(folder)
         return record
 

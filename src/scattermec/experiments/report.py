@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scattermec.errors import one_line
 from scattermec.experiments import frame_pictures, learning_figures, tables
 from scattermec.experiments.claims import Condition, Finding
 from scattermec.experiments.contents import Contents
@@ -52,7 +54,7 @@ def claims_markdown(findings: Sequence[Finding], settings: Mapping[str, Any]) ->
     parts = [
         "# The paper's claims and what was measured",
         f"Exact optima, judged apart for each kind of beams: {_kinds(settings)}. {settings['frames']} frames "
-        f"a point, seed {settings['seed']}. Regime: {settings['regime']}.",
+        f"a point, seed {settings['seed']}. Regime: {plain(settings['regime'])}.",
         "The conditions and their thresholds are fixed in the code. A condition is met (yes) if its 95% "
         "interval wholly meets it, partly if only the estimate or the change from end to end does. All met: "
         "the claim holds; none of the essential ones: it does not hold; else it holds in part.",
@@ -149,8 +151,8 @@ def index_markdown(contents: Contents) -> str:
         f"{PAPER}. Fig. 3 and 4 are drawn from exactly optimised allocations for each kind of beams: "
         f"{_kinds(settings)}. Optimal beams are optimised with the allocation; a lower bound on the energy "
         "of every frame certifies both (`gap` in the data).",
-        f"Regime: {settings['regime']}. {settings['frames']} frames a point, seed {settings['seed']}; every "
-        "point, scheme and kind of beams meets the same fading and batteries.",
+        f"Regime: {plain(settings['regime'])}. {settings['frames']} frames a point, seed {settings['seed']}; "
+        "every point, scheme and kind of beams meets the same fading and batteries.",
         "## Claims\n\n" + verdict_table(contents.findings),
         "The conditions and numbers behind each verdict: [claims.md](claims.md), for machines "
         "[claims.json](claims.json).",
@@ -164,11 +166,11 @@ def index_markdown(contents: Contents) -> str:
         "its 95% bootstrap interval over frames.",
         "\n".join(["| metric | unit | meaning |", "|---|---|---|", *metrics]),
         "## How to get this again",
-        "```\n" + "\n".join(record.commands) + "\n```",
+        code_block("\n".join(map(one_line, record.commands))),
         f"Drawn again from the data, without computing: `{redraw_command(contents)}`.",
         _timings(record),
         f"Scenario: [scenario.yaml](scenario.yaml). All settings: [{MANIFEST}]({MANIFEST}). Versions: "
-        f"{versions_text(contents)}.",
+        f"{plain(versions_text(contents))}.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -184,6 +186,17 @@ def versions_text(contents: Contents) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
+def plain(text: str) -> str:
+    """Markdown that shows a text that came from a file as it is, on one line."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|&~$])", r"\\\1", one_line(text))
+
+
+def code_block(text: str) -> str:
+    """Markdown that shows a text as code, whatever backquotes are in it."""
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
+    return f"{fence}\n{text}\n{fence}"
+
+
 def duration(seconds: float) -> str:
     """A wall-clock time in words: seconds, or minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
@@ -193,9 +206,9 @@ def duration(seconds: float) -> str:
 def _timings(record: Record) -> str:
     if not record.seconds:
         return ""
-    rows = [f"| {name} | {duration(seconds)} |" for name, seconds in record.seconds.items()]
+    rows = [f"| {plain(name)} | {duration(seconds)} |" for name, seconds in record.seconds.items()]
     total = f"| all | {duration(sum(record.seconds.values()))} |"
-    head = [f"| part | wall-clock time ({record.machine}) |", "|---|---|"]
+    head = [f"| part | wall-clock time ({plain(record.machine)}) |", "|---|---|"]
     return "\n".join([*head, *rows, total])
 
 

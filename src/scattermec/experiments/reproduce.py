@@ -131,7 +131,7 @@ def reproduce(
         command: what to type for the same again, for the record.
         progress: told how many frames are trained and solved, and of how many.
 
-    Raises ConfigurationError if the folder holds results of other settings.
+    Raises InputError if the folder holds results of other settings.
     """
     points = dict.fromkeys(
         (sweep, value, kind)

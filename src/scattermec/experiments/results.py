@@ -13,8 +13,8 @@ from scattermec._yaml import show
 from scattermec.errors import InputError
 from scattermec.experiments.beams import BEAMS
 from scattermec.experiments.sweeps import SWEEPS, Measurement, Sweep, Swept, metrics_of
-from scattermec.storage import replace_text
-from scattermec.training.files import replacing
+from scattermec.storage.atomic import replace_text, replacing
+from scattermec.storage.texts import read_object, read_text
 
 DATA = "data.csv"
 PARQUET = "data.parquet"
@@ -25,10 +25,6 @@ COLUMNS = ("figures", *_TYPES)
 
 Point = tuple[str, float, str]
 """A sweep's name, a value of its constant, and the kind of beams."""
-
-
-class ConfigurationError(InputError):
-    """The folder holds results of other settings."""
 
 
 @dataclass
@@ -42,7 +38,7 @@ class Results:
     def open(cls, folder: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> "Results":
         """Start in an empty folder, or continue one of the same settings; ``overwrite`` discards what it has.
 
-        Raises ConfigurationError, naming what differs, if the folder's settings are others.
+        Raises InputError, naming what differs, if the folder's settings are others.
         """
         folder.mkdir(parents=True, exist_ok=True)
         results = cls(folder)
@@ -65,14 +61,12 @@ class Results:
         path = self.folder / MANIFEST
         if not path.exists():
             if (self.folder / DATA).exists():
-                raise ConfigurationError(
-                    [f"{path}: is missing beside {DATA}, whose settings are then unknown"]
-                )
+                raise InputError([f"{path}: is missing beside {DATA}, whose settings are then unknown"])
             return
-        found = _read_object(path)
+        found = read_object(path)
         wanted = json.loads(json.dumps(settings))
         if found != wanted:
-            raise ConfigurationError(
+            raise InputError(
                 [
                     f"{self.folder}: holds results of other settings; choose another folder, or --overwrite",
                     *(f"{self.folder}: {difference}" for difference in _differences(found, wanted)),
@@ -83,13 +77,15 @@ class Results:
         path = self.folder / DATA
         if not path.exists():
             return
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                try:
-                    measurement = Measurement(**{name: kind(row[name]) for name, kind in _TYPES.items()})
-                except (KeyError, TypeError, ValueError):
-                    continue  # the last line of an interrupted run
-                self.points.setdefault(_point(measurement), []).append(measurement)
+        header, *lines = read_text(path).split("\n")
+        if lines and header.split(",") != list(COLUMNS):
+            raise InputError([f"{path}: line 1 must be {','.join(COLUMNS)}"])
+        # After the last line's end there is nothing, or what is left of the last line of an interrupted run.
+        for number, line in enumerate(lines[:-1], start=2):
+            measurement = _measurement(line)
+            if measurement is None:
+                raise InputError([f"{path}: line {number} is damaged"])
+            self.points.setdefault(_point(measurement), []).append(measurement)
         self.points = {point: rows for point, rows in self.points.items() if _is_complete(point[0], rows)}
 
     def add(self, measurements: list[Measurement]) -> None:
@@ -115,8 +111,8 @@ class Results:
         notes = {"scattermec.settings": (self.folder / MANIFEST).read_text(encoding="utf-8")}
         schema = pyarrow.schema([(name, kinds[kind]) for name, kind in _TYPES.items()], metadata=notes)
         columns = {name: [getattr(row, name) for row in rows] for name in _TYPES}
-        with replacing(self.folder / PARQUET) as partial:
-            pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), partial)
+        with replacing(self.folder / PARQUET) as partial, partial.open("wb") as file:
+            pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), file)
 
     def measurements(self) -> list[Measurement]:
         """All of them, in order."""
@@ -142,7 +138,7 @@ class Results:
 def read_settings(folder: Path) -> dict[str, Any]:
     """The settings under which the results of a folder were computed; raises InputError if it has none."""
     path = folder / MANIFEST
-    settings = _read_object(path)
+    settings = read_object(path)
     wanted = {"version": str, "regime": str, "points": dict, "frames": int, "seed": int, "beams": list}
     wanted["scenario"] = dict
     faults = [
@@ -151,20 +147,31 @@ def read_settings(folder: Path) -> dict[str, Any]:
         if not isinstance(settings.get(name), kind)
     ]
     if not faults:
-        faults = [f"{path}: points: {name} is missing" for name in SWEEPS if name not in settings["points"]]
+        points = settings["points"]
+        faults = [f"{path}: points: {name} is missing" for name in SWEEPS if name not in points]
+        faults += [
+            f"{path}: points: {name}: {show(values, 80)} is not allowed; it must be a list of numbers"
+            for name, values in points.items()
+            if not isinstance(values, list) or not all(type(value) in (int, float) for value in values)
+        ]
+        faults += [
+            f"{path}: beams: {show(kind, 80)} is not allowed; it must be one of {', '.join(BEAMS)}"
+            for kind in settings["beams"]
+            if kind not in BEAMS
+        ]
     if faults:
         raise InputError(faults)
     return settings
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def _measurement(line: str) -> Measurement | None:
+    """The measurement in a line of the table; None if there is none."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigurationError([f"{path}: is damaged: {error}"]) from error
-    if not isinstance(found, dict):
-        raise ConfigurationError([f"{path}: is damaged: it must hold an object"])
-    return found
+        (row,) = csv.reader([line], strict=True)
+        cells = dict(zip(COLUMNS, row, strict=True))
+        return Measurement(**{name: kind(cells[name]) for name, kind in _TYPES.items()})
+    except (csv.Error, TypeError, ValueError):
+        return None
 
 
 def _point(row: Measurement) -> Point:

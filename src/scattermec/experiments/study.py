@@ -1,21 +1,32 @@
 """What a study has found so far, in a file of its own beside the settings that it was found with."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from scattermec.errors import InputError
 from scattermec.storage import replace_text
+from scattermec.storage.texts import read_object
+
+
+@contextlib.contextmanager
+def damaged(path: Path) -> Iterator[None]:
+    """Raise InputError, naming the file, where what was read from it is not what it should be."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
+        raise InputError([f"{path}: is damaged; delete it to have it made anew"]) from None
 
 
 def read(path: Path) -> tuple[dict[str, Any], Any]:
     """Settings and findings of a study's file; raises InputError if it cannot be read."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+    data = read_object(path)
+    with damaged(path):
         return dict(data["settings"]), data["found"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError([f"{path}: is damaged; delete it to have it made anew"]) from None
 
 
 def kept(path: Path, settings: Mapping[str, Any]) -> Any:

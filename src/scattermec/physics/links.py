@@ -82,9 +82,10 @@ def active_power(
 ) -> Float[Array, " N"]:
     """Transmit power beta in mW that carries ``l_active`` kbit in ``t_active`` s: equation (4) inverted.
 
-    Zero for no work; infinite for work in no time, never NaN.
+    Zero for no work; infinite for work in no time, or over no path to the AP; never NaN.
     """
-    has_time = t_active > 0
-    rate = l_active / jnp.where(has_time, t_active, 1)
-    power = jnp.expm1(jnp.log(2.0) * rate / parameters.bandwidth) / active_snr(parameters, channel_gain)
-    return jnp.where(l_active > 0, jnp.where(has_time, power, jnp.inf), 0)
+    snr = active_snr(parameters, channel_gain)
+    possible = (t_active > 0) & (snr > 0)
+    rate = l_active / jnp.where(possible, t_active, 1)
+    power = jnp.expm1(jnp.log(2.0) * rate / parameters.bandwidth) / jnp.where(possible, snr, 1)
+    return jnp.where(l_active > 0, jnp.where(possible, power, jnp.inf), 0)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scattermec.storage.atomic import replacing
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -145,7 +147,8 @@ def save_figure(figure: Figure, stem: str | os.PathLike[str]) -> tuple[Path, ...
     paths = tuple(stem.with_name(f"{stem.name}.{kind}") for kind in FORMATS)
     with _export_lock, matplotlib.rc_context(_EXPORT_SETTINGS):
         for kind, path in zip(FORMATS, paths, strict=True):
-            figure.savefig(path, format=kind, dpi=200, metadata=_METADATA[kind])
+            with replacing(path) as partial:
+                figure.savefig(partial, format=kind, dpi=200, metadata=_METADATA[kind])
     return paths
 
 

@@ -11,7 +11,6 @@ Arrays are plain .npz under the names of their leaves; nothing is pickled.
 import json
 import shlex
 import sys
-import zipfile
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
@@ -22,7 +21,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from scattermec.errors import InputError
+from scattermec._yaml import show
+from scattermec.counts import MOST_STEPS
+from scattermec.errors import InputError, TrainingError
 from scattermec.optimisation import optimise_all_or_best
 from scattermec.physics import Frame, Parameters, parameters, run_frame
 from scattermec.physics.channel import Key
@@ -30,9 +31,10 @@ from scattermec.price_net import training, variety
 from scattermec.price_net.policy import PriceNet, check_scenario, modes_of
 from scattermec.price_net.training import Losses, PriceNetConfig, Progress, RolledOut
 from scattermec.scenario import Scenario
-from scattermec.storage import replace_text
+from scattermec.storage.atomic import replace_text, writing
+from scattermec.storage.texts import read_object
 from scattermec.training import checkpoint
-from scattermec.training.files import CONFIG, RUN, SCENARIO, check_folder, locked
+from scattermec.training.files import CONFIG, RUN, SCENARIO, check_folder
 from scattermec.training.folder import digest, versions
 from scattermec.training.metrics import MetricsFile, Row
 
@@ -102,18 +104,10 @@ def check_fit(policy: Policy, scenario: Scenario) -> None:
 def steps_of(path: Path) -> int:
     """Steps that the run in a folder was asked for; raises InputError where that cannot be read."""
     steps = _kept(path).get("steps")
-    if type(steps) is not int or steps < 1:
-        raise InputError([f"{path / RUN}: steps: {steps} is not allowed; it must be an integer >= 1"])
+    if type(steps) is not int or not 1 <= steps <= MOST_STEPS:
+        line = f"{path / RUN}: steps: {show(steps, 80)} is not allowed; it must be an integer"
+        raise InputError([f"{line} >= 1 and <= {MOST_STEPS}"])
     return steps
-
-
-def is_run(path: Path) -> bool:
-    """Whether a folder holds a run of price-net."""
-    try:
-        data = json.loads((path / RUN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(data, dict) and data.get("algorithm") == ALGORITHM
 
 
 def train(
@@ -128,7 +122,8 @@ def train(
 ) -> list[Row]:
     """Train into ``folder``, or go on there; returns the metrics. ``report`` is told steps done and last row.
 
-    Raises InputError where the folder holds something else, or a run of other settings.
+    Raises InputError where the folder holds something else, or a run of other settings, BusyError where
+    another process writes there, TrainingError where training diverges.
     """
     check_scenario(scenario, scenario)
     bases = {n: variety.base(scenario, n) for n in set(variety.USERS)} if config.scenarios == "varied" else {}
@@ -139,17 +134,17 @@ def train(
         "scenario_digest": digest(scenario),
         "config": config.model_dump(mode="json"),
     }
-    begun = check_folder(folder, resume=resume)
-    if begun:
-        _check_same(folder, asked)
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        scenario.save(folder / SCENARIO)
-        config.save(folder / CONFIG)
-        command = shlex.join(["scattermec", *sys.argv[1:]])
-        text = json.dumps({**asked, "versions": versions(), "command": command}, indent=2)
-        replace_text(folder / RUN, text + "\n")
-    with locked(folder / ".lock", str(folder)):
+    check_folder(folder, resume=resume)
+    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder, inside=True):
+        if check_folder(folder, resume=resume):
+            _check_same(folder, asked)
+        else:
+            scenario.save(folder / SCENARIO)
+            config.save(folder / CONFIG)
+            command = shlex.join(["scattermec", *sys.argv[1:]])
+            text = json.dumps({**asked, "versions": versions(), "command": command}, indent=2)
+            replace_text(folder / RUN, text + "\n")
         return _train(scenario, bases, config, folder, steps, seed, report)
 
 
@@ -178,7 +173,7 @@ def _train(
         row: Row = {"seed": seed, "frame": done, "loss.beams": float(losses.beams)}
         row["loss.times"] = float(losses.times)
         if not np.isfinite([row["loss.beams"], row["loss.times"]]).all():
-            raise InputError([f"learning_rate: {config.learning_rate}: training diverged at step {done}"])
+            raise TrainingError(f"{ALGORITHM}: seed {seed}, step {done}: losses are not finite")
         if config.discount == 0:
             row |= _held_out(progress.network, constants, held_out, optimum)
         else:
@@ -222,7 +217,7 @@ def _advance(
 def _check_same(folder: Path, asked: dict[str, object]) -> None:
     kept = _kept(folder)
     faults = [
-        f"{name}: {value} is not allowed with --resume; {folder} has {kept.get(name)}"
+        f"{name}: {value} is not allowed with --resume; {folder} has {show(kept.get(name), 200)}"
         for name, value in asked.items()
         if kept.get(name) != value
     ]
@@ -232,15 +227,7 @@ def _check_same(folder: Path, asked: dict[str, object]) -> None:
 
 def _kept(folder: Path) -> dict[str, object]:
     """What was asked for when the run in a folder was begun."""
-    try:
-        kept = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError([f"{folder / RUN}: cannot be read: {error.strerror}"]) from None
-    except ValueError:
-        raise InputError([f"{folder / RUN}: is not JSON"]) from None
-    if not isinstance(kept, dict):
-        raise InputError([f"{folder / RUN}: is not a mapping of names to values"])
-    return kept
+    return read_object(folder / RUN)
 
 
 def _optimum(constants: Parameters, frames: Frame) -> float:
@@ -287,16 +274,6 @@ def _rolled_out(network: PriceNet, constants: Parameters, key: Key) -> Row:
 
 def _read_policy(path: Path, scenario: Scenario, config: PriceNetConfig) -> Policy:
     example = jax.eval_shape(lambda: training.begin(config, 0, 1, parameters(scenario)).network)
-    seed = _owner(path)
-    network, steps = checkpoint.load(path, example, [seed])
-    return Policy(network, scenario, config, seed, steps)
-
-
-def _owner(path: Path) -> int:
-    """The seed of a policy's training."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            (seed,) = archive[checkpoint.SEEDS].tolist()
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-        raise InputError([f"{path}: cannot be read as a policy of price-net"]) from None
-    return int(seed)
+    seeds = checkpoint.seeds_of(path)
+    network, steps = checkpoint.load(path, example, seeds[:1])
+    return Policy(network, scenario, config, seeds[0], steps)

@@ -2,8 +2,9 @@
 
 from scattermec.errors import InputError
 from scattermec.storage.arrays import Header, open_arrays
+from scattermec.storage.atomic import replace_text
 from scattermec.storage.frames import FrameChunk, FrameFile, open_frames
-from scattermec.storage.writer import ArrayWriter, replace_text
+from scattermec.storage.writer import ArrayWriter
 
 __all__ = [
     "ArrayWriter",

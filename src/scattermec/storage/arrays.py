@@ -3,14 +3,15 @@
 Nothing here loads a whole array, and nothing unpickles.
 """
 
+import ast
 import math
 import os
 import shutil
+import struct
 import tempfile
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedIOBase
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 
 from scattermec.errors import InputError
 
-__all__ = ["ArrayFile", "Header", "open_arrays"]
+__all__ = ["Archive", "ArrayFile", "Header", "open_archive", "open_arrays"]
 
 
 class Header(NamedTuple):
@@ -48,6 +49,10 @@ class ArrayFile(ABC):
         """Shape and type of an array; raises InputError if it is not one that can be read."""
 
     @abstractmethod
+    def load(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Whole arrays; raises InputError if one is broken."""
+
+    @abstractmethod
     def rows(self, name: str, count: int) -> Iterator[np.ndarray]:
         """Consecutive blocks of ``count`` rows (the last one shorter); raises InputError if broken."""
 
@@ -58,7 +63,14 @@ def open_arrays(path: str | os.PathLike[str]) -> ArrayFile:
     if path.is_dir():
         return _Folder(path)
     with _readable(path, "not an .npz file, nor a folder of .npy files"):
-        return _Archive(path)
+        return Archive(path)
+
+
+def open_archive(path: str | os.PathLike[str]) -> "Archive":
+    """Arrays of an ``.npz`` file; raises InputError if it is none."""
+    path = Path(path)
+    with _readable(path, "is not an .npz file"):
+        return Archive(path)
 
 
 class _Folder(ArrayFile):
@@ -73,13 +85,21 @@ class _Folder(ArrayFile):
         with _readable(path, "not an .npy array"), path.open("rb") as file:
             return _read_header(file, path.stat().st_size)
 
+    def load(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        arrays = {}
+        for name in names:
+            path = self.path / f"{name}.npy"
+            with _readable(path, "not an .npy array"), path.open("rb") as file:
+                arrays[name] = _read_array(file, _read_header(file, path.stat().st_size))
+        return arrays
+
     def rows(self, name: str, count: int) -> Iterator[np.ndarray]:
         header, path = self.header(name), self.path / f"{name}.npy"
         with _readable(path, "not an .npy array"), path.open("rb") as file:
             yield from _mapped_rows(file, header, count)
 
 
-class _Archive(ArrayFile):
+class Archive(ArrayFile):
     """An ``.npz`` file, whose members are decompressed as they are read."""
 
     def __init__(self, path: Path) -> None:
@@ -89,19 +109,47 @@ class _Archive(ArrayFile):
         self.names = tuple(name.removesuffix(".npy") for name in files if name.endswith(".npy"))
 
     @contextmanager
-    def _member(self, name: str) -> Iterator[tuple[BufferedIOBase, Header]]:
-        problem = f"{name} is not an .npy array, or is damaged"
-        with _readable(self.path, problem), zipfile.ZipFile(self.path) as archive:
-            size = archive.getinfo(f"{name}.npy").file_size
-            with cast(BufferedIOBase, archive.open(f"{name}.npy")) as file:
-                yield file, _read_header(file, size)
+    def _opened(self) -> Iterator[zipfile.ZipFile]:
+        with (
+            _readable(self.path, "is not an .npz file, or is damaged"),
+            zipfile.ZipFile(self.path) as archive,
+        ):
+            yield archive
+
+    @contextmanager
+    def _member(self, name: str, archive: zipfile.ZipFile) -> Iterator[tuple[BufferedIOBase, Header]]:
+        with _readable(self.path, f"{name} is not an .npy array, or is damaged"):
+            member = archive.getinfo(f"{name}.npy")
+            _check_member(member, self.path.stat().st_size)
+            with cast(BufferedIOBase, archive.open(member)) as file:
+                yield file, _read_header(file, member.file_size)
 
     def header(self, name: str) -> Header:
-        with self._member(name) as (_, header):
-            return header
+        """Shape and type of an array."""
+        return self.headers([name])[name]
+
+    def headers(self, names: Sequence[str]) -> dict[str, Header]:
+        """Shapes and types of several arrays."""
+        found = {}
+        with self._opened() as archive:
+            for name in names:
+                with self._member(name, archive) as (_, found[name]):
+                    pass
+        return found
+
+    def load(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Whole arrays."""
+        arrays = {}
+        with self._opened() as archive:
+            for name in names:
+                with self._member(name, archive) as (file, header):
+                    arrays[name] = _read_array(file, header)
+                    file.read(1)  # the checksum is compared at the end of the member
+        return arrays
 
     def rows(self, name: str, count: int) -> Iterator[np.ndarray]:
-        with self._member(name) as (file, header):
+        """Consecutive blocks of ``count`` rows."""
+        with self._opened() as archive, self._member(name, archive) as (file, header):
             if header.fortran_order and len(header.shape) > 1:
                 # Its rows lie scattered over the whole member, so it has to be laid out on disk first.
                 with tempfile.TemporaryFile() as copy:
@@ -126,21 +174,55 @@ def _mapped_rows(file: BufferedIOBase, header: Header, count: int) -> Iterator[n
         del array
 
 
+_MOST_HEADER = 10_000
+"""Characters of a header, as NumPy has it."""
+
+_MOST_COMPRESSED = 1032
+"""Bytes that deflate can make of one."""
+
+
+def _check_member(member: zipfile.ZipInfo, archive_size: int) -> None:
+    """Raise ValueError where the archive cannot hold what its directory says of a member."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("compressed in an unknown way")
+    ratio = 1 if member.compress_type == zipfile.ZIP_STORED else _MOST_COMPRESSED
+    if member.compress_size > archive_size or member.file_size > ratio * max(member.compress_size, 1):
+        raise ValueError("larger than the file")
+
+
 def _read_header(file: BufferedIOBase, size: int) -> Header:
-    """Header of the ``.npy`` file of ``size`` bytes that starts here; raises ValueError if it is not one."""
+    """Header of the ``.npy`` file of ``size`` bytes that starts here; raises ValueError if it is not one.
+
+    Read here rather than by NumPy, whose parser has many ways to fail, and warns of some headers.
+    """
     version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
-    elif version == (2, 0):
-        shape, fortran_order, dtype = np.lib.format.read_array_header_2_0(file)
-    else:  # used only for structured types with names that are not ASCII
+    if version not in ((1, 0), (2, 0)):  # others are for structured types with names that are not ASCII
         raise ValueError("of an unknown version")
-    header = Header(shape, dtype, fortran_order, file.tell())
-    if dtype.hasobject:
-        raise ValueError("of Python objects")
+    width, kind = (2, "<H") if version == (1, 0) else (4, "<I")
+    (length,) = struct.unpack(kind, _read_exactly(file, width))
+    if length > _MOST_HEADER:
+        raise ValueError("of a header that is too long")
+    fields = ast.literal_eval(_read_exactly(file, length).decode("latin-1").strip())
+    if not isinstance(fields, dict) or set(fields) != {"descr", "fortran_order", "shape"}:
+        raise ValueError("of an unknown header")
+    descr, order, shape = fields["descr"], fields["fortran_order"], fields["shape"]
+    if not (isinstance(descr, str) and isinstance(order, bool) and isinstance(shape, tuple)):
+        raise ValueError("of an unknown header")
+    if not all(type(length) is int and length >= 0 for length in shape):
+        raise ValueError("of a negative size")
+    dtype = np.dtype(descr)
+    if dtype.kind not in "biufcSU" or not dtype.itemsize:
+        raise ValueError("of no plain numbers or texts")
+    header = Header(shape, dtype, order, file.tell())
     if header.offset + header.num_bytes != size:
         raise ValueError("of another size than its header says")
     return header
+
+
+def _read_array(file: BufferedIOBase, header: Header) -> np.ndarray:
+    """All numbers, from where the header ends."""
+    numbers = np.frombuffer(_read_exactly(file, header.num_bytes), header.dtype)
+    return numbers.reshape(header.shape, order="F" if header.fortran_order else "C")
 
 
 def _read_exactly(file: BufferedIOBase, size: int) -> bytes:
@@ -159,6 +241,5 @@ def _readable(path: Path, problem: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise InputError([f"{path}: cannot be read: {error.strerror or error}"]) from error
-    # RuntimeError: an encrypted member; NotImplementedError: an unknown compression.
-    except (ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, KeyError) as error:
+    except Exception as error:  # whatever a damaged file makes of zipfile, zlib, ast and NumPy
         raise InputError([f"{path}: {problem}"]) from error

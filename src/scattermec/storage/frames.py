@@ -3,14 +3,19 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scattermec.counts import MOST_ANTENNAS, MOST_USERS
 from scattermec.errors import InputError
 from scattermec.storage.arrays import ArrayFile, Header, open_arrays
 
 __all__ = ["NORM_TOLERANCE", "FrameChunk", "FrameFile", "open_frames"]
+
+STRONG_CHANNELS = "||h||^2 >= 1 in {frames} frames: more would arrive than is sent"
+"""Channels that are allowed but hardly meant."""
 
 NORM_TOLERANCE = 1e-3
 """How far the norm of a beam may be from 1."""
@@ -34,6 +39,15 @@ class FrameChunk:
     """(k, N) mJ"""
     beams: NDArray[np.complex128] | None
     """(k, N, M), or None where the file has none"""
+
+
+class Checked(NamedTuple):
+    """What is allowed in a file of frames, but worth telling."""
+
+    overfull: int
+    """batteries above their capacity, which count as full"""
+    strong: int
+    """frames with channels of ||h||^2 >= 1 for some user"""
 
 
 @dataclass(frozen=True)
@@ -61,7 +75,7 @@ class FrameFile:
 
     def check(
         self, battery_capacity: NDArray[np.float64], progress: Callable[[int], None] | None = None
-    ) -> int:
+    ) -> Checked:
         """Read all frames once; raises InputError with a line for each kind of fault.
 
         Args:
@@ -69,21 +83,22 @@ class FrameFile:
             progress: told how many frames have been read.
 
         Returns:
-            The number of batteries above their capacity, which count as full.
+            What is allowed, but worth telling.
         """
         faults: dict[str, _Fault] = {}
-        overfull = 0
+        overfull = strong = 0
         for chunk in self.chunks(_checked_at_once(self.num_users * self.num_antennas)):
             for rule, bad, describe in _violations(chunk):
                 if bad.any():
                     fault = faults.setdefault(rule, _Fault(describe(_first(bad), chunk.start)))
                     fault.frames += int(bad.reshape(len(bad), -1).any(axis=1).sum())
             overfull += int(np.count_nonzero(chunk.battery > battery_capacity))
+            strong += int(np.count_nonzero((_norm(chunk.channels) >= 1).any(axis=1)))
             if progress is not None:
                 progress(chunk.start + len(chunk.workload))
         if faults:
             raise InputError(fault.line() for fault in faults.values())
-        return overfull
+        return Checked(overfull, strong)
 
 
 def open_frames(path: str | os.PathLike[str]) -> FrameFile:
@@ -125,6 +140,11 @@ def open_frames(path: str | os.PathLike[str]) -> FrameFile:
     if faults:
         raise InputError(faults)
     frames, users, antennas = headers["channels"].shape
+    for name, count, most in (("users", users, MOST_USERS), ("antennas", antennas, MOST_ANTENNAS)):
+        if count > most:
+            faults.append(f"channels: {count} {name} are not allowed; it must be at most {most}")
+    if faults:
+        raise InputError(faults)
     return FrameFile(
         arrays=arrays,
         num_frames=frames,
@@ -175,8 +195,8 @@ def _violations(
         if name == "beams":
             allowed, requirement = np.abs(norm - 1) <= NORM_TOLERANCE, f"it must be 1 within {NORM_TOLERANCE}"
         else:
-            # The model squares the norm: one whose square is 0 or infinite in double precision is of no use.
-            allowed, requirement = (norm > 0) & np.isfinite(norm), "it and its square must be > 0 and finite"
+            # The model squares the norm. A user without a path to the AP has channels of zeros.
+            allowed, requirement = np.isfinite(norm), "it and its square must be finite"
         yield f"{name} norm", finite.all(axis=2) & ~allowed, length(name, norm, requirement)
 
 

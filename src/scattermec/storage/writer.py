@@ -1,8 +1,7 @@
-"""Files written whole or not at all: texts, and arrays as streams of rows."""
+"""Arrays written as streams of rows, whole or not at all."""
 
+import contextlib
 import os
-import secrets
-import shutil
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,30 +11,17 @@ from typing import BinaryIO
 import numpy as np
 
 from scattermec.errors import InputError
+from scattermec.storage.atomic import discard, naming, partial_of, writing
 
-__all__ = ["ArrayWriter", "replace_text"]
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a text file, line ends as they are; an interruption leaves what was there before, or nothing."""
-    partial = _partial(path)
-    try:
-        partial.write_text(text, encoding="utf-8", newline="")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _partial(path: Path) -> Path:
-    """A name beside the final place for what is not yet complete; no other writer has the same."""
-    return path.parent / f".{path.name}.{secrets.token_hex(4)}.partial"
+__all__ = ["ArrayWriter"]
 
 
 class ArrayWriter:
     """Context manager that appends rows to named arrays, of an ``.npz`` file or a folder of ``.npy`` files.
 
     What it writes gets its name only when complete. Until then it lies in a folder beside the final place,
-    which is removed if anything goes wrong. Raises InputError on construction where the output cannot be put.
+    which is removed if anything goes wrong. Raises InputError on construction where the output cannot be put,
+    BusyError on entering where another process writes the same output; an OSError names the output.
 
     Args:
         path: an ``.npz`` file (replaced if it exists) if the name ends so, else a folder (new or empty).
@@ -59,7 +45,8 @@ class ArrayWriter:
         self._files: dict[str, BinaryIO] = {}
         self._packed = self.path.suffix == ".npz"
         self._check_place()
-        self._folder = _partial(self.path)
+        self._folder = partial_of(self.path)
+        self._held = contextlib.ExitStack()
 
     def _check_place(self) -> None:
         parent, fault = self.path.parent, None
@@ -76,24 +63,32 @@ class ArrayWriter:
 
     def __enter__(self) -> "ArrayWriter":
         try:
+            self._held.enter_context(writing(self.path))
+            discard(self._folder)  # what a killed writer left
             self._folder.mkdir()
         except OSError as error:
+            self._held.close()
             raise InputError([f"{self.path}: cannot be written: {error.strerror}"]) from error
         try:
-            for name, (shape, dtype) in self._rows.items():
-                self._files[name] = file = (self._folder / f"{name}.npy").open("wb")
-                header = {
-                    "descr": np.lib.format.dtype_to_descr(dtype),
-                    "fortran_order": False,
-                    "shape": (self.num_rows, *shape),
-                }
-                np.lib.format.write_array_header_1_0(file, header)
-            for name, text in self._texts.items():
-                np.save(self._folder / f"{name}.npy", np.array(text), allow_pickle=False)
+            with naming(self.path, self._folder):
+                self._begin()
         except BaseException:
             self._discard()
             raise
         return self
+
+    def _begin(self) -> None:
+        """Open all files and write their headers."""
+        for name, (shape, dtype) in self._rows.items():
+            self._files[name] = file = (self._folder / f"{name}.npy").open("wb")
+            header = {
+                "descr": np.lib.format.dtype_to_descr(dtype),
+                "fortran_order": False,
+                "shape": (self.num_rows, *shape),
+            }
+            np.lib.format.write_array_header_1_0(file, header)
+        for name, text in self._texts.items():
+            np.save(self._folder / f"{name}.npy", np.array(text), allow_pickle=False)
 
     def append(self, rows: Mapping[str, np.ndarray]) -> None:
         """Write the next rows of every array, each converted to its type."""
@@ -104,7 +99,8 @@ class ArrayWriter:
             array = np.ascontiguousarray(rows[name], dtype)
             if array.shape[1:] != shape:
                 raise ValueError(f"{name}: rows of shape {array.shape[1:]} instead of {shape}")
-            self._files[name].write(array.data)
+            with naming(self.path):
+                self._files[name].write(array.data)
         self._written += counts.pop()
 
     def __exit__(
@@ -112,31 +108,38 @@ class ArrayWriter:
     ) -> None:
         try:
             if kind is None:
-                self._publish()
+                with naming(self.path, self._folder):
+                    self._publish()
         finally:
             self._discard()
 
     def _publish(self) -> None:
         if self._written != self.num_rows:
             raise ValueError(f"{self._written} rows were written of {self.num_rows}")
-        self._close()
+        for file in self._files.values():
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
         if not self._packed:
             if self.path.is_dir():
                 self.path.rmdir()
             os.replace(self._folder, self.path)
             return
         packed = self._folder / "packed.npz"
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-            for name in (*self._rows, *self._texts):
-                member = self._folder / f"{name}.npy"
-                archive.write(member, member.name)
-                member.unlink()
+        with packed.open("wb") as file:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+                for name in (*self._rows, *self._texts):
+                    member = self._folder / f"{name}.npy"
+                    archive.write(member, member.name)
+                    member.unlink()
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(packed, self.path)
 
     def _discard(self) -> None:
-        self._close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _close(self) -> None:
-        for file in self._files.values():
-            file.close()
+        with self._held:
+            for file in self._files.values():
+                # What is left in a buffer may still not fit on the disk, but is not wanted any more.
+                with contextlib.suppress(OSError):
+                    file.close()
+            discard(self._folder)

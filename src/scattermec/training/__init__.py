@@ -8,13 +8,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scattermec.training.errors import TrainingError
     from scattermec.training.folder import Plan, TrainedRun, load_run
     from scattermec.training.run import train
 
-__all__ = ["Plan", "TrainedRun", "TrainingError", "load_run", "train"]
+__all__ = ["Plan", "TrainedRun", "load_run", "train"]
 
-_PLACES = {"TrainingError": "errors", "train": "run"}
+_PLACES = {"train": "run"}
 
 
 def __getattr__(name: str) -> Any:

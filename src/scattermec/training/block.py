@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from scattermec._version import __version__
+from scattermec.errors import TrainingError
+from scattermec.storage.atomic import writing
 from scattermec.training import checkpoint
-from scattermec.training.errors import TrainingError
-from scattermec.training.files import locked
 from scattermec.training.folder import RunFolder, digest
 from scattermec.training.metrics import MetricsFile, Row
 from scattermec.training.program import Chunk, Greedy, Program
@@ -28,12 +28,13 @@ def train_block(
 
     Metrics are written before the checkpoint and those beyond it dropped on resuming, so that both are the
     same however often it was killed. Raises TrainingError where learning cannot go on, with the checkpoint
-    before kept; InputError where what is on disk cannot be used, or another process is training the block.
+    before kept; InputError where what is on disk cannot be used, BusyError where another process is training
+    the block.
     """
     plan, file = run.plan, run.checkpoint(seeds)
     file.parent.mkdir(exist_ok=True)
     run.metrics(seeds).parent.mkdir(exist_ok=True)
-    with locked(file.with_name(f".{file.stem}.lock"), str(run.path)):
+    with writing(file):
         notes = {"version": __version__, "algorithm": plan.algorithm, "scenario": digest(plan.scenario)}
         metrics = MetricsFile(run.metrics(seeds), notes)
         if file.exists():

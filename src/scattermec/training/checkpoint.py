@@ -1,7 +1,5 @@
 """Checkpoints: every array of a state under its name in one .npz file, replaced whole, never pickled."""
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from scattermec._yaml import show
 from scattermec.errors import InputError
-from scattermec.training.files import replacing
+from scattermec.storage.arrays import Archive, open_archive
+from scattermec.storage.atomic import replacing
 
 FRAME, SEEDS = "_frame", "_seeds"
 """What a checkpoint has besides the arrays: frames played, and whose arrays they are."""
-
-_BROKEN = (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 def save(path: Path, state: Any, seeds: Sequence[int], frame: int) -> None:
@@ -31,14 +29,24 @@ def frame_of(path: Path) -> int | None:
     """Frames played at a checkpoint; None if there is none. Raises InputError if it cannot be read."""
     if not path.exists():
         return None
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            frame = archive[FRAME]
-        if frame.shape != () or frame.dtype.kind != "i" or frame < 0:
-            raise ValueError
-    except _BROKEN as error:
-        raise _unreadable(path, error) from None
+    archive = _opened(path)
+    if FRAME not in archive.names:
+        raise InputError([f"{path}: cannot be read as a checkpoint: it has no {FRAME}"])
+    frame = archive.load([FRAME])[FRAME]
+    if frame.shape != () or frame.dtype.kind != "i" or frame < 0:
+        raise InputError([f"{path}: {FRAME}: is not allowed; it must be an integer >= 0"])
     return int(frame)
+
+
+def seeds_of(path: Path) -> list[int]:
+    """Whose state a checkpoint is; raises InputError if it cannot be read."""
+    archive = _opened(path)
+    if SEEDS not in archive.names:
+        raise InputError([f"{path}: cannot be read as a checkpoint: it has no {SEEDS}"])
+    seeds = archive.load([SEEDS])[SEEDS]
+    if seeds.ndim != 1 or seeds.dtype.kind not in "iu":
+        raise InputError([f"{path}: {SEEDS}: is not allowed; it must be a list of integers"])
+    return seeds.tolist()
 
 
 def load(path: Path, example: Any, seeds: Sequence[int]) -> tuple[Any, int]:
@@ -49,37 +57,38 @@ def load(path: Path, example: Any, seeds: Sequence[int]) -> tuple[Any, int]:
         example: a state, or its shapes and types from `jax.eval_shape`.
         seeds: whose state it must be.
 
-    Raises InputError with a line for every array that is missing, unknown, or of another shape or type.
+    Raises InputError with a line for every array that is missing, unknown, of another shape or type, or not
+    finite.
     """
     frame = frame_of(path)
     if frame is None:
         raise InputError([f"{path}: there is no such checkpoint"])
     wanted = {name: jax.eval_shape(_data, leaf) for name, leaf in named_leaves(example).items()}
     faults: list[str] = []
-    arrays: dict[str, np.ndarray] = {}
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            faults += [f"{path}: {name}: is missing" for name in wanted if name not in archive]
-            known = {*wanted, FRAME, SEEDS}
-            faults += [f"{path}: {name}: is unknown" for name in archive if name not in known]
-            owners = archive[SEEDS].tolist() if SEEDS in archive else None
-            if owners != list(seeds):
-                faults.append(f"{path}: {SEEDS}: {owners} is not allowed; it must be {list(seeds)}")
-            for name in wanted:
-                if name not in archive:
-                    continue
-                try:
-                    arrays[name] = archive[name]
-                except ValueError:  # an object, which would have to be unpickled
-                    faults.append(f"{path}: {name}: is not a plain array")
-    except _BROKEN as error:
-        raise _unreadable(path, error) from None
-    for name, array in arrays.items():
+    archive, owners = _opened(path), seeds_of(path)
+    faults += [f"{path}: {name}: is missing" for name in wanted if name not in archive.names]
+    known = {*wanted, FRAME, SEEDS}
+    faults += [f"{path}: {name}: is unknown" for name in archive.names if name not in known]
+    if owners != list(seeds):
+        faults.append(
+            f"{path}: {SEEDS}: {show(owners, 80)} is not allowed; it must be {show(list(seeds), 80)}"
+        )
+    there = [name for name in wanted if name in archive.names]
+    # Before anything is read, since shapes say how much memory it takes.
+    for name, header in archive.headers(there).items():
         shape, dtype = wanted[name].shape, wanted[name].dtype
-        if array.shape != shape:
-            faults.append(f"{path}: {name}: shape {array.shape} is not allowed; it must be {shape}")
-        elif array.dtype != dtype:
-            faults.append(f"{path}: {name}: type {array.dtype} is not allowed; it must be {dtype}")
+        if header.shape != shape:
+            faults.append(f"{path}: {name}: shape {header.shape} is not allowed; it must be {shape}")
+        elif header.dtype != dtype:
+            faults.append(f"{path}: {name}: type {header.dtype} is not allowed; it must be {dtype}")
+    if faults:
+        raise InputError(faults)
+    arrays = archive.load(there)
+    faults += [
+        f"{path}: {name}: has numbers that are not finite"
+        for name, array in arrays.items()
+        if array.dtype.kind in "fc" and not np.isfinite(array).all()
+    ]
     if faults:
         raise InputError(faults)
     leaves = [
@@ -103,6 +112,8 @@ def _data(leaf: Any) -> Any:
     return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
-def _unreadable(path: Path, error: Exception) -> InputError:
-    reason = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
-    return InputError([f"{path}: cannot be read as a checkpoint{reason}"])
+def _opened(path: Path) -> Archive:
+    try:
+        return open_archive(path)
+    except InputError as error:
+        raise InputError(f"{fault}: cannot be read as a checkpoint" for fault in error.faults) from None

@@ -1,16 +1,9 @@
-"""Files replaced whole, locks that end with their process, and which folders a run may have. Without JAX."""
+"""Which folders a training run may have, and what their main files are called. Without JAX."""
 
-import contextlib
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from scattermec.errors import InputError
-
-try:
-    import fcntl
-except ImportError:  # not on Windows, where two runs in one folder go unnoticed
-    fcntl = None  # type: ignore[assignment]
+from scattermec.storage.atomic import is_scaffold
 
 RUN, SCENARIO, CONFIG = "run.json", "scenario.yaml", "training.yaml"
 """What was asked for, in a run's folder; the first is written last, so that a folder with it is complete."""
@@ -26,34 +19,6 @@ def check_folder(path: Path, *, resume: bool) -> bool:
             raise InputError([f"{path}: holds a training run; add --resume to go on, or name another folder"])
         return True
     # What is left by a process that was killed before it had begun does not count.
-    if any(name not in (SCENARIO, CONFIG) and not name.endswith(".partial") for name in names):
+    if any(name not in (SCENARIO, CONFIG) and not is_scaffold(name) for name in names):
         raise InputError([f"{path}: has something in it and is no training run; name another folder"])
     return False
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` to write to; what is written there takes its place at the end, or never.
-
-    The name is always the same, so that what a killed process leaves behind is overwritten by the next one.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock file ``path``; raises InputError, naming ``what`` is locked, if another process does."""
-    with path.open("ab") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise InputError([f"{what}: another process is training there; wait for its end"]) from None
-        yield

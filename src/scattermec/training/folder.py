@@ -24,10 +24,12 @@ from scattermec._settings import FileSettings
 from scattermec._version import __version__
 from scattermec._yaml import show
 from scattermec.agents.settings import TrainingConfig
+from scattermec.counts import MOST_FRAMES, MOST_SEEDS
 from scattermec.errors import InputError
 from scattermec.learners import ALGORITHMS, new_task
 from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
+from scattermec.storage.texts import read_object
 from scattermec.training import checkpoint
 from scattermec.training.files import CONFIG, RUN, SCENARIO
 from scattermec.training.program import Program
@@ -60,12 +62,15 @@ class Plan:
             known = ", ".join(ALGORITHMS)
             faults.append(f"algorithm: {self.algorithm!r} is not known; choose from {known}")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            faults.append(f"seeds: {show(self.seeds)} is not allowed; it must be at least one, each once")
+            faults.append(f"seeds: {show(self.seeds, 80)} is not allowed; it must be at least one, each once")
         if not all(0 <= seed < 2**32 for seed in self.seeds):
-            faults.append(f"seeds: {show(self.seeds)} is not allowed; each must be >= 0 and < 2^32")
+            faults.append(f"seeds: {show(self.seeds, 80)} is not allowed; each must be >= 0 and < 2^32")
         for name in ("frames", "chunk"):
-            if getattr(self, name) < 1:
-                faults.append(f"{name}: {getattr(self, name)} is not allowed; it must be >= 1")
+            if not 1 <= getattr(self, name) <= MOST_FRAMES:
+                shown = show(getattr(self, name))
+                faults.append(f"{name}: {shown} is not allowed; it must be >= 1 and <= {MOST_FRAMES}")
+        if len(self.seeds) > MOST_SEEDS:
+            faults.append(f"seeds: {len(self.seeds)} are not allowed; it must be at most {MOST_SEEDS}")
         if faults:
             raise InputError(faults)
 
@@ -157,15 +162,10 @@ def create_folder(path: Path, plan: Plan, optimum: float, command: str) -> RunFo
 def read_folder(path: Path) -> RunFolder:
     """The run in a folder; raises InputError where there is none that can be read."""
     file = path / RUN
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError([f"{file}: cannot be read: {error.strerror}"]) from None
-    except ValueError:
-        raise InputError([f"{file}: is not JSON"]) from None
+    data = read_object(file)
     scenario, config = Scenario.load(path / SCENARIO), TrainingConfig.load(path / CONFIG)
     kinds = {"algorithm": str, "seeds": list, "frames": int, "chunk": int, "scenario_digest": str}
-    data = data if isinstance(data, dict) else {}
+    kinds |= {"versions": dict}
     faults = [
         f"{file}: {name}: {show(data.get(name), 80)} is not allowed; it must be a {kind.__name__}"
         for name, kind in kinds.items()
@@ -178,7 +178,10 @@ def read_folder(path: Path) -> RunFolder:
     if faults:
         raise InputError(faults)
     seeds = tuple(data["seeds"])
-    plan = Plan(data["algorithm"], scenario, config, seeds, data["frames"], data["chunk"])
+    try:
+        plan = Plan(data["algorithm"], scenario, config, seeds, data["frames"], data["chunk"])
+    except InputError as error:
+        raise InputError(f"{file}: {fault}" for fault in error.faults) from None
     optimum = data.get("held_out_optimum")
     return RunFolder(path, plan, optimum if isinstance(optimum, float) else float("nan"))
 
@@ -196,7 +199,7 @@ def extend(run: RunFolder, plan: Plan) -> RunFolder:
         raise InputError(faults)
     if plan.frames == run.plan.frames:
         return run
-    data = json.loads((run.path / RUN).read_text(encoding="utf-8"))
+    data = read_object(run.path / RUN)
     replace_text(run.path / RUN, json.dumps({**data, "frames": plan.frames}, indent=2) + "\n")
     return dataclasses.replace(run, plan=plan)
 
@@ -222,7 +225,7 @@ def versions() -> dict[str, str]:
 
 def changed_versions(run: RunFolder) -> list[str]:
     """What is installed in another version than the run was started with, in words."""
-    recorded = json.loads((run.path / RUN).read_text(encoding="utf-8")).get("versions", {})
+    recorded = read_object(run.path / RUN)["versions"]
     return [f"{k} {recorded.get(k)} is now {v}" for k, v in versions().items() if recorded.get(k) != v]
 
 

@@ -6,17 +6,18 @@ Columns: ``seed``; ``frame``, frames played so far; means over the chunk while l
 ``reward.MODE`` in kbit/J, ``outage.MODE`` and ``share.MODE``, the part of the optimal mean reward.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
 
 from scattermec.errors import InputError
-from scattermec.training.files import replacing
+from scattermec.storage.atomic import replacing
 
 Row = dict[str, int | float]
 
+_OF_MODES = ("reward", "outage", "share")
 _INTEGERS = ("seed", "frame")
 
 
@@ -44,16 +45,48 @@ class MetricsFile:
         kinds = [(name, pyarrow.int64() if name in _INTEGERS else pyarrow.float64()) for name in names]
         columns = {name: [row[name] for row in self.rows] for name in names}
         schema = pyarrow.schema(kinds, metadata=self._notes)
-        with replacing(self.path) as partial:
-            pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), partial)
+        with replacing(self.path) as partial, partial.open("wb") as file:
+            pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), file)
 
 
-def read(path: Path) -> list[Row]:
-    """The rows of one file; raises InputError where they cannot be read."""
+def columns_of(modes: Iterable[str]) -> list[str]:
+    """What readers of metrics look at, of a learner that acts in these modes."""
+    return [
+        "reward",
+        "outage",
+        *(f"{name}.{mode}" for name in _OF_MODES for mode in modes),
+    ]
+
+
+def read(path: Path, columns: Sequence[str] = ()) -> list[Row]:
+    """The rows of one file, in which at least these ``columns`` must be; raises InputError for any other."""
     try:
         # Opened here: given a name, pyarrow would look for a data set.
         with path.open("rb") as file:
-            return pyarrow.parquet.read_table(file, use_threads=False, pre_buffer=False).to_pylist()
-    except (OSError, pyarrow.ArrowException) as error:
-        reason = str(error).splitlines()[0] if str(error) else "not Parquet"
-        raise InputError([f"{path}: metrics cannot be read: {reason}"]) from None
+            table = pyarrow.parquet.read_table(file, use_threads=False, pre_buffer=False)
+        faults = list(_faults(table, columns))
+        rows = [] if faults else table.to_pylist()
+    except OSError as error:
+        raise InputError([f"{path}: metrics cannot be read: {error.strerror or 'not Parquet'}"]) from None
+    except Exception:  # whatever a damaged file makes of pyarrow
+        raise InputError([f"{path}: metrics cannot be read: not Parquet"]) from None
+    if faults:
+        raise InputError(f"{path}: {fault}" for fault in faults)
+    return rows
+
+
+def _faults(table: pyarrow.Table, columns: Sequence[str]) -> Iterator[str]:
+    """What is wrong with a table as metrics."""
+    for name in dict.fromkeys((*_INTEGERS, *columns)):
+        if name not in table.column_names:
+            yield f"{name}: is missing"
+    if len(set(table.column_names)) < len(table.column_names):
+        yield "columns: a name is given twice"
+    for field, column in zip(table.schema, table.columns, strict=True):
+        wanted = pyarrow.int64() if field.name in _INTEGERS else pyarrow.float64()
+        if field.type != wanted:
+            yield f"{field.name}: type {field.type} is not allowed; it must be {wanted}"
+        elif column.null_count:
+            yield f"{field.name}: has {column.null_count} empty cells"
+    if not table.num_rows:
+        yield "has no rows"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 
 from scattermec.learners import new_task
+from scattermec.storage.atomic import writing
 from scattermec.training.block import train_block
 from scattermec.training.files import check_folder
 from scattermec.training.folder import (
@@ -68,9 +69,24 @@ def train(
         command: kept with the run.
         report: told of every chunk.
 
-    Raises InputError where the folder cannot be used or holds another run, TrainingError where learning
-    cannot go on; what was saved before stays.
+    Raises InputError where the folder cannot be used or holds another run, BusyError where another process
+    writes there, TrainingError where learning cannot go on; what was saved before stays.
     """
+    check_folder(path, resume=resume)
+    path.mkdir(parents=True, exist_ok=True)
+    with writing(path, inside=True):
+        return _train(plan, path, resume, processes, save_every, command, report)
+
+
+def _train(
+    plan: Plan,
+    path: Path,
+    resume: bool,
+    processes: int | None,
+    save_every: int,
+    command: str,
+    report: Callable[[Progress], None],
+) -> Outcome:
     if check_folder(path, resume=resume):
         run = extend(read_folder(path), plan)
         notes = tuple(f"{change}: the last digits may differ" for change in changed_versions(run))

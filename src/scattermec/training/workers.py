@@ -38,7 +38,8 @@ def train_in_processes(
 
     The first error of a process ends them all and is raised here.
     """
-    from scattermec.training.errors import TrainingError
+    from scattermec.errors import TrainingError
+    from scattermec.storage.atomic import discard_partials
 
     # Spawned rather than forked: JAX has threads, which a fork would lose.
     context = multiprocessing.get_context("spawn")
@@ -76,6 +77,7 @@ def train_in_processes(
             if worker.pid is not None:
                 worker.terminate()
                 worker.join()
+        discard_partials(path)
 
 
 def _next_message(messages: Any, workers: list[Any]) -> tuple[str, Any]:
@@ -96,9 +98,8 @@ def _work(path: Path, save_every: int, tasks: Any, messages: Any, core: int | No
     if core is not None:
         os.sched_setaffinity(0, {core})
     from scattermec.cli.common import start_jax
-    from scattermec.errors import InputError
+    from scattermec.errors import ScattermecError
     from scattermec.training.block import train_block
-    from scattermec.training.errors import TrainingError
     from scattermec.training.folder import read_folder
 
     start_jax(lightly=False)
@@ -115,7 +116,7 @@ def _work(path: Path, save_every: int, tasks: Any, messages: Any, core: int | No
         for block in _until_none(tasks):
             train_block(run, program, run.plan.blocks[block], save_every=save_every, report=report)
             messages.put(("done", block))
-    except (InputError, TrainingError, OSError) as error:
+    except (ScattermecError, OSError) as error:
         messages.put(("error", error))
 
 

@@ -1,0 +1,152 @@
+"""The only writer of files: what is written is whole or absent, and by one process at a time. Without JAX.
+
+While a file NAME is written it is called `.NAME.partial`, and `.NAME.lock` beside it is held by its writer.
+Both names are always the same and both files go at the end. What a killed process leaves of them is unlocked,
+since locks end with their process, and is taken over by whoever writes the same output next.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from scattermec.errors import BusyError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where two writers of one output go unnoticed
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = [
+    "abandon",
+    "discard",
+    "discard_partials",
+    "is_scaffold",
+    "partial_of",
+    "replace_text",
+    "replacing",
+    "writing",
+]
+
+_PARTIAL, _LOCK = ".partial", ".lock"
+
+_held: set[Path] = set()
+"""Lock files that this process holds."""
+
+
+def partial_of(path: Path) -> Path:
+    """Where ``path`` is written before it is complete."""
+    return path.with_name(f".{path.name}{_PARTIAL}")
+
+
+def is_scaffold(name: str) -> bool:
+    """Whether a file of that name is what writers use, and may leave behind when they are killed."""
+    return name.startswith(".") and name.endswith((_PARTIAL, _LOCK))
+
+
+@contextlib.contextmanager
+def writing(path: Path, *, inside: bool = False) -> Iterator[None]:
+    """Be the only process that writes ``path``, a file or a folder; may be nested within a process.
+
+    The lock lies beside ``path``, or ``inside`` a folder that exists and stays. Raises BusyError where
+    another process is writing the same.
+    """
+    lock = Path(os.path.abspath(path / _LOCK if inside else path.with_name(f".{path.name}{_LOCK}")))
+    if lock in _held or fcntl is None:
+        yield
+        return
+    with naming(path, lock):
+        file = _locked(lock, path)
+    _held.add(lock)
+    try:
+        yield
+    finally:
+        _held.discard(lock)
+        # Removed while it is still held: who has opened it meanwhile will find it gone, and try again.
+        lock.unlink(missing_ok=True)
+        file.close()
+
+
+def _locked(lock: Path, path: Path) -> IO[bytes]:
+    """The lock file, opened and held."""
+    while True:
+        file = lock.open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise BusyError([f"{path}: another process is writing there; wait for its end"]) from None
+        except OSError:  # a file system without locks
+            return file
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                return file
+        file.close()  # its holder removed it before we had it
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` to write to; what is written there takes its place at the end, or never.
+
+    An OSError, such as of a full disk, names ``path``.
+    """
+    partial = partial_of(path)
+    with writing(path), naming(path, partial):
+        try:
+            yield partial
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file, line ends as they are; an interruption leaves what was there before, or nothing."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="")
+
+
+def discard(partial: Path) -> None:
+    """Remove an unfinished file or folder, if there is one."""
+    if partial.is_dir() and not partial.is_symlink():
+        shutil.rmtree(partial, ignore_errors=True)
+    else:
+        partial.unlink(missing_ok=True)
+
+
+def discard_partials(folder: Path) -> None:
+    """Remove what writers that were ended left in and below a folder, of which no other is alive."""
+    for path in folder.rglob(f".*{_PARTIAL}"):
+        discard(path)
+    for path in folder.rglob(f".*{_LOCK}"):
+        if path.absolute() not in _held:
+            path.unlink(missing_ok=True)
+
+
+def abandon() -> None:
+    """Remove what this process has not finished writing, and its locks, before it ends at once."""
+    for lock in list(_held):
+        if lock.name == _LOCK:
+            discard_partials(lock.parent)
+        else:
+            name = lock.name.removeprefix(".").removesuffix(_LOCK)
+            discard(partial_of(lock.with_name(name)))
+        lock.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: Path, *stand_ins: Path) -> Iterator[None]:
+    """Let an OSError name ``path`` where it names nothing, or a file that stands in for it."""
+    try:
+        yield
+    except OSError as error:
+        inside = error.filename is not None and any(
+            Path(os.fsdecode(error.filename)).is_relative_to(stand_in) for stand_in in stand_ins
+        )
+        if error.filename is None or inside:
+            error.filename = os.fspath(path)
+        error.filename2 = None
+        raise
