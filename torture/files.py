@@ -4,6 +4,7 @@ import io
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -18,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pyarrow
 import pyarrow.parquet
@@ -41,6 +44,9 @@ SOLVE_LIMIT = 60.0
 """s where a file of another shape may have to be compiled for"""
 MEMORY = 1 << 30
 """Bytes by which the most memory ever in use may grow over the reading of one file."""
+
+RUN, REPRODUCTION = ("run", "checkpoint", "metrics"), ("reproduction",)
+"""How the names of the files of a run, and of a reproduction, begin."""
 
 MARKER = "torture-unpickled"
 """A file with this name appears if anything is unpickled or executed."""
@@ -485,7 +491,7 @@ class Campaign:
     def note(self, kind: Kind, index: int, what: str, command: str) -> None:
         """A bad file."""
         self.bad[kind.name] += 1
-        key = (kind.name, what)
+        key = (kind.name, re.sub(r"0x[0-9a-f]+|[0-9]+", "0", what))
         self.failures[key] = self.failures.get(key, 0) + 1
         if self.options.out is None or self.failures[key] > 1:
             return
@@ -528,15 +534,8 @@ def run(options: Options) -> Outcome:
         kind = kinds[index % len(kinds)]
         try_file(campaign, kind, index, marker)
     tried = campaign.tried.total()
-    rows = [
-        Row(
-            "Files",
-            f"{k.name}: no answer but success or lines of faults",
-            campaign.tried[k.name],
-            campaign.bad[k.name],
-        )
-        for k in kinds
-    ]
+    what = "neither success nor clean lines of faults"
+    rows = [Row("Files", f"{k.name}: {what}", campaign.tried[k.name], campaign.bad[k.name]) for k in kinds]
     if tried < options.files:
         rows.append(Row("Files", "less than planned", options.files, 0, f"{tried:,} in the time given"))
     failures = [
@@ -643,7 +642,11 @@ def make_kinds(options: Options, marker: str) -> list[Kind]:
         Kind("frames in a folder", folder / "channels.npy", npy, solve(folder), SOLVE_LIMIT),
         Kind("trace", trace, npz(trace), lambda: run_command("scenario", "--scenario", with_trace)),
     ]
-    return [*kinds, *_run_kinds(work, marker), *_reproduction_kinds(work, marker)]
+    # What takes long to make is made only if it is wanted.
+    for group, make in ((RUN, _run_kinds), (REPRODUCTION, _reproduction_kinds)):
+        if not options.kinds or any(name.startswith(group) for name in options.kinds):
+            kinds += make(work, marker)
+    return kinds
 
 
 def small_plan(frames: int = 250) -> Plan:
@@ -663,15 +666,16 @@ def _run_kinds(work: Path, marker: str) -> list[Kind]:
     def whole() -> None:
         changed_versions(read_folder(folder))
         run = load_run(folder)
-        import jax
-
-        leaves = [leaf for leaf in jax.tree.leaves(run.states) if leaf.dtype.kind in "fc"]
+        leaves = [leaf for leaf in jax.tree.leaves(run.states) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
         if not all(np.isfinite(np.asarray(leaf)).all() for leaf in leaves):
             raise Bad("a state that is not finite is taken for one")
 
     name = "seeds-0000-0003"
     checkpoint = folder / "checkpoints" / f"{name}.npz"
     metrics = folder / "metrics" / f"{name}.parquet"
+
+    def state(chance: random.Random) -> bytes:
+        return mutate_npz(chance, checkpoint.read_bytes(), marker)
 
     def text(path: Path) -> Callable[[random.Random], bytes]:
         return lambda chance: mutate_yaml(chance, path.read_text("utf-8"), marker)

@@ -16,7 +16,7 @@ from torture.results import Outcome, Row
 KILLS = 30
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
-FRAMES = 30_000
+FRAMES = 10_000
 """solved by `solve`"""
 
 SMALL = (
@@ -57,7 +57,7 @@ class Job:
 
 def jobs() -> list[Job]:
     """What is killed."""
-    training = ["train", "ddpg", "--frames", "1000", "--seeds", "4", "--processes", "1", "--save-every", "1"]
+    training = ["train", "ddpg", "--frames", "600", "--seeds", "4", "--processes", "1", "--save-every", "1"]
     training += [part for setting in SMALL for part in ("--train", setting)]
     training += ["--set", "user_positions=[[3,3]]", "--out", "run", "--json"]
     solving = ["solve", "frames.npz", "--out", "solution.npz", "--beams", "optimal", "--json"]
