@@ -71,7 +71,7 @@ class TooLong(BaseException):
     """The time for a file is over; not an Exception, so that nothing takes it for a fault of the file."""
 
 
-class Bad(Exception):
+class Bad(Exception):  # noqa: N818 - not an error of ours
     """What a reader did that it must not do."""
 
 
@@ -491,7 +491,7 @@ class Campaign:
     def note(self, kind: Kind, index: int, what: str, command: str) -> None:
         """A bad file."""
         self.bad[kind.name] += 1
-        key = (kind.name, re.sub(r"0x[0-9a-f]+|[0-9]+", "0", what))
+        key = (kind.name, re.sub(r"0x[0-9a-f]+|[0-9]+", "#", what))
         self.failures[key] = self.failures.get(key, 0) + 1
         if self.options.out is None or self.failures[key] > 1:
             return
