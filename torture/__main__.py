@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,12 +34,24 @@ def main(arguments: list[str] | None = None) -> int:
     # The machine is described by the benchmarks, which do this already.
     from benchmarks.machine import describe, versions
 
+    # Ended from outside, it ends its campaigns, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     begun, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     wanted = options.only or [name for lane in LANES for name in lane]
+    lanes = [[name for name in lane if name in wanted] for lane in LANES]
+    running: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory(prefix="torture-") as folder, ThreadPoolExecutor(len(LANES)) as pool:
-        lanes = [[name for name in lane if name in wanted] for lane in LANES]
-        work = [pool.submit(_lane, lane, given, Path(folder)) for lane in lanes]
-        found = {name: outcome for lane in work for name, outcome in lane.result().items()}
+        try:
+            work = [pool.submit(_lane, lane, given, Path(folder), running) for lane in lanes]
+            found = {name: outcome for lane in work for name, outcome in lane.result().items()}
+        except BaseException:
+            for lane in work:
+                lane.cancel()
+            for lane_list in lanes:
+                lane_list.clear()
+            for process in running:
+                process.terminate()
+            raise
     outcomes = {name: found[name] for lane in LANES for name in lane if name in found}
     about: dict[str, Any] = {
         "command": " ".join(["python -m torture", *given]),
@@ -63,13 +76,19 @@ def main(arguments: list[str] | None = None) -> int:
     return int(any(row.bad for row in rows))
 
 
-def _lane(campaigns: list[str], given: list[str], folder: Path) -> dict[str, Outcome]:
+def _lane(
+    campaigns: list[str], given: list[str], folder: Path, running: list[subprocess.Popen[bytes]]
+) -> dict[str, Outcome]:
     """Campaigns one after the other, each in a process of its own: what kills it does not end the rest."""
     outcomes = {}
-    for name in campaigns:
+    while campaigns:
+        name = campaigns.pop(0)
         part = folder / f"{name}.json"
         command = [sys.executable, "-m", "torture", *given, "--campaign", name, "--part", str(part)]
-        status = subprocess.run(command, stdout=sys.stderr, check=False).returncode
+        process = subprocess.Popen(command, stdout=sys.stderr)
+        running.append(process)
+        status = process.wait()
+        running.remove(process)
         if part.exists():
             outcomes[name] = Outcome.from_json(json.loads(part.read_text(encoding="utf-8")))
         else:
@@ -79,6 +98,8 @@ def _lane(campaigns: list[str], given: list[str], folder: Path) -> dict[str, Out
 
 
 def _one_campaign(options: argparse.Namespace) -> int:
+    # Ended, it removes its files and leaves no process behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # One core for each lane. Only now is JAX imported.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"

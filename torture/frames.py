@@ -257,7 +257,7 @@ def run(options: Options) -> Outcome:
         for index, case in enumerate(CASES):
             if case not in cases:
                 continue
-            if time.monotonic() - begun > options.seconds and number > options.first_round:
+            if time.monotonic() - begun > options.seconds:
                 return campaign.outcome()
             try_batch(campaign, case, number, index)
         number += 1
@@ -318,7 +318,7 @@ def try_allocation(campaign: Campaign, setting: _Setting, random: np.random.Gene
 def try_beams(campaign: Campaign, setting: _Setting, random: np.random.Generator, usual: bool) -> None:
     """P2 likewise, on a part of the frames."""
     case, c = setting.case, setting.theirs
-    if not case.beams_too:
+    if not case.beams_too or setting.round % case.beams_every:
         return
     size = 1 << (1152 // (case.users * case.antennas)).bit_length() - 1
     frames = setting.frames.take(np.arange(min(128, size, len(setting.frames))))

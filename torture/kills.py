@@ -100,6 +100,8 @@ def run(options: Options) -> Outcome:
                 if status != 0:
                     raise RuntimeError(f"{' '.join(job.command)}: {errors[-2000:]}")
             undisturbed[kind] = processes.contents(folder / job.result)
+        if time.monotonic() - begun > options.seconds:
+            break
         folder = _fresh(work / "killed")
         moment = chance.uniform(0.02, 1.0) * duration[kind]
         what = _kill(job, how, moment, folder, cache, undisturbed[kind])

@@ -86,7 +86,11 @@ def run(options: Options) -> Outcome:
                 failures.append({"place": title, "command": name, "what": what})
         rows.append(Row("Places", f"{title}: no clear message, or half a result", tried, bad, remark))
     tried = bad = 0
+    remark = ""
     for name, (arguments, result) in commands(work / "many.npz", _empty(work / "shared")).items():
+        if time.monotonic() - begun > options.seconds:
+            remark = "not all in the time given"
+            break
         if not (work / "many.npz").exists():
             processes.write_frames(work / "many.npz", 400_000)
         tried += 1
@@ -95,7 +99,7 @@ def run(options: Options) -> Outcome:
         if what:
             bad += 1
             failures.append({"place": "two writers", "command": name, "what": what})
-    rows.append(Row("Places", "two writers: the second is not refused", tried, bad))
+    rows.append(Row("Places", "two writers: the second is not refused", tried, bad, remark))
     if failures and options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
         lines = [f"{f['place']}: {f['command']}: {f['what']}" for f in failures]

@@ -67,6 +67,8 @@ class Case:
     schemes: tuple[str, ...] = ("hybrid",)
     beams_too: bool = True
     """whether P2 is tried, too"""
+    beams_every: int = 1
+    """rounds from one to the next in which it is"""
 
     def scenario(self, random: Random) -> Scenario:
         """The scenario of one batch."""
@@ -310,7 +312,7 @@ CASES: tuple[Case, ...] = (
     Case("three users, one antenna", True, typical, users=3, antennas=1),
     Case("two users, eight antennas", True, typical, users=2, antennas=8),
     Case("six users, four antennas", True, typical, users=6, antennas=4),
-    Case("sixteen users and antennas", True, typical, users=16, antennas=16),
+    Case("sixteen users and antennas", True, typical, users=16, antennas=16, beams_every=5),
     Case("orthogonal channels", True, _structured("orthogonal"), schemes=ALL),
     Case("rotated orthogonal channels", True, _structured("rotated"), schemes=ALL),
     Case("nearly orthogonal channels", True, _structured("nearly orthogonal"), schemes=ALL),

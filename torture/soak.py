@@ -57,8 +57,11 @@ def run(options: Options) -> Outcome:
         scenario = case.scenario(random)
         drawn = case.draw(random, BATCH, 3, 3, scenario)
         constants = parameters(scenario, num_users=3, num_antennas=3)
-        parts = (drawn.channels, drawn.workload, drawn.battery)
-        frames = Frame(*map(jnp.asarray, parts))
+        frames = Frame(
+            channels=jnp.asarray(drawn.channels),
+            workload=jnp.asarray(drawn.workload),
+            battery=jnp.asarray(drawn.battery),
+        )
         jax.block_until_ready(allocate_frames(constants, frames, jnp.asarray(drawn.beams)))
         few = jax.tree.map(lambda leaf: leaf[:128], frames)
         jax.block_until_ready(optimise_beams_frames(constants, few))
