@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= results/reproduce
 
-.PHONY: help install reproduce reproduce-full test bench docs lint types lock clean
+.PHONY: help install reproduce reproduce-full test bench torture docs lint types lock clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -30,6 +30,9 @@ bench: install   ## speed and agreement with other solvers and learners, on one 
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 		-r benchmarks/requirements.txt || echo "moreau cannot be installed here; the tables will say so"
 	$(BIN)/python -m benchmarks --json results/benchmarks.json --docs docs/benchmarks.md
+
+torture: install ## frames, files, kills, full disks and a soak, 20 minutes on two cores: results/torture.json, docs/torture.md
+	$(BIN)/python -m torture --json results/torture.json --docs docs/torture.md
 
 docs: install    ## the documentation's site: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -1,0 +1,96 @@
+"""Commands as processes of their own, and what they leave behind."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+LIMIT = 300.0
+"""s after which a command is taken to hang"""
+
+
+def environment(cache: Path) -> dict[str, str]:
+    """That of this process, with one compilation cache for all commands and one thread for each."""
+    return os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+
+
+def start(
+    arguments: list[str], cache: Path, *, cwd: Path, file_size: int | None = None
+) -> subprocess.Popen[str]:
+    """Start a command, which can write no file larger than ``file_size`` bytes."""
+
+    def limit() -> None:
+        if file_size is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+
+    return subprocess.Popen(
+        [sys.executable, "-m", "scattermec", *arguments],
+        cwd=cwd,
+        env=environment(cache),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=limit if file_size is not None else None,
+    )
+
+
+def finish(process: subprocess.Popen[str], limit: float = LIMIT) -> tuple[int, str]:
+    """Exit status and standard error; killed where it takes too long."""
+    try:
+        _, errors = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        _, errors = process.communicate()
+        return 124, errors + "\n(hangs)"
+    return process.returncode, errors
+
+
+def run(arguments: list[str], cache: Path, *, cwd: Path, file_size: int | None = None) -> tuple[int, str]:
+    """Both."""
+    return finish(start(arguments, cache, cwd=cwd, file_size=file_size))
+
+
+def leftovers(folder: Path) -> list[str]:
+    """What is not complete, by name."""
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if "partial" in p.name)
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    """Every file below a folder, or one file, by name; of archives the members, whose dates do not count."""
+    files = [path] if path.is_file() else [p for p in sorted(path.rglob("*")) if p.is_file()]
+    found: dict[str, bytes] = {}
+    for file in files:
+        name = str(file.relative_to(path)) if file != path else file.name
+        if file.suffix == ".npz":
+            with zipfile.ZipFile(file) as archive:
+                found |= {f"{name}/{member}": archive.read(member) for member in archive.namelist()}
+        elif file.name == "run.json":
+            # The command differs, by --resume.
+            data = {k: v for k, v in json.loads(file.read_bytes()).items() if k != "command"}
+            found[name] = json.dumps(data, sort_keys=True).encode()
+        else:
+            found[name] = file.read_bytes()
+    return found
+
+
+def write_frames(path: Path, count: int, seed: int = 0) -> None:
+    """Frames of the default scenario's kind, in a file."""
+    random = np.random.default_rng(seed)
+    shape = (count, 3, 3)
+    channels = 0.02 * (random.standard_normal(shape) + 1j * random.standard_normal(shape))
+    workload = random.poisson(40.0, shape[:2]).astype(float)
+    np.savez(path, channels=channels, workload=workload, battery=random.uniform(0, 0.1, shape[:2]))
+
+
+Tell = Callable[[str], None]
