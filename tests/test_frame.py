@@ -396,3 +396,23 @@ def test_gradients_are_finite_at_idle_and_empty_users() -> None:
     empty = dataclasses.replace(case.frame, workload=zero)
     gradients = jax.jit(jax.grad(total, argnums=(0, 1, 2, 3)))(empty, idle, PARAMETERS, jnp.zeros((N, M)))
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+
+
+def test_a_user_without_a_path_can_only_compute():
+    p = parameters(Scenario())
+    frame = Frame(
+        channels=jnp.full((3, 3), 1e-3 + 0j).at[1].set(0),
+        workload=jnp.array([0.0, 10.0, 0.0]),
+        battery=jnp.full(3, 0.1),
+    )
+    zero = jnp.zeros(3)
+    work = jnp.array([0.0, 10.0, 0.0])
+    beams = jnp.zeros((3, 3), complex)
+    for name, served in {"local": True, "active": False, "passive": False}.items():
+        times = {f"t_{mode}": zero for mode in ("active", "passive", "local")} | {f"t_{name}": zero + 1}
+        parts = {f"l_{mode}": zero for mode in ("active", "passive", "local")} | {f"l_{name}": work}
+        outcome = run_frame(p, frame, beams, Allocation(**times, **parts))
+        assert bool(outcome.success[1]) == served
+        assert not any(np.isnan(leaf).any() for leaf in jax.tree.leaves(outcome))
+        if name == "active":
+            assert np.isinf(outcome.transmit_power[1])

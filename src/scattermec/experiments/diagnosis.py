@@ -95,10 +95,6 @@ def warnings_of(
     snr_db = 10 * np.log10(np.maximum(can["snr"], 1e-300))
     most = can["local"] + can["link"]
     found = []
-    if (can["gain"] >= 1).any():
-        found.append(
-            f"channels: ||h||^2 is up to {can['gain'].max():.3g}; no user receives more than is sent"
-        )
     if (snr_db > MOST_SNR_DB).any():
         found.append(
             f"noise_power: {scenario.noise_power:g} W gives an SNR of up to {snr_db.max():.0f} dB; "

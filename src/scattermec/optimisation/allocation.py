@@ -18,6 +18,7 @@ from scattermec.optimisation.standard_form import (
     Scales,
     can_fill,
     can_transmit,
+    energy_counts,
     fixed_energy,
     in_need,
     natural_scales,
@@ -247,7 +248,8 @@ def _schedule(
     slot = fixed.slot_duration
     workload = jnp.where(needy, p.workload, 0)
 
-    beam_times = x.t_passive * slot[:, None]
+    # Where energy is of use to nobody, no beam is.
+    beam_times = jnp.where(jnp.any(energy_counts(p, needy)), x.t_passive, 0) * slot[:, None]
     t_passive = jnp.sum(beam_times, axis=-1)
     beam_times *= (jnp.minimum(t_passive, slot) / jnp.where(t_passive > 0, t_passive, 1))[:, None]
     t_passive = jnp.minimum(t_passive, slot)
