@@ -17,7 +17,6 @@ from typer.main import get_command
 
 from command_line import run
 from scattermec.cli.app import app
-from scattermec.experiments import robustness
 from scattermec.price_net import files
 from scattermec.training import workers
 
@@ -225,7 +224,6 @@ def _small_and_in_this_process(monkeypatch, folder):
     monkeypatch.setattr(workers, "use_one_thread", lambda: None)
     for name, few in (("HELD_OUT", 8), ("EPISODES", 2), ("EPISODE", 12)):
         monkeypatch.setattr(files, name, few)
-    monkeypatch.setattr(robustness, "VARIANTS", {"rounded": robustness.VARIANTS["rounded"]})
 
 
 @pytest.mark.parametrize(("line", "check"), LINES, ids=[line for line, _ in LINES])
