@@ -234,12 +234,31 @@ def test_summary_adds_up(solved):
     solution, summary = solved["all"]
     optimal = solution["status"] == 0
     assert summary["frames"] == NUM_FRAMES
-    assert summary["optimal"] + summary["infeasible"] + summary["not_converged"] == NUM_FRAMES
+    counted = ("optimal", "feasible", "infeasible", "not_converged")
+    assert sum(summary[name] for name in counted) == NUM_FRAMES
     assert summary["feasible_share"] == pytest.approx(optimal.mean())
     assert summary["served_share"] == pytest.approx(solution["served"].mean())
     assert summary["mean_energy"] == pytest.approx(solution["energy"][optimal].mean())
     assert summary["mean_reward"] == pytest.approx(solution["reward"].mean())
     assert summary["frames_per_second"] == pytest.approx(NUM_FRAMES / summary["seconds"])
+
+
+def test_frames_whose_bound_is_not_met_count_as_solved(tmp_path, monkeypatch, frames):
+    found = module.solve_chunk
+
+    def with_every_status(constants, chunk, **options):
+        rows = found(constants, chunk, **options)
+        rows["status"] = np.arange(len(rows["status"]), dtype=np.int8) % 4
+        rows["energy"] = np.where(np.isin(rows["status"], (0, 3)), 1.0 + rows["status"], np.inf)
+        return rows
+
+    monkeypatch.setattr(module, "solve_chunk", with_every_status)
+    few = {name: array[:8] for name, array in frames.items()}
+    _, summary = solve(tmp_path, few)
+    counted = [summary[name] for name in ("optimal", "infeasible", "not_converged", "feasible")]
+    assert counted == [2, 2, 2, 2]
+    assert summary["feasible_share"] == 0.5
+    assert summary["mean_energy"] == pytest.approx(2.5)
 
 
 @pytest.mark.parametrize("chunk", [7, 20, 21, 100])
@@ -413,7 +432,7 @@ def test_optimal_beams_in_a_folder_and_a_table(tmp_path, frames, optimised):
 def test_table_for_people(tmp_path, frames):
     np.savez(tmp_path / "frames.npz", **frames)
     text = run("solve", tmp_path / "frames.npz", "--out", tmp_path / "solution.npz").stdout
-    for words in ("Frames", "Optimal", "Infeasible", "Not converged", "frames/s"):
+    for words in ("Frames", "Optimal", "Feasible, bound not met", "Infeasible", "Not converged", "frames/s"):
         assert words in text
 
 

@@ -112,9 +112,10 @@ def solve(
 
     N and M follow from it; the scenario's positions are not used. SOLUTION will hold
 
-    - of each frame, (K): `energy` in J (infinite unless optimal), `reward` in kbit/J, `status` (0 optimal,
-      1 infeasible, 2 not converged) and `accuracy` (the relative gap to a proved lower bound on the energy,
-      or the margin by which infeasibility is proved: for these beams, or for all if they are optimised);
+    - of each frame, (K): `energy` in J (infinite where there is no allocation), `reward` in kbit/J, `status`
+      (0 optimal, 1 infeasible, 2 not converged, 3 feasible: an allocation that meets every constraint, but
+      not the bound) and `accuracy` (the relative gap to a proved lower bound on the energy, or the margin by
+      which infeasibility is proved: for these beams, or for all if they are optimised);
     - of each user, (K, N): `served`, the times `t_active` and `t_passive` in s, the work `l_active`,
       `l_passive` and `l_local` in kbit, and the prices `price_workload` in J/kbit, `price_budget` and
       `price_capacity` in J/mJ (all 0 unless optimal);
@@ -217,7 +218,9 @@ def _solve(
 ) -> dict[str, Any]:
     """Solve all frames chunk by chunk; returns the summary."""
     begun = time.perf_counter()
-    counts = np.zeros(3, dtype=np.int64)
+    from scattermec.optimisation import FEASIBLE, INFEASIBLE, NOT_CONVERGED, OPTIMAL
+
+    counts = np.zeros(4, dtype=np.int64)
     energy = reward = served = largest_gap = 0.0
     certified = 0
     # Chunks of nearly one size: a short last one would cost the compilation of its own program.
@@ -225,18 +228,19 @@ def _solve(
     for chunk in source.chunks(size):
         rows = solve_chunk(constants, chunk, **options)
         writer.append(rows)
-        optimal = rows["status"] == 0
-        counts += np.bincount(rows["status"], minlength=3)
-        energy += float(rows["energy"][optimal].sum())
+        optimal = rows["status"] == OPTIMAL
+        present = optimal | (rows["status"] == FEASIBLE)
+        counts += np.bincount(rows["status"], minlength=4)
+        energy += float(rows["energy"][present].sum())
         reward += float(rows["reward"].sum())
         served += float(rows["served"].sum())
         if "gap" in rows:
-            gaps = rows["gap"][optimal]
+            gaps = rows["gap"][present]
             certified += int(np.count_nonzero(gaps <= CERTIFIED_GAP))
             largest_gap = max(largest_gap, float(gaps.max(initial=0)))
         update(chunk.start + len(optimal), source.num_frames)
     seconds = time.perf_counter() - begun
-    solved = int(counts[0])
+    solved = int(counts[OPTIMAL] + counts[FEASIBLE])
     certificate = {
         "certified_gap": CERTIFIED_GAP,
         "certified_share": certified / solved if solved else None,
@@ -246,9 +250,10 @@ def _solve(
         "frames": source.num_frames,
         "users": source.num_users,
         "antennas": source.num_antennas,
-        "optimal": solved,
-        "infeasible": int(counts[1]),
-        "not_converged": int(counts[2]),
+        "optimal": int(counts[OPTIMAL]),
+        "feasible": int(counts[FEASIBLE]),
+        "infeasible": int(counts[INFEASIBLE]),
+        "not_converged": int(counts[NOT_CONVERGED]),
         "feasible_share": solved / source.num_frames,
         "served_share": served / (source.num_frames * source.num_users),
         "mean_energy": energy / solved if solved else None,
@@ -360,11 +365,12 @@ def _print(summary: dict[str, Any], out: str) -> None:
     rows: list[tuple[str, ...]] = [
         ("Frames", f"{summary['frames']:,}"),
         ("Users, antennas", f"{summary['users']}, {summary['antennas']}"),
-        ("Optimal", f"{summary['optimal']:,} ({summary['feasible_share']:.2%})"),
+        ("Optimal", f"{summary['optimal']:,} ({summary['optimal'] / summary['frames']:.2%})"),
+        ("Feasible, bound not met", f"{summary['feasible']:,}"),
         ("Infeasible", f"{summary['infeasible']:,}"),
         ("Not converged", f"{summary['not_converged']:,}"),
         ("Users served", f"{summary['served_share']:.2%}"),
-        ("Mean energy of the optimal frames", "-" if energy is None else f"{energy:.6g} J"),
+        ("Mean energy of the frames solved", "-" if energy is None else f"{energy:.6g} J"),
         ("Mean reward", f"{summary['mean_reward']:.6g} kbit/J"),
         *certificate,
         ("Batteries above their capacity, taken as full", f"{summary['clipped_batteries']:,}"),

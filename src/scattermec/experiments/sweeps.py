@@ -19,6 +19,7 @@ from scattermec.experiments import limits
 from scattermec.experiments.beams import Beams, SolvedFrames, allocate_for, solve_frames
 from scattermec.experiments.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.optimisation import (
+    FEASIBLE,
     INFEASIBLE,
     OPTIMAL,
     SCHEMES,
@@ -409,7 +410,7 @@ def _frame_values(frames: Frame, solved: SolvedFrames, outcome: Outcome) -> dict
         "harvested": average(outcome.harvested),
         "battery_used": average(frames.battery - outcome.battery),
         "served": success.sum(axis=1).astype(float),
-        "everyone_served": (solved.status == OPTIMAL).astype(float),
+        "everyone_served": np.isin(solved.status, (OPTIMAL, FEASIBLE)).astype(float),
         "bounded_energy": np.where(bounded, energy, 0),
         "excess_energy": np.where(bounded, energy - np.where(bounded, bound, 0), 0),
         "not_converged": (~np.isin(solved.status, (OPTIMAL, INFEASIBLE))).astype(float),

@@ -1,0 +1,284 @@
+"""Every command and option that the documentation and `--help` name, run at toy size.
+
+One table of command lines, `LINES`, gives both the runs and what counts as run: an option that is in no line
+of the table fails a test, be it the program's or one that a page shows.
+"""
+
+import csv
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from typer.main import get_command
+
+from command_line import run
+from scattermec.cli.app import app
+from scattermec.price_net import files
+from scattermec.training import workers
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = get_command(app).commands
+PLACEHOLDERS = {"ALGORITHM": "h-maddpg-opt", "LEARNER": "h-maddpg", "PRESET": "paper", "K": "1"}
+"""What stands for a value that has to be one of several, and one of these."""
+
+TOY = {"num_antennas": 2, "user_positions": [[3, 3]], "arrivals": "constant", "episode_length": 20}
+NETWORKS = ["actor_layers=[8]", "critic_width=8", "batch_size=4", "buffer_size=32"]
+NUM_FRAMES = 4
+
+
+# What has to come out
+
+
+def table_of(*words):
+    def check(printed):
+        for word in words:
+            assert word in printed
+
+    return check
+
+
+def json_of(**expected):
+    def check(printed):
+        report = json.loads(printed)
+        for name, value in expected.items():
+            assert report[name] == value, name
+
+    return check
+
+
+def set_in_scenario(printed):
+    assert yaml.safe_load(printed) == yaml.safe_load(Path("toy.yaml").read_text()) | {"ap_power": 2.0}
+
+
+def simulated(printed):
+    report = json.loads(printed)
+    assert (report["scheme"], report["beams"], report["seed"]) == ("active", "random", 3)
+    assert report["scenario"]["ap_power"] == 2
+    assert report["estimates"]["passive_share"]["mean"] in (0, None)
+    assert json.loads(Path("simulated.json").read_text()) == report
+
+
+def solution(name):
+    def check(printed):
+        report = json.loads(printed)
+        with np.load(name) as found:
+            assert found["status"].shape == (NUM_FRAMES,)
+            assert report["optimal"] == np.count_nonzero(found["status"] == 0)
+            assert np.all(np.isfinite(found["energy"]) == np.isin(found["status"], (0, 3)))
+
+    return check
+
+
+def best_with_beams(printed):
+    solution("best.npz")(printed)
+    with np.load("best.npz") as found:
+        served = found["served"].any(axis=1)
+        norms = np.linalg.norm(found["beams"], axis=2)
+        np.testing.assert_allclose(norms[served][found["served"][served]], 1)
+        assert np.all(found["reward"] <= found["reward_bound"] * (1 + 1e-6))
+        np.testing.assert_array_equal(found["l_passive"], 0)
+
+
+def evaluated(printed):
+    rows = json.loads(printed)["rows"]
+    assert {row["regime"] for row in rows} >= {"independent", "rollout"}
+    assert {"random", "mrt", "best-set"} <= {row["policy"] for row in rows}
+    assert "## Independent frames: 4" in Path("evaluated.md").read_text()
+
+
+def unseen(printed):
+    report = json.loads(printed)
+    (row,) = report["rows"]
+    assert 2 <= len(row["scenario"]["user_positions"]) <= 10
+    assert set(row["shares"]) == set(report["means"])
+
+
+def robust(printed):
+    rows = json.loads(printed)["rows"]
+    assert {row["mode"] for row in rows} == {"optimum", "announced", "decentralised"}
+    assert all(0 <= row["share"]["mean"] <= 1 + 1e-6 for row in rows)
+
+
+def looked_ahead(printed):
+    report = json.loads(printed)
+    assert report["scenario"]["battery_capacity"] == 5
+    clairvoyant = report["rows"][0]
+    assert clairvoyant["policy"] == "clairvoyant"
+    assert all(row["cost"]["mean"] >= clairvoyant["cost"]["mean"] * (1 - 1e-5) for row in report["rows"])
+    assert "| clairvoyant |" in Path("horizon.md").read_text()
+
+
+def trained(printed):
+    report = json.loads(printed)
+    assert (report["seeds"], report["frames"], report["played"]) == ([2], 250, 250)
+    assert report["config"]["actor_layers"] == [8]
+    assert list(Path("runs/toy/tensorboard").iterdir())
+
+
+def finished_already(printed):
+    assert json.loads(printed)["played"] == 0
+
+
+def trained_price_net(printed):
+    report = json.loads(printed)
+    assert (report["seed"], report["steps"]) == (3, 2)
+    assert Path("runs/price-net/policy.npz").is_file()
+
+
+def reproduced(printed):
+    report = json.loads(printed)
+    assert (report["seed"], report["reused"]) == (1, 0)
+    assert report["computed"] > 0
+    with Path("reproduced/data.csv").open(newline="") as file:
+        assert {row["beams"] for row in csv.DictReader(file)} == {"mrt"}
+    assert "fig3a" in Path("reproduced/index.html").read_text()
+
+
+LINES = [
+    ("--version", table_of("scattermec ")),
+    ("scenario --scenario toy.yaml --set ap_power=2", set_in_scenario),
+    ("scenario --json", json_of(num_antennas=3)),
+    (
+        "simulate --scenario toy.yaml --scheme active --beams random --frames 4 --seed 3 --set ap_power=2 "
+        "--out simulated.json --json",
+        simulated,
+    ),
+    (
+        "simulate --policy price-net --mode decentralised --frames 4",
+        table_of("price-net", "decentralised"),
+    ),
+    ("solve frames.npz --out solution.npz --json", solution("solution.npz")),
+    (
+        "solve frames.npz --out best.npz --scheme active --serve best --beams optimal --set ap_power=2 "
+        "--scenario toy.yaml --json",
+        best_with_beams,
+    ),
+    (
+        "evaluate best-set --scenario toy.yaml --set ap_power=2 --frames 4 --rollout-frames 4 --seed 1 "
+        "--out evaluated.md --json",
+        evaluated,
+    ),
+    ("evaluate price-net-varied --unseen 1 --frames 4 --json", unseen),
+    ("evaluate price-net --robustness --frames 4 --json", robust),
+    (
+        "horizon price-net-varied --scenario toy.yaml --set battery_capacity=5 --frames 1 --episodes 2 "
+        "--seed 1 --out horizon.md --json",
+        looked_ahead,
+    ),
+    (
+        "train ap-ddpg --preset paper --scenario toy.yaml --set ap_power=2 --first-seed 2 --seeds 1 "
+        "--frames 250 --processes 1 --save-every 250 --tensorboard --out runs/toy --json {networks}",
+        trained,
+    ),
+    (
+        "train ap-ddpg --config toy-training.yaml --scenario toy.yaml --set ap_power=2 --first-seed 2 "
+        "--out runs/toy --resume --json",
+        finished_already,
+    ),
+    (
+        "train price-net --scenario toy.yaml --train batch_size=4 --steps 2 --seed 3 --out runs/price-net "
+        "--json",
+        trained_price_net,
+    ),
+    (
+        "reproduce --out reproduced --figures 3a --beams mrt --frames 8 --quick --complete --seed 1 "
+        "--seeds 1 --training-frames 250 --overwrite --scenario toy.yaml --set ap_power=2 --json",
+        reproduced,
+    ),
+    ("report reproduced", table_of("files drawn")),
+]
+LINES = [
+    (line.replace("{networks}", " ".join(f"--train {setting}" for setting in NETWORKS)), check)
+    for line, check in LINES
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("commands")
+    (path / "toy.yaml").write_text(run("scenario", *settings(TOY)).stdout)
+    networks = dict(setting.split("=") for setting in NETWORKS)
+    (path / "toy-training.yaml").write_text("".join(f"{name}: {value}\n" for name, value in networks.items()))
+    random = np.random.default_rng(0)
+    channels = random.normal(size=(2, NUM_FRAMES, 1, 2))
+    np.savez(
+        path / "frames.npz",
+        channels=3e-2 * (channels[0] + 1j * channels[1]),
+        workload=np.full((NUM_FRAMES, 1), 10.0),
+        battery=np.full((NUM_FRAMES, 1), 0.05),
+    )
+    return path
+
+
+def settings(constants):
+    return [word for name, value in constants.items() for word in ("--set", f"{name}={json.dumps(value)}")]
+
+
+@pytest.fixture(autouse=True)
+def _small_and_in_this_process(monkeypatch, folder):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(workers, "use_one_thread", lambda: None)
+    for name, few in (("HELD_OUT", 8), ("EPISODES", 2), ("EPISODE", 12)):
+        monkeypatch.setattr(files, name, few)
+
+
+@pytest.mark.parametrize(("line", "check"), LINES, ids=[line for line, _ in LINES])
+def test_command(line, check):
+    # In the order of the table: some lines go on with what another has left in the folder.
+    check(run(*shlex.split(line)).stdout)
+
+
+# Nothing is left out
+
+
+def options_of(line):
+    """(command, option) of each option that a command line gives, and (command, "") for itself."""
+    words = [PLACEHOLDERS.get(word, word) for word in shlex.split(line, comments=True)]
+    words = words[: words.index(">")] if ">" in words else words
+    name, *arguments = words
+    if name not in COMMANDS:
+        return {("", name)}
+    # Parsed, not run: an option or a choice that does not exist ends here.
+    needed = ["--out", "out"] if name in ("solve", "reproduce") and "--out" not in arguments else []
+    COMMANDS[name].make_context(name, [*arguments, *needed])
+    given = {word.partition("=")[0] for word in arguments if word.startswith("--")}
+    return {(name, ""), *((name, option) for option in given)}
+
+
+RUN = set().union(*(options_of(line) for line, _ in LINES))
+
+
+def documented_lines():
+    """Command lines in blocks and inline code of the pages, and in the examples of `--help`."""
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        text = page.read_text()
+        for line in re.findall(r"^(?: {4}|\$ )?scattermec ([a-z-].*)$", text, re.MULTILINE):
+            yield page.name, line
+        for line in re.findall(r"`scattermec ([a-z][^`]*)`", text):
+            yield page.name, line
+    for name, command in COMMANDS.items():
+        for line in re.findall(r"^ *scattermec ([a-z].*)$", command.help or "", re.MULTILINE):
+            yield f"{name} --help", line
+
+
+def is_complete(line):
+    """Whether all that a command needs is there; in running text a command may be named alone."""
+    return len(shlex.split(line, comments=True)) > 1 or line.split()[0] in ("scenario", "simulate", "horizon")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_run(name):
+    options = {option.opts[-1] for option in COMMANDS[name].params if option.opts[-1].startswith("--")}
+    assert (name, "") in RUN
+    assert not {option for option in options - {"--help"} if (name, option) not in RUN}
+
+
+def test_every_documented_line_exists_and_its_options_are_run():
+    lines = [(where, line) for where, line in documented_lines() if is_complete(line)]
+    assert len(lines) > 50
+    for where, line in lines:
+        assert options_of(line) <= RUN, f"{where}: {line}"
