@@ -94,7 +94,7 @@ class BeamFeed {
       const double gap = (lane.value - (lane.bound + constant)) / scale;
       if (gap <= TARGET_GAP) return finish(index, false);
       // The next problem need only be solved well enough to tell which beams are worth more.
-      const double relative = gap * scale / (std::abs(lane.value - constant) + 1e-2);
+      const double relative = gap * scale / (std::abs(lane.value - constant + solver_.offloading()[index]) + 1e-2);
       if (solved) solver_.gap_limit[index] = std::max(GAP, std::min(FIRST_GAP, GAP_SHARE * relative));
     }
     if (lane.rounds >= MAX_ROUNDS) return finish(index, false);

@@ -189,6 +189,12 @@ class Solver {
     for (int s = 0; s < stores(); ++s) sum -= gain_stored[s] * x.stored[s];
     return sum;
   }
+  // Cost of offloading all the work, which is charged beforehand and credited for what is computed locally.
+  INLINE Real offloading() const {
+    Real sum{};
+    for (int i = 0; i < n(); ++i) sum += gain_local[i];
+    return sum;
+  }
   INLINE Real value_of(const Dual& y) const {
     Real sum{};
     for (int i = 0; i < n(); ++i)
@@ -705,7 +711,7 @@ class Solver {
     }
     const Real inverse_tau = 1.0 / tau;
     const Real cost = cost_of(moved.x) * inverse_tau;
-    const Real gap = magnitude(cost - dual * inverse_tau) / ((magnitude(cost) + 1e-2) * gap_limit);
+    const Real gap = magnitude(cost - dual * inverse_tau) / ((magnitude(cost + offloading()) + 1e-2) * gap_limit);
     accuracy = maximum(violation * inverse_tau / (RESIDUAL_PER_GAP * gap_limit), gap);
     accuracy = choose(gap >= 0.0, accuracy, splat(1.0 / 0.0));  // not a number is no accuracy
     margin = choose(value > 0.0, free / choose(value > 0.0, value, splat(1.0)), splat(-1.0));
