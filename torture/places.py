@@ -17,7 +17,7 @@ from torture.files import REPRODUCE
 from torture.kills import SMALL
 from torture.results import Outcome, Row
 
-SMALL_DISK = 96 * 1024
+SMALL_DISK = 16 * 1024
 """Bytes: too few for any of the outputs"""
 
 
@@ -120,7 +120,7 @@ Allowed = tuple[Path, int | None] | None
 
 @contextmanager
 def _limited(folder: Path) -> Iterator[Allowed]:
-    yield folder, SMALL_DISK // 8
+    yield folder, SMALL_DISK
 
 
 @contextmanager
