@@ -26,7 +26,7 @@ SHARES = {"frames": 0.42, "soak": 0.5, "files": 0.25, "places": 0.15, "kills": 0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Try, save, print. Returns the exit status: 0 if nothing was bad, else 1."""
+    """Try, save, print. Returns the exit status: 0 if all was tried and nothing bad, else 1."""
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(given)
     if options.part is not None:
@@ -73,7 +73,10 @@ def main(arguments: list[str] | None = None) -> int:
     saved = sum(len(outcome.saved) for outcome in outcomes.values())
     if saved:
         screen.print(f"{saved} bad cases are in {options.out}, with the commands that show them again.")
-    return int(any(row.bad for row in rows))
+    unfinished = [name for name, outcome in outcomes.items() if not outcome.finished]
+    if unfinished:
+        screen.print(f"Not all was tried in the time given: {', '.join(unfinished)}.")
+    return int(bool(unfinished) or any(row.bad for row in rows))
 
 
 def _lane(
@@ -163,7 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m torture",
         description="The package tried on frames, files, kills, full disks and time, on two cores. Exit "
-        "status 1 if anything was bad.",
+        "status 1 if anything was bad or not all was tried.",
     )
     parser.add_argument("--minutes", type=float, default=MINUTES, help="time for everything (20)")
     parser.add_argument("--seed", type=int, default=0, help="of everything drawn (0)")
