@@ -17,8 +17,22 @@ from benchmarks.results import OURS, Answers, Case, Results
 from benchmarks.timing import time_passes
 from reference_allocation import OPTIMAL, ReferenceSolver, data_of
 from reference_beams import ReferenceBeams, beams_data_of
-from scattermec.optimisation import INFEASIBLE, Solution, allocate, allocate_frames, optimise_beams_frames
+from scattermec.optimisation import (
+    INFEASIBLE,
+    BatteryValue,
+    BeamSolution,
+    Solution,
+    allocate,
+    allocate_frames,
+    optimise_beams,
+    optimise_beams_frames,
+)
 from scattermec.physics import Frame, Parameters, parameters
+
+BATTERY_PARTS = 16
+"""As many as the shipped policy with foresight has."""
+
+FORESIGHT = "frames a second with battery values of 16 parts, relative to without"
 
 MOREAU_BATCHES = (1, 64)
 
@@ -59,6 +73,12 @@ def compare_allocation(
             tell(f"P1, N = {users}: {OURS}, scan, {precision}")
             _add_scan(case, constants, _first((frames, beams), sample), precision, ours, seconds)
             results.save()
+
+    def with_value(value: BatteryValue | None, frame: Frame, beams: Array) -> Solution:
+        return allocate(constants, frame, beams, battery_value=value)
+
+    case.notes[FORESIGHT] = _foresight(with_value, constants, _first((frames, beams), sample), seconds)
+    results.save()
 
     data = [data_of(scenario, *numbers) for numbers in workload.to_numpy(frames, beams, sample)]
     reference = ReferenceSolver(users)
@@ -103,6 +123,12 @@ def compare_beams(
                 case.notes["worst certified gap of scattermec"] = float(gap[optimal].max())
         results.save()
 
+    def with_value(value: BatteryValue | None, frame: Frame) -> BeamSolution:
+        return optimise_beams(constants, frame, battery_value=value)
+
+    case.notes[FORESIGHT] = _foresight(with_value, constants, (_first(frames, sample),), seconds)
+    results.save()
+
     arrays = workload.to_numpy(frames, beams, sample)
     problems = [beams_problem(beams_data_of(scenario, *numbers[:3])) for numbers in arrays]
     reference = ReferenceBeams(users, antennas)
@@ -125,6 +151,20 @@ def compare_beams(
             excess.max()
         )
     results.save()
+
+
+def _foresight(
+    solve: Callable[..., Any], constants: Parameters, data: tuple[Any, ...], seconds: float
+) -> float:
+    """Frames a second where energy left in the batteries has a value, in parts of those where it has none."""
+    slopes = jnp.broadcast_to(jnp.linspace(3.0, 0.0, BATTERY_PARTS), (constants.num_users, BATTERY_PARTS))
+    rates = []
+    for value in (BatteryValue(slopes=slopes), None):
+        compiled = jax.jit(jax.vmap(partial(solve, value)))
+        jax.block_until_ready(compiled(*data))
+        timing = time_passes([data], lambda call, f=compiled: jax.block_until_ready(f(*call)), seconds)
+        rates.append(1 / timing.best)
+    return rates[0] / rates[1]
 
 
 def _left_out(case: Case, batch: int, frames: int) -> bool:

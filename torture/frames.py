@@ -38,8 +38,7 @@ P1_GAP, P2_GAP = 1e-6, 1e-4
 """Largest gap of an answer called optimal, relative to its energy."""
 
 ENERGY_FLOOR = 1e-3
-"""A frame that costs less than this part of what beaming through all slots costs has its gap relative to
-that part."""
+"""J: a frame that costs less has its gap relative to this."""
 
 BOUND_TOLERANCE = 1e-8
 """How far a published bound may be from the one that its prices give, relative to the same."""
@@ -385,11 +384,9 @@ def _has_answer(answer: Answer) -> np.ndarray:
     return (answer.status == OPTIMAL) | (answer.status == FEASIBLE)
 
 
-def _scale(setting: _Setting, energy: np.ndarray) -> np.ndarray:
+def _scale(energy: np.ndarray) -> np.ndarray:
     """What energies are compared relative to, in J."""
-    s = setting.scenario
-    most = (s.ap_power + s.passive_receive_power) * float(setting.theirs.slot_duration.sum())
-    return np.maximum(energy, ENERGY_FLOOR * most)
+    return np.maximum(energy, ENERGY_FLOOR)
 
 
 def _judge(
@@ -417,7 +414,7 @@ def _judge(
     played = reference.play(c, frames, links, answer)
     check("constraints", ~(played.success & answer.served).all(axis=1), answered)
     with np.errstate(all="ignore"):
-        scale = _scale(setting, answer.energy)
+        scale = _scale(answer.energy)
         off = np.abs(played.energy - answer.energy)
         check("energy", ~(off <= 1e-9 * np.maximum(played.energy, 1e-300)), answered)
         if problem == "P1":
@@ -492,7 +489,7 @@ def _restrictions(
             continue
         less, more = answers[scheme], answers[other]
         with np.errstate(all="ignore"):
-            slack = gap * _scale(setting, less.energy)
+            slack = gap * _scale(less.energy)
             cheaper = _has_answer(more) & (more.energy > less.energy + slack)
         bad = _has_answer(less) & (cheaper | (more.status == INFEASIBLE))
         command = ["--scheme", other, *(["--beams", "optimal"] if kind == "p2" else [])]
@@ -511,7 +508,7 @@ def _dearer(campaign: Campaign, setting: _Setting, optimised: Answer, along: Ans
     """The best beams can never need more than some beams."""
     count = len(optimised.status)
     with np.errstate(all="ignore"):
-        slack = P2_GAP * _scale(setting, along.energy[:count])
+        slack = P2_GAP * _scale(along.energy[:count])
         dearer = _has_answer(optimised) & (optimised.energy > along.energy[:count] + slack)
     bad = _has_answer(along)[:count] & (dearer | (optimised.status == INFEASIBLE))
     campaign.count(

@@ -28,9 +28,9 @@ SERVE: tuple[Serve, ...] = get_args(Serve)
 """Whom to serve: everyone; the set that maximises (11); or everyone where that is possible, else that set."""
 
 PORTABLE_BLOCK = 512
-BLOCK = 1024 if compiled.available() else PORTABLE_BLOCK
+BLOCK = 256 if compiled.available() else PORTABLE_BLOCK
 """Frames solved together. Portably the slowest frame of a block sets its time, and its state should stay in
-cache; the kernel is not held up by slow frames, but its data should stay in cache, too."""
+cache; the kernel is not held up by slow frames, but few frames should not wait for many arrays."""
 
 BEST_BLOCK = 128 if compiled.available() else 16
 """The same where sets of users are tried. Always full, so that it is compiled once however few remain."""
