@@ -100,7 +100,9 @@ def unseen(printed):
 def robust(printed):
     rows = json.loads(printed)["rows"]
     assert {row["mode"] for row in rows} == {"optimum", "announced", "decentralised"}
-    assert all(0 <= row["share"]["mean"] <= 1 + 1e-6 for row in rows)
+    for row in rows:
+        share, low, high = row["share"]
+        assert 0 <= low <= share <= high
 
 
 def looked_ahead(printed):

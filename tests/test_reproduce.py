@@ -217,10 +217,11 @@ def test_shares_and_efficiency_are_those_of_the_exact_allocation(rows):
     power = SWEEPS["ap_power"].values(quick=True)[-1]
     constants = sweeps.parameters_at(parameters(SCENARIO), "ap_power", power)
     frames, beams = drawn_with_beams(constants)
-    solution = allocate_frames(constants, frames, beams, serve="all")
-    assert (solution.status == OPTIMAL).all()  # at full power these frames can all be served
+    solution = allocate_frames(constants, frames, beams, serve="all-or-best")
+    assert (solution.status == OPTIMAL).all()
 
-    total = float(frames.workload.sum())
+    total = float((frames.workload * solution.served).sum())
+    assert total > 0.9 * float(frames.workload.sum())  # at full power nearly all can be served
     for part in ("active", "passive", "local"):
         mine = float(getattr(solution.allocation, f"l_{part}").sum()) / total
         assert number(rows, "ap_power", power, "hybrid", f"{part}_share") == pytest.approx(mine, abs=1e-7)
