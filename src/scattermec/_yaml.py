@@ -129,12 +129,16 @@ class _Loader(yaml.SafeLoader):
             )
         return value
 
-    def sequence(self, node: yaml.SequenceNode) -> list[Any]:
+    def sequence(self, node: yaml.Node) -> list[Any]:
         # Built at once, unlike the base class's: a list inside itself is then an error.
+        if not isinstance(node, yaml.SequenceNode):  # a tag says that it is one
+            raise yaml.constructor.ConstructorError(None, None, "a list is expected", node.start_mark)
         return self.construct_sequence(node, deep=True)
 
-    def mapping(self, node: yaml.MappingNode) -> dict[Any, Any]:
+    def mapping(self, node: yaml.Node) -> dict[Any, Any]:
         lines: dict[str, int] = {}
+        if not isinstance(node, yaml.MappingNode):  # a tag says that it is one
+            raise yaml.constructor.ConstructorError(None, None, "a mapping is expected", node.start_mark)
         for key, _ in node.value:
             line = key.start_mark.line + 1
             if key.tag == "tag:yaml.org,2002:merge":
