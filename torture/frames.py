@@ -429,6 +429,7 @@ def _judge(
         gap = (played.energy - bound) / scale
         limit = P1_GAP if problem == "P1" else P2_GAP
         off = np.abs(np.maximum(answer.lower_bound, c.idle_energy) - bound) / scale
+    agreed = BOUND_TOLERANCE if problem == "P1" else BEAMS_BOUND_TOLERANCE
     # The same constant on both sides would turn rounding into a verdict.
     check("gap", ~(np.abs(gap) <= limit * (1 + 1e-3)), optimal, lambda k: f"gap {gap[k]:.3g}")
     check(
