@@ -43,9 +43,6 @@ ENERGY_FLOOR = 1e-3
 BOUND_TOLERANCE = 1e-8
 """How far a published bound may be from the one that its prices give, relative to the same."""
 
-BEAMS_BOUND_TOLERANCE = 1e-6
-"""The same for all beams, whose worth is published rounded up: that lowers the bound, and keeps it valid."""
-
 PROOF_TOLERANCE = 1e-12
 """What counts as proof: by how much, relatively, prices must say that the work cannot be done."""
 
@@ -428,12 +425,11 @@ def _judge(
         gap = (played.energy - bound) / scale
         limit = P1_GAP if problem == "P1" else P2_GAP
         off = np.abs(np.maximum(answer.lower_bound, c.idle_energy) - bound) / scale
-    agreed = BOUND_TOLERANCE if problem == "P1" else BEAMS_BOUND_TOLERANCE
     # The same constant on both sides would turn rounding into a verdict.
     check("gap", ~(np.abs(gap) <= limit * (1 + 1e-3)), optimal, lambda k: f"gap {gap[k]:.3g}")
     check(
         "bound",
-        ~(off <= agreed),
+        ~(off <= BOUND_TOLERANCE),
         answered,
         lambda k: f"relative difference {off[k]:.3g}",
     )

@@ -192,7 +192,8 @@ def _search_compiled(
     scales, slot = natural_scales(p, needy), fixed.slot_duration
     found = compiled.search_beams(
         standard_form(p, scales, needy),
-        reflected_work=fixed.bandwidth / jnp.log(2.0) * slot / scales.work,
+        # Work that nobody needs has no price, whatever the solver's interior leaves of one.
+        reflected_work=jnp.where(needy, fixed.bandwidth / jnp.log(2.0) * slot / scales.work, 0),
         reflected_snr=_reflected_snr(p),
         harvest_weight=_harvest_per_gain(p)
         * slot
