@@ -59,8 +59,8 @@ class AllocationFeed {
   struct Output { Scalar* to; const Real* from; int count; };
   std::array<Output, 12> outputs() const {
     const int n = sizes_.users, m = n * sizes_.beams, s = n * sizes_.parts;
-    const Primal& x = solver_.at.x;
-    const Dual& y = solver_.at.y;
+    const auto& x = solver_.at.x;
+    const auto& y = solver_.at.y;
     return {{{out_.t_active, x.t_active, n}, {out_.t_passive, x.t_passive, m}, {out_.energy, x.energy, n},
              {out_.l_local, x.l_local, n}, {out_.shortfall, x.shortfall, n}, {out_.time, y.time, n},
              {out_.work, y.work, n}, {out_.local, y.local, n}, {out_.budget, y.budget, n},
@@ -69,13 +69,13 @@ class AllocationFeed {
 
   void store(int lane, long q) {
     // Scaled by the largest entry, so that a ray, which has no scale of its own, fits any precision.
-    double scale = solver_.at.tau[0][lane];
+    double scale = solver_.at.tau[lane];
     for (const Output& array : outputs())
       for (int i = 0; i < array.count; ++i) scale = std::max(scale, array.from[i][lane]);
     for (const Output& array : outputs())
       for (int i = 0; i < array.count; ++i)
         array.to[q * array.count + i] = static_cast<Scalar>(array.from[i][lane] / scale);
-    out_.tau[q] = static_cast<Scalar>(solver_.at.tau[0][lane] / scale);
+    out_.tau[q] = static_cast<Scalar>(solver_.at.tau[lane] / scale);
     out_.iterations[q] = solver_.iterations_[lane];
   }
 

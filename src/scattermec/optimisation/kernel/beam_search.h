@@ -51,7 +51,7 @@ class BeamFeed {
     ++lane.rounds;
     const bool solved = solver_.accuracy_[index] <= 1.0;
     const bool blocked = !solved && solver_.margin_[index] > PROOF;
-    const double tau = blocked ? 1.0 : at(solver_.at.tau, 0, index);
+    const double tau = blocked ? 1.0 : solver_.at.tau[index];
     double dual = 0, free = 0, value = 0;
     for (int i = 0; i < n; ++i) {
       std::fill(work_.matrix.begin(), work_.matrix.end(), Complex(0));

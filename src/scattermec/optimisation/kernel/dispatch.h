@@ -9,6 +9,8 @@ static void solve(const Problems<Scalar>& in, const Results<Scalar>& out, const 
   };
   if (sizes.users == 3 && sizes.beams == 1) {
     with(Solver<3, 1>(sizes));
+  } else if (sizes.beams == 1 && sizes.users <= 16) {
+    with(Solver<0, 1, 16>(sizes));
   } else if (sizes.beams == 1) {
     with(Solver<0, 1>(sizes));
   } else {

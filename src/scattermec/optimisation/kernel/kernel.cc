@@ -13,6 +13,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <iterator>
 #include <numeric>
 
 #include "xla/ffi/api/ffi.h"

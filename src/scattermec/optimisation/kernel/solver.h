@@ -4,24 +4,37 @@
 
 // Limits, as in interior_point.py.
 constexpr int MAX_ITERATIONS = 80;  // of an attempt
-constexpr double STEP_BACK = 0.8, CENTRALITY = 1e-3, SHORT_STEP = 0.2;
-constexpr int ATTEMPTS = 5;
+constexpr double STEP_BACK = 0.8, SHORT_STEP = 0.1, BEND_REACH = 0.95, BEND_LIMIT = 10.0;
 constexpr std::size_t ALIGNMENT = 64;  // bytes, of the workspace
-constexpr double SPANS[ATTEMPTS] = {3.0, 10.0, 30.0, 10.0, 10.0}, SLACKS[ATTEMPTS] = {30.0, 10.0, 100.0, 30.0, 30.0};
-constexpr double START_TIMES[ATTEMPTS] = {1.0, 1.0, 1.0, 1e-2, 1e-4};
+constexpr struct Attempt { double boundary, centrality, centring, span, slack, start; } ATTEMPTS[] = {
+    {0.9996, 1e-5, 6e-4, 5.0, 150.0, 1.0}, {0.99, 1e-3, 1e-3, 10.0, 10.0, 1.0}, {0.99, 1e-3, 1e-3, 30.0, 100.0, 1.0},
+    {0.99, 1e-3, 1e-3, 10.0, 30.0, 1e-2}, {0.99, 1e-3, 1e-3, 10.0, 30.0, 1e-4}};
+constexpr double GUESS_T_ACTIVE = 0.7, GUESS_T_PASSIVE = 0.45, GUESS_ENERGY = 0.6, GUESS_L_LOCAL = 0.5;
+constexpr double GUESS_TIME = 1.3, GUESS_WORK = 2.3, GUESS_LOCAL = 0.75, GUESS_BUDGET = 1.3, GUESS_CAPACITY = 0.01, GUESS_TAU = 1.6;
 constexpr double GAP = 1e-8, RESIDUAL_PER_GAP = 1e-4, PROOF = 1e-9;
 
-// Arrays of a variable of all users, (N,), of all beams of all slots, (N K,), or of all parts of all batteries, (N S,).
-struct Primal { Real *t_active, *t_passive, *energy, *l_local, *shortfall, *stored; };
-struct Dual { Real *time, *work, *local, *budget, *capacity, *stored; };
-struct Active { Real *log_term, *bent, *by_time, *by_energy; };
-struct Point { Primal x; Dual y; Primal s; Dual z; Real *tau, *kappa; };
+// An array whose size is known when compiling lies in the object itself, which spares the processor most of its loads
+// and stores; else (0) it is a pointer into the workspace.
+template <int COUNT> struct ArrayOf { typedef Real type[COUNT]; };
+template <> struct ArrayOf<0> { typedef Real* type; };
 
 // All of it is open to the feeds, which fill the lanes and read them.
-// USERS and BEAMS fix the numbers of users and of beams a slot when compiling; 0 leaves them open.
-template <int USERS, int BEAMS>
+// USERS and BEAMS fix the numbers of users and of beams a slot when compiling; 0 leaves them open. ROOM is for how
+// many users there is room in the object itself.
+template <int USERS, int BEAMS, int ROOM = USERS>
 class Solver {
  public:
+  // Arrays of a variable of all users, (N,), of all beams of all slots, (N K,), or of all parts of all batteries, (N S,).
+  typedef typename ArrayOf<ROOM>::type PerUser;
+  typedef typename ArrayOf<ROOM * BEAMS>::type PerBeam;
+  typedef typename ArrayOf<ROOM * BEAMS * ROOM>::type PerBeamAndUser;
+  typedef typename ArrayOf<ROOM * BEAMS * ROOM * BEAMS>::type PerPairOfBeams;
+  typedef Real* PerPart;
+  struct Primal { PerUser t_active; PerBeam t_passive; PerUser energy, l_local, shortfall; PerPart stored; };
+  struct Dual { PerUser time, work, local, budget, capacity; PerPart stored; };
+  struct Active { PerUser log_term, bent, by_time, by_energy; };
+  struct Point { Primal x; Dual y; Primal s; Dual z; Real tau, kappa; };
+
   explicit Solver(const Sizes& sizes) : users_(sizes.users), beams_(sizes.beams), parts_(sizes.parts), elastic_(sizes.elastic) {
     allocate_workspace();
   }
@@ -61,82 +74,91 @@ class Solver {
 
   void allocate_workspace() {
     // Twice: first to count, then to hand out.
-    Real* base = nullptr;
     for (int pass = 0; pass < 2; ++pass) {
       cursor_ = 0;
-      base_ = base;
       const int n = this->n(), m = this->m();
-      Real** const per_user[] = {
-          &active_rate, &snr, &workload, &local_limit, &battery, &capacity, &circuit, &local_energy,
-          &cost_active, &cost_passive, &gain_local, &cost_shortfall,
-          &here.log_term, &here.bent, &here.by_time, &here.by_energy,
-          &there.log_term, &there.bent, &there.by_time, &there.by_energy,
-          &w_time, &w_work, &w_local, &w_budget, &w_capacity, &per_shortfall,
-          &ec, &et, &ev, &ct, &cv, &tv, &inv_e, &inv_c, &inv_t, &pivot_v, &part_v, &weighted, &gained, &bend_t, &bend_e,
-          &bend_w, &sum_stored, &inv_m, &w_energy, &part_m, &mean_m};
-      for (Real** array : per_user) *array = take(n);
-      Real** const per_beam[] = {&passive_rate, &eb, &cb, &tb, &vb, &d_passive, &inv_pivot};
-      for (Real** array : per_beam) *array = take(m);
-      Real** const per_part[] = {&gain_stored, &part_size, &per_stored, &w_stored, &part_s};
-      for (Real** array : per_part) *array = take(stores());
-      harvest = take(n * m);
-      rows = take(n * m);
-      factor = take(m * m);
-      for (Point* point : {&at, &per, &direction, &predictor, &moved}) take(*point);
+      take(n, active_rate, snr, workload, local_limit, battery, capacity, circuit, local_energy, cost_active, cost_passive,
+           gain_local, cost_shortfall, w_time, w_work, w_local, w_budget, w_capacity, per_shortfall, ec, et, ev, ct, cv, tv,
+           inv_e, inv_c, inv_t, pivot_v, part_v, weighted, gained, bend_t, bend_e, bend_w, sum_stored, inv_m, w_energy,
+           part_m, mean_m);
+      for (Active* link : {&here, &there}) take(n, link->log_term, link->bent, link->by_time, link->by_energy);
+      take(m, passive_rate, eb, cb, tb, vb, d_passive, inv_pivot);
+      take(stores(), gain_stored, part_size, per_stored, w_stored, part_s);
+      take(n * m, harvest, rows);
+      take(m * m, factor);
+      for (Point* point : {&at, &per, &direction, &predictor, &moved}) {
+        for (Primal* part : {&point->x, &point->s}) take(*part);
+        for (Dual* part : {&point->y, &point->z}) take(*part);
+      }
       for (Primal* part : {&tau_x, &rd, &f}) take(*part);
       for (Dual* part : {&tau_y, &rp, &g}) take(*part);
-      if (pass == 0) {
+      if (pass == 0 && cursor_ > 0) {
         const std::size_t bytes = (cursor_ * sizeof(Real) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
         memory_ = std::aligned_alloc(ALIGNMENT, bytes);
         if (!memory_) std::abort();
         std::memset(memory_, 0, bytes);
-        base = static_cast<Real*>(memory_);
       }
     }
   }
-  Real* take(int count) {
-    Real* place = base_ ? base_ + cursor_ : nullptr;
-    cursor_ += count;
-    return place;
-  }
+  template <class... Arrays>
+  void take(int count, Arrays&... arrays) { (place(arrays, count), ...); }
   void take(Primal& p) {
-    p.t_active = take(n()); p.t_passive = take(m()); p.energy = take(n()); p.l_local = take(n());
-    p.shortfall = take(n()); p.stored = take(stores());
+    take(n(), p.t_active, p.energy, p.l_local, p.shortfall);
+    take(m(), p.t_passive);
+    take(stores(), p.stored);
   }
   void take(Dual& d) {
-    d.time = take(n()); d.work = take(n()); d.local = take(n()); d.budget = take(n()); d.capacity = take(n());
-    d.stored = take(stores());
+    take(n(), d.time, d.work, d.local, d.budget, d.capacity);
+    take(stores(), d.stored);
   }
-  void take(Point& p) {
-    take(p.x); take(p.y); take(p.s); take(p.z);
-    p.tau = take(1); p.kappa = take(1);
+  void place(Real*& array, int count) {
+    array = static_cast<Real*>(memory_) + cursor_;
+    cursor_ += count;
   }
+  template <std::size_t COUNT>
+  void place(Real (&array)[COUNT], int) { std::fill_n(array, COUNT, Real{}); }
 
+  // A guess at first, then ones, but for the times; every product is 1.
   void start(int lane) {
-    const int n = this->n(), m = this->m();
-    const double time = START_TIMES[attempt_[lane]];
-    const struct { Real* values; int count; double value; } arrays[] = {
-        {at.x.t_active, n, time}, {at.x.t_passive, m, time}, {at.s.t_active, n, 1 / time}, {at.s.t_passive, m, 1 / time},
-        {at.x.energy, n, 1}, {at.x.l_local, n, 1}, {at.x.shortfall, elastic_ ? n : 0, 1},
-        {at.s.energy, n, 1}, {at.s.l_local, n, 1}, {at.s.shortfall, elastic_ ? n : 0, 1},
-        {at.y.time, n, 1}, {at.y.work, n, 1}, {at.y.local, n, 1}, {at.y.budget, n, 1}, {at.y.capacity, n, 1},
-        {at.z.time, n, 1}, {at.z.work, n, 1}, {at.z.local, n, 1}, {at.z.budget, n, 1}, {at.z.capacity, n, 1},
-        {at.x.stored, stores(), 1}, {at.s.stored, stores(), 1}, {at.y.stored, stores(), 1}, {at.z.stored, stores(), 1},
-        {at.tau, 1, 1}, {at.kappa, 1, 1}};
-    for (const auto& array : arrays)
-      for (int i = 0; i < array.count; ++i) array.values[i][lane] = array.value;
+    const int n = this->n(), m = this->m(), shortfalls = elastic_ ? n : 0;
+    const bool first = attempt_[lane] == 0;
+    const Attempt way = ATTEMPTS[attempt_[lane]];
+    const double time = way.start;
+    const auto fill = [&](Real* value, Real* partner, int count, double guess, double later) {
+      const double chosen = first ? guess : later;
+      for (int i = 0; i < count; ++i) {
+        value[i][lane] = chosen;
+        partner[i][lane] = 1.0 / chosen;
+      }
+    };
+    fill(at.x.t_active, at.s.t_active, n, GUESS_T_ACTIVE, time);
+    fill(at.x.t_passive, at.s.t_passive, m, GUESS_T_PASSIVE, time);
+    fill(at.x.energy, at.s.energy, n, GUESS_ENERGY, 1.0);
+    fill(at.x.l_local, at.s.l_local, n, GUESS_L_LOCAL, 1.0);
+    fill(at.x.shortfall, at.s.shortfall, shortfalls, 1.0, 1.0);
+    fill(at.x.stored, at.s.stored, stores(), 1.0, 1.0);
+    fill(at.y.time, at.z.time, n, GUESS_TIME, 1.0);
+    fill(at.y.work, at.z.work, n, GUESS_WORK, 1.0);
+    fill(at.y.local, at.z.local, n, GUESS_LOCAL, 1.0);
+    fill(at.y.budget, at.z.budget, n, GUESS_BUDGET, 1.0);
+    fill(at.y.capacity, at.z.capacity, n, GUESS_CAPACITY, 1.0);
+    fill(at.y.stored, at.z.stored, stores(), 1.0, 1.0);
+    fill(&at.tau, &at.kappa, 1, GUESS_TAU, 1.0);
     step_[lane] = 1.0;
     if (attempt_[lane] == 0) iterations_[lane] = 0;
     begun_[lane] = iterations_[lane];
-    span_[lane] = SPANS[attempt_[lane]];
-    slack_[lane] = SLACKS[attempt_[lane]];
+    span_[lane] = way.span;
+    slack_[lane] = way.slack;
+    boundary_[lane] = way.boundary;
+    centrality_[lane] = way.centrality;
+    centring_[lane] = way.centring;
     done_[lane] = 0;
   }
 
   // ---- the functions of the problem
 
   // What the active link does at x: signal-to-noise ratio, its logarithm, and the slopes of the work by t and e.
-  INLINE void receive(const Primal& x, const Active& link) const {
+  INLINE void receive(const Primal& x, Active& link) const {
     for (int i = 0; i < n(); ++i) {
       const Real received = snr[i] * x.energy[i] / x.t_active[i];
       const Real inverse = 1.0 / (1.0 + received);
@@ -168,7 +190,7 @@ class Solver {
     return elastic_ ? done + x.shortfall[i] : done;
   }
   // What each user harvests from all beams, into `gained`.
-  INLINE void harvest_from(const Real* t_passive) const {
+  INLINE void harvest_from(const Real* t_passive) {
     for (int i = 0; i < n(); ++i) gained[i] = harvest[i] * t_passive[0];
     for (int a = 1; a < m(); ++a)
       for (int i = 0; i < n(); ++i) gained[i] += harvest[a * n() + i] * t_passive[a];
@@ -204,7 +226,7 @@ class Solver {
     return sum;
   }
   INLINE Real product_of(const Point& p) const {
-    Real sum = p.tau[0] * p.kappa[0];
+    Real sum = p.tau * p.kappa;
     for (int i = 0; i < n(); ++i) {
       sum += p.x.t_active[i] * p.s.t_active[i] + p.x.energy[i] * p.s.energy[i] + p.x.l_local[i] * p.s.l_local[i];
       sum += p.y.time[i] * p.z.time[i] + p.y.work[i] * p.z.work[i] + p.y.local[i] * p.z.local[i];
@@ -219,7 +241,7 @@ class Solver {
 
   // Missing to dual and primal feasibility and to a closed gap. Needs receive() at the point.
   Real residuals() {
-    const Real tau = at.tau[0];
+    const Real tau = at.tau;
     harvest_from(at.x.t_passive);
     for (int i = 0; i < n(); ++i) {
       const Real price = at.y.budget[i] + at.y.capacity[i], work = at.y.work[i];
@@ -242,7 +264,7 @@ class Solver {
       rp.budget[i] = at.z.budget[i] - gained[i] + gone - battery[i] * tau;
       rp.capacity[i] = at.z.capacity[i] + gone - capacity[i] * tau;
     }
-    return at.kappa[0] + cost_of(at.x) + value_of(at.y);
+    return at.kappa + cost_of(at.x) + value_of(at.y);
   }
 
   // ---- the Newton system, eliminated user by user; see newton_system.py
@@ -354,7 +376,7 @@ class Solver {
   }
 
   // Solve for the right-hand side (f, g).
-  void solve(const Primal& f, const Dual& g, const Primal& dx, const Dual& dy) {
+  void solve(const Primal& f, const Dual& g, Primal& dx, Dual& dy) {
     const int n = this->n(), k = this->k(), m = this->m();
     for (int i = 0; i < n; ++i) {
       const Real g_work = elastic_ ? g.work[i] - per_shortfall[i] * f.shortfall[i] : g.work[i];
@@ -381,10 +403,11 @@ class Solver {
       for (int a = i * k; a < (i + 1) * k; ++a)
         dx.t_passive[a] = f.t_passive[a] - time + passive_rate[a] * work - eb[a] * e - cb[a] * c - tb[a] * t;
     }
+    for (int a = 0; a < m; ++a) dx.t_passive[a] += energy_worth(part_v, a);
     for (int a = 0; a < m; ++a) {
-      Real sum = dx.t_passive[a] + energy_worth(part_v, a);
-      for (int c = 0; c < a; ++c) sum -= factor[a * m + c] * dx.t_passive[c];
-      dx.t_passive[a] = sum * inv_pivot[a];
+      const Real found = dx.t_passive[a] * inv_pivot[a];
+      dx.t_passive[a] = found;
+      for (int c = a + 1; c < m; ++c) dx.t_passive[c] -= factor[c * m + a] * found;
     }
     for (int a = m - 1; a >= 0; --a) {
       const Real found = dx.t_passive[a] * inv_pivot[a];
@@ -449,29 +472,32 @@ class Solver {
     if (parts_) visit(stores(), &Dual::stored);
   }
 
+  // One division for each pair: dividing is what takes longest.
   void invert() {
-    pairs([&](int end, Real* Primal::* v) INLINE_LAMBDA {
+    pairs([&](int end, auto v) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i) {
-        (per.x.*v)[i] = 1.0 / (at.x.*v)[i];
-        (per.s.*v)[i] = 1.0 / (at.s.*v)[i];
+        const Real inverse = 1.0 / ((at.x.*v)[i] * (at.s.*v)[i]);
+        (per.x.*v)[i] = inverse * (at.s.*v)[i];
+        (per.s.*v)[i] = inverse * (at.x.*v)[i];
       }
     });
-    prices([&](int end, Real* Dual::* v) INLINE_LAMBDA {
+    prices([&](int end, auto v) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i) {
-        (per.y.*v)[i] = 1.0 / (at.y.*v)[i];
-        (per.z.*v)[i] = 1.0 / (at.z.*v)[i];
+        const Real inverse = 1.0 / ((at.y.*v)[i] * (at.z.*v)[i]);
+        (per.y.*v)[i] = inverse * (at.z.*v)[i];
+        (per.z.*v)[i] = inverse * (at.y.*v)[i];
       }
     });
-    per.tau[0] = 1.0 / at.tau[0];
-    per.kappa[0] = 1.0 / at.kappa[0];
+    per.tau = 1.0 / at.tau;
+    per.kappa = 1.0 / at.kappa;
   }
 
   // Newton direction that removes `reduction` of the residuals and brings each product to `target`, less the
   // second-order products of `from` where `keep` is 1.
-  void newton(const Point& to, Real reduction, Real gap, Real target, const Point* from, Real keep) {
-    const Real tau = at.tau[0], kappa = at.kappa[0];
+  void newton(Point& to, Real reduction, Real gap, Real target, const Point* from, Real keep) {
+    const Real tau = at.tau, kappa = at.kappa;
     // The wanted changes of the products are kept in the direction's s and z meanwhile.
-    pairs([&](int end, Real* Primal::* v) INLINE_LAMBDA {
+    pairs([&](int end, auto v) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i) {
         Real change = target - (at.x.*v)[i] * (at.s.*v)[i];
         if (from) change -= keep * (from->x.*v)[i] * (from->s.*v)[i];
@@ -479,7 +505,7 @@ class Solver {
         (f.*v)[i] = change * (per.x.*v)[i] + reduction * (rd.*v)[i];
       }
     });
-    prices([&](int end, Real* Dual::* v) INLINE_LAMBDA {
+    prices([&](int end, auto v) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i) {
         Real change = target - (at.y.*v)[i] * (at.z.*v)[i];
         if (from) change -= keep * (from->y.*v)[i] * (from->z.*v)[i];
@@ -489,7 +515,7 @@ class Solver {
     });
     Real change = target - tau * kappa;
     if (from) {
-      change -= keep * from->tau[0] * from->kappa[0];
+      change -= keep * from->tau * from->kappa;
       for (int i = 0; i < n(); ++i) {
         f.t_active[i] -= bend_t[i];
         f.energy[i] -= bend_e[i];
@@ -497,35 +523,35 @@ class Solver {
       }
     }
     solve(f, g, to.x, to.y);
-    const Real inverse_tau = per.tau[0];
+    const Real inverse_tau = per.tau;
     const Real numerator = cost_of(to.x) + value_of(to.y) + reduction * gap + change * inverse_tau;
     const Real dtau = numerator / (kappa * inverse_tau - tau_slope);
-    pairs([&](int end, Real* Primal::* v) INLINE_LAMBDA {
+    pairs([&](int end, auto v) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i) {
         (to.x.*v)[i] += (tau_x.*v)[i] * dtau;
         (to.s.*v)[i] = ((to.s.*v)[i] - (at.s.*v)[i] * (to.x.*v)[i]) * (per.x.*v)[i];
       }
     });
-    prices([&](int end, Real* Dual::* v) INLINE_LAMBDA {
+    prices([&](int end, auto v) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i) {
         (to.y.*v)[i] += (tau_y.*v)[i] * dtau;
         (to.z.*v)[i] = ((to.z.*v)[i] - (at.z.*v)[i] * (to.y.*v)[i]) * (per.y.*v)[i];
       }
     });
-    to.tau[0] = dtau;
-    to.kappa[0] = (change - kappa * dtau) * inverse_tau;
+    to.tau = dtau;
+    to.kappa = (change - kappa * dtau) * inverse_tau;
   }
 
   // Longest step, up to 1, that keeps every entry non-negative.
   Real step_to_boundary(const Point& d) {
-    Real ratio = maximum(-d.tau[0] * per.tau[0], -d.kappa[0] * per.kappa[0]);
-    pairs([&](int end, Real* Primal::* v) INLINE_LAMBDA {
+    Real ratio = maximum(-d.tau * per.tau, -d.kappa * per.kappa);
+    pairs([&](int end, auto v) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i) {
         ratio = maximum(ratio, -(d.x.*v)[i] * (per.x.*v)[i]);
         ratio = maximum(ratio, -(d.s.*v)[i] * (per.s.*v)[i]);
       }
     });
-    prices([&](int end, Real* Dual::* v) INLINE_LAMBDA {
+    prices([&](int end, auto v) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i) {
         ratio = maximum(ratio, -(d.y.*v)[i] * (per.y.*v)[i]);
         ratio = maximum(ratio, -(d.z.*v)[i] * (per.z.*v)[i]);
@@ -534,40 +560,40 @@ class Solver {
     return minimum(1.0 / maximum(ratio, splat(1e-300)), splat(1.0));
   }
 
-  INLINE void move(const Point& to, const Point& d, Real step) {
-    pairs([&](int end, Real* Primal::* v) INLINE_LAMBDA {
+  INLINE void move(Point& to, const Point& d, Real step) {
+    pairs([&](int end, auto v) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i) {
         (to.x.*v)[i] = (at.x.*v)[i] + step * (d.x.*v)[i];
         (to.s.*v)[i] = (at.s.*v)[i] + step * (d.s.*v)[i];
       }
     });
-    prices([&](int end, Real* Dual::* v) INLINE_LAMBDA {
+    prices([&](int end, auto v) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i) {
         (to.y.*v)[i] = (at.y.*v)[i] + step * (d.y.*v)[i];
         (to.z.*v)[i] = (at.z.*v)[i] + step * (d.z.*v)[i];
       }
     });
-    to.tau[0] = at.tau[0] + step * d.tau[0];
-    to.kappa[0] = at.kappa[0] + step * d.kappa[0];
+    to.tau = at.tau + step * d.tau;
+    to.kappa = at.kappa + step * d.kappa;
   }
 
   // The slacks of user i that the active work bends, exactly, where `left` of the residuals remain.
   struct Slacks { Real t_active, energy, work; };
   INLINE Slacks exact_slacks(const Point& p, int i, Real left) const {
-    const Real price = p.y.budget[i] + p.y.capacity[i], work = p.y.work[i], tau = p.tau[0];
+    const Real price = p.y.budget[i] + p.y.capacity[i], work = p.y.work[i], tau = p.tau;
     return {cost_active[i] * tau - there.by_time[i] * work + p.y.time[i] + circuit[i] * price + left * rd.t_active[i],
             price - there.by_energy[i] * work + left * rd.energy[i],
             work_done(p.x, there, i) - workload[i] * tau + left * rp.work[i]};
   }
 
   // Second-order change of these slacks along the predictor.
-  void bends(Real step, Real mean, Real keep) {
+  void bends(Real step, Real limit, Real keep) {
     move(moved, predictor, step);
     receive(moved.x, there);
     const Real left = 1.0 - step, scale = 1.0 / (step * step);
     for (int i = 0; i < n(); ++i) {
       const Slacks exact = exact_slacks(moved, i, left);
-      const Real t = mean * per.x.t_active[i], e = mean * per.x.energy[i], w = mean * per.y.work[i];
+      const Real t = limit * per.x.t_active[i], e = limit * per.x.energy[i], w = limit * per.y.work[i];
       bend_t[i] = keep * clip((exact.t_active - moved.s.t_active[i]) * scale, -t, t);
       bend_e[i] = keep * clip((exact.energy - moved.s.energy[i]) * scale, -e, e);
       bend_w[i] = keep * clip((exact.work - moved.z.work[i]) * scale, -w, w);
@@ -591,7 +617,7 @@ class Solver {
   // Move only what the bent slacks depend on, settle them, and say where they stay near the central path. The
   // sum of all products along the step is given: start + step (first + step second), but for the bent slacks.
   Mask try_step(Real reduction, Real step, const Real (&sum)[3]) {
-    const auto moved_to = [&](Real* Primal::* v, int end) INLINE_LAMBDA {
+    const auto moved_to = [&](auto v, int end) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i) (moved.x.*v)[i] = (at.x.*v)[i] + step * (direction.x.*v)[i];
     };
     moved_to(&Primal::t_active, n());
@@ -600,10 +626,10 @@ class Solver {
     moved_to(&Primal::l_local, n());
     if (elastic_) moved_to(&Primal::shortfall, n());
     if (parts_) moved_to(&Primal::stored, stores());
-    prices([&](int end, Real* Dual::* v) INLINE_LAMBDA {
+    prices([&](int end, auto v) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i) (moved.y.*v)[i] = (at.y.*v)[i] + step * (direction.y.*v)[i];
     });
-    moved.tau[0] = at.tau[0] + step * direction.tau[0];
+    moved.tau = at.tau + step * direction.tau;
     receive(moved.x, there);
     const Real left = 1.0 - step * reduction;
     Real total = sum[0] + step * (sum[1] + step * sum[2]);
@@ -624,28 +650,28 @@ class Solver {
       moved.s.energy[i] = bent.energy;
       moved.z.work[i] = bent.work;
     }
-    return (lowest > 0.0) & (lowest >= CENTRALITY * total / count());
+    return (lowest > 0.0) & (lowest >= centrality_ * total / count());
   }
 
   // Complete the move of try_step(), and say where all of the new point is near the central path.
   Mask complete_step(Real step) {
     const Real *const t = moved.s.t_active, *const e = moved.s.energy, *const w = moved.z.work;
-    pairs([&](int end, Real* Primal::* v) INLINE_LAMBDA {
+    pairs([&](int end, auto v) INLINE_LAMBDA {
       if (moved.s.*v == t || moved.s.*v == e) return;
       for (int i = 0; i < end; ++i) (moved.s.*v)[i] = (at.s.*v)[i] + step * (direction.s.*v)[i];
     });
-    prices([&](int end, Real* Dual::* v) INLINE_LAMBDA {
+    prices([&](int end, auto v) INLINE_LAMBDA {
       if (moved.z.*v == w) return;
       for (int i = 0; i < end; ++i) (moved.z.*v)[i] = (at.z.*v)[i] + step * (direction.z.*v)[i];
     });
-    moved.kappa[0] = at.kappa[0] + step * direction.kappa[0];
-    const Real least = CENTRALITY * product_of(moved) / count();
-    Mask good = moved.tau[0] * moved.kappa[0] >= least;
-    pairs([&](int end, Real* Primal::* v) INLINE_LAMBDA {
+    moved.kappa = at.kappa + step * direction.kappa;
+    const Real least = centrality_ * product_of(moved) / count();
+    Mask good = moved.tau * moved.kappa >= least;
+    pairs([&](int end, auto v) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i)
         good &= ((moved.s.*v)[i] > 0.0) & ((moved.x.*v)[i] * (moved.s.*v)[i] >= least);
     });
-    prices([&](int end, Real* Dual::* v) INLINE_LAMBDA {
+    prices([&](int end, auto v) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i)
         good &= ((moved.z.*v)[i] > 0.0) & ((moved.y.*v)[i] * (moved.z.*v)[i] >= least);
     });
@@ -654,9 +680,9 @@ class Solver {
 
   // Sum of the products along the direction: its value, slope and curvature.
   void products_along(Real (&sum)[3]) {
-    sum[0] = at.tau[0] * at.kappa[0];
-    sum[1] = at.tau[0] * direction.kappa[0] + at.kappa[0] * direction.tau[0];
-    sum[2] = direction.tau[0] * direction.kappa[0];
+    sum[0] = at.tau * at.kappa;
+    sum[1] = at.tau * direction.kappa + at.kappa * direction.tau;
+    sum[2] = direction.tau * direction.kappa;
     const auto add = [&](const Real* a, const Real* da, const Real* b, const Real* db, int end) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i) {
         sum[0] += a[i] * b[i];
@@ -664,10 +690,10 @@ class Solver {
         sum[2] += da[i] * db[i];
       }
     };
-    pairs([&](int end, Real* Primal::* v) INLINE_LAMBDA {
+    pairs([&](int end, auto v) INLINE_LAMBDA {
       add(at.x.*v, direction.x.*v, at.s.*v, direction.s.*v, end);
     });
-    prices([&](int end, Real* Dual::* v) INLINE_LAMBDA {
+    prices([&](int end, auto v) INLINE_LAMBDA {
       add(at.y.*v, direction.y.*v, at.z.*v, direction.z.*v, end);
     });
   }
@@ -675,7 +701,7 @@ class Solver {
   // Largest violation and certified gap at the moved point in units of their tolerances (at most 1 is solved),
   // and the margin by which its prices disprove feasibility. Needs receive() at the point.
   void certify(Real& accuracy, Real& margin) {
-    const Real tau = moved.tau[0];
+    const Real tau = moved.tau;
     Real violation{}, dual{}, free{}, value{};
     harvest_from(moved.x.t_passive);
     for (int i = 0; i < n(); ++i) {
@@ -749,14 +775,14 @@ class Solver {
     const Mask recentre = step_ < SHORT_STEP;
     const Real keep = choose(recentre, Real{}, splat(1.0));
     const Real missed = 1.0 - reach;
-    const Real centring = maximum(missed * missed * missed, choose(recentre, splat(0.5), splat(1e-3)));
+    const Real centring = maximum(0.5 * missed * missed * missed, choose(recentre, splat(0.5), centring_));
     const Real reduction = 1.0 - centring;
-    bends(0.9 * reach, mean, keep);
+    bends(BEND_REACH * reach, BEND_LIMIT * mean, keep);
     newton(direction, reduction, gap, centring * mean, &predictor, keep);
 
     Real sum[3];
     products_along(sum);
-    const Real longest = 0.99 * step_to_boundary(direction);
+    const Real longest = boundary_ * step_to_boundary(direction);
     Real step = longest;
     Mask good;
     while (true) {
@@ -777,22 +803,20 @@ class Solver {
   }
 
   void finish(Mask usable, Real accuracy, Real margin, Real step) {
-    if (!any(~usable)) {
-      std::swap(at, moved);
-    } else {
+    {
       const auto take = [&](Real* to, const Real* from, int end) INLINE_LAMBDA {
         for (int i = 0; i < end; ++i) to[i] = choose(usable, from[i], to[i]);
       };
-      pairs([&](int end, Real* Primal::* v) INLINE_LAMBDA {
+      pairs([&](int end, auto v) INLINE_LAMBDA {
         take(at.x.*v, moved.x.*v, end);
         take(at.s.*v, moved.s.*v, end);
       });
-      prices([&](int end, Real* Dual::* v) INLINE_LAMBDA {
+      prices([&](int end, auto v) INLINE_LAMBDA {
         take(at.y.*v, moved.y.*v, end);
         take(at.z.*v, moved.z.*v, end);
       });
-      take(at.tau, moved.tau, 1);
-      take(at.kappa, moved.kappa, 1);
+      take(&at.tau, &moved.tau, 1);
+      take(&at.kappa, &moved.kappa, 1);
     }
     step_ = step;
     accuracy_ = choose(usable, accuracy, splat(1.0 / 0.0));
@@ -801,7 +825,7 @@ class Solver {
       ++iterations_[lane];
       done_[lane] = usable[lane] && (accuracy[lane] <= 1.0 || (!elastic_ && margin[lane] > PROOF));
       if (done_[lane] || (usable[lane] && iterations_[lane] < begun_[lane] + MAX_ITERATIONS)) continue;
-      if (attempt_[lane] < ATTEMPTS - 1) {
+      if (attempt_[lane] < static_cast<int>(std::size(ATTEMPTS)) - 1) {
         ++attempt_[lane];
         start(lane);
       } else {
@@ -813,13 +837,14 @@ class Solver {
   const int users_, beams_, parts_;  // parts of a battery whose energies have values; 0 where they have none
   const bool elastic_;
   void* memory_ = nullptr;
-  Real* base_ = nullptr;
   std::size_t cursor_ = 0;
 
-  // The frames' data, as in standard_form.py: (N,), (N K,) and, for the harvest, (N K, N).
-  Real *active_rate, *snr, *workload, *local_limit, *battery, *capacity, *circuit, *local_energy;
-  Real *cost_active, *cost_passive, *gain_local, *cost_shortfall, *passive_rate, *harvest;
-  Real *gain_stored, *part_size;  // (N S,)
+  // The frames' data, as in standard_form.py.
+  PerUser active_rate, snr, workload, local_limit, battery, capacity, circuit, local_energy;
+  PerUser cost_active, cost_passive, gain_local, cost_shortfall;
+  PerBeam passive_rate;
+  PerBeamAndUser harvest;
+  PerPart gain_stored, part_size;
   // The iterate, the steps from it, and a point on trial.
   Point at, predictor, direction, moved;
   Point per;  // 1 over each entry of the iterate
@@ -827,16 +852,18 @@ class Solver {
   // Residuals, right-hand side, the column of tau and the second-order terms.
   Primal rd, f, tau_x;
   Dual rp, g, tau_y;
-  Real *bend_t, *bend_e, *bend_w;
+  PerUser bend_t, bend_e, bend_w;
   Real tau_slope;
   // The factorised system.
-  Real *w_time, *w_work, *w_local, *w_budget, *w_capacity, *per_shortfall;
-  Real *sum_stored, *inv_m, *w_energy, *part_m, *mean_m, *per_stored, *w_stored, *part_s;
-  Real *ec, *et, *ev, *ct, *cv, *tv, *inv_e, *inv_c, *inv_t, *pivot_v, *part_v;
-  Real *eb, *cb, *tb, *vb, *d_passive, *inv_pivot, *factor, *rows, *weighted, *gained;
+  PerUser w_time, w_work, w_local, w_budget, w_capacity, per_shortfall, sum_stored, inv_m, w_energy, part_m, mean_m;
+  PerPart per_stored, w_stored, part_s;
+  PerUser ec, et, ev, ct, cv, tv, inv_e, inv_c, inv_t, pivot_v, part_v, weighted, gained;
+  PerBeam eb, cb, tb, vb, d_passive, inv_pivot;
+  PerBeamAndUser rows;
+  PerPairOfBeams factor;
   // The lanes.
   Real gap_limit = splat(GAP);  // relative, at which a problem counts as solved
-  Real step_, span_, slack_;
+  Real step_, span_, slack_, boundary_, centrality_, centring_;
   Mask active_;
   int attempt_[LANES] = {}, iterations_[LANES] = {}, begun_[LANES] = {};  // begun: iterations before the attempt
   bool done_[LANES] = {};
