@@ -101,7 +101,43 @@ def claims_table() -> str:
     return "\n".join(["| claim | the paper | what decides it |", "|---|---|---|", *rows])
 
 
-TABLES = {"constants": constants_table, "training": training_table, "claims": claims_table}
+def limits_table() -> str:
+    """The most that counts may be, and that a scenario's file may hold."""
+    from scattermec import _yaml, counts
+
+    rows = {
+        "Text of a scenario or configuration, or of one `--set`": f"{_yaml.MOST_BYTES:,} characters",
+        "Lists and mappings within each other": _yaml.MOST_DEPTH,
+        "Values in it, those of aliases included": _yaml.MOST_VALUES,
+        "Users": counts.MOST_USERS,
+        "Antennas": counts.MOST_ANTENNAS,
+        "Frames of a rollout, an episode or a training": counts.MOST_FRAMES,
+        "Steps of training price-net": counts.MOST_STEPS,
+        "Seeds of a training": counts.MOST_SEEDS,
+        "Largest seed": counts.MOST_SEED,
+        "Processes": counts.MOST_PROCESSES,
+        "Scenarios of `evaluate --unseen`": counts.MOST_SCENARIOS,
+        "Episodes of `horizon`": counts.MOST_EPISODES,
+        "Frames of an episode of `horizon`": counts.MOST_EPISODE_FRAMES,
+        "Hidden layers of an actor": counts.MOST_LAYERS,
+        "Width of a layer": counts.MOST_WIDTH,
+        "Transitions or frames that an update sees": counts.MOST_BATCH,
+        "Transitions that an agent remembers": counts.MOST_TRANSITIONS,
+        "Rounds of price-net": counts.MOST_ROUNDS,
+    }
+    lines = ["| what | at most |", "|---|---:|"]
+    lines += [
+        f"| {what} | {most if isinstance(most, str) else format(most, ',')} |" for what, most in rows.items()
+    ]
+    return "\n".join(lines)
+
+
+TABLES = {
+    "constants": constants_table,
+    "training": training_table,
+    "claims": claims_table,
+    "limits": limits_table,
+}
 
 
 def _settings_tables(settings: Any, skip: tuple[str, ...] = ()) -> str:

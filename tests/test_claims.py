@@ -156,7 +156,7 @@ def test_rising_wants_both_ends_and_no_clear_fall_between():
 
 def test_report_names_every_claim_and_its_numbers():
     findings = examine(as_the_paper_says(), tuple(SWEEPS), "mrt")
-    text = report.claims_markdown(findings, SETTINGS)
+    text = report.claims_markdown(findings, SETTINGS, [])
     for claim in CLAIMS:
         assert f"## {claim.name}: {claim.statement}" in text
     assert "5.0% (4.0 to 6.0%)" in text  # the active share at the lowest power

@@ -108,7 +108,7 @@ def test_every_command_refuses_a_wrong_scenario_first(tmp_path, monkeypatch, arg
     path.write_text("ap_power: -1\nbandwith: 3\nuser_positions: [[0, 0]]\n")
     faults = refused(*arguments, "--scenario", path)
     assert len(faults) == 3
-    assert "bandwith: unknown; did you mean bandwidth?" in faults
+    assert f"{path}: bandwith: unknown; did you mean bandwidth?" in faults
     (fault,) = refused(*arguments, "--scenario", "nowhere.yaml")
     assert fault == "nowhere.yaml: cannot be read: No such file or directory"
     assert os.listdir(tmp_path) == ["wrong.yaml"]

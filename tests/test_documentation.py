@@ -109,3 +109,13 @@ def test_formulas_are_mathml_and_tables_are_those_of_the_code(site):
         assert f"<code>{name}</code>" in model
     for page in site.rglob("*.html"):
         assert not re.search(r"\{\{ \w+ \}\}", page.read_text()), page
+
+
+def test_every_limit_is_in_the_docs(site):
+    from scattermec import counts
+
+    page = (site / "how-to" / "scenario.html").read_text()
+    limits = {name: most for name, most in vars(counts).items() if name.startswith("MOST_")}
+    assert len(limits) > 10
+    for name, most in limits.items():
+        assert f">{most:,}</td>" in page, name

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from scattermec.cli.app import app
 from scattermec.errors import InputError
-from scattermec.experiments import commands, frame_pictures, page, panels, tables
+from scattermec.experiments import commands, frame_pictures, page, panels, report, tables
 from scattermec.experiments.abstract import counts, sentences
 from scattermec.experiments.claims import Finding
 from scattermec.experiments.contents import Contents
@@ -115,7 +115,7 @@ def text(contents: Contents) -> str:
 def test_abstract_has_five_sentences_of_what_was_measured(contents):
     what, optima, learning, beams, sure = sentences(contents)
     assert "18 claims" in what
-    assert "64 independent frames a point and Fig. 2 on training runs of 4 seeds and 2,000 frames" in what
+    assert "(64 independent frames per point) and Fig. 2 on training runs of 4 seeds and 2,000 frames" in what
     for label in ("MRT beams", "optimal beams", "learned beams (ap-ddpg)"):
         assert f"with {label}, of 14 claims " in optima
     rewards = made_up_curves()[0].final("reward")
@@ -128,6 +128,25 @@ def test_abstract_has_five_sentences_of_what_was_measured(contents):
     )
     assert beams.startswith(f"At the scenario's own distances the energy efficiency is {row.mean:.3g} (")
     assert re.search(r"exceed certified lower bounds by [1-9]0% at most", sure)
+
+
+def test_frames_are_those_of_each_kind_of_beams(contents):
+    rows = [
+        dataclasses.replace(row, frames=256) if row.beams == "ap-ddpg" else row
+        for row in contents.measurements
+        if row.beams in ("mrt", "ap-ddpg")
+    ]
+    changed = dataclasses.replace(contents, measurements=rows)
+    expected = "ndependent frames per point: 64 with MRT beams, 256 with learned beams (ap-ddpg)"
+    texts = [
+        sentences(changed)[0],
+        report.claims_markdown(changed.findings, changed.settings, rows),
+        report.index_markdown(changed),
+        *(figure.notes[-1] for figure in page.figures(changed) if figure.name in ("3a", "beams")),
+    ]
+    assert len(texts) == 5
+    for text in texts:
+        assert expected in text
 
 
 def test_abstract_says_what_is_missing(contents):

@@ -527,8 +527,14 @@ def test_record_keeps_each_command_and_adds_up_times(tmp_path):
     assert list(again.seconds) == ["sweep"]
     assert again.seconds["sweep"] >= first >= 0
     assert {"scattermec", "jax", "numpy"} < set(again.versions)
-    (tmp_path / "provenance.json").write_text("[]")
-    assert Record.open(tmp_path) == Record.open(tmp_path, overwrite=True) == Record(tmp_path)
+    kept = json.loads((tmp_path / "provenance.json").read_text())
+    for damaged in ([], {}, kept | {"seconds": {"sweep": "long"}}, kept | {"commands": None}):
+        (tmp_path / "provenance.json").write_text(json.dumps(damaged))
+        with pytest.raises(InputError, match=r"provenance\.json: is damaged"):
+            Record.open(tmp_path)
+    assert Record.open(tmp_path, overwrite=True) == Record(tmp_path)
+    (tmp_path / "provenance.json").unlink()
+    assert Record.open(tmp_path) == Record(tmp_path)
 
 
 def test_tables_are_shown_in_the_index(finished, monkeypatch):

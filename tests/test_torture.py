@@ -11,7 +11,7 @@ import pytest
 from torture import files, frames, kills, reference
 from torture.frames import P1_GAP, Campaign, Options
 from torture.reference import Answer, Constants, Frames
-from torture.scenarios import CASES, typical
+from torture.scenarios import CASES, MOST_WORK, PROMISED, typical
 
 from reference_allocation import ReferenceSolver, data_of
 from reference_beams import ReferenceBeams
@@ -43,6 +43,48 @@ def answer_of(count=COUNT, **arrays):
     fields = {field.name: none for field in dataclasses.fields(Answer)}
     fields |= {"status": np.zeros(count, np.int8), "energy": none[:, 0], "lower_bound": none[:, 0]}
     return Answer(**(fields | {"served": np.ones((count, 3), bool)} | arrays))
+
+
+def test_what_is_promised_is_what_the_model_page_says():
+    page = (ROOT / "docs" / "model.md").read_text().split("**What the solver promises.**")[1]
+    table = page.split("|---|---|---|\n")[1].split("\n\n")[0]
+    # In the scenario's units; a number without a unit is 0.
+    units = {"W": 1, "kW": 1e3, "mW": 1e-3, "s": 1, "ms": 1e-3, "kHz": 1, "MHz": 1e3}
+    units |= {"mJ": 1, "mJ/kbit": 1, "kbit": 1, "kbit/s": 1, "": 0}
+
+    def number(cell, name):
+        value, _, unit = cell.strip("$").replace("$ ", " ").replace("10^", "1e").partition(" ")
+        # The scenario has circuit power in mW.
+        factor = 1 if (name, unit) == ("circuit_power", "mW") else units[unit]
+        return float(value.replace("{", "").replace("}", "")) * factor
+
+    stated = {}
+    for line in table.splitlines():
+        name, *ends = (cell.strip() for cell in line.strip("|").split("|"))
+        stated[name.strip("`")] = tuple(number(end, name.strip("`")) for end in ends)
+    assert stated.pop("workload") == pytest.approx((0.0, MOST_WORK))
+    assert stated == {name: pytest.approx(ends) for name, ends in PROMISED.items()}
+
+
+def test_scenarios_called_within_range_are():
+    for case in CASES:
+        random = np.random.default_rng(0)
+        within = []
+        for _ in range(20):
+            scenario = case.scenario(random)
+            given = case.draw(random, 8, case.users, case.antennas, scenario)
+            constants = {name: np.asarray(getattr(scenario, name)) for name in PROMISED}
+            within.append(
+                given.workload.max() <= MOST_WORK
+                and all(
+                    (low <= constants[name]).all() and (constants[name] <= high).all()
+                    for name, (low, high) in PROMISED.items()
+                )
+            )
+        if case.within:
+            assert all(within), case.name
+        elif case.name != "gains above 0 dB":
+            assert not all(within), case.name
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from scattermec.cli import train as command
 from scattermec.errors import BusyError, InputError, TrainingError
 from scattermec.learners import ALGORITHMS, new_task
 from scattermec.learners.common import Losses, Record
+from scattermec.price_net.training import PriceNetConfig
 from scattermec.storage import atomic
 from scattermec.training import Plan, block, checkpoint, folder, load_run, train
 from scattermec.training import run as run_module
@@ -237,6 +238,18 @@ def test_folders_without_a_finished_run_are_not_loaded(tmp_path, whole):
         (tmp_path / "run" / name).write_bytes((whole / name).read_bytes())
     with pytest.raises(InputError, match=r"not finished .*seeds-0000-0003: 0"):
         load_run(tmp_path / "run")
+    for name, fault in (
+        ("scenario.yaml", "ap_power: -2 is not allowed"),
+        ("training.yaml", "batch_size: 0 is not allowed"),
+    ):
+        file = tmp_path / "run" / name
+        file.write_text(fault.partition(" is")[0] + "\nnothing: 1\n")
+        with pytest.raises(InputError) as caught:
+            load_run(tmp_path / "run")
+        assert len(caught.value.faults) == 2
+        assert caught.value.faults[0].startswith(f"{file}: {fault}")
+        assert caught.value.faults[1].startswith(f"{file}: nothing: unknown")
+        file.write_bytes((whole / name).read_bytes())
     (tmp_path / "run" / "scenario.yaml").write_text("ap_power: 2")
     with pytest.raises(InputError, match=r"scenario.yaml: is not the scenario that was trained"):
         load_run(tmp_path / "run")
@@ -463,7 +476,7 @@ def test_bad_input_is_refused_before_jax_is_imported(tmp_path):
 
 def test_bad_configurations_and_missing_packages_are_refused(tmp_path, monkeypatch, arguments):
     (fault,) = refused(*arguments, "--out", tmp_path / "run", "--train", "batch_size=0")
-    assert fault == "batch_size: 0 is not allowed; it must be >= 1"
+    assert fault == "batch_size: 0 is not allowed; it must be >= 1 and <= 65536"
     find = command.importlib.util.find_spec
     monkeypatch.setattr(
         command.importlib.util, "find_spec", lambda name: None if name == "optax" else find(name)
@@ -471,6 +484,27 @@ def test_bad_configurations_and_missing_packages_are_refused(tmp_path, monkeypat
     (fault,) = refused(*arguments, "--out", tmp_path / "run")
     assert fault == "learning: optax not installed; pip install 'scattermec[learning]'"
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"actor_layers": [5000]},
+        {"actor_layers": [8] * 17},
+        {"critic_width": 2**63},
+        {"batch_size": 10**6, "buffer_size": 10**6},
+        {"buffer_size": 10**20},
+    ],
+)
+def test_configurations_that_fill_the_memory_are_refused(config):
+    with pytest.raises(InputError, match=f"{next(iter(config))}: .* is not allowed; it must be .*[0-9]"):
+        TrainingConfig(**config)
+
+
+@pytest.mark.parametrize("config", [{"width": 10**9}, {"rounds": 65}, {"batch_size": 10**8}])
+def test_configurations_of_price_net_have_maxima_too(config):
+    with pytest.raises(InputError, match=f"{next(iter(config))}: .* it must be >= 1 and <= [0-9]"):
+        PriceNetConfig(**config)
 
 
 def test_the_command_knows_all_algorithms_and_presets():

@@ -34,6 +34,7 @@ from scattermec.scenario import Scenario
 from scattermec.training import Plan, load_run, train
 from scattermec.training import metrics as training_metrics
 from scattermec.training.folder import changed_versions, read_folder
+from torture.processes import REPRODUCE, SMALL_NETWORKS
 from torture.results import Outcome, Row
 
 FILES = 10_000
@@ -652,9 +653,7 @@ def make_kinds(options: Options, marker: str) -> list[Kind]:
 def small_plan(frames: int = 250) -> Plan:
     """A training run that takes seconds."""
     scenario = Scenario(user_positions=[[3, 3]], num_antennas=2, arrivals="constant", episode_length=30)
-    config = TrainingConfig(
-        actor_layers=[8], critic_width=8, batch_size=4, buffer_size=32, action_form="feasible"
-    )
+    config = TrainingConfig(**SMALL_NETWORKS, action_form="feasible")
     return Plan("ddpg", scenario, config, seeds=(0, 1, 2, 3), frames=frames)
 
 
@@ -702,10 +701,6 @@ def _run_kinds(work: Path, marker: str) -> list[Kind]:
             lambda: training_metrics.read(metrics) and None,
         ),
     ]
-
-
-REPRODUCE = ("--quick", "--figures", "3a", "--frames", "8", "--set", "local_rate=100", "--beams", "mrt")
-"""A reproduction that takes a minute, compilation included."""
 
 
 def _reproduction_kinds(work: Path, marker: str) -> list[Kind]:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torture import processes
-from torture.files import REPRODUCE
-from torture.results import Outcome, Row
+from torture.results import Outcome, Row, write_faults
 
 KILLS = 30
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -19,12 +18,6 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 FRAMES = 10_000
 """solved by `solve`"""
 
-SMALL = (
-    "actor_layers=[8]",
-    "critic_width=8",
-    "batch_size=4",
-    "buffer_size=32",
-)
 NOT_COMPARED = ("provenance.json", "index.html", "index.md", "figures.md")
 """Files of a reproduction that say when and how it was made."""
 
@@ -57,11 +50,9 @@ class Job:
 
 def jobs() -> list[Job]:
     """What is killed."""
-    training = ["train", "ddpg", "--frames", "600", "--seeds", "4", "--processes", "1", "--save-every", "1"]
-    training += [part for setting in SMALL for part in ("--train", setting)]
-    training += ["--set", "user_positions=[[3,3]]", "--out", "run", "--json"]
+    training = [*processes.training(600, "run"), "--save-every", "1"]
     solving = ["solve", "frames.npz", "--out", "solution.npz", "--beams", "optimal", "--json"]
-    drawing = ["reproduce", "--out", "results", *REPRODUCE]
+    drawing = ["reproduce", "--out", "results", *processes.REPRODUCE]
 
     def in_the_sweep(folder: Path) -> bool:
         data = folder / "results" / "data.csv"
@@ -78,9 +69,7 @@ def jobs() -> list[Job]:
 def run(options: Options) -> Outcome:
     """Kill each job in turn until there are enough kills, or the time is over."""
     begun, chance = time.monotonic(), random.Random(options.seed)
-    work = options.work.resolve() / "kills"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    work = processes.empty(options.work.resolve() / "kills")
     cache = work / "cache"
     tried, bad, failures = Counter[str](), Counter[str](), []
     chosen = [job for job in jobs() if not options.jobs or job.name in options.jobs]
@@ -118,17 +107,13 @@ def run(options: Options) -> Outcome:
     done = number >= options.kills
     if not done:
         rows.append(Row("Kills", "less than planned", options.kills, 0, f"{number} in the time given"))
-    if failures and options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
-        lines = [f"{f['job']}: {f['signal']} after {f['after s']} s: {f['what']}" for f in failures]
-        (options.out / "kills.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_faults(options.out, "kills", failures)
     shutil.rmtree(work, ignore_errors=True)
     return Outcome(rows, {"Faults after kills": failures}, [], done)
 
 
 def _fresh(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    processes.empty(folder)
     processes.write_frames(folder / "frames.npz", FRAMES)
     return folder
 

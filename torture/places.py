@@ -13,9 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from torture import processes
-from torture.files import REPRODUCE
-from torture.kills import SMALL
-from torture.results import Outcome, Row
+from torture.results import Outcome, Row, write_faults
 
 SMALL_DISK = 16 * 1024
 """Bytes: too few for any of the outputs"""
@@ -33,9 +31,6 @@ class Options:
 
 def commands(frames: Path, place: Path) -> dict[str, tuple[list[str], Path]]:
     """Commands that write below ``place``, and where their results lie."""
-    training = ["train", "ddpg", "--frames", "500", "--seeds", "4", "--processes", "1", "--json"]
-    training += [part for setting in SMALL for part in ("--train", setting)]
-    training += ["--set", "user_positions=[[3,3]]"]
     return {
         "solve to a file": (
             ["solve", str(frames), "--out", str(place / "solution.npz"), "--json"],
@@ -45,23 +40,24 @@ def commands(frames: Path, place: Path) -> dict[str, tuple[list[str], Path]]:
             ["solve", str(frames), "--out", str(place / "solved"), "--json"],
             place / "solved",
         ),
-        "train": ([*training, "--out", str(place / "run")], place / "run"),
-        "reproduce": (["reproduce", "--out", str(place / "results"), *REPRODUCE], place / "results"),
+        "train": (processes.training(500, place / "run"), place / "run"),
+        "reproduce": (
+            ["reproduce", "--out", str(place / "results"), *processes.REPRODUCE],
+            place / "results",
+        ),
     }
 
 
 def run(options: Options) -> Outcome:
     """Every command in every place."""
     begun = time.monotonic()
-    work = options.work.resolve() / "places"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    work = processes.empty(options.work.resolve() / "places")
     cache, frames = work / "cache", work / "frames.npz"
     processes.write_frames(frames, 4000)
     failures: list[dict[str, str]] = []
     rows = []
     # So that the compilation cache is complete before it cannot be written.
-    for arguments, _ in commands(frames, _empty(work / "warm")).values():
+    for arguments, _ in commands(frames, processes.empty(work / "warm")).values():
         processes.run(arguments, cache, cwd=work)
     places = (("file size limit", _limited), ("full disk", _full), ("read-only folder", _read_only))
     for title, place in places:
@@ -71,7 +67,7 @@ def run(options: Options) -> Outcome:
             if time.monotonic() - begun > options.seconds:
                 remark = "not all in the time given"
                 break
-            with place(_empty(work / "place")) as allowed:
+            with place(processes.empty(work / "place")) as allowed:
                 if allowed is None:
                     remark = "cannot be made here"
                     break
@@ -87,7 +83,7 @@ def run(options: Options) -> Outcome:
         rows.append(Row("Places", f"{title}: no clear message, or half a result", tried, bad, remark))
     tried = bad = 0
     remark = ""
-    for name, (arguments, result) in commands(work / "many.npz", _empty(work / "shared")).items():
+    for name, (arguments, result) in commands(work / "many.npz", processes.empty(work / "shared")).items():
         if time.monotonic() - begun > options.seconds:
             remark = "not all in the time given"
             break
@@ -100,18 +96,9 @@ def run(options: Options) -> Outcome:
             bad += 1
             failures.append({"place": "two writers", "command": name, "what": what})
     rows.append(Row("Places", "two writers: the second is not refused", tried, bad, remark))
-    if failures and options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
-        lines = [f"{f['place']}: {f['command']}: {f['what']}" for f in failures]
-        (options.out / "places.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_faults(options.out, "places", failures)
     shutil.rmtree(work, ignore_errors=True)
     return Outcome(rows, {"Faults of places": failures}, [], not any("in the time" in r.remark for r in rows))
-
-
-def _empty(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
 
 
 Allowed = tuple[Path, int | None] | None

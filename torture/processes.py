@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -10,6 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
+REPRODUCE = ("--quick", "--figures", "3a", "--frames", "8", "--set", "local_rate=100", "--beams", "mrt")
+"""A reproduction that takes a minute, compilation included."""
+
+SMALL_NETWORKS = {"actor_layers": [8], "critic_width": 8, "batch_size": 4, "buffer_size": 32}
+"""What makes training take seconds."""
 
 LIMIT = 300.0
 """s after which a command is taken to hang"""
@@ -59,6 +66,20 @@ def finish(process: subprocess.Popen[str], limit: float = LIMIT) -> tuple[int, s
 def run(arguments: list[str], cache: Path, *, cwd: Path, file_size: int | None = None) -> tuple[int, str]:
     """Both."""
     return finish(start(arguments, cache, cwd=cwd, file_size=file_size))
+
+
+def training(frames: int, out: str | Path) -> list[str]:
+    """A command that trains four seeds in seconds."""
+    options = ["--frames", str(frames), "--seeds", "4", "--processes", "1"]
+    options += [part for name, value in SMALL_NETWORKS.items() for part in ("--train", f"{name}={value}")]
+    return ["train", "ddpg", *options, "--set", "user_positions=[[3,3]]", "--out", str(out), "--json"]
+
+
+def empty(folder: Path) -> Path:
+    """The folder with nothing in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def leftovers(folder: Path) -> list[str]:

@@ -49,6 +49,15 @@ class Outcome:
         return cls(**(data | {"rows": [Row(**row) for row in data["rows"]]}))
 
 
+def write_faults(out: Path | None, name: str, failures: list[dict[str, str]]) -> None:
+    """Save what went wrong as a text, if anything did and there is a folder for it."""
+    if not failures or out is None:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    lines = [", ".join(f"{title}: {value}" for title, value in failure.items()) for failure in failures]
+    (out / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def print_table(rows: Iterable[Row], console: Console) -> None:
     """The table on a terminal."""
     table = Table(title="Tried and bad", title_justify="left")

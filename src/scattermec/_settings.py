@@ -130,7 +130,7 @@ class FileSettings(Settings):
 
     @classmethod
     def load(cls: type[_S], path: str | os.PathLike[str]) -> _S:
-        """Read a YAML or JSON file; relative paths in it are relative to the file."""
+        """Read a YAML or JSON file, with whose name all faults begin; paths in it are relative to it."""
         try:
             with naming(Path(path)), open(path, "rb") as file:
                 text = file.read(4 * MOST_BYTES + 1).decode("utf-8-sig")
@@ -138,7 +138,10 @@ class FileSettings(Settings):
             raise cls._error([f"{os.fspath(path)}: cannot be read: {error.strerror}"]) from error
         except UnicodeDecodeError as error:
             raise cls._error([f"{os.fspath(path)}: is not UTF-8 text"]) from error
-        return cls.from_yaml(text, folder=Path(path).parent)
+        try:
+            return cls.from_yaml(text, folder=Path(path).parent)
+        except InputError as error:
+            raise cls._error(f"{os.fspath(path)}: {fault}" for fault in error.faults) from None
 
     def to_yaml(self) -> str:
         """YAML with one commented line a constant; `from_yaml` gives back an equal one."""

@@ -17,7 +17,6 @@ from scattermec._yaml import show
 from scattermec.counts import MOST_ANTENNAS, MOST_FRAMES, MOST_USERS
 from scattermec.errors import InputError, ScenarioError
 from scattermec.storage.arrays import open_archive
-from scattermec.storage.frames import STRONG_CHANNELS
 
 __all__ = ["Rectifier", "Scenario", "ScenarioError"]
 
@@ -147,14 +146,6 @@ class Scenario(FileSettings):
         """Channels (frames, N, M) and workload (frames, N) in kbit of the trace, None for what it lacks."""
         arrays = {} if self.trace is None else _read_trace(self.trace)
         return arrays.get("channels"), arrays.get("workload")
-
-    def doubts(self) -> list[str]:
-        """What is allowed but hardly meant, one line each."""
-        channels, _ = self.load_trace()
-        if channels is None:
-            return []
-        strong = int((np.square(np.abs(channels)).sum(axis=-1) >= 1).any(axis=-1).sum())
-        return [f"trace: channels: {STRONG_CHANNELS.format(frames=strong)}"] if strong else []
 
     @classmethod
     def _resolve(cls, data: dict[str, Any], folder: str | os.PathLike[str]) -> None:

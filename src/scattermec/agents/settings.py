@@ -10,6 +10,8 @@ from jax import Array
 
 from scattermec._pytree import pytree, static
 from scattermec._settings import FileSettings, constant
+from scattermec._yaml import show
+from scattermec.counts import MOST_BATCH, MOST_LAYERS, MOST_TRANSITIONS, MOST_WIDTH
 from scattermec.environment.actions import ActionForm, ApActionForm
 from scattermec.errors import InputError
 from scattermec.scenario import Scenario
@@ -33,15 +35,19 @@ class TrainingConfig(FileSettings):
         "action_form": "What the agents see, do and are paid",
     }
 
-    actor_layers: tuple[int, ...] = constant((128, 64), "", "", ">= 1", "Hidden layers of an actor")
-    critic_width: int = constant(128, "", "", ">= 1", "Hidden layer of a critic")
+    actor_layers: tuple[int, ...] = constant(
+        (128, 64), "", "", f">= 1 and <= {MOST_WIDTH}", "Hidden layers of an actor"
+    )
+    critic_width: int = constant(128, "", "", f">= 1 and <= {MOST_WIDTH}", "Hidden layer of a critic")
     hidden_activation: Activation = constant(
         "sigmoid", "", "", "sigmoid, relu or tanh", "What hidden layers of an actor apply:"
     )
     actor_learning_rate: float = constant(1e-3, "", "", "> 0", "Learning rate of actors")
     critic_learning_rate: float = constant(1e-3, "", "", "> 0", "Learning rate of critics")
-    batch_size: int = constant(64, "", "", ">= 1", "Transitions that an update sees")
-    buffer_size: int = constant(2000, "", "", ">= 1", "Transitions that an agent remembers")
+    batch_size: int = constant(64, "", "", f">= 1 and <= {MOST_BATCH}", "Transitions that an update sees")
+    buffer_size: int = constant(
+        2000, "", "", f">= 1 and <= {MOST_TRANSITIONS}", "Transitions that an agent remembers"
+    )
     discount: float | None = constant(
         None, "gamma", "", ">= 0 and < 1", "Reward discount; null: the scenario's"
     )
@@ -76,9 +82,9 @@ class TrainingConfig(FileSettings):
         return PRESETS[name]
 
     def _cross_faults(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        if not self.actor_layers:
-            line = "actor_layers: [] is not allowed; it must be a list of at least one size >= 1"
-            yield ("actor_layers",), line
+        if not 1 <= len(self.actor_layers) <= MOST_LAYERS:
+            line = f"actor_layers: {show(self.actor_layers, 40)} is not allowed; it must be"
+            yield ("actor_layers",), f"{line} a list of at least one size >= 1, and at most {MOST_LAYERS}"
         if self.batch_size > self.buffer_size:
             line = f"batch_size: {self.batch_size} is not allowed; it must be <= buffer_size"
             yield ("batch_size", "buffer_size"), f"{line}, {self.buffer_size}"

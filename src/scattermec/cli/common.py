@@ -19,6 +19,7 @@ from scattermec._compilation import compile_lightly, use_compilation_cache
 from scattermec._version import __version__
 from scattermec.counts import MOST_SEED
 from scattermec.errors import InputError, one_line
+from scattermec.price_net import SHIPPED
 from scattermec.scenario import Scenario
 from scattermec.storage.atomic import writing
 
@@ -66,10 +67,20 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 def load_scenario(path: Path | None, settings: list[str] | None) -> Scenario:
     """The scenario that the options describe; raises ScenarioError with all its faults."""
     scenario = Scenario() if path is None else Scenario.load(path)
-    chosen = scenario.with_settings(settings) if settings else scenario
-    for doubt in chosen.doubts():
-        warn(doubt)
-    return chosen
+    return scenario.with_settings(settings) if settings else scenario
+
+
+def warn_of(scenario: Scenario, policy: str = "") -> None:
+    """Say on standard error what looks wrong in a scenario whose frames are to be drawn; starts JAX.
+
+    So does a shipped ``policy`` that acts outside what it was trained on.
+    """
+    from scattermec.experiments import diagnosis
+
+    for line in diagnosis.warnings_of(diagnosis.sample_of(scenario)):
+        warn(line)
+    for line in diagnosis.outside_training(policy, scenario) if policy in SHIPPED else ():
+        warn(line)
 
 
 def warn(line: str) -> None:

@@ -22,6 +22,7 @@ from scattermec.cli.common import (
     provenance,
     start_jax,
     to_json,
+    warn_of,
     warn_without_kernel,
 )
 from scattermec.cli.price_net import (
@@ -30,7 +31,6 @@ from scattermec.cli.price_net import (
     load_policy,
     tabulate_robustness,
     tabulate_unseen,
-    warn_outside_training,
 )
 from scattermec.counts import MOST_FRAMES, MOST_SCENARIOS
 from scattermec.errors import InputError
@@ -159,13 +159,13 @@ def evaluate(
         return
     if learned:
         subject = _price_net(policy, chosen, settings)
-        warn_outside_training(policy, subject.scenario)
     elif fixed:
         assert chosen is not None
         subject = _fixed(policy, chosen)
     else:
         subject = _trained_run(policy, chosen, settings)
     chosen = subject.scenario
+    warn_of(chosen, policy)
     warn_without_kernel(chosen.harvest_model == "linear")
     if robustness:
         tabulate_robustness(policy, chosen, frames=frames, seed=seed, out=out, as_json=as_json)

@@ -21,6 +21,7 @@ from scattermec.cli.common import (
     provenance,
     start_jax,
     to_json,
+    warn_of,
     warn_without_kernel,
 )
 from scattermec.cli.price_net import PRICE_NET, is_price_net, load_policy, unknown_policy
@@ -97,6 +98,7 @@ def horizon(
     trained = load_policy(policy)
     # Settings come last, so that a backlog that was asked for is refused rather than ignored.
     chosen = (given or trained.scenario).with_settings(["backlog_cap=0", *(settings or ())])
+    warn_of(chosen, policy)
     warn_without_kernel(True)
     contenders = foresight.contenders(trained, chosen)
     with progress("Looking ahead", quiet=as_json) as update:

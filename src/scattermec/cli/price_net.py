@@ -17,6 +17,7 @@ from scattermec.cli.common import (
     provenance,
     start_jax,
     to_json,
+    warn_of,
 )
 from scattermec.errors import InputError
 from scattermec.price_net import SHIPPED
@@ -52,14 +53,6 @@ def unknown_policy(name: str) -> str:
     return f"{name}: is neither one of {', '.join(SHIPPED)} nor the folder of a training run of price-net"
 
 
-def warn_outside_training(name: str, scenario: Scenario) -> None:
-    """Say on standard error where a shipped policy acts outside what it was trained on."""
-    from scattermec.experiments.diagnosis import outside_training
-
-    for line in outside_training(name, scenario) if name in SHIPPED else ():
-        typer.echo(line, err=True)
-
-
 def load_policy(name: str) -> "Policy":
     """The policy that `is_price_net` recognises. JAX must be in double precision."""
     from scattermec.price_net import files
@@ -88,6 +81,7 @@ def train_price_net(
 
     use_one_thread()
     start_jax(lightly=False)
+    warn_of(scenario)
     from scattermec.price_net import files
     from scattermec.price_net.training import PriceNetConfig
 

@@ -19,6 +19,7 @@ from scattermec.cli.common import (
     progress,
     start_jax,
     to_json,
+    warn_of,
     warn_without_kernel,
 )
 from scattermec.cli.report import check_extras
@@ -135,6 +136,7 @@ def reproduce(
     # As `train` does, so that its commands give the digits of the report.
     use_one_thread()
     start_jax(lightly=False)
+    warn_of(chosen)
     warn_without_kernel(optimal)
     from scattermec.experiments import learned
     from scattermec.experiments import reproduce as experiment

@@ -2,7 +2,7 @@
 
 import typer
 
-from scattermec.cli.common import JsonOption, ScenarioOption, SetOption, load_scenario, to_json
+from scattermec.cli.common import JsonOption, ScenarioOption, SetOption, load_scenario, to_json, warn_of
 
 
 def scenario(
@@ -19,5 +19,6 @@ def scenario(
         scattermec scenario --scenario mine.yaml --set ap_power=2 --set "user_positions=[[3, 0], [0, 4]]"
     """
     chosen = load_scenario(scenario, settings)
+    warn_of(chosen)
     text = to_json(chosen.model_dump(mode="json")) + "\n" if as_json else chosen.to_yaml()
     typer.echo(text, nl=False)

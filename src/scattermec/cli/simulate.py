@@ -23,6 +23,7 @@ from scattermec.cli.common import (
     provenance,
     start_jax,
     to_json,
+    warn_of,
     warn_without_kernel,
 )
 from scattermec.cli.price_net import (
@@ -30,7 +31,6 @@ from scattermec.cli.price_net import (
     is_price_net,
     load_policy,
     unknown_policy,
-    warn_outside_training,
 )
 from scattermec.counts import MOST_FRAMES
 from scattermec.errors import InputError
@@ -130,10 +130,10 @@ def simulate(
     if out is not None:
         check_text_output(out, (".json", ".csv"))
     start_jax(lightly=True)
+    warn_of(chosen, policy or "")
     warn_without_kernel(beams is Beams.OPTIMAL)
     scheme, beams, mode = scheme or Scheme.HYBRID, beams or Beams.MRT, mode or Mode.P1
     if policy is not None:
-        warn_outside_training(policy, chosen)
         decide = _policy(policy, mode, chosen)
         options: dict[str, Any] = {"policy": policy, "mode": mode.value, "seed": seed}
     else:

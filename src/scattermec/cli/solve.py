@@ -30,7 +30,6 @@ from scattermec.cli.common import (
 )
 from scattermec.scenario import Scenario
 from scattermec.storage import ArrayWriter, FrameChunk, FrameFile, InputError, open_frames
-from scattermec.storage.frames import STRONG_CHANNELS
 
 if TYPE_CHECKING:
     from scattermec.optimisation import BeamSolution
@@ -154,11 +153,9 @@ def solve(
         with progress("Checking", quiet=as_json) as update:
             capacity = np.asarray(constants.battery_capacity)
             checked = source.check(capacity, lambda done: update(done, source.num_frames))
-        if checked.strong:
-            warn(f"channels: {STRONG_CHANNELS.format(frames=checked.strong)}")
         with progress("Solving", quiet=as_json) as update:
             summary = _solve(source, writer, constants, options, update)
-    _warn(chosen, source, summary)
+    _warn(chosen, source, checked.strong, summary)
     summary |= {"clipped_batteries": checked.overfull}
     if as_json:
         told = {"frames_from": str(frames), "out": str(out), **options, **summary}
@@ -167,17 +164,18 @@ def solve(
         _print(summary, str(out))
 
 
-def _warn(scenario: Scenario, source: FrameFile, summary: dict[str, Any]) -> None:
+def _warn(scenario: Scenario, source: FrameFile, strong: int, summary: dict[str, Any]) -> None:
     """Say on standard error what looks wrong in the first frames, and why none of all can be served."""
-    from scattermec.experiments.diagnosis import infeasible_lines, warnings_of
+    from scattermec.experiments.diagnosis import Sample, infeasible_lines, warnings_of
 
     first = next(source.chunks(min(source.num_frames, FRAMES_AT_ONCE)))
-    lines = warnings_of(scenario, first.channels, first.workload, first.battery)
+    sample = Sample(scenario, first.channels, first.workload, first.battery)
+    for line in warnings_of(sample, strong):
+        warn(line)
     if summary["infeasible"] == source.num_frames:
-        lines += ["Every frame is infeasible. Medians, per user:"]
-        lines += infeasible_lines(scenario, first.channels, first.workload, first.battery)
-    for line in lines:
-        typer.echo(line, err=True)
+        typer.echo("Every frame is infeasible. Medians, per user:", err=True)
+        for line in infeasible_lines(sample):
+            typer.echo(line, err=True)
 
 
 def _writer(out: Path, source: FrameFile, scenario: Scenario, options: dict[str, str]) -> ArrayWriter:

@@ -24,6 +24,7 @@ from scattermec.cli.common import (
     provenance,
     start_jax,
     to_json,
+    warn_of,
     warn_without_kernel,
 )
 from scattermec.cli.price_net import train_price_net
@@ -235,6 +236,7 @@ def train(
 
     use_one_thread()
     start_jax(lightly=False)
+    warn_of(chosen)
     warn_without_kernel(chosen.harvest_model == "linear")
     from scattermec.training import Plan
     from scattermec.training import train as run

@@ -8,6 +8,7 @@ import numpy as np
 from scattermec.experiments.claims import Finding
 from scattermec.experiments.contents import Contents
 from scattermec.experiments.evidence import curve, show
+from scattermec.experiments.figures import frames_text
 from scattermec.experiments.panels import BEAM_STYLES, learner_style
 from scattermec.experiments.report import about_learning, by_claim, kind_label
 from scattermec.experiments.sweeps import SWEEPS
@@ -32,8 +33,8 @@ def _what(contents: Contents) -> str:
         trained = f" and Fig. 2 on training runs of {seeds} seeds and {run.frames[-1]:,} frames each"
     return (
         f"Each of the {claims} claims examined here, which {AUTHORS} read off their figures, was put to a "
-        "test whose thresholds are fixed in the code: Fig. 3 and 4 on exactly optimised allocations of "
-        f"{contents.settings['frames']:,} independent frames a point{trained}."
+        "test whose thresholds are fixed in the code: Fig. 3 and 4 on exactly optimised allocations "
+        f"({frames_text(contents.measurements)}){trained}."
     )
 
 

@@ -1,10 +1,14 @@
 """Why frames cannot be served, and what in them looks like a wrong unit: pure functions of NumPy arrays."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scattermec.physics.parameters import path_loss_db
+from scattermec.price_net import variety
 from scattermec.scenario import Scenario
 
 MOST_SNR_DB = 90.0
@@ -13,115 +17,226 @@ MOST_SNR_DB = 90.0
 MOST_LOAD = 10.0
 """A workload above this many times what bandwidth and slot carry at the frame's own SNR is far above it."""
 
-TRAINED_POWER_W, TRAINED_USERS, TRAINED_WORKLOAD_KBIT = (0.25, 4.0), (2, 10), (40.0, 40.0)
-"""Ranges in which price-net-varied was trained."""
+PREFIX = 1000.0
+"""Between units that are easily confused: bits and kbit, J and mJ, W and mW."""
+
+APART = 100.0
+"""A number that is off by `PREFIX` is at least so far from where it could be served."""
+
+LEAST_DBM = 10.0
+"""A power below is not taken for one in dBm."""
+
+FAIR_SNR = 1e3
+"""At which a link carries what it is made for."""
+
+TRACE_FRAMES = 2048
+"""Of a trace that are looked at."""
 
 
-def capacity(
-    scenario: Scenario, channels: NDArray[np.complex128], battery: NDArray[np.float64]
-) -> dict[str, NDArray[np.float64]]:
-    """Per frame and user (K, N): what its channel, battery and slot allow at the most.
+@dataclass(frozen=True)
+class Sample:
+    """Frames, K of N users and M antennas, and what they could do at the most."""
 
-    ``harvestable`` (mJ): with the AP beaming at the user alone for the whole of all slots. ``snr`` of active
-    transmission with all stored and harvestable energy in the user's own slot. ``local`` and ``link`` (kbit):
-    what the user can compute, by rate and energy, and what its link carries at that SNR.
-    """
-    users = channels.shape[1]
+    scenario: Scenario
+    channels: NDArray[np.complex128]
+    """(K, N, M)"""
+    workload: NDArray[np.float64]
+    """(K, N) kbit"""
+    battery: NDArray[np.float64]
+    """(K, N) mJ"""
+    mean: bool = False
+    """whether it stands for all frames of the scenario, by their means"""
 
-    def per_user(name: str) -> NDArray[np.float64]:
-        return np.broadcast_to(np.asarray(getattr(scenario, name), float), (users,))
+    def per_user(self, name: str) -> NDArray[np.float64]:
+        """A constant of the scenario, (N,)."""
+        return np.broadcast_to(np.asarray(getattr(self.scenario, name), float), self.workload.shape[1:])
 
-    gain = (channels.real**2 + channels.imag**2).sum(axis=2)
-    slot = per_user("slot_duration")
-    harvestable = 1e3 * scenario.harvest_efficiency * scenario.ap_power * gain * slot.sum()
-    energy = np.minimum(battery, per_user("battery_capacity")) + harvestable
-    snr = 1e-3 * energy / slot * gain / scenario.noise_power
-    local = np.minimum(per_user("local_rate") * slot, energy / per_user("local_energy"))
-    link = scenario.bandwidth * slot * np.log2(1 + snr)
-    return {
-        "gain": gain,
-        "harvestable": harvestable,
-        "energy": energy,
-        "snr": snr,
-        "local": local,
-        "link": link,
-    }
+    @cached_property
+    def gain(self) -> NDArray[np.float64]:
+        """(K, N): of each user's channel."""
+        return (self.channels.real**2 + self.channels.imag**2).sum(axis=2)
+
+    @cached_property
+    def harvestable(self) -> NDArray[np.float64]:
+        """(K, N) mJ: with the AP beaming at the user alone for the whole of all slots."""
+        given = (
+            self.scenario.harvest_efficiency * self.scenario.ap_power * self.per_user("slot_duration").sum()
+        )
+        return 1e3 * given * self.gain
+
+    @cached_property
+    def energy(self) -> NDArray[np.float64]:
+        """(K, N) mJ: stored and harvestable."""
+        return np.minimum(self.battery, self.per_user("battery_capacity")) + self.harvestable
+
+    @cached_property
+    def snr(self) -> NDArray[np.float64]:
+        """(K, N): of active transmission, with all energy in the user's own slot."""
+        power = 1e-3 * self.energy / self.per_user("slot_duration")
+        return power * self.gain / self.scenario.noise_power
+
+    @property
+    def snr_db(self) -> NDArray[np.float64]:
+        """The same in dB; very low where there is none."""
+        return 10 * np.log10(np.maximum(self.snr, 1e-300))
+
+    @property
+    def carried(self) -> NDArray[np.float64]:
+        """(K, N) kbit: what computing rate, bandwidth and slot carry with enough energy, at `FAIR_SNR`."""
+        slot, snr = self.per_user("slot_duration"), np.maximum(self.snr, FAIR_SNR)
+        return slot * (self.per_user("local_rate") + self.scenario.bandwidth * np.log2(1 + snr))
+
+    @cached_property
+    def most(self) -> NDArray[np.float64]:
+        """(K, N) kbit: what the user can compute, by rate and energy, and what its link carries."""
+        slot = self.per_user("slot_duration")
+        local = np.minimum(self.per_user("local_rate") * slot, self.energy / self.per_user("local_energy"))
+        return local + self.scenario.bandwidth * slot * np.log2(1 + self.snr)
+
+    @property
+    def local_energy(self) -> NDArray[np.float64]:
+        """(K, N) mJ: needed to compute all work."""
+        return self.per_user("local_energy") * self.workload
+
+    @property
+    def strong(self) -> int:
+        """Frames with a channel through which more would arrive than is sent."""
+        return int((self.gain >= 1).any(axis=1).sum())
 
 
-def infeasible_lines(
-    scenario: Scenario,
-    channels: NDArray[np.complex128],
-    workload: NDArray[np.float64],
-    battery: NDArray[np.float64],
-) -> list[str]:
+def sample_of(scenario: Scenario) -> Sample:
+    """The scenario's trace, or one frame of mean gains, mean work and full batteries."""
+    distance = np.hypot(*np.array(scenario.user_positions, float).T)
+    amplitude = 10 ** (-path_loss_db(distance) / 20)
+    channels = np.repeat(amplitude[None, :, None], scenario.num_antennas, axis=2).astype(complex)
+    work = np.broadcast_to(np.asarray(scenario.mean_workload, float), (1, scenario.num_users))
+    trace_channels, trace_work = scenario.load_trace()
+    if trace_channels is not None:
+        channels = np.asarray(trace_channels[:TRACE_FRAMES], complex)
+    if trace_work is not None:
+        work = np.asarray(trace_work[:TRACE_FRAMES], float)
+    frames = max(len(channels), len(work))
+    channels = np.resize(channels, (frames, *channels.shape[1:]))
+    work = np.resize(work, (frames, work.shape[1]))
+    return Sample(scenario, channels, work, np.full(work.shape, np.inf), mean=trace_channels is None)
+
+
+def infeasible_lines(sample: Sample) -> list[str]:
     """One line per user: medians over the frames, and what would have to change."""
-    can = capacity(scenario, channels, battery)
-    per_kbit = np.broadcast_to(np.asarray(scenario.local_energy, float), workload.shape[1:])
-    needed = per_kbit * workload
     lines = []
-    for user in range(workload.shape[1]):
-        middle = {name: float(np.median(value[:, user])) for name, value in can.items()}
-        work, need = float(np.median(workload[:, user])), float(np.median(needed[:, user]))
-        stored = float(np.median(battery[:, user]))
-        snr = 10 * np.log10(middle["snr"]) if middle["snr"] > 0 else -np.inf
+    for user in range(sample.workload.shape[1]):
+
+        def middle(values: NDArray[np.float64], user: int = user) -> float:
+            return float(np.median(values[:, user]))
+
+        snr = middle(sample.snr)
+        snr_db = 10 * np.log10(snr) if snr > 0 else -np.inf
         lines.append(
-            f"user {user}: {work:.3g} kbit to do, {need:.3g} mJ to compute it; {stored:.3g} mJ stored, "
-            f"at most {middle['harvestable']:.3g} mJ to harvest, SNR at most {snr:.0f} dB; "
-            + _remedy(work, middle)
+            f"user {user}: {middle(sample.workload):.3g} kbit to do, {middle(sample.local_energy):.3g} mJ "
+            f"to compute it; {middle(sample.battery):.3g} mJ stored, "
+            f"at most {middle(sample.harvestable):.3g} mJ to harvest, SNR at most {snr_db:.0f} dB; "
+            + _remedy(sample, user)
         )
     return lines
 
 
-def _remedy(work: float, middle: dict[str, float]) -> str:
-    most = middle["local"] + middle["link"]
-    if middle["gain"] == 0:
+def _remedy(sample: Sample, user: int) -> str:
+    work, most = (float(np.median(values[:, user])) for values in (sample.workload, sample.most))
+    if np.median(sample.gain[:, user]) == 0:
         return "it has no path to the AP"
-    if work > most:
-        return (
-            f"its work is {work / max(most, 1e-300):.3g} times what it can do: is it in kbit, the battery "
-            "in mJ, the AP's power in W (not dBm)?"
-        )
-    return "it could be served alone, but shares slots and beams: less work, more power or longer slots"
+    if work <= most:
+        return "it could be served alone, but shares slots and beams: less work, more power or longer slots"
+    likely = list(_wrong_units(sample, user))
+    advice = likely[0] if len(likely) == 1 else "less work, more power or longer slots"
+    return f"its work is {work / max(most, 1e-300):.3g} times what it can do: {advice}"
 
 
-def warnings_of(
-    scenario: Scenario,
-    channels: NDArray[np.complex128],
-    workload: NDArray[np.float64],
-    battery: NDArray[np.float64],
-) -> list[str]:
-    """One line for each kind of number that hardly any system has."""
-    can = capacity(scenario, channels, battery)
-    snr_db = 10 * np.log10(np.maximum(can["snr"], 1e-300))
-    most = can["local"] + can["link"]
+def _wrong_units(sample: Sample, user: int) -> Iterator[str]:
+    """Units that look wrong by `PREFIX`: the number is absurd, and in the right unit the user is served."""
+
+    def served(changed: Sample) -> bool:
+        return bool(np.median(changed.workload[:, user]) <= np.median(changed.most[:, user]))
+
+    def middle(values: NDArray[np.float64]) -> float:
+        return float(np.median(values[:, user]))
+
+    scenario = sample.scenario
+    less = replace(sample, workload=sample.workload / PREFIX)
+    if middle(sample.workload) > APART * middle(sample.carried) and served(less):
+        yield "the workload looks like bits, not kbit"
+    capacity = tuple(float(value) * PREFIX for value in sample.per_user("battery_capacity"))
+    roomy = scenario.model_copy(update={"battery_capacity": capacity})
+    fuller = replace(sample, scenario=roomy, battery=sample.battery * PREFIX)
+    stored = middle(sample.battery)
+    if stored > 0 and middle(sample.local_energy) > APART * middle(sample.energy) and served(fuller):
+        yield "the batteries look like J, not mJ"
+    quieter = replace(
+        sample, scenario=scenario.model_copy(update={"noise_power": scenario.noise_power / PREFIX})
+    )
+    if APART * middle(sample.snr) < 1 and served(quieter):
+        yield "noise_power looks like mW, not W"
+
+
+def warnings_of(sample: Sample, strong: int | None = None) -> list[str]:
+    """One line for each kind of number that hardly any system has.
+
+    ``strong``: the frames with a gain above 1, where more frames were looked at than are in the sample.
+    """
     found = []
-    if (snr_db > MOST_SNR_DB).any():
+    strong = sample.strong if strong is None else strong
+    if strong:
+        frames = "on average" if sample.mean else f"in {strong} frames"
+        found.append(f"channels: ||h||^2 >= 1 {frames}: more would arrive than is sent")
+    if (sample.snr_db > MOST_SNR_DB).any():
         found.append(
-            f"noise_power: {scenario.noise_power:g} W gives an SNR of up to {snr_db.max():.0f} dB; "
+            f"{_too_strong(sample)} gives an SNR of up to {sample.snr_db.max():.0f} dB; "
             f"receivers have {MOST_SNR_DB:.0f} dB at most"
         )
-    if (np.median(workload, axis=0) > MOST_LOAD * np.median(most, axis=0)).any():
+    if (np.median(sample.workload, axis=0) > MOST_LOAD * np.median(sample.most, axis=0)).any():
         found.append(
-            f"workload: up to {workload.max():.3g} kbit, more than {MOST_LOAD:g} times what bandwidth, "
-            "slot and energy carry; is it in kbit?"
+            f"workload: up to {sample.workload.max():.3g} kbit, more than {MOST_LOAD:g} times what "
+            "bandwidth, slot and energy carry; is it in kbit?"
         )
     return found
 
 
+def _too_strong(sample: Sample) -> str:
+    """The constant that is likely behind an SNR that no receiver has."""
+    power = sample.scenario.ap_power
+    in_watts = 10 ** (min(power, 1e3) / 10 - 3)
+    weaker = replace(sample, scenario=sample.scenario.model_copy(update={"ap_power": in_watts}))
+    if power >= LEAST_DBM and in_watts < power and weaker.snr_db.max() <= MOST_SNR_DB:
+        return f"ap_power: {power:g} W (is it in dBm?)"
+    return f"noise_power: {sample.scenario.noise_power:g} W"
+
+
 def outside_training(policy: str, scenario: Scenario) -> Iterator[str]:
     """One line for each constant of the scenario that lies outside what a shipped policy was trained on."""
-    default = Scenario()
-    varied = policy == "price-net-varied"
-    powers = TRAINED_POWER_W if varied else (default.ap_power, default.ap_power)
-    users = TRAINED_USERS if varied else (default.num_users, default.num_users)
-    work = np.atleast_1d(np.asarray(scenario.mean_workload, float))
-    checks = {
-        "ap_power": (scenario.ap_power, scenario.ap_power, powers, "W"),
-        "num_users": (scenario.num_users, scenario.num_users, users, ""),
-        "mean_workload": (work.min(), work.max(), TRAINED_WORKLOAD_KBIT, "kbit"),
-    }
-    for name, (least, most, (low, high), unit) in checks.items():
+
+    def facts(of: Scenario) -> dict[str, tuple[float, float, str]]:
+        """Least and most of each constant, and its unit."""
+        work = np.atleast_1d(np.asarray(of.mean_workload, float))
+        distance = np.hypot(*np.array(of.user_positions, float).T)
+        return {
+            "ap_power": (of.ap_power, of.ap_power, " W"),
+            "num_users": (of.num_users, of.num_users, ""),
+            "num_antennas": (of.num_antennas, of.num_antennas, ""),
+            "user_positions": (distance.min(), distance.max(), " m"),
+            "mean_workload": (work.min(), work.max(), " kbit"),
+        }
+
+    trained: dict[str, tuple[float, float, str]] = facts(Scenario())
+    if policy == "price-net-varied":
+        near, far = np.multiply(variety.DISTANCES, variety.SCALES)
+        trained |= {
+            "ap_power": (*variety.POWERS, " W"),
+            "num_users": (min(variety.USERS), max(variety.USERS), ""),
+            "num_antennas": (1, variety.MOST_ANTENNAS, ""),
+            "user_positions": (near, far, " m"),
+        }
+    for name, (least, most, unit) in facts(scenario).items():
+        low, high, _ = trained[name]
         if least < low or most > high:
-            shown = f"{least:g}" if least == most else f"{least:g} to {most:g}"
-            trained = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-            yield f"{name}: {shown} {unit}".rstrip() + f" is outside what {policy} was trained on, {trained}"
+            shown = f"{least:g}" if least == most else f"{least:.3g} to {most:.3g}"
+            known = f"{low:g}" if low == high else f"{low:.3g} to {high:.3g}"
+            yield f"{name}: {shown}{unit} is outside what {policy} was trained on, {known}{unit}"

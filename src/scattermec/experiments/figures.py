@@ -54,6 +54,8 @@ def frames_text(rows: Sequence[Any]) -> str:
     most: dict[str, int] = {}
     for row in rows:
         most[row.beams] = max(most.get(row.beams, 0), row.frames)
+    if not most:
+        return "no frames"
     if len(set(most.values())) == 1:
         return f"{next(iter(most.values())):,} independent frames per point"
     parts = [f"{frames:,} with {policy_label(kind)}" for kind, frames in most.items()]
@@ -79,10 +81,15 @@ class Picture(NamedTuple):
 
 def panels_of(picture: Picture, measurements: Sequence[Measurement]) -> tuple[Panel, ...]:
     """What a figure shows: that of one kind of beams, or the comparison of beams."""
-    rows = [row for row in measurements if row.swept == sweep_of(picture.name).name]
+    rows = rows_of(picture.name, measurements)
     if picture.name == "beams":
         return beams_panels(rows)
     return sweep_panels(picture.name, [row for row in rows if row.beams == picture.beams])
+
+
+def rows_of(name: str, measurements: Sequence[Measurement]) -> list[Measurement]:
+    """What a figure is drawn from, of all kinds of beams."""
+    return [row for row in measurements if row.swept == sweep_of(name).name]
 
 
 def draw(picture: Picture, measurements: Sequence[Measurement]) -> Figure:
@@ -95,7 +102,7 @@ def draw(picture: Picture, measurements: Sequence[Measurement]) -> Figure:
     if comparison:
         limit: dict[str, Any] = {"color": style.QUIET, "linestyle": "--", "linewidth": 1.2}
         figure.axes[0].plot([], [], label=LIMIT, **limit)
-    _frame(figure, picture, [row for row in measurements if row.swept == sweep_of(picture.name).name])
+    _frame(figure, picture, rows_of(picture.name, measurements))
     if comparison:
         figure.subplots_adjust(left=0.06, right=0.99, bottom=0.27, wspace=0.22)
     return figure

@@ -22,7 +22,16 @@ from scattermec.experiments.claims import Finding
 from scattermec.experiments.commands import figure_command, training_commands
 from scattermec.experiments.contents import Contents
 from scattermec.experiments.evidence import Condition, digits
-from scattermec.experiments.figures import CAPTIONS, COMPARISON, TITLES, Picture, panels_of, policy_label
+from scattermec.experiments.figures import (
+    CAPTIONS,
+    COMPARISON,
+    TITLES,
+    Picture,
+    frames_text,
+    panels_of,
+    policy_label,
+    rows_of,
+)
 from scattermec.experiments.panels import Line, Panel, learning_panels
 from scattermec.experiments.sweeps import ALL_METRICS
 from scattermec.experiments.tables import Table
@@ -162,10 +171,9 @@ def figures(contents: Contents) -> list[Figure]:
         pictures = [picture for picture in contents.pictures if picture.name == name]
         reading = COMPARISON if name == "beams" else (f"The paper: {CAPTIONS[name]}",)
         scheme = "each scheme" if name == "4b" else "Hybrid-offload"
-        how = (
-            f"Exact optima, {scheme}, {settings['frames']:,} independent frames a point, 95% intervals "
-            "shaded."
-        )
+        kinds = {picture.beams for picture in pictures}
+        shown = [row for row in rows_of(name, contents.measurements) if "" in kinds or row.beams in kinds]
+        how = f"Exact optima, {scheme}, {frames_text(shown)}, 95% intervals shaded."
         parts = [name]
         if any(picture.beams and picture.beams not in BEAMS for picture in pictures):
             how += " Learned beams, with the exact allocation for them: means and intervals over seeds."

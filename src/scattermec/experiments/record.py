@@ -43,20 +43,21 @@ class Record:
 
     @classmethod
     def open(cls, folder: Path, *, overwrite: bool = False) -> "Record":
-        """What is kept in the folder; empty where there is nothing, or nothing that can be read."""
-        record = cls(folder)
-        if overwrite:
+        """What is kept in the folder; empty where there is nothing. Raises InputError where it is damaged."""
+        record, path = cls(folder), folder / RECORD
+        if overwrite or not path.exists():
             return record
+        data = read_object(path)
         try:
-            data = read_object(folder / RECORD)
             record.commands = [str(command) for command in data["commands"]]
             record.seconds = {str(name): float(value) for name, value in data["seconds"].items()}
             record.versions = {str(name): str(value) for name, value in data["versions"].items()}
             record.machine = str(data["machine"])
-            if not all(map(math.isfinite, record.seconds.values())):
-                return cls(folder)
-        except (InputError, LookupError, TypeError, ValueError, AttributeError, OverflowError):
-            return cls(folder)
+            readable = all(map(math.isfinite, record.seconds.values()))
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
+            readable = False
+        if not readable:
+            raise InputError([f"{path}: is damaged: it must hold commands, seconds, versions and machine"])
         return record
 
     def add_command(self, command: str) -> None:

@@ -12,12 +12,12 @@ from scattermec.errors import one_line
 from scattermec.experiments import frame_pictures, learning_figures, tables
 from scattermec.experiments.claims import Condition, Finding
 from scattermec.experiments.contents import Contents
-from scattermec.experiments.figures import CAPTIONS, COMPARISON, TITLES, Picture, policy_label
+from scattermec.experiments.figures import CAPTIONS, COMPARISON, TITLES, Picture, frames_text, policy_label
 from scattermec.experiments.frame_pictures import PlayedFrame
 from scattermec.experiments.learning import LABELS, LearningCurves
 from scattermec.experiments.record import Record
 from scattermec.experiments.results import DATA, MANIFEST, PARQUET
-from scattermec.experiments.sweeps import ALL_METRICS
+from scattermec.experiments.sweeps import ALL_METRICS, Measurement
 from scattermec.pictures.style import FORMATS
 from scattermec.storage import replace_text
 
@@ -32,7 +32,7 @@ def write(contents: Contents) -> tuple[Path, ...]:
     """Write claims.md, claims.json, scenario.yaml and index.md; the paths written."""
     findings, settings = contents.findings, contents.settings
     texts = {
-        "claims.md": claims_markdown(findings, settings),
+        "claims.md": claims_markdown(findings, settings, contents.measurements),
         "claims.json": claims_json(findings, settings),
         "scenario.yaml": contents.scenario.to_yaml(),
         "index.md": index_markdown(contents),
@@ -49,12 +49,15 @@ def claims_json(findings: Sequence[Finding], settings: Mapping[str, Any]) -> str
     return json.dumps({**kept, "claims": claims}, indent=2, ensure_ascii=False) + "\n"
 
 
-def claims_markdown(findings: Sequence[Finding], settings: Mapping[str, Any]) -> str:
+def claims_markdown(
+    findings: Sequence[Finding], settings: Mapping[str, Any], measurements: Sequence[Measurement]
+) -> str:
     """All findings for readers: a table of verdicts, then the conditions behind each."""
     parts = [
         "# The paper's claims and what was measured",
-        f"Exact optima, judged apart for each kind of beams: {_kinds(settings)}. {settings['frames']} frames "
-        f"a point, seed {settings['seed']}. Regime: {plain(settings['regime'])}.",
+        f"Exact optima, judged apart for each kind of beams: {_kinds(settings)}. "
+        f"{_sentence(frames_text(measurements))}. Seed {settings['seed']}. "
+        f"Regime: {plain(settings['regime'])}.",
         "The conditions and their thresholds are fixed in the code. A condition is met (yes) if its 95% "
         "interval wholly meets it, partly if only the estimate or the change from end to end does. All met: "
         "the claim holds; none of the essential ones: it does not hold; else it holds in part.",
@@ -151,8 +154,9 @@ def index_markdown(contents: Contents) -> str:
         f"{PAPER}. Fig. 3 and 4 are drawn from exactly optimised allocations for each kind of beams: "
         f"{_kinds(settings)}. Optimal beams are optimised with the allocation; a lower bound on the energy "
         "of every frame certifies both (`gap` in the data).",
-        f"Regime: {plain(settings['regime'])}. {settings['frames']} frames a point, seed {settings['seed']}; "
-        "every point, scheme and kind of beams meets the same fading and batteries.",
+        f"Regime: {plain(settings['regime'])}. {_sentence(frames_text(contents.measurements))}. "
+        f"Seed {settings['seed']}; every point, scheme and kind of beams meets the same fading and "
+        "batteries.",
         "## Claims\n\n" + verdict_table(contents.findings),
         "The conditions and numbers behind each verdict: [claims.md](claims.md), for machines "
         "[claims.json](claims.json).",

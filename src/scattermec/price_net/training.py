@@ -23,6 +23,7 @@ from jaxtyping import Complex, Float
 
 from scattermec._pytree import pytree
 from scattermec._settings import FileSettings, constant
+from scattermec.counts import MOST_BATCH, MOST_ROUNDS, MOST_WIDTH
 from scattermec.environment import reset
 from scattermec.optimisation import OPTIMAL, Solution, allocate
 from scattermec.optimisation.battery_value import worth
@@ -48,12 +49,12 @@ class PriceNetConfig(FileSettings):
 
     _title: ClassVar = "a configuration of price-net"
 
-    width: int = constant(48, "", "", ">= 1", "Numbers that a pair of users carries")
-    rounds: int = constant(2, "", "", ">= 1", "Exchanges among pairs")
+    width: int = constant(48, "", "", f">= 1 and <= {MOST_WIDTH}", "Numbers that a pair of users carries")
+    rounds: int = constant(2, "", "", f">= 1 and <= {MOST_ROUNDS}", "Exchanges among pairs")
     scenarios: Literal["one", "varied"] = constant(
         "one", "", "", "one or varied", "Whether all frames are of the scenario, or of many around it:"
     )
-    batch_size: int = constant(256, "", "", ">= 1", "Fresh frames a step")
+    batch_size: int = constant(256, "", "", f">= 1 and <= {MOST_BATCH}", "Fresh frames a step")
     learning_rate: float = constant(3e-3, "", "", "> 0", "First learning rate; its cosine falls to 0")
     discount: float = constant(
         0.0, "", "", ">= 0 and <= 1", "What energy left for the next frame counts; 0: each frame for itself"

@@ -14,9 +14,6 @@ from scattermec.storage.arrays import ArrayFile, Header, open_arrays
 
 __all__ = ["NORM_TOLERANCE", "FrameChunk", "FrameFile", "open_frames"]
 
-STRONG_CHANNELS = "||h||^2 >= 1 in {frames} frames: more would arrive than is sent"
-"""Channels that are allowed but hardly meant."""
-
 NORM_TOLERANCE = 1e-3
 """How far the norm of a beam may be from 1."""
 
