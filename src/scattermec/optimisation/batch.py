@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any, Literal, TypeVar, get_args
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jaxtyping import Bool, Complex, Float, Int
@@ -27,13 +26,24 @@ Serve = Literal["all", "best", "all-or-best"]
 SERVE: tuple[Serve, ...] = get_args(Serve)
 """Whom to serve: everyone; the set that maximises (11); or everyone where that is possible, else that set."""
 
-PORTABLE_BLOCK = 512
-BLOCK = 256 if compiled.available() else PORTABLE_BLOCK
-"""Frames solved together. Portably the slowest frame of a block sets its time, and its state should stay in
-cache; the kernel is not held up by slow frames, but few frames should not wait for many arrays."""
+BLOCK, BEST_BLOCK = 512, 128
+"""Frames that the kernel solves together, and where sets of users are tried: enough to share what a call
+costs, and so few that a lone frame need not wait. Always full, so that each program is compiled once."""
 
-BEST_BLOCK = 128 if compiled.available() else 16
-"""The same where sets of users are tried. Always full, so that it is compiled once however few remain."""
+PORTABLE_BLOCK, PORTABLE_BEST_BLOCK = 512, 16
+"""The same for the portable solver, where the slowest frame of a block sets its time."""
+
+
+def _block() -> int:
+    return BLOCK if _by_kernel() else PORTABLE_BLOCK
+
+
+def _best_block() -> int:
+    return BEST_BLOCK if _by_kernel() else PORTABLE_BEST_BLOCK
+
+
+def _by_kernel() -> bool:
+    return compiled.available() and jax.default_backend() == "cpu"
 
 
 def allocate_frames(
@@ -53,10 +63,10 @@ def allocate_frames(
         raise ValueError(f"serve: {serve!r} is not known; choose from {', '.join(SERVE)}")
     if serve == "all-or-best":
         return allocate_all_or_best(parameters, frames, beams, scheme=scheme)[0]
-    everyone = _in_blocks(partial(_solve_all, scheme), parameters, (frames, beams), BLOCK)
+    everyone = _in_blocks(partial(_solve_all, scheme), parameters, (frames, beams), _block())
     if serve == "all":
         return everyone
-    return _in_blocks(partial(_solve_best, scheme), parameters, (frames, beams, everyone), BEST_BLOCK)
+    return _in_blocks(partial(_solve_best, scheme), parameters, (frames, beams, everyone), _best_block())
 
 
 def optimise_beams_frames(
@@ -71,7 +81,7 @@ def optimise_beams_frames(
     Not for use inside jit: vmap `optimise_beams` there.
     """
     solve = partial(_optimise_all, scheme, battery_value)
-    return _in_blocks(solve, parameters, (frames,), BLOCK)
+    return _in_blocks(solve, parameters, (frames,), _block())
 
 
 def optimise_service_frames(
@@ -79,7 +89,7 @@ def optimise_service_frames(
 ) -> ServiceSolution:
     """The same with the set of users that maximises (11); arguments as for `optimise_service`."""
     everyone = optimise_beams_frames(parameters, frames, scheme=scheme)
-    return _in_blocks(partial(_optimise_best, scheme), parameters, (frames, everyone), BEST_BLOCK)
+    return _in_blocks(partial(_optimise_best, scheme), parameters, (frames, everyone), _best_block())
 
 
 def allocate_all_or_best(
@@ -129,13 +139,13 @@ def _or_best(
         return everyone, status
     # Collected in numpy: JAX would compile programs of its own for every number of failures.
     solution: Result = jax.tree.map(np.array, everyone)
-    for index, skip in _blocks(failed.size, BEST_BLOCK):
+    for index, skip in _blocks(failed.size, _best_block()):
         chosen: np.ndarray = failed[index]
         block = jax.tree.map(lambda leaf, i=chosen: leaf[i], (*data, everyone))
         best = solve(parameters, *block, skip)
         for whole, part in zip(jax.tree.leaves(solution), jax.tree.leaves(best), strict=True):
             whole[chosen[~skip]] = part[~skip]
-    return jax.tree.map(jnp.asarray, solution), status
+    return jax.device_put(solution), status
 
 
 @partial(jax.jit, static_argnums=0)
@@ -206,12 +216,12 @@ def _in_blocks(solve: Callable[..., Any], parameters: Parameters, data: tuple, s
     """
     count = len(data[0].workload)
     # Cut and joined in numpy: JAX would run, and compile, a program for every array.
-    arrays = jax.tree.map(np.asarray, data)
+    parameters, arrays = jax.tree.map(np.asarray, (parameters, data))
     parts = []
     for index, skip in _blocks(count, size):
         block = jax.tree.map(lambda leaf, i=index: leaf[i], arrays)
-        parts.append(jax.device_get(solve(parameters, *block, skip)))
-    return jax.tree.map(lambda *leaves: jnp.asarray(np.concatenate(leaves)[:count]), *parts)
+        parts.append(jax.tree.map(np.asarray, solve(parameters, *block, skip)))
+    return jax.device_put(jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts))
 
 
 def _blocks(count: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -67,11 +67,20 @@ BEND_REACH = 0.95
 """The second-order change of the bent slacks is measured at this part of the predictor's step,"""
 BEND_LIMIT = 10.0
 """and limited to so many mean products."""
-GUESS_VARIABLES = Primal(t_active=0.7, t_passive=0.45, energy=0.6, l_local=0.5, shortfall=1.0, stored=1.0)
-GUESS_PRICES = Dual(time=1.3, work=2.3, local=0.75, budget=1.3, capacity=0.01, stored=1.0)
+GUESS = {
+    "t_active": 0.7,
+    "t_passive": 0.45,
+    "energy": 0.6,
+    "l_local": 0.5,
+    "time": 1.3,
+    "work": 2.3,
+    "local": 0.75,
+    "budget": 1.3,
+    "capacity": 0.01,
+}
 GUESS_TAU = 1.6
-"""Where the first attempt starts, every product being 1: found to take the fewest iterations over scenarios. The
-others start at 1 everywhere, but for the times."""
+"""Where the first attempt starts, every product being 1: found to take the fewest iterations over many
+scenarios. The others start at 1 everywhere, but for the times."""
 SHORT_STEP = 0.1
 """After a step shorter than this the next one recentres."""
 
@@ -238,7 +247,8 @@ def _iterate(problem: StandardForm, state: State, limits: Tolerances) -> State:
     recentre = state.step < SHORT_STEP
     keep = jnp.where(recentre, 0.0, 1.0).astype(mean.dtype)
     centring = jnp.maximum(0.5 * (1 - reach) ** 3, jnp.where(recentre, 0.5, way.centring))
-    bend = jax.tree.map(lambda b: keep * b, _bend(problem, point, predictor, missing, BEND_REACH * reach, mean))
+    bend = _bend(problem, point, predictor, missing, BEND_REACH * reach, BEND_LIMIT * mean)
+    bend = jax.tree.map(lambda b: keep * b, bend)
     second_order = nothing._replace(
         s=jax.tree.map(lambda a, b: keep * a * b, predictor.x, predictor.s),
         z=jax.tree.map(lambda a, b: keep * a * b, predictor.y, predictor.z),
@@ -296,17 +306,23 @@ def _start(problem: StandardForm, attempt: Int[Array, ""]) -> Iterate:
     """The same point for every problem: a guess at first, then ones, but for the times."""
     first, short = attempt == 0, _way(attempt, problem.workload.dtype).start
 
-    def filled(like: Array | None, guess: float, later: float | Array = 1.0) -> Array | None:
-        return None if like is None else jnp.full_like(like, jnp.where(first, guess, later))
+    def fill(name: str, like: Array, later: float | Array = 1.0) -> Array:
+        return jnp.full_like(like, jnp.where(first, GUESS.get(name, 1.0), later))
 
-    user, beams, parts = problem.workload, problem.passive_rate, problem.part_size
-    likes = Primal(user, beams, user, user, problem.cost_shortfall, parts)
-    later = Primal(short, short, 1.0, 1.0, 1.0, 1.0)
-    x = Primal(*map(filled, likes, GUESS_VARIABLES, later))
-    y = Dual(*map(filled, Dual(user, user, user, user, user, parts), GUESS_PRICES))
+    user = problem.workload
+    stored = None if problem.part_size is None else jnp.ones_like(problem.part_size)
+    x = Primal(
+        t_active=fill("t_active", user, short),
+        t_passive=fill("t_passive", problem.passive_rate, short),
+        energy=fill("energy", user),
+        l_local=fill("l_local", user),
+        shortfall=None if problem.cost_shortfall is None else jnp.ones_like(user),
+        stored=stored,
+    )
+    y = Dual(*(fill(name, user) for name in Dual._fields[:5]), stored=stored)
     tau = jnp.where(first, GUESS_TAU, 1.0).astype(user.dtype)
-    inverse = lambda leaf: 1 / leaf  # noqa: E731
-    return Iterate(x, y, jax.tree.map(inverse, x), jax.tree.map(inverse, y), tau, 1 / tau)
+    s, z = jax.tree.map(lambda leaf: 1 / leaf, (x, y))
+    return Iterate(x, y, s, z, tau, 1 / tau)
 
 
 def _bend(
@@ -315,14 +331,17 @@ def _bend(
     predictor: Iterate,
     missing: tuple[Primal, Dual, Float[Array, ""]],
     step: Float[Array, ""],
-    mean: Float[Array, ""],
+    most: Float[Array, ""],
 ) -> tuple[Primal, Dual]:
-    """Second-order change of the three slacks that the active work bends, measured along the predictor."""
+    """Second-order change of the three slacks that the active work bends, measured along the predictor.
+
+    It is limited to what changes no product by more than ``most``.
+    """
     moved = _move(point, predictor, step)
     s, z = _exact_slacks(problem, moved, missing, 1 - step)
 
     def term(exact: Array, linear: Array, partner: Array) -> Array:
-        limit = BEND_LIMIT * mean / partner
+        limit = most / partner
         return jnp.clip((exact - linear) / step**2, -limit, limit)
 
     zero_s, zero_z = jax.tree.map(jnp.zeros_like, (point.s, point.z))
