@@ -319,7 +319,14 @@ def _start(problem: StandardForm, attempt: Int[Array, ""]) -> Iterate:
         shortfall=None if problem.cost_shortfall is None else jnp.ones_like(user),
         stored=stored,
     )
-    y = Dual(*(fill(name, user) for name in Dual._fields[:5]), stored=stored)
+    y = Dual(
+        time=fill("time", user),
+        work=fill("work", user),
+        local=fill("local", user),
+        budget=fill("budget", user),
+        capacity=fill("capacity", user),
+        stored=stored,
+    )
     tau = jnp.where(first, GUESS_TAU, 1.0).astype(user.dtype)
     s, z = jax.tree.map(lambda leaf: 1 / leaf, (x, y))
     return Iterate(x, y, s, z, tau, 1 / tau)
