@@ -15,7 +15,14 @@ setup(
             depends=[str(path) for path in sorted(KERNEL.glob("*.h"))],
             include_dirs=[str(Path(jaxlib.__file__).parent / "include")],
             language="c++",
-            extra_compile_args=["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"],
+            extra_compile_args=[
+                "-std=c++17",
+                "-O3",
+                "-fno-math-errno",
+                "-fno-trapping-math",
+                "-fcx-limited-range",  # products of complex numbers without a detour for infinities
+                "-Wno-psabi",
+            ],
             optional=True,
         )
     ]

@@ -124,8 +124,8 @@ class BeamFeed {
     int rounds;
     double energy, value, bound;  // scaled; the value less what batteries are worth; the bound without the constant
     std::vector<Complex> channels, beams, priced, kept;
-    std::vector<Complex> columns;  // the beams, when `kept` was made of them,
-    std::vector<double> shares;    // and the parts of their slots' times that they had
+    std::vector<Complex> columns;  // the beams of the least energy so far,
+    std::vector<double> shares;    // and the parts of their slots' times that they had; `kept` is made of them
     std::vector<double> prices, worth;  // of the best bound: work, budget and capacity, and the beams' worth
   };
 
@@ -184,29 +184,21 @@ class BeamFeed {
     std::copy_n(worth_.begin(), sizes_.users, lane.worth.begin());
   }
 
-  // One beam a slot: the one that comes nearest to sharing the slot's time as found; that of its price if it has
-  // no time.
+  // The beams as they are, and what part of its slot's time each has: 0 for all where the slot has none.
   void keep_beams(int index, double tau) {
     Lane& lane = lanes_[index];
-    const int size = sizes_.antennas;
     std::copy(lane.priced.begin(), lane.priced.end(), lane.kept.begin());
     std::copy(lane.beams.begin(), lane.beams.end(), lane.columns.begin());
     for (int i = 0; i < sizes_.users; ++i) {
       double total = 0;
-      std::fill(work_.matrix.begin(), work_.matrix.end(), Complex(0));
-      for (int k = 0; k < sizes_.beams; ++k) {
-        add_outer(size, time(index, i, k), beam(lane, i, k), work_.matrix.data());
-        total += time(index, i, k);
-      }
+      for (int k = 0; k < sizes_.beams; ++k) total += time(index, i, k);
       for (int k = 0; k < sizes_.beams; ++k)
         lane.shares[i * sizes_.beams + k] = total > 1e-9 * tau ? time(index, i, k) / total : 0;
-      if (total <= 1e-9 * tau) continue;
-      hermitian_eigen(size, work_.matrix.data(), work_.values.data(), work_.vectors.data());
-      for (int a = 0; a < size; ++a) lane.kept[i * size + a] = work_.vectors[a * size + size - 1];
     }
   }
 
-  // Where that beam brings less than the several did, look for one that does not.
+  // One beam a slot: the one that comes nearest to sharing the slot's time as found, and where it brings less than the
+  // several did, one that does not. That of its price where the slot has no time.
   void make_single(int index) {
     Lane& lane = lanes_[index];
     const int n = sizes_.users, size = sizes_.antennas, k = sizes_.beams;
@@ -214,6 +206,10 @@ class BeamFeed {
       const double* shares = &lane.shares[i * k];
       const Complex* columns = &lane.columns[i * k * size];
       if (!(std::accumulate(shares, shares + k, 0.0) > 0)) continue;
+      std::fill(work_.matrix.begin(), work_.matrix.end(), Complex(0));
+      for (int c = 0; c < k; ++c) add_outer(size, shares[c], &columns[c * size], work_.matrix.data());
+      hermitian_eigen(size, work_.matrix.data(), work_.values.data(), work_.vectors.data());
+      for (int a = 0; a < size; ++a) lane.kept[i * size + a] = work_.vectors[a * size + size - 1];
       double most = 0;
       for (int j = 0; j < n; ++j) {
         double gain = 0;

@@ -7,8 +7,10 @@
 using Complex = std::complex<double>;
 
 // Eigenvalues, ascending, and orthonormal eigenvectors (columns) of a small Hermitian matrix (row by row), by
-// Jacobi rotations; the matrix is destroyed.
-inline void hermitian_eigen(int size, Complex* matrix, double* values, Complex* vectors) {
+// Jacobi rotations; the matrix is destroyed. SIZE fixes the size when compiling; 0 leaves it open.
+template <int SIZE>
+void hermitian_eigen_of(int given, Complex* matrix, double* values, Complex* vectors) {
+  const int size = SIZE ? SIZE : given;
   for (int a = 0; a < size; ++a)
     for (int b = 0; b < size; ++b) vectors[a * size + b] = a == b ? 1.0 : 0.0;
   double total = 0;
@@ -50,6 +52,15 @@ inline void hermitian_eigen(int size, Complex* matrix, double* values, Complex* 
     if (least == a) continue;
     std::swap(values[a], values[least]);
     for (int r = 0; r < size; ++r) std::swap(vectors[r * size + a], vectors[r * size + least]);
+  }
+}
+
+inline void hermitian_eigen(int size, Complex* matrix, double* values, Complex* vectors) {
+  switch (size) {
+    case 2: return hermitian_eigen_of<2>(size, matrix, values, vectors);
+    case 3: return hermitian_eigen_of<3>(size, matrix, values, vectors);
+    case 4: return hermitian_eigen_of<4>(size, matrix, values, vectors);
+    default: return hermitian_eigen_of<0>(size, matrix, values, vectors);
   }
 }
 

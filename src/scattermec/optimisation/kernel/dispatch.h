@@ -1,4 +1,4 @@
-// Choose the solver compiled for the number of users and beams, where there is one.
+// Choose the solver compiled for the number of users and beams, where there is one, or with room for them.
 // Included once per instruction set, last, inside that set's namespace.
 
 template <class Scalar>
@@ -26,6 +26,8 @@ static void solve(const BeamProblems<Scalar>& in, const BeamResults<Scalar>& out
   };
   if (sizes.users == 3 && sizes.beams == 4) {
     with(Solver<3, 4>(sizes));
+  } else if (sizes.beams == 4 && sizes.users <= 8) {
+    with(Solver<0, 4, 8>(sizes));
   } else {
     with(Solver<0, 0>(sizes));
   }
