@@ -7,6 +7,7 @@ class BeamFeed {
   BeamFeed(Solver& solver, const BeamProblems<Scalar>& in, const BeamResults<Scalar>& out, const Sizes& sizes)
       : solver_(solver), in_(in), out_(out), sizes_(sizes), work_(sizes.antennas) {
     const int n = sizes.users;
+    solver.similar_ = true;
     for (Lane& lane : lanes_) {
       lane.channels.resize(n * sizes.antennas);
       lane.beams.resize(n * sizes.beams * sizes.antennas);
@@ -38,6 +39,7 @@ class BeamFeed {
       for (int i = 0; i < sizes_.users; ++i)
         for (int k = 0; k < sizes_.beams; ++k) offer(index, i, k);
       solver_.gap_limit[index] = FIRST_GAP;
+      solver_.resume_[index] = false;
       return true;
     }
     return false;
@@ -111,6 +113,7 @@ class BeamFeed {
       std::copy_n(&lane.priced[i * size], size, beam(lane, i, least));
       offer(index, i, least);
     }
+    solver_.resume_[index] = solved;
     return true;
   }
 
@@ -147,6 +150,7 @@ class BeamFeed {
     const int n = sizes_.users, size = sizes_.antennas, a = i * sizes_.beams + k;
     const long q = lane.frame;
     const Complex* w = beam(lane, i, k);
+    solver_.renew(a, index);
     for (int j = 0; j < n; ++j) {
       const double gain = beam_gain(size, &lane.channels[j * size], w);
       solver_.harvest[a * n + j][index] = gain * in_.harvest_weight[(q * n + j) * n + i];

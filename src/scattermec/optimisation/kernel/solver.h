@@ -11,6 +11,7 @@ constexpr struct Attempt { double boundary, centrality, centring, span, slack, s
     {0.99, 1e-3, 1e-3, 10.0, 30.0, 1e-2}, {0.99, 1e-3, 1e-3, 10.0, 30.0, 1e-4}};
 constexpr double GUESS_T_ACTIVE = 0.7, GUESS_T_PASSIVE = 0.45, GUESS_ENERGY = 0.6, GUESS_L_LOCAL = 0.5;
 constexpr double GUESS_TIME = 1.3, GUESS_WORK = 2.3, GUESS_LOCAL = 0.75, GUESS_BUDGET = 1.3, GUESS_CAPACITY = 0.01, GUESS_TAU = 1.6;
+constexpr double WARM = 1e-2;  // mean product, over tau^2, from which a similar problem starts
 constexpr double GAP = 1e-8, RESIDUAL_PER_GAP = 1e-4, PROOF = 1e-9;
 
 // An array whose size is known when compiling lies in the object itself, which spares the processor most of its loads
@@ -86,7 +87,7 @@ class Solver {
       take(stores(), gain_stored, part_size, per_stored, w_stored, part_s);
       take(n * m, harvest, rows);
       take(m * m, factor);
-      for (Point* point : {&at, &per, &direction, &predictor, &moved}) {
+      for (Point* point : {&at, &per, &direction, &predictor, &moved, &warm}) {
         for (Primal* part : {&point->x, &point->s}) take(*part);
         for (Dual* part : {&point->y, &point->z}) take(*part);
       }
@@ -144,6 +145,11 @@ class Solver {
     fill(at.y.capacity, at.z.capacity, n, GUESS_CAPACITY, 1.0);
     fill(at.y.stored, at.z.stored, stores(), 1.0, 1.0);
     fill(&at.tau, &at.kappa, 1, GUESS_TAU, 1.0);
+    if (first && resume_[lane]) {
+      Mask only{};
+      only[lane] = -1;
+      copy_where(only, at, warm);
+    }
     step_[lane] = 1.0;
     if (attempt_[lane] == 0) iterations_[lane] = 0;
     begun_[lane] = iterations_[lane];
@@ -802,22 +808,31 @@ class Solver {
     finish(usable, accuracy, margin, step);
   }
 
+  INLINE void copy_where(Mask mask, Point& to, const Point& from) {
+    const auto copy = [&](Real* target, const Real* source, int end) INLINE_LAMBDA {
+      for (int i = 0; i < end; ++i) target[i] = choose(mask, source[i], target[i]);
+    };
+    pairs([&](int end, auto v) INLINE_LAMBDA {
+      copy(to.x.*v, from.x.*v, end);
+      copy(to.s.*v, from.s.*v, end);
+    });
+    prices([&](int end, auto v) INLINE_LAMBDA {
+      copy(to.y.*v, from.y.*v, end);
+      copy(to.z.*v, from.z.*v, end);
+    });
+    copy(&to.tau, &from.tau, 1);
+    copy(&to.kappa, &from.kappa, 1);
+  }
+
+  // Beam a of a lane is a new one: its time and its cost start with what the others have as products.
+  void renew(int a, int lane) {
+    const double product = warm.tau[lane] * warm.kappa[lane];
+    warm.x.t_passive[a][lane] = warm.s.t_passive[a][lane] = std::sqrt(product);
+  }
+
   void finish(Mask usable, Real accuracy, Real margin, Real step) {
-    {
-      const auto take = [&](Real* to, const Real* from, int end) INLINE_LAMBDA {
-        for (int i = 0; i < end; ++i) to[i] = choose(usable, from[i], to[i]);
-      };
-      pairs([&](int end, auto v) INLINE_LAMBDA {
-        take(at.x.*v, moved.x.*v, end);
-        take(at.s.*v, moved.s.*v, end);
-      });
-      prices([&](int end, auto v) INLINE_LAMBDA {
-        take(at.y.*v, moved.y.*v, end);
-        take(at.z.*v, moved.z.*v, end);
-      });
-      take(&at.tau, &moved.tau, 1);
-      take(&at.kappa, &moved.kappa, 1);
-    }
+    copy_where(usable, at, moved);
+    if (similar_) copy_where(usable & (product_of(at) / count() >= WARM * at.tau * at.tau), warm, at);
     step_ = step;
     accuracy_ = choose(usable, accuracy, splat(1.0 / 0.0));
     margin_ = margin;
@@ -847,6 +862,7 @@ class Solver {
   PerPart gain_stored, part_size;
   // The iterate, the steps from it, and a point on trial.
   Point at, predictor, direction, moved;
+  Point warm;  // the last one of each lane that is far enough from its solution for a similar problem to start there
   Point per;  // 1 over each entry of the iterate
   Active here, there;
   // Residuals, right-hand side, the column of tau and the second-order terms.
@@ -867,5 +883,7 @@ class Solver {
   Mask active_;
   int attempt_[LANES] = {}, iterations_[LANES] = {}, begun_[LANES] = {};  // begun: iterations before the attempt
   bool done_[LANES] = {};
+  bool similar_ = false;  // whether a lane's problems resemble each other,
+  bool resume_[LANES] = {};  // and the next one is to start from `warm`
   Real accuracy_, margin_;  // of the last step, see certify()
 };
