@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from scattermec._programs import kept_jit
 from scattermec._pytree import pytree
 from scattermec.environment import reset, step
 from scattermec.experiments.statistics import Estimate, mean_interval, ratio_interval
@@ -89,7 +90,7 @@ def measure_robustness(policy: Policy, scenario: Scenario, *, frames: int, seed:
     ]
 
 
-@jax.jit
+@kept_jit
 def _play(
     network: PriceNet, constants: Parameters, keys: Array
 ) -> tuple[Frame, dict[tuple[str, str], _Played]]:
