@@ -26,10 +26,10 @@ reproduce-full: install  ## the same with every point, seed and frame
 test: install    ## the test suite
 	$(BIN)/python -m pytest
 
-bench: install   ## speed and agreement with other solvers and learners, on one core: results/benchmarks.json, docs/benchmarks.md
+bench: install   ## speed and agreement with other solvers and learners, on one core: docs/benchmarks.md, docs/benchmarks.json
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 		-r benchmarks/requirements.txt || echo "moreau cannot be installed here; the tables will say so"
-	$(BIN)/python -m benchmarks --json results/benchmarks.json --docs docs/benchmarks.md
+	$(BIN)/python -m benchmarks --docs docs/benchmarks.md
 
 torture: install ## frames, files, kills, full disks and a soak, 20 minutes on two cores: results/torture.json, docs/torture.md
 	$(BIN)/python -m torture --json results/torture.json --docs docs/torture.md

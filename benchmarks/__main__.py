@@ -3,8 +3,15 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.machine import allowed_cores, describe, use_one_core, versions
+
+if TYPE_CHECKING:
+    from benchmarks.results import Section
+
+SECTIONS = ("allocation", "beams", "learning", "pendulum")
+"""What is measured where nothing else is asked for; a GPU only on demand."""
 
 BEAMS = ((3, 3), (6, 4))
 """Users and antennas of the comparisons of P2."""
@@ -16,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(given)
     allowed = allowed_cores()
     try:
-        core = use_one_core(options.core)
+        core = use_one_core(options.core, with_gpu=options.only == "gpu")
     except ValueError as fault:
         _parser().error(str(fault))
 
@@ -26,18 +33,43 @@ def main(arguments: list[str] | None = None) -> int:
 
     jax.config.update("jax_enable_x64", True)
 
-    from benchmarks.compare import compare_allocation, compare_beams
-    from benchmarks.learning import compare_pendulum, compare_speed
     from benchmarks.results import Results
+    from scattermec.optimisation import compiled
 
-    progress = Console(stderr=True)
     about = {
         "command": " ".join(["python -m benchmarks", *given]),
         "machine": describe(core),
-        "versions": versions(),
+        "versions": versions(options.commit),
+        "solver": "compiled kernel" if compiled.available() else "portable solver",
         "settings": {key: str(v) if isinstance(v, Path) else v for key, v in vars(options).items()},
     }
-    results = Results(options.json, about)
+    path = options.json or (options.docs and options.docs.with_suffix(".json"))
+    try:
+        results = Results(path, about)
+        if options.add is not None:
+            results.add(options.add)
+    except (OSError, ValueError) as fault:
+        _parser().error(str(fault))
+    if options.add is None:
+        for name in SECTIONS if options.only is None else [options.only]:
+            section = results.start(name)
+            _measure(section, options, max(allowed - {core}, default=None))
+            results.finish(section)
+        screen = Console()
+        # Into a file or a pipe, where no width is known, the tables come whole.
+        results.print(screen if screen.is_terminal else Console(width=120))
+    results.save()
+    if options.docs is not None:
+        options.docs.parent.mkdir(parents=True, exist_ok=True)
+        options.docs.write_text(results.page(), encoding="utf-8")
+    return 0
+
+
+def _measure(section: "Section", options: argparse.Namespace, other_core: int | None) -> None:
+    """One section. Imports what it needs: a machine with a GPU need not have the peers."""
+    from rich.console import Console
+
+    progress = Console(stderr=True)
 
     def tell(text: str) -> None:
         progress.print(text, highlight=False)
@@ -45,28 +77,33 @@ def main(arguments: list[str] | None = None) -> int:
     quick = options.quick
     seconds = options.seconds or (0.2 if quick else 3.0)
     batches = options.batches or ([1, 64] if quick else [1, 64, 1024, 8192])
-    if options.only in (None, "allocation"):
+    if section.name == "allocation":
+        from benchmarks.compare import compare_allocation
+
         for users in options.users or ([1, 3] if quick else [1, 3, 10, 50]):
             sample = 32 if quick else _sample(users)
-            compare_allocation(results, users, batches, sample, seconds, tell)
-    if options.only in (None, "beams"):
+            compare_allocation(section, users, batches, sample, seconds, tell)
+    elif section.name == "beams":
+        from benchmarks.compare import compare_beams
+
         for users, antennas in BEAMS[:1] if quick else BEAMS:
             sample = 16 if quick else 256
-            compare_beams(results, users, antennas, batches, sample, seconds, tell)
-    if options.only in (None, "learning"):
-        other = max(allowed - {core}, default=None)
-        compare_speed(results, other, quick=quick, tell=tell)
-    if options.only in (None, "learning", "pendulum"):
+            compare_beams(section, users, antennas, batches, sample, seconds, tell)
+    elif section.name == "learning":
+        from benchmarks.learning import compare_speed
+
+        compare_speed(section, other_core, quick=quick, tell=tell)
+    elif section.name == "pendulum":
+        from benchmarks.learning import compare_pendulum
+
         steps = options.pendulum_steps or (300 if quick else 15_000)
         seeds = options.pendulum_seeds or (2 if quick else 10)
-        compare_pendulum(results, steps, seeds, quick=quick, tell=tell)
-    results.finish()
-    screen = Console()
-    # Into a file or a pipe, where no width is known, the tables come whole.
-    results.print(screen if screen.is_terminal else Console(width=120))
-    if options.docs is not None:
-        results.write_page(options.docs)
-    return 0
+        compare_pendulum(section, steps, seeds, quick=quick, tell=tell)
+    else:
+        from benchmarks.gpu import BATCHES, compare_gpu, find_gpu
+
+        sizes = options.batches or (BATCHES[:1] if quick else BATCHES)
+        compare_gpu(section, find_gpu(), sizes, 256 if quick else 8192, seconds, tell)
 
 
 def _sample(users: int) -> int:
@@ -85,10 +122,14 @@ def _parser() -> argparse.ArgumentParser:
         "--users", type=_positive, nargs="+", metavar="N", help="numbers of users of P1 (1 3 10 50)"
     )
     parser.add_argument(
-        "--batches", type=_positive, nargs="+", metavar="K", help="frames a call of ours (1 64 1024 8192)"
+        "--batches",
+        type=_positive,
+        nargs="+",
+        metavar="K",
+        help="frames a call of ours (1 64 1024 8192; on a GPU 1000 to 1000000 in powers of ten)",
     )
     parser.add_argument(
-        "--only", choices=("allocation", "beams", "learning", "pendulum"), help="leave the rest out"
+        "--only", choices=(*SECTIONS, "gpu"), help="leave the rest out, and as it is in the files"
     )
     parser.add_argument(
         "--seconds", type=_seconds, metavar="S", help="time to spend on each measurement, at least (3)"
@@ -100,8 +141,14 @@ def _parser() -> argparse.ArgumentParser:
         "--pendulum-seeds", type=_positive, metavar="R", help="seeds that learn on the pendulum (10)"
     )
     parser.add_argument("--core", type=int, metavar="C", help="the core to run on (the idlest one)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="save all numbers, as they come")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="keep the numbers here, as they come (beside the page)"
+    )
+    parser.add_argument("--commit", metavar="NAME", help="what the numbers are of, where git does not say it")
     parser.add_argument("--docs", type=Path, metavar="FILE", help="write the tables as a Markdown page")
+    parser.add_argument(
+        "--add", type=Path, metavar="FILE", help="measure nothing; take over what another machine has saved"
+    )
     return parser
 
 

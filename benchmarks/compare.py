@@ -13,7 +13,7 @@ from jax import Array
 from benchmarks import frames as workload
 from benchmarks.conic import ConicProblem, allocation_problem, beams_problem
 from benchmarks.peers import TOLERANCE, ClarabelDirect, Moreau, Unavailable
-from benchmarks.results import OURS, Answers, Case, Results
+from benchmarks.results import OURS, Answers, Case, Section
 from benchmarks.timing import time_passes
 from reference_allocation import OPTIMAL, ReferenceSolver, data_of
 from reference_beams import ReferenceBeams, beams_data_of
@@ -43,7 +43,7 @@ Tell = Callable[[str], None]
 
 
 def compare_allocation(
-    results: Results, users: int, batches: Sequence[int], sample: int, seconds: float, tell: Tell
+    section: Section, users: int, batches: Sequence[int], sample: int, seconds: float, tell: Tell
 ) -> None:
     """P1 with MRT beams: ``sample`` frames of N users, in calls of each size of ``batches``."""
     scenario = workload.scenario(users, 3)
@@ -51,43 +51,45 @@ def compare_allocation(
     pool = max(_whole(sample, batch) for batch in batches)
     frames, beams = workload.draw(constants, pool)
     case = Case("allocation", users, scenario.num_antennas, sample)
-    results.cases.append(case)
+    section.tables.append(case)
     ours: Answers | None = None
     for batch in batches:
         tell(f"P1, N = {users}: {OURS}, {batch} a call")
         count = _whole(sample, batch)
         if _left_out(case, batch, count):
             continue
-        calls = _slices((frames, beams), count, batch)
+        calls = workload.slices((frames, beams), count, batch)
         jax.block_until_ready(allocate_frames(constants, *calls[0]))  # compiles
         timing = time_passes(
             calls, lambda call: jax.block_until_ready(allocate_frames(constants, *call)), seconds
         )
-        answers = _answers(timing.results)
+        answers = Answers.of_solutions(timing.results)
         ours = ours or answers
         case.infeasible_share = float(np.mean(ours.verdict[:sample] == INFEASIBLE))
         case.add(OURS, batch, count, timing, answers, None)
-        results.save()
+        section.save()
     if 1 in batches:
         for precision in ("float64", "float32"):
             tell(f"P1, N = {users}: {OURS}, scan, {precision}")
-            _add_scan(case, constants, _first((frames, beams), sample), precision, ours, seconds)
-            results.save()
+            _add_scan(case, constants, workload.first((frames, beams), sample), precision, ours, seconds)
+            section.save()
 
     def with_value(value: BatteryValue | None, frame: Frame, beams: Array) -> Solution:
         return allocate(constants, frame, beams, battery_value=value)
 
-    case.notes[FORESIGHT] = _foresight(with_value, constants, _first((frames, beams), sample), seconds)
-    results.save()
+    case.notes[FORESIGHT] = _foresight(
+        with_value, constants, workload.first((frames, beams), sample), seconds
+    )
+    section.save()
 
     data = [data_of(scenario, *numbers) for numbers in workload.to_numpy(frames, beams, sample)]
     reference = ReferenceSolver(users)
     solve = partial(reference.solve, tolerance=TOLERANCE)
-    _add_peers(results, case, [allocation_problem(d) for d in data], data, solve, ours, seconds, tell)
+    _add_peers(section, case, [allocation_problem(d) for d in data], data, solve, ours, seconds, tell)
 
 
 def compare_beams(
-    results: Results,
+    section: Section,
     users: int,
     antennas: int,
     batches: Sequence[int],
@@ -101,19 +103,19 @@ def compare_beams(
     pool = max(_whole(sample, batch) for batch in batches)
     frames, beams = workload.draw(constants, pool)
     case = Case("beams", users, antennas, sample)
-    results.cases.append(case)
+    section.tables.append(case)
     ours: Answers | None = None
     for batch in batches:
         tell(f"P2, N = {users}, M = {antennas}: {OURS}, {batch} a call")
         count = _whole(sample, batch)
         if _left_out(case, batch, count):
             continue
-        calls = _slices(frames, count, batch)
+        calls = workload.slices(frames, count, batch)
         jax.block_until_ready(optimise_beams_frames(constants, calls[0]))  # compiles
         timing = time_passes(
             calls, lambda call: jax.block_until_ready(optimise_beams_frames(constants, call)), seconds
         )
-        answers = _answers(timing.results)
+        answers = Answers.of_solutions(timing.results)
         case.add(OURS, batch, count, timing, answers, None)
         if ours is None:
             ours = answers
@@ -121,13 +123,13 @@ def compare_beams(
             optimal = answers.verdict == OPTIMAL
             if optimal.any():
                 case.notes["worst certified gap of scattermec"] = float(gap[optimal].max())
-        results.save()
+        section.save()
 
     def with_value(value: BatteryValue | None, frame: Frame) -> BeamSolution:
         return optimise_beams(constants, frame, battery_value=value)
 
-    case.notes[FORESIGHT] = _foresight(with_value, constants, (_first(frames, sample),), seconds)
-    results.save()
+    case.notes[FORESIGHT] = _foresight(with_value, constants, (workload.first(frames, sample),), seconds)
+    section.save()
 
     arrays = workload.to_numpy(frames, beams, sample)
     problems = [beams_problem(beams_data_of(scenario, *numbers[:3])) for numbers in arrays]
@@ -136,9 +138,9 @@ def compare_beams(
     def solve(numbers: tuple[np.ndarray, ...]) -> tuple[int, float]:
         return reference.solve(scenario, *numbers[:3], tolerance=TOLERANCE)
 
-    peer = _add_peers(results, case, problems, arrays, solve, ours, seconds, tell)
+    peer = _add_peers(section, case, problems, arrays, solve, ours, seconds, tell)
     tell(f"P2, N = {users}, M = {antennas}: energy with maximum ratio transmission")
-    given = _answers([allocate_frames(constants, *_first((frames, beams), sample))])
+    given = Answers.of_solutions([allocate_frames(constants, *workload.first((frames, beams), sample))])
     both = (given.verdict == OPTIMAL) & (peer.verdict == OPTIMAL)
     case.infeasible_share = float(np.mean(peer.verdict == INFEASIBLE))
     case.notes["share of frames infeasible with maximum ratio beams"] = float(
@@ -150,7 +152,7 @@ def compare_beams(
         case.notes["most by which P2's value exceeds P1's, relative (must not be positive)"] = float(
             excess.max()
         )
-    results.save()
+    section.save()
 
 
 def _foresight(
@@ -197,13 +199,13 @@ def _add_scan(
     call = _cast((constants, frames_and_beams), precision)
     jax.block_until_ready(solve(*call))  # compiles
     timing = time_passes([call], lambda call: jax.block_until_ready(solve(*call)), seconds)
-    answers = _answers(timing.results)
+    answers = Answers.of_solutions(timing.results)
     count = len(answers.verdict)
     case.add(OURS, 1, count, timing, answers, ours, precision=precision, scan=True)
 
 
 def _add_peers(
-    results: Results,
+    section: Section,
     case: Case,
     problems: list[ConicProblem],
     data: Sequence[Any],
@@ -225,13 +227,13 @@ def _add_peers(
     timing = time_passes(problems, lambda constant: (direct.solve(), constant), seconds, load)
     clarabel = Answers.of([direct.verdict(*result) for result in timing.results])
     case.add("Clarabel", 1, count, timing, clarabel, ours)
-    results.save()
+    section.save()
 
     tell(f"{name}: CVXPY")
     modelled(data[0])  # canonicalises
     timing = time_passes(data, modelled, seconds)
     case.add("CVXPY", 1, count, timing, Answers.of(timing.results), ours or clarabel)
-    results.save()
+    section.save()
 
     for batch in MOREAU_BATCHES:
         if batch > count:
@@ -255,29 +257,13 @@ def _add_peers(
         timing = time_passes(calls, solve, seconds, load_all)
         pairs = [pair for result in timing.results for pair in batched.verdicts(*result)]
         case.add("moreau", batch, whole, timing, Answers.of(pairs), ours or clarabel)
-        results.save()
+        section.save()
     return clarabel
 
 
 def _whole(sample: int, batch: int) -> int:
     """The least multiple of ``batch`` that holds the sample."""
     return math.ceil(sample / batch) * batch
-
-
-def _first(tree: Any, count: int) -> Any:
-    return jax.tree.map(lambda leaf: leaf[:count], tree)
-
-
-def _slices(tree: Any, count: int, batch: int) -> list[Any]:
-    """Consecutive parts of ``batch`` frames, cut beforehand."""
-    return [jax.tree.map(lambda leaf, i=start: leaf[i : i + batch], tree) for start in range(0, count, batch)]
-
-
-def _answers(solutions: Sequence[Any]) -> Answers:
-    return Answers(
-        verdict=np.concatenate([np.asarray(solution.status) for solution in solutions]),
-        energy=np.concatenate([np.asarray(solution.energy, float) for solution in solutions]),
-    )
 
 
 def _cast(tree: Any, precision: str) -> Any:

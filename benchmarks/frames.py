@@ -1,5 +1,7 @@
 """The frames that everyone solves."""
 
+from typing import Any
+
 import jax
 import numpy as np
 from jax import Array
@@ -41,3 +43,13 @@ def to_numpy(frames: Frame, beams: Array, count: int) -> list[tuple[np.ndarray, 
     """Channels, workload, battery and beams of each of the first ``count`` frames."""
     arrays = [np.asarray(leaf) for leaf in (frames.channels, frames.workload, frames.battery, beams)]
     return [tuple(array[k] for array in arrays) for k in range(count)]
+
+
+def first(tree: Any, count: int) -> Any:
+    """The first ``count`` frames of arrays with a leading axis K."""
+    return jax.tree.map(lambda leaf: leaf[:count], tree)
+
+
+def slices(tree: Any, count: int, size: int) -> list[Any]:
+    """Consecutive parts of ``size`` frames of the first ``count``, cut beforehand."""
+    return [jax.tree.map(lambda leaf, i=start: leaf[i : i + size], tree) for start in range(0, count, size)]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.processes import Unavailable, Worker, peer_python
+from benchmarks.results import Section
 from benchmarks.sheets import Sheet
 from scattermec.agents.settings import TrainingConfig
 from scattermec.experiments.statistics import mean_interval
@@ -42,10 +43,10 @@ class Runner:
     request: dict[str, Any]
 
 
-def compare_speed(results: Any, other_core: int | None, *, quick: bool, tell: Tell) -> None:
+def compare_speed(section: Section, other_core: int | None, *, quick: bool, tell: Tell) -> None:
     """Frames and updates a second, all taking turns; compilation and memory of ours."""
     speed = Sheet(
-        "Learning: speed",
+        "Speed",
         {
             "who": ("", ""),
             "counted": ("counted", ""),
@@ -58,7 +59,7 @@ def compare_speed(results: Any, other_core: int | None, *, quick: bool, tell: Te
         },
     )
     costs = Sheet(
-        "Learning: compilation and memory of scattermec's learners",
+        "Compilation and memory of scattermec's learners",
         {
             "learner": ("", ""),
             "preparing": ("initial state, compiled and made, s", ".1f"),
@@ -70,11 +71,11 @@ def compare_speed(results: Any, other_core: int | None, *, quick: bool, tell: Te
             "process_megabytes": (f"process with {SEEDS} seeds, MB", ",.0f"),
         },
     )
-    results.sheets += [speed, costs]
+    section.tables += [speed, costs]
     with ExitStack() as stack, tempfile.TemporaryDirectory() as cache:
         runners = _ours(stack, costs, cache, other_core, quick=quick, tell=tell)
         runners += _peers(stack, speed, quick=quick, tell=tell)
-        results.save()
+        section.save()
         passes: dict[str, list[list[dict[str, float]]]] = {runner.name: [] for runner in runners}
         for number in range(1 if quick else 7):
             tell(f"learning: round {number + 1}, each one in turn")
@@ -84,10 +85,10 @@ def compare_speed(results: Any, other_core: int | None, *, quick: bool, tell: Te
                 passes[runner.name].append([worker.answer() for worker in runner.workers])
             speed.rows = [row for runner in runners for row in _rates(runner, passes[runner.name])]
             _compare(speed)
-            results.save()
+            section.save()
         for row in costs.rows:
             row["process_megabytes"] = passes[f"{row['learner']}, one core"][-1][0]["peak_bytes"] / 1e6
-        results.save()
+        section.save()
     if not quick:
         for row in costs.rows:
             tell(f"{row['learner']}: memory, {MORE_SEEDS} seeds")
@@ -95,7 +96,7 @@ def compare_speed(results: Any, other_core: int | None, *, quick: bool, tell: Te
                 worker.answer()
                 more = worker.ask()["peak_bytes"] / 1e6
             row["peak_megabytes"] = (more - row["process_megabytes"]) / (MORE_SEEDS - SEEDS)
-            results.save()
+            section.save()
 
 
 def _ours(
@@ -216,10 +217,10 @@ def _compare(speed: Sheet) -> None:
         )
 
 
-def compare_pendulum(results: Any, steps: int, seeds: int, *, quick: bool, tell: Tell) -> None:
+def compare_pendulum(section: Section, steps: int, seeds: int, *, quick: bool, tell: Tell) -> None:
     """DDPG, ours and Stable-Baselines3's, with the same settings: greedy return once trained."""
     sheet = Sheet(
-        f"Learning: DDPG on Pendulum-v1, {steps:,} steps, {seeds} seeds",
+        f"{steps:,} steps, {seeds} seeds",
         {
             "who": ("", ""),
             "seeds": ("seeds", "d"),
@@ -231,7 +232,7 @@ def compare_pendulum(results: Any, steps: int, seeds: int, *, quick: bool, tell:
             "seconds": ("training of all seeds, s", ",.0f"),
         },
     )
-    results.sheets.append(sheet)
+    section.tables.append(sheet)
     starts = np.random.default_rng(0).uniform(-1, 1, (STARTS, 2)) * (math.pi, 1)
     setup = _settings() | {
         "discount": 0.98,
@@ -244,7 +245,7 @@ def compare_pendulum(results: Any, steps: int, seeds: int, *, quick: bool, tell:
     with Worker("pendulum_worker", setup | {"seeds": seeds, "steps": steps}) as worker:
         ours = worker.answer()
     sheet.rows.append(_returns("scattermec DDPG", ours["returns"], ours["seconds"]))
-    results.save()
+    section.save()
     try:
         python = peer_python("sb3", install=not quick, tell=tell)
         with Worker("peer_sb3", setup, python=python) as worker:
@@ -258,7 +259,7 @@ def compare_pendulum(results: Any, steps: int, seeds: int, *, quick: bool, tell:
                 seconds += one["seconds"]
                 sheet.rows[1:] = [_returns(SB3, found, seconds)]
                 sheet.remarks = [_verdict(*sheet.rows)]
-                results.save()
+                section.save()
     except Unavailable as reason:
         sheet.remarks.append(f"{SB3}: not measured, {reason}")
 

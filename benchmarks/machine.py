@@ -18,8 +18,10 @@ _ONE_THREAD = (
 )
 
 
-def use_one_core(core: int | None) -> int | None:
+def use_one_core(core: int | None, *, with_gpu: bool = False) -> int | None:
     """Bind this process to one core (the idlest by default); None where that is impossible.
+
+    JAX sees the CPU alone unless ``with_gpu``.
 
     To be called before JAX and NumPy are imported: they size their thread pools then. Raises ValueError for
     a core that this process may not use.
@@ -28,7 +30,8 @@ def use_one_core(core: int | None) -> int | None:
         os.environ[name] = "1"
     flags = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
-    os.environ["JAX_PLATFORMS"] = "cpu"
+    if not with_gpu:
+        os.environ["JAX_PLATFORMS"] = "cpu"
     allowed = allowed_cores()
     if not allowed:
         return None
@@ -55,15 +58,15 @@ def describe(core: int | None) -> dict[str, object]:
     }
 
 
-def versions() -> dict[str, str | None]:
-    """Version of each package, None where it is not installed; and the commit of this checkout."""
+def versions(commit: str | None = None) -> dict[str, str | None]:
+    """Version of each package, None where it is not installed; and the commit, else that of this checkout."""
     found: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             found[name] = None
-    found["commit"] = _commit()
+    found["commit"] = commit or _commit()
     return found
 
 

@@ -1,7 +1,11 @@
-"""What was measured: one row a solver and batch size, saved as it comes; tables made of it."""
+"""What was measured: one row per solver and batch size, saved as it comes; tables made of it.
+
+The file of numbers keeps one section per kind of measurement, each with what it was measured on; the page is
+made from that file. So a run that measures one kind leaves the other sections as they are.
+"""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,16 +15,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.sheets import LEARNING, Sheet
+from benchmarks.sheets import GPU, LEARNING, PENDULUM, Sheet
 from benchmarks.timing import Timing
-from reference_allocation import OPTIMAL, UNDECIDED
+from scattermec.optimisation import INFEASIBLE, OPTIMAL
 from scattermec.storage import replace_text
 
 OURS = "scattermec"
-PROBLEMS = {
-    "allocation": "P1, allocation for given beams",
-    "beams": "P2, beams and allocation",
-}
 READING = """\
 P1 serves everyone, with beams for maximum ratio transmission. All on one core, in one process, on the same
 frames, infeasible ones included; each number is from the best of several passes over all frames.
@@ -30,10 +30,25 @@ the next frame's numbers is not counted. CVXPY: the whole call on a problem cano
 Clarabel behind it. "× peer": how many times as many frames a second scattermec solves as that peer does at
 its best batch size (below 1: fewer). "Difference": the largest relative difference in energy from
 scattermec's float64 solution over the frames that both call optimal. "Verdicts": frames that one calls
-optimal and the other infeasible. "Undecided": frames on which the solver itself gives up."""
+optimal and the other infeasible. "Undecided": frames that the solver itself calls neither."""
 
+INTRODUCTION = """\
+`make bench` measures all but the GPU and makes this page, from the numbers in
+[benchmarks.json](benchmarks.json). `python -m benchmarks --only NAME --docs docs/benchmarks.md` renews one
+section of both: `allocation` (P1), `beams` (P2), `learning`, `pendulum` or `gpu`. What another machine has
+saved by `--only NAME --json FILE` is taken over by `--add FILE --docs docs/benchmarks.md`. Each section
+begins with the command, commit, date and machine that its numbers are from."""
 
-WORDS = ("solver", "", "counted")
+SECTIONS = {
+    "allocation": ("P1, allocation for given beams", READING),
+    "beams": ("P2, beams and allocation", "Everyone is served. The columns are those of P1."),
+    "learning": ("Learning: speed", LEARNING),
+    "pendulum": ("Learning: DDPG on Pendulum-v1", PENDULUM),
+    "gpu": ("P1 and P2 on a GPU", GPU),
+}
+"""Title and explanation by name, in the order of the page."""
+
+WORDS = ("solver", "", "counted", "problem")
 """Columns that do not hold numbers."""
 
 BUSY = 0.9
@@ -48,18 +63,31 @@ class Answers:
     energy: np.ndarray
     """J, idle included"""
 
+    @property
+    def decided(self) -> np.ndarray:
+        """Which frames are called optimal or infeasible."""
+        return np.isin(self.verdict, (OPTIMAL, INFEASIBLE))
+
     @classmethod
     def of(cls, pairs: Sequence[tuple[int, float]]) -> "Answers":
         """From one (verdict, energy) a frame."""
         verdict, energy = zip(*pairs, strict=True)
         return cls(np.array(verdict), np.array(energy, float))
 
+    @classmethod
+    def of_solutions(cls, solutions: Sequence[Any]) -> "Answers":
+        """From scattermec's solutions, one per call."""
+        return cls(
+            verdict=np.concatenate([np.asarray(solution.status) for solution in solutions]),
+            energy=np.concatenate([np.asarray(solution.energy, float) for solution in solutions]),
+        )
+
     def compare(self, other: "Answers") -> dict[str, float | int | None]:
         """How far two solvers agree on the frames that both have seen."""
         count = min(len(self.verdict), len(other.verdict))
         a, b = self.verdict[:count], other.verdict[:count]
         both = (a == OPTIMAL) & (b == OPTIMAL)
-        decided = (a != UNDECIDED) & (b != UNDECIDED)
+        decided = self.decided[:count] & other.decided[:count]
         difference = np.abs(self.energy[:count][both] / other.energy[:count][both] - 1)
         return {
             "compared_frames": int(both.sum()),
@@ -86,7 +114,7 @@ class Case:
     @property
     def title(self) -> str:
         """What it is."""
-        text = f"{PROBLEMS[self.problem]}: N = {self.users}, M = {self.antennas}, {self.frames} frames"
+        text = f"N = {self.users}, M = {self.antennas}, {self.frames} frames"
         if self.infeasible_share is not None:
             text += f", {self.infeasible_share:.1%} infeasible"
         return text
@@ -116,7 +144,7 @@ class Case:
             "frames_per_second_median": frames / timing.median,
             "frames_per_second_with_loading": frames / (timing.best + timing.loading),
             "microseconds_per_frame": 1e6 * timing.best / frames,
-            "undecided": int((answers.verdict == UNDECIDED).sum()),
+            "undecided": int((~answers.decided).sum()),
         }
         self.rows.append(row | (answers.compare(ours) if ours is not None else {}))
 
@@ -159,11 +187,16 @@ class Case:
             )
         return head, lines
 
+    def as_json(self) -> dict[str, Any]:
+        """Everything, with the ratios."""
+        return asdict(self) | {"rows": [row | {"ratio_to": self.ratios(row)} for row in self.rows]}
+
+    @property
     def remarks(self) -> list[str]:
         """One line for each solver left out, each note, and each row that shared its core."""
         lines = [f"{name}: not measured, {reason}" for name, reason in self.skipped.items()]
         lines += [f"{name}: {value:.3g}" for name, value in self.notes.items()]
-        share = min((row["core_share"] for row in self.rows), default=1.0)
+        share = min((row.get("core_share", 1.0) for row in self.rows), default=1.0)
         if share < BUSY:
             lines.append(
                 f"other processes ran on this core (a row had {share:.0%} of it): repeat on a quiet machine"
@@ -171,80 +204,137 @@ class Case:
         return lines
 
 
+@dataclass
+class Section:
+    """One kind of measurement, and what it was measured on."""
+
+    name: str
+    about: dict[str, Any]
+    save: Callable[[], None]
+    """to be called whenever there is more to keep"""
+    tables: list[Case | Sheet] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """What it is."""
+        return SECTIONS[self.name][0]
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything."""
+        return {"about": self.about, "tables": [table.as_json() for table in self.tables]}
+
+    def origin(self) -> str:
+        """On one line: of which commit, date, machine and settings the numbers are."""
+        about, machine = self.about, self.about["machine"]
+        packages = dict(about["versions"])
+        commit = packages.pop("commit", None) or "unknown"
+        known = [f"{name} {version}" for name, version in packages.items() if version]
+        bound = "not bound to one core" if machine["pinned_to_core"] is None else "one core"
+        parts = [
+            f"`{about['command']}`",
+            f"commit {commit}",
+            about["started"][:10] + ("" if about["finished"] else " (not finished)"),
+            f"{machine['processor']}, {machine['system']}, {bound}",
+            *([about["solver"]] if "solver" in about else []),
+            f"Python {machine['python']}, {', '.join(known)}",
+        ]
+        return "; ".join(parts) + "."
+
+
 class Results:
-    """All cases of a run, written to a JSON file after every row."""
+    """All sections, written to a JSON file after every row; those that are not measured anew stay."""
 
     def __init__(self, path: Path | None, about: dict[str, Any]) -> None:
         self.path = path
-        self.about = about | {"started": datetime.now(UTC).isoformat(timespec="seconds"), "finished": None}
-        self.cases: list[Case] = []
-        self.sheets: list[Sheet] = []
-        """about learning"""
+        self.about = about
+        self.sections: dict[str, Section] = {}
+        self.measured: list[Section] = []
+        """in this run"""
+        if path is not None and path.exists():
+            self.add(path)
+
+    def add(self, path: Path) -> list[str]:
+        """Take over the sections of another file; returns their names. Raises ValueError where it is none."""
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or not set(found) <= set(SECTIONS):
+            raise ValueError(
+                f"{path}: is not a file of benchmarks; its sections must be {', '.join(SECTIONS)}"
+            )
+        for name, data in found.items():
+            tables = [_table(table) for table in data["tables"]]
+            self.sections[name] = Section(name, data["about"], self.save, tables)
+        return list(found)
+
+    def start(self, name: str) -> Section:
+        """An empty section in place of the one of that name."""
+        about = self.about | {"started": _now(), "finished": None}
+        self.sections[name] = Section(name, about, self.save)
+        self.measured.append(self.sections[name])
+        return self.sections[name]
+
+    def finish(self, section: Section) -> None:
+        """Say in the file that the section is complete."""
+        section.about["finished"] = _now()
+        self.save()
 
     def save(self) -> None:
         """Write what there is, in one piece."""
         if self.path is None:
             return
-        cases = []
-        for case in self.cases:
-            rows = [row | {"ratio_to": case.ratios(row)} for row in case.rows]
-            cases.append(asdict(case) | {"rows": rows})
+        numbers = {name: self.sections[name].as_json() for name in SECTIONS if name in self.sections}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        numbers = self.about | {"cases": cases, "learning": [sheet.as_json() for sheet in self.sheets]}
         replace_text(self.path, json.dumps(numbers, indent=1) + "\n")
 
-    def finish(self) -> None:
-        """Say in the file that the run is complete."""
-        self.about["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-        self.save()
-
     def print(self, console: Console) -> None:
-        """The tables on a terminal."""
-        parts = [(case.title, *case.table(), case.remarks()) for case in self.cases]
-        parts += [(sheet.title, *sheet.table(), sheet.remarks) for sheet in self.sheets]
-        for title, head, lines, remarks in parts:
-            table = Table(title=title, title_justify="left")
-            for name in head:
-                table.add_column(name, justify="left" if name in WORDS else "right")
-            for line in lines:
-                table.add_row(*line)
-            console.print(table)
-            for remark in remarks:
-                console.print(f"  {remark}", highlight=False)
-            console.print()
+        """What this run measured, on a terminal."""
+        for section in self.measured:
+            for part in section.tables:
+                head, lines = part.table()
+                title = f"{section.title}: {part.title}"
+                if not lines:
+                    console.print(title, highlight=False)
+                table = Table(title=title, title_justify="left")
+                for name in head:
+                    table.add_column(name, justify="left" if name in WORDS else "right")
+                for line in lines:
+                    table.add_row(*line)
+                if lines:
+                    console.print(table)
+                for remark in part.remarks:
+                    console.print(f"  {remark}", highlight=False)
+                console.print()
 
-    def write_page(self, path: Path) -> None:
-        """The same as a Markdown page."""
-        machine, versions = self.about["machine"], self.about["versions"]
-        core = machine["pinned_to_core"]
-        known = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
-        lines = [
-            "# Benchmarks",
-            "",
-            "Made by `make bench`; this page by",
-            "",
-            f"    {self.about['command']}",
-            "",
-            f"on {machine['processor']}, {machine['system']}, "
-            + ("one core" if core is not None else "not bound to one core")
-            + f", {self.about['started'][:10]}, with Python {machine['python']}, {known}.",
-        ]
-        if self.cases:
-            lines += ["", READING]
-        for case in self.cases:
-            lines += ["", f"## {case.title}", "", *_markdown(*case.table(), case.remarks())]
-        if self.sheets:
-            lines += ["", "## Learning", "", LEARNING]
-        for sheet in self.sheets:
-            title = sheet.title.removeprefix("Learning: ")
-            title = title[0].upper() + title[1:]
-            lines += ["", f"### {title}", "", *_markdown(*sheet.table(), sheet.remarks)]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    def page(self) -> str:
+        """All sections as a Markdown page."""
+        lines = ["# Benchmarks", "", INTRODUCTION]
+        for name, (title, reading) in SECTIONS.items():
+            if name not in self.sections:
+                continue
+            section = self.sections[name]
+            lines += ["", f"## {title}", "", section.origin(), "", reading]
+            for part in section.tables:
+                title = part.title[0].upper() + part.title[1:]
+                lines += ["", f"### {title}", "", *_markdown(*part.table(), part.remarks)]
+        return "\n".join(lines).rstrip() + "\n"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _table(data: dict[str, Any]) -> Case | Sheet:
+    """The other way round than `as_json`."""
+    return Case(**data) if "problem" in data else Sheet(**data)
 
 
 def _markdown(head: list[str], rows: list[list[str]], remarks: list[str]) -> list[str]:
-    lines = ["| " + " | ".join(head) + " |"]
-    lines.append("|" + "|".join("---" if name in WORDS else "---:" for name in head) + "|")
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return [*lines, "", *(f"- {remark}" for remark in remarks)]
+    lines = []
+    if rows:
+        lines = ["| " + " | ".join(head) + " |"]
+        lines.append("|" + "|".join("---" if name in WORDS else "---:" for name in head) + "|")
+        lines += ["| " + " | ".join(row) + " |" for row in rows]
+        lines += [""] if remarks else []
+    return [*lines, *(f"- {remark}" for remark in remarks)]

@@ -1,6 +1,6 @@
 """Tables of named numbers, for what is not a comparison on frames."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 LEARNING = """\
@@ -14,11 +14,24 @@ agents (drawing the batch, losses, both optimisers' steps, targets), without the
 its second line includes, one frame of ten environments at once for each update. It trains three networks a
 kind, as scattermec does, or, by its default, one shared by all. Stable-Baselines3: `learn` with an update
 after every step. "A second of core time": where other processes take turns on the core, what would be done
-in a second without them.
+in a second without them."""
 
-On the pendulum both have the same networks (relu), batch, buffer, discount 0.98, smoothing 0.005, learning
-rate 0.001 and Gaussian noise (0.1 of the range of actions), one update a step from the first full batch on;
+PENDULUM = """\
+Both have the same networks (relu), batch, buffer, discount 0.98, smoothing 0.005, learning
+rate 0.001 and Gaussian noise (0.1 of the range of actions), one update a step from the first full batch on,
 and act at random until then; they are evaluated greedily from the same twenty starts."""
+
+GPU = """\
+The default scenario (N = 3, M = 3) in float64; P1 with beams for maximum ratio transmission. GPU:
+`jax.jit(jax.vmap(allocate))`, or `optimise_beams` for P2, over the frames of a call, which lie on the GPU
+already and whose solutions stay there: the portable solver, since the compiled kernel is for CPUs. That is
+what a program on a GPU would do; `allocate_frames` and `optimise_beams_frames` cut frames into blocks that
+suit a CPU's cache, too small for a GPU, and take them through the CPU's memory (the rows with "in blocks").
+A batch that does not fit the GPU's memory is solved in several calls. CPU: `allocate_frames` or
+`optimise_beams_frames` on one core in the same run, from frames to solutions. Compilation is not counted;
+each number is from the best of several passes. "Difference", "verdicts" and "undecided" as above, for the
+frames that the CPU has solved, too. JAX's wheels for GPUs are not in the lock file:
+`pip install "jax[cuda12]"`, in the version of the lock file, adds them."""
 
 
 @dataclass
@@ -41,4 +54,4 @@ class Sheet:
 
     def as_json(self) -> dict[str, Any]:
         """Everything."""
-        return {"title": self.title, "rows": self.rows, "remarks": self.remarks}
+        return asdict(self)

@@ -1,6 +1,8 @@
 """The benchmarks run, save what they promise, and find that the peers agree. Nothing here is timed."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,28 +12,36 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from benchmarks import frames as workload
+from benchmarks import gpu
+from benchmarks.machine import describe, versions
 from benchmarks.pendulum import STEPS, Pendulum
+from benchmarks.results import Results
+
+from scattermec.optimisation import compiled
+from scattermec.physics import parameters
 
 ROOT = Path(__file__).parent.parent
 
 
-def run(*options: str) -> subprocess.CompletedProcess[str]:
+def run(*options: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "benchmarks", *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    whole = os.environ | (environment or {})
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=whole)
 
 
 def test_quickest_allocation_benchmark(tmp_path):
-    saved, page = tmp_path / "new" / "numbers.json", tmp_path / "page.md"
+    saved, page = tmp_path / "new" / "numbers.json", tmp_path / "new" / "numbers.md"
     settings = ["--quick", "--only", "allocation", "--users", "3", "--batches", "16", "--seconds", "0.01"]
-    done = run(*settings, "--json", str(saved), "--docs", str(page))
+    done = run(*settings, "--docs", str(page))
     assert done.returncode == 0, done.stderr
-    numbers = json.loads(saved.read_text())
-    assert numbers["finished"]
-    assert numbers["command"].startswith("python -m benchmarks --quick")
-    assert numbers["machine"]["processor"]
-    assert {"scattermec", "jax", "clarabel", "cvxpy"} <= set(numbers["versions"])
+    numbers = json.loads(saved.read_text())["allocation"]
+    assert numbers["about"]["finished"]
+    assert numbers["about"]["command"].startswith("python -m benchmarks --quick")
+    assert numbers["about"]["machine"]["processor"]
+    assert {"scattermec", "jax", "clarabel", "cvxpy"} <= set(numbers["about"]["versions"])
 
-    (case,) = numbers["cases"]
+    (case,) = numbers["tables"]
     assert (case["users"], case["antennas"], case["frames"]) == (3, 3, 32)
     assert 0 < case["infeasible_share"] < 0.5
     rows = {row["solver"]: row for row in case["rows"]}
@@ -48,7 +58,107 @@ def test_quickest_allocation_benchmark(tmp_path):
 
     for text in (done.stdout, page.read_text()):
         assert "Clarabel" in text
+        assert "P1, allocation for given beams" in text
         assert "N = 3, M = 3, 32 frames" in text
+
+
+def test_a_run_replaces_its_own_section_alone(tmp_path):
+    page, numbers = tmp_path / "page.md", tmp_path / "page.json"
+    shutil.copy(ROOT / "docs" / "benchmarks.json", numbers)
+    before = json.loads(numbers.read_text())
+    # No GPU is visible to JAX, wherever this runs.
+    done = run("--only", "gpu", "--docs", str(page), environment={"JAX_PLATFORMS": "cpu"})
+    assert done.returncode == 0, done.stderr
+    assert "no GPU here" in done.stdout
+    after = json.loads(numbers.read_text())
+    assert after.pop("gpu")["about"]["command"] == f"python -m benchmarks --only gpu --docs {page}"
+    before.pop("gpu", None)
+    assert after == before
+    # Each section of the page says what it is of, in the line below its title.
+    sections = dict(part.split("\n\n", 1) for part in page.read_text().split("\n## ")[1:])
+    assert [title.split(",")[0] for title in sections] == [
+        "P1",
+        "P2",
+        "Learning: speed",
+        "Learning: DDPG on Pendulum-v1",
+        "P1 and P2 on a GPU",
+    ]
+    for (name, section), text in zip((after | {"gpu": {}}).items(), sections.values(), strict=True):
+        origin = text.split("\n", 1)[0]
+        if name == "gpu":
+            assert origin.startswith("`python -m benchmarks --only gpu")
+        else:
+            about = section["about"]
+            known = (about["command"], about["versions"]["commit"], about["started"][:10])
+            assert all(fact in origin for fact in (*known, about["machine"]["processor"]))
+
+
+def test_numbers_of_another_machine_are_added(tmp_path):
+    other, page = tmp_path / "other.json", tmp_path / "page.md"
+    sections = json.loads((ROOT / "docs" / "benchmarks.json").read_text())
+    other.write_text(json.dumps({"beams": sections["beams"]}))
+    (tmp_path / "page.json").write_text(json.dumps({"allocation": sections["allocation"]}))
+    done = run("--add", str(other), "--docs", str(page))
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "page.json").read_text()) == {
+        name: sections[name] for name in ("allocation", "beams")
+    }
+
+
+def test_page_of_the_docs_is_that_of_its_numbers():
+    results = Results(ROOT / "docs" / "benchmarks.json", {})
+    assert results.page() == (ROOT / "docs" / "benchmarks.md").read_text()
+
+
+def test_batches_on_a_device_beside_one_core(tmp_path):
+    about = {"command": "x", "machine": describe(None), "versions": versions("abc")}
+    results = Results(tmp_path / "numbers.json", about)
+    section = results.start("gpu")
+    # Any device will do to see that the table is right.
+    device = jax.devices("cpu")[0]
+    gpu.compare_gpu(section, device, [20, 40], 30, 0.01, lambda text: None, problems=["P1"])
+    results.finish(section)
+    (table,) = json.loads((tmp_path / "numbers.json").read_text())["gpu"]["tables"]
+    assert [(row["problem"], row["frames"], row["call"]) for row in table["rows"]] == [
+        ("P1", 20, 20),
+        ("P1, in blocks", 20, 20),
+        ("P1", 40, 40),
+        ("P1, in blocks", 40, 40),
+    ]
+    for row in table["rows"]:
+        assert row["ratio"] == row["gpu_rate"] / row["cpu_rate"]
+        assert row["compared_frames"] >= 0.5 * min(row["frames"], 30)
+        assert row["worst_energy_difference"] < 1e-9
+        assert row["verdicts_that_differ"] == row["undecided"] == 0
+    assert "commit abc" in results.page()
+    assert Results(tmp_path / "numbers.json", {}).page() == results.page()
+
+
+def test_what_does_not_fit_the_memory_is_solved_in_several_calls():
+    sizes = []
+
+    def solve(factor, numbers):
+        if len(numbers) > 10:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        sizes.append(len(numbers))
+        return factor * numbers
+
+    timing, call = gpu._measure(solve, (2.0, jnp.arange(1000.0)), 1000, 0.0)
+    assert call == 10
+    assert set(sizes) == {10}
+    np.testing.assert_array_equal(np.concatenate(timing.results), 2 * np.arange(1000.0))
+
+
+@pytest.mark.parametrize("problem", ["P1", "P2"])
+def test_gpu_programs_do_without_the_kernel(problem, monkeypatch):
+    """Lowered for a GPU, none of which is needed for that, they call nothing that exists on a CPU alone."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    constants = parameters(workload.scenario(3, 3))
+    frames, beams = workload.draw(constants, 2)
+    data = (constants, frames, beams) if problem == "P1" else (constants, frames)
+    traced = gpu.SOLVERS[problem][0].trace(*data)
+    assert "scattermec_" not in traced.lower(lowering_platforms=("cuda",)).as_text()
+    assert ("scattermec_" in traced.lower(lowering_platforms=("cpu",)).as_text()) == compiled.available()
 
 
 @pytest.mark.parametrize(
@@ -57,6 +167,7 @@ def test_quickest_allocation_benchmark(tmp_path):
         (["--users", "0"], "0 is not at least 1"),
         (["--seconds", "-1"], "-1 is not a time"),
         (["--core", "100000"], "--core: 100000 is not one of"),
+        (["--add", "README.md"], "README.md: is not a file of benchmarks"),
     ],
 )
 def test_faults_are_named(options, fault):

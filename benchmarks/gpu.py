@@ -1,0 +1,186 @@
+"""Large batches on a GPU beside one core of the CPU.
+
+Needs no more than the package itself, for machines with a GPU on which little else is installed.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+
+from benchmarks import frames as workload
+from benchmarks.results import Answers, Section
+from benchmarks.sheets import Sheet
+from benchmarks.timing import Timing, time_passes
+from scattermec.optimisation import (
+    OPTIMAL,
+    allocate,
+    allocate_frames,
+    compiled,
+    optimise_beams,
+    optimise_beams_frames,
+)
+from scattermec.physics import Frame, Parameters, parameters
+
+BATCHES = (1_000, 10_000, 100_000, 1_000_000)
+
+MOST_IN_BLOCKS = 10_000
+"""Batches up to this many frames are also solved by the functions that cut them into blocks."""
+
+LONGEST_PASS = 120.0
+"""s: a batch with which a pass would take longer, by the rate of the one before, is left out."""
+
+Tell = Callable[[str], None]
+
+
+def find_gpu() -> Any:
+    """The first GPU that JAX finds; None where there is none, or JAX is not installed for it."""
+    try:
+        return jax.devices("gpu")[0]
+    except RuntimeError:
+        return None
+
+
+def compare_gpu(
+    section: Section,
+    gpu: Any,
+    batches: Sequence[int],
+    cpu_frames: int,
+    seconds: float,
+    tell: Tell,
+    problems: Sequence[str] = ("P1", "P2"),
+) -> None:
+    """Batches of K frames on a device, and ``cpu_frames`` of the same frames on one core of the CPU."""
+    if gpu is None:
+        section.tables.append(Sheet("no GPU here: JAX finds none", {}))
+        section.save()
+        return
+    sheet = Sheet(
+        gpu.device_kind,
+        {
+            "problem": ("problem", ""),
+            "frames": ("frames", ",d"),
+            "call": ("frames a call", ",d"),
+            "gpu_rate": ("GPU, frames/s", ",.0f"),
+            "cpu_rate": ("one core, frames/s", ",.0f"),
+            "ratio": ("× one core", ".2f"),
+            "worst_energy_difference": ("difference", ".0e"),
+            "verdicts_that_differ": ("verdicts", "d"),
+            "undecided": ("undecided", "d"),
+        },
+    )
+    section.tables.append(sheet)
+    if not compiled.available():
+        sheet.remarks.append("the core of the CPU solves portably, too: the compiled kernel is missing here")
+    constants = parameters(workload.scenario(3, 3))
+    tell(f"{max(batches):,} frames")
+    frames, beams = workload.draw(constants, max(batches))
+    data = {"P1": (constants, frames, beams), "P2": (constants, frames)}
+    for problem in problems:
+        _compare(section, sheet, problem, gpu, data[problem], batches, cpu_frames, seconds, tell)
+
+
+def _solve_p1(constants: Parameters, frames: Frame, beams: Array) -> Any:
+    return jax.vmap(partial(allocate, constants))(frames, beams)
+
+
+def _solve_p2(constants: Parameters, frames: Frame) -> Any:
+    return jax.vmap(partial(optimise_beams, constants))(frames)
+
+
+SOLVERS = {
+    "P1": (jax.jit(_solve_p1), allocate_frames),
+    "P2": (jax.jit(_solve_p2), optimise_beams_frames),
+}
+"""Of each problem: all frames in one program, and in blocks."""
+
+
+def _compare(
+    section: Section,
+    sheet: Sheet,
+    problem: str,
+    gpu: Any,
+    data: tuple[Any, ...],
+    batches: Sequence[int],
+    cpu_frames: int,
+    seconds: float,
+    tell: Tell,
+) -> None:
+    """One row per batch, with the frames in one call, and in blocks."""
+    whole, in_blocks = SOLVERS[problem]
+    constants, *arrays = data
+    tell(f"{problem}: one core, {cpu_frames:,} frames")
+    cpu = jax.devices("cpu")[0]
+    count = min(cpu_frames, max(batches))
+    with jax.default_device(cpu):
+        on_cpu = jax.device_put((constants, *workload.first(arrays, count)), cpu)
+        timing, _ = _measure(in_blocks, on_cpu, count, seconds)
+    cpu_rate, cpu_answers = count / timing.best, Answers.of_solutions(timing.results)
+
+    on_gpu = jax.device_put(data, gpu)
+    rates: dict[str, float] = {}
+    for batch in batches:
+        for name, solve in ((problem, whole), (f"{problem}, in blocks", in_blocks)):
+            if solve is in_blocks and batch > MOST_IN_BLOCKS:
+                continue
+            if name in rates and batch / rates[name] > LONGEST_PASS:
+                sheet.remarks.append(
+                    f"{name}, {batch:,} frames: left out, a pass would take {batch / rates[name]:.0f} s"
+                )
+                continue
+            tell(f"{name}: GPU, {batch:,} frames")
+            timing, call = _measure(solve, (on_gpu[0], *workload.first(on_gpu[1:], batch)), batch, seconds)
+            rates[name] = batch / timing.best
+            answers = Answers.of_solutions(timing.results)
+            sheet.rows.append(
+                {
+                    "problem": name,
+                    "frames": batch,
+                    "call": call,
+                    "gpu_rate": rates[name],
+                    "cpu_rate": cpu_rate,
+                    "ratio": rates[name] / cpu_rate,
+                    "passes": timing.passes,
+                    "undecided": int((~answers.decided).sum()),
+                    "worst_gap": _worst_gap(timing.results),
+                }
+                | answers.compare(cpu_answers)
+            )
+            section.save()
+    gaps = [row["worst_gap"] for row in sheet.rows if row["problem"] == problem and row["worst_gap"]]
+    if gaps:
+        sheet.remarks.append(f"worst certified gap of {problem} on the GPU: {max(gaps):.1e}")
+    section.save()
+
+
+def _measure(
+    solve: Callable[..., Any], data: tuple[Any, ...], count: int, seconds: float
+) -> tuple[Timing, int]:
+    """Time ``count`` frames in as few calls as memory allows; and how many frames a call had."""
+    constants, *arrays = data
+    call = count
+    while True:
+        parts = workload.slices(arrays, count, call)
+        try:
+            jax.block_until_ready(solve(constants, *parts[0]))  # compiles
+
+            def run(part: list[Any]) -> Any:
+                return jax.block_until_ready(solve(constants, *part))
+
+            return time_passes(parts, run, seconds), call
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error) or call < 100:
+                raise
+            call //= 10
+
+
+def _worst_gap(solutions: Sequence[Any]) -> float | None:
+    """Of the frames called optimal; None for P1, whose gap is not in its solution."""
+    if not hasattr(solutions[0], "gap"):
+        return None
+    gap = np.concatenate([np.asarray(solution.gap) for solution in solutions])
+    status = np.concatenate([np.asarray(solution.status) for solution in solutions])
+    return float(gap[status == OPTIMAL].max(initial=0.0))
