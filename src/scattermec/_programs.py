@@ -1,8 +1,8 @@
 """Compiled programs kept whole, so that a later process neither traces nor lowers them again.
 
 JAX's own cache spares XLA's work alone, which is less than half of it. Used by the commands for functions
-that they call from outside of jit; within jit, on other devices than one CPU, and for whoever imports the package,
-these functions are what `jax.jit` makes of them.
+that they call from outside of jit; within jit, on other devices than one CPU, and for whoever imports the
+package, these functions are what `jax.jit` makes of them.
 """
 
 import functools
