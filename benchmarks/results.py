@@ -36,8 +36,8 @@ INTRODUCTION = """\
 `make bench` measures all but the GPU and makes this page, from the numbers in
 [benchmarks.json](benchmarks.json). `python -m benchmarks --only NAME --docs docs/benchmarks.md` renews one
 section of both: `allocation` (P1), `beams` (P2), `learning`, `pendulum`, `startup` or `gpu`. What another
-machine has saved by `--only NAME --json FILE` is taken over by `--add FILE --docs docs/benchmarks.md`. Each section
-begins with the command, commit, date and machine that its numbers are from."""
+machine has saved by `--only NAME --json FILE` is taken over by `--add FILE --docs docs/benchmarks.md`. Each
+section begins with the command, commit, date and machine that its numbers are from."""
 
 SECTIONS = {
     "allocation": ("P1, allocation for given beams", READING),
