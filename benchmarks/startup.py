@@ -96,7 +96,8 @@ def _cold_and_warm(command: Sequence[str], folder: Path) -> tuple[Cost, Cost]:
 def _run(command: Sequence[str], folder: Path, cache: str, other_core: int | None = None) -> Cost:
     """Run a command in ``folder``, with its compiled programs in ``cache``; on one core more if given."""
     environment = os.environ | {"XDG_CACHE_HOME": cache, "SCATTERMEC_CACHE": ""}
-    environment.pop("XLA_FLAGS", None)  # those of the other measurements
+    for name in ("XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR"):  # with which commands would not do as they do
+        environment.pop(name, None)
     line = [sys.executable, "-m", "scattermec", *command]
     cores = os.sched_getaffinity(0) if other_core is not None else set()
     if other_core is not None:
