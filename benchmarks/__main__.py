@@ -10,7 +10,7 @@ from benchmarks.machine import allowed_cores, describe, use_one_core, versions
 if TYPE_CHECKING:
     from benchmarks.results import Section
 
-SECTIONS = ("allocation", "beams", "learning", "pendulum")
+SECTIONS = ("allocation", "beams", "learning", "pendulum", "startup")
 """What is measured where nothing else is asked for; a GPU only on demand."""
 
 BEAMS = ((3, 3), (6, 4))
@@ -99,6 +99,10 @@ def _measure(section: "Section", options: argparse.Namespace, other_core: int | 
         steps = options.pendulum_steps or (300 if quick else 15_000)
         seeds = options.pendulum_seeds or (2 if quick else 10)
         compare_pendulum(section, steps, seeds, quick=quick, tell=tell)
+    elif section.name == "startup":
+        from benchmarks.startup import compare_startup
+
+        compare_startup(section, other_core, quick=quick, tell=tell)
     else:
         from benchmarks.gpu import BATCHES, compare_gpu, find_gpu
 

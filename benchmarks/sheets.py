@@ -21,6 +21,12 @@ Both have the same networks (relu), batch, buffer, discount 0.98, smoothing 0.00
 rate 0.001 and Gaussian noise (0.1 of the range of actions), one update a step from the first full batch on,
 and act at random until then; they are evaluated greedily from the same twenty starts."""
 
+STARTUP = """\
+Each command in a process of its own on one core, first with an empty cache of compiled programs, then again
+with what the first has left there; processor time is that of the process, user and system, from its start to
+its end. `solve` is given 64 frames of the default scenario. `reproduce --quick` runs once, on two cores where
+there are two, with an empty cache."""
+
 GPU = """\
 The default scenario (N = 3, M = 3) in float64; P1 with beams for maximum ratio transmission. GPU:
 `jax.jit(jax.vmap(allocate))`, or `optimise_beams` for P2, over the frames of a call, which lie on the GPU

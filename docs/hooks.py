@@ -1,6 +1,7 @@
 """What the site adds to its Markdown: formulas as MathML, and tables and pages made from the code."""
 
 import html
+import importlib
 import inspect
 import re
 from collections.abc import Iterator
@@ -232,20 +233,15 @@ def _reference_page(name: str) -> str:
 
 def _commands_page() -> str:
     """Every command with its arguments and options, as `--help` tells them."""
-    from typer.main import get_command
+    from scattermec.cli.app import COMMANDS, Command
 
-    from scattermec.cli.app import app
-
-    parsed = get_command(app).commands  # type: ignore[attr-defined]
     lines = ["# Commands", "", "As `scattermec COMMAND --help` tells them.", ""]
-    for command in app.registered_commands:
-        function = command.callback
-        assert function is not None
-        name = command.name or function.__name__.replace("_", "-")
+    for name in COMMANDS:
+        function = importlib.import_module(f"scattermec.cli.{name}").__dict__[name]
         lines += [f"## scattermec {name}", "", inspect.getdoc(function) or "", ""]
         lines += ["| option | meaning |", "|---|---|"]
         hints = get_type_hints(function, include_extras=True)
-        spelt = {option.name: option.opts[0] for option in parsed[name].params}
+        spelt = {option.name: option.opts[0] for option in Command(name).imported.params}
         for parameter in inspect.signature(function).parameters.values():
             if not hasattr(hints[parameter.name], "__metadata__"):  # not an option, but Typer's context
                 continue

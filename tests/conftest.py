@@ -1,6 +1,16 @@
 """Set-up of the whole suite: double precision, array shapes checked, reproducible property tests."""
 
 import os
+import shutil
+import tempfile
+
+# One cache of compiled programs for all workers of a run, and for the processes that they start; it goes with
+# the run. JAX reads where it is when it is imported, so it has to be said before.
+_CACHE = "JAX_COMPILATION_CACHE_DIR"
+_OWN_CACHE = None if _CACHE in os.environ else tempfile.mkdtemp(prefix="scattermec-tests-")
+if _OWN_CACHE is not None:
+    os.environ[_CACHE] = _OWN_CACHE
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 import jax
 from hypothesis import settings
@@ -15,7 +25,7 @@ os.environ.setdefault(
     "--xla_cpu_use_fusion_emitters=false",
 )
 
-# The user's cache of compiled programs is neither read nor filled.
+# The cache of the user's commands is neither read nor filled.
 os.environ.setdefault("SCATTERMEC_CACHE", "0")
 
 # References are compared to many digits; single precision has tests of its own that cast to it.
@@ -44,3 +54,9 @@ _leave_leaves_unchecked()
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_unconfigure() -> None:
+    # The process that made it: workers have been given it.
+    if _OWN_CACHE is not None:
+        shutil.rmtree(_OWN_CACHE, ignore_errors=True)

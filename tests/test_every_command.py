@@ -13,15 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from typer.main import get_command
 
 from command_line import run
-from scattermec.cli.app import app
+from scattermec.cli import app
 from scattermec.price_net import files
 from scattermec.training import workers
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = get_command(app).commands
+COMMANDS = {name: app.Command(name).imported for name in app.COMMANDS}
 PLACEHOLDERS = {"ALGORITHM": "h-maddpg-opt", "LEARNER": "h-maddpg", "PRESET": "paper", "K": "1"}
 """What stands for a value that has to be one of several, and one of these."""
 
@@ -284,3 +283,9 @@ def test_every_documented_line_exists_and_its_options_are_run():
     assert len(lines) > 50
     for where, line in lines:
         assert options_of(line) <= RUN, f"{where}: {line}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_list_of_commands_says_what_their_own_help_begins_with(name):
+    first, _, _ = COMMANDS[name].help.partition("\n\n")
+    assert " ".join(first.split()) == app.COMMANDS[name]

@@ -6,7 +6,20 @@ the exact allocation with its certificate, `environment` the learning environmen
 command line runs.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from scattermec._version import __version__
-from scattermec.scenario import Scenario, ScenarioError
+
+if TYPE_CHECKING:
+    from scattermec.scenario import Scenario, ScenarioError
 
 __all__ = ["Scenario", "ScenarioError", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # Only here: the command line shows its help without what a scenario needs.
+    if name in ("Scenario", "ScenarioError"):
+        from scattermec import scenario
+
+        return getattr(scenario, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

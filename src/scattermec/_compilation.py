@@ -40,6 +40,14 @@ def cache_folder() -> Path | None:
     return Path(home) / "scattermec" / "jax"
 
 
+_programs: Path | None = None
+
+
+def programs_folder() -> Path | None:
+    """Where `scattermec._programs` keeps programs; None unless `use_compilation_cache` chose a folder."""
+    return _programs
+
+
 def use_compilation_cache() -> None:
     """Keep what JAX compiles in `cache_folder`, unless JAX has another or it cannot be written."""
     import jax
@@ -56,6 +64,8 @@ def use_compilation_cache() -> None:
     except (OSError, RuntimeError):  # RuntimeError: the user has no home folder
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
+    global _programs
+    _programs = folder.parent / "programs"
     # Everything, since a command consists of many small programs, too.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -1,24 +1,54 @@
-"""The command line `scattermec`: its commands, and how what goes wrong is told, with which exit status."""
+"""The command line `scattermec`: its commands, and how what goes wrong is told, with which exit status.
+
+A command's module is imported when the command is used, so that help does not wait for what it does not need.
+"""
 
 import errno
+import functools
+import importlib
 import sys
 from collections.abc import Iterable
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
 from scattermec._version import __version__
-from scattermec.cli.common import holding_outputs
-from scattermec.cli.evaluate import evaluate
-from scattermec.cli.horizon import horizon
-from scattermec.cli.report import report
-from scattermec.cli.reproduce import reproduce
-from scattermec.cli.scenario import scenario
-from scattermec.cli.simulate import simulate
-from scattermec.cli.solve import solve
-from scattermec.cli.train import train
 from scattermec.errors import ScattermecError, one_line
+
+COMMANDS = {
+    "scenario": "Print a scenario: every constant of the model, with its meaning and unit.",
+    "simulate": "Roll the system out under the optimal allocation, or a trained policy, and tabulate what it "
+    "achieves.",
+    "solve": "Find the exact optimal allocation, and beams if wanted, for each of K frames of N users and M "
+    "antennas.",
+    "evaluate": "Tabulate what policies achieve, next to controls and to what is provably optimal.",
+    "horizon": "Tabulate what policies cost over a bound that knows all frames of an episode in advance.",
+    "reproduce": "Draw the paper's figures, and judge each of its claims.",
+    "report": "Draw and judge again what a reproduction has computed, without computing anything.",
+    "train": "Train a learner, from scratch or from where it was interrupted.",
+}
+"""The commands, each the function of its name in the module of its name, and how their help begins."""
+
+
+class Command(TyperCommand):
+    """A command by its name, imported when it is used."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name, help=COMMANDS[name], rich_markup_mode="markdown")
+
+    @functools.cached_property
+    def imported(self) -> Any:
+        """The command with its options."""
+        module = importlib.import_module(f"scattermec.cli.{self.name}")
+        app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+        app.command(self.name)(getattr(module, str(self.name)))
+        return get_command(app)
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        """Parse the command's own arguments."""
+        return self.imported.make_context(*arguments, **more)
 
 
 class _Commands(TyperGroup):
@@ -28,7 +58,12 @@ class _Commands(TyperGroup):
     listed here is a mistake in the program, and keeps its traceback.
     """
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings | {"commands": {name: Command(name) for name in COMMANDS}})
+
     def invoke(self, ctx: Any) -> Any:
+        from scattermec.cli.common import holding_outputs
+
         try:
             with holding_outputs():
                 return super().invoke(ctx)
@@ -66,14 +101,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(scenario)
-app.command()(simulate)
-app.command()(solve)
-app.command()(evaluate)
-app.command()(horizon)
-app.command()(reproduce)
-app.command()(report)
-app.command()(train)
 
 
 def _print_version(wanted: bool) -> bool:

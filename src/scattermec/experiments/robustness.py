@@ -4,13 +4,17 @@ Each of the independent units is the second frame of an episode whose first one 
 broadcast, so that there is something to be late; all variants meet the same second frames.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from scattermec._programs import kept_jit
 from scattermec._pytree import pytree
 from scattermec.environment import reset, step
 from scattermec.experiments.statistics import Estimate, mean_interval, ratio_interval
@@ -25,6 +29,7 @@ from scattermec.price_net.policy import (
     decentralised,
 )
 from scattermec.price_net.robustness import ROUNDING, heard_by, respond_to_heard
+from scattermec.price_net.users import Broadcast
 from scattermec.scenario import Scenario
 
 __all__ = ["VARIANTS", "RobustnessRow", "measure_robustness"]
@@ -89,7 +94,7 @@ def measure_robustness(policy: Policy, scenario: Scenario, *, frames: int, seed:
     ]
 
 
-@jax.jit
+@kept_jit
 def _play(
     network: PriceNet, constants: Parameters, keys: Array
 ) -> tuple[Frame, dict[tuple[str, str], _Played]]:
@@ -104,7 +109,8 @@ def _play(
         frame, users = state.frame, len(first.workload)
         loser = jax.random.randint(key_lost, (), 0, users)
         played = {}
-        for mode, announce in ANNOUNCEMENTS.items():
+        for mode, rule in ANNOUNCEMENTS.items():
+            announce = jax.jit(rule, static_argnames="rounded")  # traced once for both frames
             before = announce(network, constants, first)[1]
             beams, told = announce(network, constants, frame)
             few = announce(network, constants, frame, rounded=ROUNDING)[1]
@@ -114,12 +120,21 @@ def _play(
                 "late": (told, before),
                 "lost": (told, heard_by(jnp.arange(users) != loser, told, before)),
             }
-            for variant, (sent, heard) in hears.items():
-                allocation = respond_to_heard(constants, frame, sent, heard)
-                played[mode, variant] = _outcome(constants, frame, beams, allocation)
+            outcomes = jax.vmap(partial(_heard, constants, frame, beams))(*_stacked(hears))
+            for index, variant in enumerate(hears):
+                played[mode, variant] = jax.tree.map(itemgetter(index), outcomes)
         return frame, played
 
     return jax.vmap(of_episode)(keys)
+
+
+def _stacked(hears: Mapping[str, tuple[Broadcast, Broadcast]]) -> tuple[Broadcast, Broadcast]:
+    """What is sent and what is heard in every variant, along a leading axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *hears.values())
+
+
+def _heard(constants: Parameters, frame: Frame, beams: Array, sent: Broadcast, heard: Broadcast) -> _Played:
+    return _outcome(constants, frame, beams, respond_to_heard(constants, frame, sent, heard))
 
 
 def _outcome(constants: Parameters, frame: Frame, beams: Array, allocation: Allocation) -> _Played:

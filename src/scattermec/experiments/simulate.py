@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from scattermec._programs import kept_jit
 from scattermec.environment import EnvState, reset, step
 from scattermec.experiments.beams import SimulatedBeams, solve_frames
 from scattermec.experiments.statistics import Estimate, ratio_interval
@@ -193,17 +195,13 @@ def roll_out(
     """
     rollouts = num_rollouts(num_frames)
     steps = WARM_UP + -(-num_frames // rollouts)
-    key_reset, key_steps = jax.random.split(jax.random.key(seed))
-
-    def keys_of(key: Key) -> Array:
-        return jnp.tile(jax.random.split(key, rollouts), copies)
-
-    states = reset_frames(keys_of(key_reset), constants)
+    key_reset, key_steps = _first_keys(rollouts, copies, seed)
+    states = reset_frames(key_reset, constants)
     records: list[dict[str, np.ndarray]] = []
     for time in range(steps):
-        key_decision, key_next = jax.random.split(jax.random.fold_in(key_steps, time))
+        key_decision, keys_next = _keys_of_step(rollouts, copies, key_steps, time)
         beams, allocation, more = decide(key_decision, states)
-        states, played = play_frames(keys_of(key_next), states, beams, allocation, constants)
+        states, played = play_frames(keys_next, states, beams, allocation, constants)
         if time >= WARM_UP:
             records.append({**jax.device_get(played), **more})
         if progress is not None:
@@ -211,13 +209,31 @@ def roll_out(
     return {name: np.stack([record[name] for record in records], axis=1) for name in records[0]}
 
 
-@jax.jit
+@partial(kept_jit, static_argnums=(0, 1))
+def _first_keys(rollouts: int, copies: int, seed: Array | int) -> tuple[Array, Key]:
+    """Keys of the C R environments, the same in each copy, and the one behind those of all steps."""
+    key_reset, key_steps = jax.random.split(jax.random.key(seed))
+    return _keys_of(rollouts, copies, key_reset), key_steps
+
+
+@partial(kept_jit, static_argnums=(0, 1))
+def _keys_of_step(rollouts: int, copies: int, key_steps: Key, time: Array | int) -> tuple[Key, Array]:
+    """A step's key to decide by, and those of the C R environments' next frames."""
+    key_decision, key_next = jax.random.split(jax.random.fold_in(key_steps, time))
+    return key_decision, _keys_of(rollouts, copies, key_next)
+
+
+def _keys_of(rollouts: int, copies: int, key: Key) -> Array:
+    return jnp.tile(jax.random.split(key, rollouts), copies)
+
+
+@kept_jit
 def reset_frames(keys: Array, constants: Parameters) -> EnvState:
     """The first frame of an episode for each of R keys."""
     return jax.vmap(reset, in_axes=(0, None))(keys, constants)
 
 
-@jax.jit
+@kept_jit
 def play_frames(
     keys: Array, states: EnvState, beams: Array, allocation: Allocation, constants: Parameters
 ) -> tuple[EnvState, dict[str, Array]]:

@@ -4,7 +4,8 @@ A unit is whatever was drawn independently: a rollout, or a frame of a set of in
 one rollout are not independent (battery and backlog carry over), so sum or average them per rollout first.
 """
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -78,9 +79,14 @@ def ratio_interval(numerators: ArrayLike, denominators: ArrayLike, *, seed: int 
         raise ValueError(f"{numerators.size} numerators do not match {denominators.size} denominators")
     if not (np.isfinite(denominators) & (denominators >= 0)).all():
         raise ValueError("denominators must be finite and non-negative")
+    # The sums of ones, by which means are taken, need no resampling.
+    ones = bool((denominators == 1).all())
     resampled = np.concatenate(
         [
-            _ratio(numerators[units].sum(axis=1), denominators[units].sum(axis=1))
+            _ratio(
+                numerators.take(units).sum(axis=1),
+                np.full(len(units), float(units.shape[1])) if ones else denominators.take(units).sum(axis=1),
+            )
             for units in _resamples(numerators.size, seed)
         ]
     )
@@ -100,8 +106,18 @@ def _checked(values: ArrayLike) -> NDArray[np.float64]:
     return array
 
 
-def _resamples(units: int, seed: int) -> Iterator[NDArray[np.int64]]:
+def _resamples(units: int, seed: int) -> Iterable[NDArray[np.int64]]:
     """Indices (B, R) of resampled units, drawn with replacement, in pieces of bounded size."""
+    return _drawn_once(units, seed) if units * RESAMPLES <= _INDICES_AT_ONCE else _drawn(units, seed)
+
+
+@functools.lru_cache(maxsize=1)
+def _drawn_once(units: int, seed: int) -> tuple[NDArray[np.int64], ...]:
+    """The same, kept for the next quantity of the same units."""
+    return tuple(_drawn(units, seed))
+
+
+def _drawn(units: int, seed: int) -> Iterator[NDArray[np.int64]]:
     rng = np.random.default_rng(seed)
     at_once = max(1, min(RESAMPLES, _INDICES_AT_ONCE // units))
     for start in range(0, RESAMPLES, at_once):

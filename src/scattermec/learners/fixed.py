@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from scattermec._programs import kept_jit
 from scattermec._pytree import pytree
 from scattermec.environment import EnvState
 from scattermec.errors import InputError
@@ -99,7 +100,7 @@ def reference(name: str, parameters: Parameters, frames: Frame) -> Reference:
     return Reference(decision=decision, achieved=achieved, bound=bound, settled=settled)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(kept_jit, static_argnums=(0,))
 def _estimate_for(random: bool, parameters: Parameters, key: Key, states: EnvState) -> Decision:
     """Beams chosen without regard to the allocation, and the allocation that the AP estimates for them."""
 

@@ -9,6 +9,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Complex, Float, Int
 
+from scattermec._programs import kept_jit
 from scattermec.optimisation import compiled
 from scattermec.optimisation.allocation import FEASIBLE, OPTIMAL, Solution, solve_allocation
 from scattermec.optimisation.battery_value import BatteryValue
@@ -139,16 +140,17 @@ def _or_best(
         return everyone, status
     # Collected in numpy: JAX would compile programs of its own for every number of failures.
     solution: Result = jax.tree.map(np.array, everyone)
+    arrays = jax.tree.map(np.asarray, (*data, everyone))
     for index, skip in _blocks(failed.size, _best_block()):
         chosen: np.ndarray = failed[index]
-        block = jax.tree.map(lambda leaf, i=chosen: leaf[i], (*data, everyone))
+        block = jax.tree.map(lambda leaf, i=chosen: leaf[i], arrays)
         best = solve(parameters, *block, skip)
         for whole, part in zip(jax.tree.leaves(solution), jax.tree.leaves(best), strict=True):
-            whole[chosen[~skip]] = part[~skip]
+            whole[chosen[~skip]] = np.asarray(part)[~skip]
     return jax.device_put(solution), status
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(kept_jit, static_argnums=(0,))
 def _solve_all(
     scheme: Scheme,
     parameters: Parameters,
@@ -162,7 +164,7 @@ def _solve_all(
     return jax.vmap(solve)(frames, beams, skip)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(kept_jit, static_argnums=(0,))
 def _solve_best(
     scheme: Scheme,
     parameters: Parameters,
@@ -177,7 +179,7 @@ def _solve_best(
     return jax.vmap(solve)(frames, beams, everyone)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(kept_jit, static_argnums=(0,))
 def _optimise_all(
     scheme: Scheme,
     battery_value: BatteryValue | None,
@@ -191,7 +193,7 @@ def _optimise_all(
     return jax.vmap(solve)(frames, skip)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(kept_jit, static_argnums=(0,))
 def _optimise_best(
     scheme: Scheme, parameters: Parameters, frames: Frame, everyone: BeamSolution, skip: Bool[Array, " K"]
 ) -> ServiceSolution:

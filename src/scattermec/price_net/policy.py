@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Complex, Float
 
+from scattermec._programs import kept_jit
 from scattermec.environment import EnvState
 from scattermec.errors import InputError
 from scattermec.learners.common import Decision, as_seen
@@ -259,7 +260,7 @@ def modes_of(network: PriceNet) -> Mapping[str, Mode]:
     return {name: mode for name, mode in MODES.items() if not far_sighted or name != "decentralised"}
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(kept_jit, static_argnums=(0,))
 def decide_frames(
     mode: str, network: PriceNet, parameters: Parameters, key: Key, states: EnvState
 ) -> Decision:
@@ -271,7 +272,7 @@ def decide_frames(
     return jax.vmap(act)(as_seen(states).frame)
 
 
-@jax.jit
+@kept_jit
 def beams_frames(network: PriceNet, parameters: Parameters, frames: Frame) -> Complex[Array, "R N M"]:
     """`beams` of R frames (leading axis)."""
     return jax.vmap(partial(beams, network, parameters))(frames)

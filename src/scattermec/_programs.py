@@ -1,0 +1,166 @@
+"""Compiled programs kept whole, so that a later process neither traces nor lowers them again.
+
+JAX's own cache spares XLA's work alone, which is less than half of it. Used by the commands for functions
+that they call from outside of jit; within jit, on other devices than one CPU, and for whoever imports the
+package, these functions are what `jax.jit` makes of them.
+"""
+
+import functools
+import hashlib
+import os
+import pickle
+import platform
+import re
+import shutil
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jaxlib
+from jax.experimental import serialize_executable
+
+from scattermec import _compilation
+from scattermec.errors import BusyError
+from scattermec.storage.atomic import replacing
+
+_PACKAGE = Path(__file__).parent
+_DIGEST = hashlib.sha256().digest_size
+
+_CALLS = re.compile(r'custom_call_target="([^"]*)"')
+_LAPACK, _OURS = "lapack_", "scattermec_"
+"""What kept programs may call: functions that are there when a program is loaded. Others it might call by an
+address that nobody has put in place."""
+
+
+def kept_jit(function: Callable[..., Any], *, static_argnums: tuple[int, ...] = ()) -> Callable[..., Any]:
+    """`jax.jit` for positional arguments, whose programs are kept in `_compilation.programs_folder`.
+
+    Static arguments are texts, numbers or None.
+    """
+    jitted = jax.jit(function, static_argnums=static_argnums)
+    ready: dict[Hashable, Callable[..., Any]] = {}
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        folder = _compilation.programs_folder()
+        if folder is None:
+            return jitted(*arguments)
+        fixed = tuple(argument for i, argument in enumerate(arguments) if i in static_argnums)
+        data = [argument for i, argument in enumerate(arguments) if i not in static_argnums]
+        leaves, structure = jax.tree.flatten(data)
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves) or not _on_one_cpu():
+            return jitted(*arguments)
+        kinds = tuple(leaf.aval if isinstance(leaf, jax.Array) else jax.typeof(leaf) for leaf in leaves)
+        signature = (fixed, structure, kinds)
+        if signature not in ready:
+
+            def flat(*leaves: Any) -> Any:
+                rest = iter(jax.tree.unflatten(structure, leaves))
+                return function(*(a if i in static_argnums else next(rest) for i, a in enumerate(arguments)))
+
+            flat.__name__ = flat.__qualname__ = function.__name__
+            name = f"{function.__module__}.{function.__qualname__}"
+            described = "\n".join([name, repr(fixed), str(structure), *(_described(kind) for kind in kinds)])
+            if " at 0x" in described:  # something whose text differs in every process
+                ready[signature] = jax.jit(flat)
+            else:
+                ready[signature] = _program(folder, described, flat, leaves)
+        return ready[signature](*leaves)
+
+    return call
+
+
+def _described(kind: Any) -> str:
+    return f"{kind.str_short()} {getattr(kind, 'weak_type', False)}"
+
+
+@functools.cache
+def _on_one_cpu() -> bool:
+    return jax.default_backend() == "cpu" and jax.device_count() == 1
+
+
+def _program(folder: Path, described: str, function: Callable[..., Any], leaves: list[Any]) -> Any:
+    """The program of that description: from its file, else compiled, and written there."""
+    path = folder / _surroundings() / hashlib.sha256(described.encode()).hexdigest()
+    program = _read(path)
+    if program is None:
+        program = jax.jit(function).lower(*leaves).compile()
+        _write(path, program)
+    return program
+
+
+def _read(path: Path) -> Callable[..., Any] | None:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    # As machine code cannot be checked otherwise, a damaged file must not be run.
+    if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
+        return None
+    calls_lapack, serialized = pickle.loads(content[_DIGEST:])
+    if calls_lapack:
+        _prepare_lapack()
+    return serialize_executable.deserialize_and_load(*serialized)
+
+
+def _write(path: Path, program: Any) -> None:
+    """Keep a program, unless another process does, it cannot be, or the disk is full: it only costs time."""
+    calls = set(_CALLS.findall(program.as_text()))
+    if not all(name.startswith((_LAPACK, _OURS)) for name in calls):
+        return
+    calls_lapack = any(name.startswith(_LAPACK) for name in calls)
+    try:
+        content = pickle.dumps((calls_lapack, serialize_executable.serialize(program)))
+    except (jax.errors.JaxRuntimeError, ValueError, pickle.PicklingError):
+        return
+    try:
+        if not path.parent.is_dir():
+            # Of another version of the package, which would not be used again.
+            shutil.rmtree(path.parent.parent, ignore_errors=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial:
+            partial.write_bytes(hashlib.sha256(content).digest() + content)
+    except (OSError, BusyError):
+        return
+
+
+@functools.cache
+def _prepare_lapack() -> None:
+    """Let JAX look up LAPACK's functions: it does when it first lowers a call of one, not on loading."""
+    jax.jit(jax.lax.linalg.cholesky).lower(jax.ShapeDtypeStruct((1, 1), jnp.float32))
+
+
+@functools.cache
+def _surroundings() -> str:
+    """What a program depends on besides the function and its arguments: code, versions, settings, machine."""
+    digest = hashlib.sha256(code_digest())
+    kernels = sorted(path.name for path in _PACKAGE.rglob("_kernel*.*"))
+    settings = {
+        name: value
+        for name, value in sorted(os.environ.items())
+        if name.startswith(("JAX_", "XLA_", "SCATTERMEC_PORTABLE"))
+    }
+    versions = (jax.__version__, jaxlib.__version__, platform.python_version())
+    digest.update(repr((kernels, settings, versions, jax.config.jax_enable_x64, _processor())).encode())  # type: ignore[attr-defined]
+    return digest.hexdigest()[:32]
+
+
+@functools.cache
+def code_digest() -> bytes:
+    """Of the package's own code."""
+    digest = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.digest()
+
+
+def _processor() -> str:
+    """What machine code for this machine may use, as far as the system says."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    wanted = ("model name", "flags", "Features", "CPU implementer", "CPU part")
+    return "\n".join(sorted({line for line in lines if line.startswith(wanted)}))
