@@ -40,7 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
         "command": " ".join(["python -m benchmarks", *given]),
         "machine": describe(core),
         "versions": versions(options.commit),
-        "solver": "compiled kernel" if compiled.available() else "portable solver",
+        "solver": f"compiled kernel ({compiled.instruction_set()})"
+        if compiled.available()
+        else "portable solver",
         "settings": {key: str(v) if isinstance(v, Path) else v for key, v in vars(options).items()},
     }
     path = options.json or (options.docs and options.docs.with_suffix(".json"))

@@ -126,6 +126,32 @@ def test_what_is_no_number_is_not_called_optimal_and_disturbs_no_other_frame():
     np.testing.assert_allclose(found.energy[others], whole.energy[others], rtol=1e-7)
 
 
+def test_every_set_of_instructions_gives_the_same_answers():
+    s = scenario(3)
+    frames = random_frames(s, 64, seed=32, battery=(0, 0.05), load=50)
+    solve = jax.jit(jax.vmap(partial(allocate, parameters(s))))
+    widest = compiled.instruction_set()
+    found = {}
+    try:
+        for name in ("baseline", "avx2", "avx512"):
+            try:
+                assert compiled.instruction_set(name) == name
+            except ValueError:  # this processor does not have it
+                continue
+            found[name] = solve(frames, mrt(frames))
+    finally:
+        compiled.instruction_set(widest)
+    assert widest in found and "baseline" in found
+    for solution in found.values():
+        np.testing.assert_array_equal(solution.status, found["baseline"].status)
+        np.testing.assert_allclose(solution.energy, found["baseline"].energy, rtol=2e-8)
+
+
+def test_an_unknown_set_of_instructions_is_refused():
+    with pytest.raises(ValueError, match="no set of instructions named mmx"):
+        compiled.instruction_set("mmx")
+
+
 def test_it_can_be_done_without():
     code = "from scattermec.optimisation import compiled; print(compiled.available())"
     for value, expected in (("1", "False"), ("0", "True")):

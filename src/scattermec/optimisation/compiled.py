@@ -1,7 +1,8 @@
 """The compiled kernel: `scattermec.optimisation.interior_point` for many frames at once on a CPU.
 
 It is built with the package where there is a C++ compiler, and not needed: the environment variable
-``SCATTERMEC_PORTABLE=1`` does without it. It computes in double precision whatever the precision of the data.
+``SCATTERMEC_PORTABLE=1`` does without it, and ``SCATTERMEC_INSTRUCTIONS`` chooses a set of instructions. It
+computes in double precision whatever the precision of the data.
 """
 
 import functools
@@ -17,6 +18,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Complex, Float
 
+from scattermec.errors import InputError
 from scattermec.optimisation.homogeneous import Dual, Optimum, Primal
 from scattermec.optimisation.standard_form import StandardForm
 
@@ -32,9 +34,28 @@ def available() -> bool:
     """Whether the kernel was built, and is wanted."""
     if _kernel is None or os.environ.get("SCATTERMEC_PORTABLE", "") not in ("", "0"):
         return False
+    wanted = os.environ.get("SCATTERMEC_INSTRUCTIONS", "")
+    if wanted:
+        try:
+            instruction_set(wanted)
+        except ValueError as fault:
+            raise InputError(f"SCATTERMEC_INSTRUCTIONS: {fault}") from None
     for name, handler in _kernel.handlers().items():
         jax.ffi.register_ffi_target(f"scattermec_{name}", handler, platform="cpu")
     return True
+
+
+def instruction_set(wanted: str = "") -> str:
+    """The set of instructions that the kernel uses: ``baseline``, ``avx2`` or ``avx512``.
+
+    ``wanted`` chooses one; the widest that the processor has is used by default, or what the environment
+    variable ``SCATTERMEC_INSTRUCTIONS`` names. Raises ValueError for one that it does not have, and
+    RuntimeError where there is no kernel.
+    """
+    if _kernel is None:
+        raise RuntimeError("the compiled kernel was not built")
+    name: str = _kernel.use_instructions(wanted)
+    return name
 
 
 def choose(kernel: Callable[..., Any], portable: Callable[..., Any], *data: Any) -> Any:

@@ -1,4 +1,5 @@
-// Choose the solver compiled for the number of users and beams, where there is one, or with room for them.
+// Choose the solver compiled for the number of users and beams, where there is one, or with room for them. Old
+// processors get the open one alone: each takes a while to compile.
 // Included once per instruction set, last, inside that set's namespace.
 
 template <class Scalar>
@@ -7,15 +8,11 @@ static void solve(const Problems<Scalar>& in, const Results<Scalar>& out, const 
     AllocationFeed feed(solver, in, out, sizes);
     solver.run(feed);
   };
-  if (sizes.users == 3 && sizes.beams == 1) {
-    with(Solver<3, 1>(sizes));
-  } else if (sizes.beams == 1 && sizes.users <= 16) {
-    with(Solver<0, 1, 16>(sizes));
-  } else if (sizes.beams == 1) {
-    with(Solver<0, 1>(sizes));
-  } else {
-    with(Solver<0, 0>(sizes));
+  if constexpr (LANES > 2) {
+    if (sizes.users == 3 && sizes.beams == 1) return with(Solver<3, 1>(sizes));
+    if (sizes.users <= 16 && sizes.beams == 1) return with(Solver<0, 1, 16>(sizes));
   }
+  with(Solver<0, 0>(sizes));
 }
 
 template <class Scalar>
@@ -24,11 +21,9 @@ static void solve(const BeamProblems<Scalar>& in, const BeamResults<Scalar>& out
     BeamFeed feed(solver, in, out, sizes);
     solver.run(feed);
   };
-  if (sizes.users == 3 && sizes.beams == 4) {
-    with(Solver<3, 4>(sizes));
-  } else if (sizes.beams == 4 && sizes.users <= 8) {
-    with(Solver<0, 4, 8>(sizes));
-  } else {
-    with(Solver<0, 0>(sizes));
+  if constexpr (LANES > 2) {
+    if (sizes.users == 3 && sizes.beams == 4) return with(Solver<3, 4>(sizes));
+    if (sizes.users <= 8 && sizes.beams == 4) return with(Solver<0, 4, 8>(sizes));
   }
+  with(Solver<0, 0>(sizes));
 }

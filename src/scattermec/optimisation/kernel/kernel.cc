@@ -132,14 +132,22 @@ constexpr int LANES = 8;
 #pragma GCC pop_options
 #endif
 
+// What the processor has of the sets that the solvers are compiled for, the narrowest first; and the one to use.
+static const char* const INSTRUCTION_SETS[] = {"baseline", "avx2", "avx512"};
+static int widest_set() {
+#ifdef HAS_WIDE_REGISTERS
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) return 2;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return 1;
+#endif
+  return 0;
+}
+static int instruction_set = widest_set();
+
 template <class Problems, class Results>
 static void solve(const Problems& in, const Results& out, const Sizes& sizes) {
 #ifdef HAS_WIDE_REGISTERS
-  static const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-                                 __builtin_cpu_supports("avx512vl");
-  static const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (has_avx512) return avx512::solve(in, out, sizes);
-  if (has_avx2) return avx2::solve(in, out, sizes);
+  if (instruction_set == 2) return avx512::solve(in, out, sizes);
+  if (instruction_set == 1) return avx2::solve(in, out, sizes);
 #endif
   baseline::solve(in, out, sizes);
 }
@@ -290,7 +298,26 @@ static PyObject* handlers(PyObject*, PyObject*) {
   return found;
 }
 
+// use_instructions(name=""): use that set, where the processor has it; the name of the one in use. All sets give the
+// same answers but for rounding.
+static PyObject* use_instructions(PyObject*, PyObject* args) {
+  const char* wanted = "";
+  if (!PyArg_ParseTuple(args, "|s", &wanted)) return nullptr;
+  if (*wanted) {
+    int found = -1;
+    for (int set = 0; set <= widest_set(); ++set)
+      if (std::strcmp(wanted, INSTRUCTION_SETS[set]) == 0) found = set;
+    if (found < 0) {
+      PyErr_Format(PyExc_ValueError, "this processor has no set of instructions named %s", wanted);
+      return nullptr;
+    }
+    instruction_set = found;
+  }
+  return PyUnicode_FromString(INSTRUCTION_SETS[instruction_set]);
+}
+
 static PyMethodDef methods[] = {{"handlers", handlers, METH_NOARGS, "XLA custom calls by name, as capsules."},
+                                {"use_instructions", use_instructions, METH_VARARGS, "Choose a set of instructions, and name it."},
                                 {nullptr, nullptr, 0, nullptr}};
 static PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernel", "Compiled solvers; see compiled.py.", -1, methods,
                              nullptr, nullptr, nullptr, nullptr};
