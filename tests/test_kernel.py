@@ -141,7 +141,7 @@ def test_every_set_of_instructions_gives_the_same_answers():
             found[name] = solve(frames, mrt(frames))
     finally:
         compiled.instruction_set(widest)
-    assert widest in found and "baseline" in found
+    assert {"baseline", widest} <= set(found)
     for solution in found.values():
         np.testing.assert_array_equal(solution.status, found["baseline"].status)
         np.testing.assert_allclose(solution.energy, found["baseline"].energy, rtol=2e-8)
