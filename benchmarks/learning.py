@@ -13,7 +13,7 @@ from benchmarks.processes import Unavailable, Worker, peer_python
 from benchmarks.results import Section
 from benchmarks.sheets import Sheet
 from scattermec.agents.settings import TrainingConfig
-from scattermec.experiments.statistics import mean_interval
+from scattermec.experiments.measure.statistics import mean_interval
 from scattermec.scenario import Scenario
 
 LEARNERS = ("h-maddpg", "h-maddpg-opt")

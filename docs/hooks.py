@@ -96,7 +96,7 @@ def training_table() -> str:
 
 def claims_table() -> str:
     """The paper's claims about its Fig. 3 and 4, and what in the equations decides each."""
-    from scattermec.experiments.claims import CLAIMS
+    from scattermec.experiments.claims.optima import CLAIMS
 
     rows = [f"| {claim.name} | {claim.statement} | {claim.mechanism} |" for claim in CLAIMS]
     return "\n".join(["| claim | the paper | what decides it |", "|---|---|---|", *rows])

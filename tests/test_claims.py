@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from scattermec.experiments import evidence, report
-from scattermec.experiments.claims import CLAIMS, examine, judge
-from scattermec.experiments.evidence import Condition, Curve, curve
-from scattermec.experiments.statistics import Estimate
-from scattermec.experiments.sweeps import SWEEPS, Measurement
+from scattermec.experiments.claims import evidence
+from scattermec.experiments.claims.evidence import Condition, Curve, curve
+from scattermec.experiments.claims.optima import CLAIMS, examine, judge
+from scattermec.experiments.measure.statistics import Estimate
+from scattermec.experiments.measure.sweeps import SWEEPS, Measurement
+from scattermec.experiments.report import markdown
 
 UP, DOWN, FLAT = (0.1, 0.3, 0.5), (0.5, 0.3, 0.1), (0.3, 0.3, 0.3)
 ALL_LOCAL = {"active": (0.01, 0, 0), "passive": (0.01, 0, 0), "local": (0.98, 1, 1)}
@@ -156,11 +157,11 @@ def test_rising_wants_both_ends_and_no_clear_fall_between():
 
 def test_report_names_every_claim_and_its_numbers():
     findings = examine(as_the_paper_says(), tuple(SWEEPS), "mrt")
-    text = report.claims_markdown(findings, SETTINGS, [])
+    text = markdown.claims_markdown(findings, SETTINGS, [])
     for claim in CLAIMS:
         assert f"## {claim.name}: {claim.statement}" in text
     assert "5.0% (4.0 to 6.0%)" in text  # the active share at the lowest power
-    kept = json.loads(report.claims_json(findings, SETTINGS))
+    kept = json.loads(markdown.claims_json(findings, SETTINGS))
     assert len(kept["claims"]) == len(CLAIMS)
     assert kept["claims"][-1]["conditions"][0]["judgement"] == "met"
 

@@ -44,9 +44,9 @@ def test_version_and_help():
 def test_choices_are_those_of_the_package():
     from scattermec.cli import reproduce
     from scattermec.cli.solve import Serve
-    from scattermec.experiments.beams import BEAMS
-    from scattermec.experiments.reproduce import LEARNING_FIGURES
-    from scattermec.experiments.sweeps import FIGURES
+    from scattermec.experiments.measure.beams import BEAMS
+    from scattermec.experiments.measure.sweeps import FIGURES
+    from scattermec.experiments.report.captions import LEARNING_FIGURES
     from scattermec.optimisation import SCHEMES, SERVE
 
     assert tuple(common.Scheme) == SCHEMES

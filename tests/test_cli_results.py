@@ -37,7 +37,7 @@ def test_simulate_says_what_it_did(report):
 
 
 def test_simulate_measures_what_the_function_does(report):
-    from scattermec.experiments.simulate import simulate
+    from scattermec.experiments.measure.rollouts import simulate
 
     result = simulate(Scenario(mean_workload=30), scheme="hybrid", beams="mrt", num_frames=80, seed=1)
     assert list(report["estimates"]) == list(result.estimates)

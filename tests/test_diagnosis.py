@@ -6,7 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from scattermec.cli.app import app
-from scattermec.experiments import diagnosis, figures
+from scattermec.experiments.measure import diagnosis
+from scattermec.experiments.report import figures
 from scattermec.price_net import variety
 from scattermec.scenario import Scenario
 

@@ -16,15 +16,15 @@ from reference_frame import UserPlan, reference_frame
 from scattermec.agents.settings import TrainingConfig
 from scattermec.cli import evaluate as command
 from scattermec.errors import InputError
-from scattermec.experiments import evaluation
-from scattermec.experiments.contenders import (
+from scattermec.experiments.evaluate import evaluation
+from scattermec.experiments.evaluate.evaluation import QUANTITIES, evaluate, while_learning
+from scattermec.experiments.evaluate.policies import (
     check_fit,
     fixed_contenders,
     learned_contenders,
     means_while_learning,
 )
-from scattermec.experiments.evaluation import QUANTITIES, evaluate, while_learning
-from scattermec.experiments.simulate import simulate
+from scattermec.experiments.measure.rollouts import simulate
 from scattermec.learners import ALGORITHMS, new_task
 from scattermec.learners.fixed import FIXED
 from scattermec.optimisation import batch

@@ -10,10 +10,10 @@ import pytest
 from command_line import refused, run
 from scattermec import Scenario
 from scattermec.errors import InputError
-from scattermec.experiments import foresight
-from scattermec.experiments.contenders import Contender, fixed_contenders
-from scattermec.experiments.horizon import Episode, bound_energy, certified_energy
+from scattermec.experiments.evaluate import foresight
+from scattermec.experiments.evaluate.policies import Contender, fixed_contenders
 from scattermec.optimisation import INFEASIBLE, OPTIMAL, Prices, optimise_beams_frames
+from scattermec.optimisation.horizon import Episode, bound_energy, certified_energy
 from scattermec.physics import Frame, parameters
 from scattermec.price_net import files
 

@@ -14,9 +14,9 @@ import pytest
 from command_line import refused, run
 from scattermec import Scenario, counts
 from scattermec.errors import InputError, ScenarioError, one_line
-from scattermec.experiments import study
-from scattermec.experiments.report import code_block, plain
-from scattermec.experiments.results import COLUMNS, DATA, Results
+from scattermec.experiments.report.markdown import code_block, plain
+from scattermec.experiments.studies import base
+from scattermec.experiments.studies.results import COLUMNS, DATA, Results
 from scattermec.storage import open_frames
 from scattermec.storage.texts import read_object
 from scattermec.training import checkpoint
@@ -329,7 +329,7 @@ def test_what_an_interruption_left_of_a_line_is_dropped(tmp_path):
 def test_studies(tmp_path, data):
     (tmp_path / "s.json").write_text(json.dumps(data))
     with pytest.raises(InputError, match=r"s.json: is damaged"):
-        study.read(tmp_path / "s.json")
+        base.read(tmp_path / "s.json")
 
 
 def test_texts_stay_texts_in_markdown():

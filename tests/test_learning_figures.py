@@ -4,15 +4,13 @@ import numpy as np
 import pytest
 
 from scattermec.errors import InputError
-from scattermec.experiments import learning_figures, panels, price_nets
-from scattermec.experiments.learning import (
-    GREEDY_MODE,
-    LearningCurves,
-    LearningPlan,
-    examine_learning,
-    read_runs,
-    run_folder,
-)
+from scattermec.experiments.claims.learning import LearningCurves, examine_learning
+from scattermec.experiments.report import learning_figures, panels
+from scattermec.experiments.studies import price_nets
+from scattermec.experiments.studies.figure_2 import GREEDY_MODE, Figure2, read_runs, run_folder
+from scattermec.experiments.studies.plan import Plan
+from scattermec.experiments.studies.price_nets import PriceNets
+from scattermec.experiments.studies.record import Record
 from scattermec.price_net.training import PriceNetConfig
 from scattermec.scenario import Scenario
 
@@ -85,9 +83,9 @@ def test_figures_are_drawn_with_both_learners_and_the_optimum(name: str, tmp_pat
 
 def test_a_folder_without_runs_has_no_curves(tmp_path) -> None:
     assert read_runs(tmp_path) == []
-    plan = LearningPlan(Scenario(), seeds=3, frames=7)
+    plan = Figure2(Scenario(), seeds=3, frames=7)
     assert plan.total == 4 * 3 * 7
-    assert len({run_folder(tmp_path, *run) for run in plan.runs}) == 4
+    assert len({run_folder(tmp_path, *run) for run in plan.items}) == 4
 
 
 # price-net beside the learners
@@ -99,15 +97,13 @@ def test_price_nets_are_trained_once_and_shown_in_every_panel(tmp_path, monkeypa
     tiny = PriceNetConfig(width=4, rounds=1, batch_size=4)
     configs = {"price-net": tiny, "price-net-foresight": tiny.model_copy(update={"discount": 1.0})}
     monkeypatch.setattr(price_nets, "CONFIGS", configs)
-    learning = LearningPlan(Scenario(), seeds=2, frames=16)
-    plan = price_nets.plan(learning, quick=False)
-    assert plan is not None
-    assert not price_nets.is_finished(plan, tmp_path)
+    study = PriceNets(Scenario(), seeds=2, frames=16)
+    assert not study.is_finished(tmp_path)
     told: list[int] = []
-    price_nets.train_price_nets(plan, tmp_path, told.append)
-    assert told[-1] == plan.total == 2 * 16 * 2
+    study.run(tmp_path, Record(tmp_path), told.append)
+    assert told[-1] == study.total == 2 * 16 * 2
     assert told == sorted(told)
-    assert price_nets.is_finished(plan, tmp_path)
+    assert study.is_finished(tmp_path)
     alone, ahead = price_nets.read_curves(tmp_path)
     assert alone.frames.tolist() == [8, 16]
     assert {"reward", "outage", "share.p1", "reward.p1"} <= set(alone.values)
@@ -119,13 +115,15 @@ def test_price_nets_are_trained_once_and_shown_in_every_panel(tmp_path, monkeypa
     assert labels.count("price-net") == 2
     assert labels.count("price-net with foresight") == 1
     # Nothing is computed again, and other settings are refused.
-    price_nets.train_price_nets(plan, tmp_path, told.append)
-    other = price_nets.plan(LearningPlan(Scenario(), seeds=3, frames=16), quick=False)
-    assert other is not None
+    kept = (tmp_path / "price-net.json").read_bytes()
+    study.run(tmp_path, Record(tmp_path), told.append)
+    assert (tmp_path / "price-net.json").read_bytes() == kept
     with pytest.raises(InputError, match="other settings"):
-        price_nets.train_price_nets(other, tmp_path, told.append)
+        PriceNets(Scenario(), seeds=3, frames=16).run(tmp_path, Record(tmp_path), told.append)
 
 
 def test_price_nets_are_left_out_where_they_cannot_act_or_take_too_long() -> None:
-    assert price_nets.plan(LearningPlan(Scenario()), quick=True) is None
-    assert price_nets.plan(LearningPlan(Scenario(causal_harvest=True)), quick=False) is None
+    assert PriceNets.of(Plan(Scenario(), quick=True)) is None
+    assert PriceNets.of(Plan(Scenario(causal_harvest=True))) is None
+    study = PriceNets.of(Plan(Scenario(), seeds=3, training_frames=40))
+    assert study == PriceNets(Scenario(), seeds=3, frames=40)

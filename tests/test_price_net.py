@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from command_line import refused, run
 from scattermec import Scenario
 from scattermec.errors import InputError
-from scattermec.experiments.unseen import draw_scenarios
+from scattermec.experiments.evaluate.unseen import draw_scenarios
 from scattermec.optimisation import allocate, optimise_all_or_best
 from scattermec.physics import Frame, links, parameters, run_frame
 from scattermec.price_net import files, training, variety

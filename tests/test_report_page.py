@@ -15,18 +15,22 @@ from typer.testing import CliRunner
 
 from scattermec.cli.app import app
 from scattermec.errors import InputError
-from scattermec.experiments import commands, frame_pictures, page, panels, report, tables
-from scattermec.experiments.abstract import counts, sentences
-from scattermec.experiments.claims import Finding
-from scattermec.experiments.contents import Contents
-from scattermec.experiments.learning import GREEDY_MODE, LearningCurves
-from scattermec.experiments.learning import LEARNERS as PAPERS
-from scattermec.experiments.panels import GREEDY, OPTIMUM, TRAINING
-from scattermec.experiments.record import Record
-from scattermec.experiments.redraw import redraw
-from scattermec.experiments.reproduce import Plan
-from scattermec.experiments.results import Results
-from scattermec.experiments.sweeps import SWEEPS, Measurement, metrics_of
+from scattermec.experiments.claims.learning import LEARNERS as PAPERS
+from scattermec.experiments.claims.learning import LearningCurves
+from scattermec.experiments.claims.optima import Finding
+from scattermec.experiments.measure.sweeps import SWEEPS, Measurement, metrics_of
+from scattermec.experiments.measure.table import Table
+from scattermec.experiments.report import commands, markdown, page, panels
+from scattermec.experiments.report.abstract import counts, sentences
+from scattermec.experiments.report.contents import Contents
+from scattermec.experiments.report.panels import GREEDY, OPTIMUM, TRAINING
+from scattermec.experiments.report.redraw import redraw
+from scattermec.experiments.studies import frame
+from scattermec.experiments.studies.figure_2 import GREEDY_MODE
+from scattermec.experiments.studies.plan import Plan
+from scattermec.experiments.studies.ranges import Ranges
+from scattermec.experiments.studies.record import Record
+from scattermec.experiments.studies.results import Results
 from scattermec.optimisation import allocate_frames
 from scattermec.physics import Frame, parameters
 from scattermec.pictures import style
@@ -51,7 +55,7 @@ SCENARIO = Scenario(local_rate=100.0)
 """In which the first frame can be served by every policy."""
 FIGURES = ("2a", "2b", "3a", "3b", "4a", "4b", "beams")
 KINDS = ("mrt", "random", "optimal", "ap-ddpg")
-TABLE = tables.Table(
+TABLE = Table(
     "A table of another part",
     "Made by `something`, with x < 1.",
     tuple(f"column {index}" for index in range(9)),
@@ -96,10 +100,10 @@ def contents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contents]:
     record = Record.open(folder)
     record.add_command("scattermec reproduce --out <here>")
     with record.part("frame under each policy"):
-        frame_pictures.keep_frame(SCENARIO, 0, folder)
+        frame.keep_frame(SCENARIO, 0, folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("scattermec.experiments.price_nets.read_figure_curves", lambda folder: made_up_curves())
-        patch.setattr(tables, "collect", lambda folder: [TABLE])
+        patch.setattr("scattermec.experiments.report.contents.read_curves", lambda folder: made_up_curves())
+        patch.setattr(Ranges, "tables", lambda folder: [TABLE])
         patch.setattr(style, "FORMATS", ("svg",))  # the only one that the page holds
         yield redraw(folder).contents
 
@@ -140,8 +144,8 @@ def test_frames_are_those_of_each_kind_of_beams(contents):
     expected = "ndependent frames per point: 64 with MRT beams, 256 with learned beams (ap-ddpg)"
     texts = [
         sentences(changed)[0],
-        report.claims_markdown(changed.findings, changed.settings, rows),
-        report.index_markdown(changed),
+        markdown.claims_markdown(changed.findings, changed.settings, rows),
+        markdown.index_markdown(changed),
         *(figure.notes[-1] for figure in page.figures(changed) if figure.name in ("3a", "beams")),
     ]
     assert len(texts) == 5
@@ -244,7 +248,7 @@ def test_frame_is_the_same_for_each_policy_and_solved_exactly(contents):
         assert np.asarray(played.outcome.success).all()
         energy = float(played.outcome.ap_energy)
         assert energy == pytest.approx(played.lower_bound, rel=1e-5)
-        file = np.load(frame_pictures.path(contents.folder, played.policy))
+        file = np.load(frame.path(contents.folder, played.policy))
         frames = Frame(**{name: jnp.asarray(file[name]) for name in ("channels", "workload", "battery")})
         again = allocate_frames(parameters(SCENARIO), frames, jnp.asarray(file["beams"]))
         assert energy == pytest.approx(float(again.energy[0]), rel=1e-6)
@@ -253,7 +257,7 @@ def test_frame_is_the_same_for_each_policy_and_solved_exactly(contents):
 
 
 def test_solve_reads_the_kept_frame(contents, tmp_path):
-    words = shlex.split(frame_pictures.command("random", contents.folder, Scenario()))
+    words = shlex.split(frame.command("random", contents.folder, Scenario()))
     assert words[:2] == ["scattermec", "solve"]
     words[words.index("--out") + 1] = str(tmp_path / "again.npz")
     result = CliRunner().invoke(app, [*words[1:], "--set", "local_rate=100"])
@@ -263,10 +267,10 @@ def test_solve_reads_the_kept_frame(contents, tmp_path):
 
 
 def test_a_damaged_frame_is_refused(contents, tmp_path):
-    for policy in frame_pictures.TITLES:
-        frame_pictures.path(tmp_path, policy).write_bytes(b"not an archive")
+    for policy in frame.TITLES:
+        frame.path(tmp_path, policy).write_bytes(b"not an archive")
     with pytest.raises(InputError, match=r"frame-mrt\.npz: is not an \.npz file"):
-        frame_pictures.read_frames(tmp_path, SCENARIO)
+        frame.read_frames(tmp_path, SCENARIO)
 
 
 def test_commands_name_a_scenario_only_if_it_is_not_the_default(contents):

@@ -14,14 +14,10 @@ from typer.testing import CliRunner
 
 from scattermec.cli.app import app
 from scattermec.errors import InputError
-from scattermec.experiments import figures, learned, limits, report, reproduce, results, sweeps, tables
-from scattermec.experiments.beams import beam_rule, solve_frames
-from scattermec.experiments.contents import Contents, read
-from scattermec.experiments.figures import Picture
-from scattermec.experiments.record import Record
-from scattermec.experiments.reproduce import Plan
-from scattermec.experiments.results import Results
-from scattermec.experiments.sweeps import (
+from scattermec.experiments import reproduce
+from scattermec.experiments.measure import limits, sweeps
+from scattermec.experiments.measure.beams import beam_rule, solve_frames
+from scattermec.experiments.measure.sweeps import (
     COMPARED_BEAMS,
     FIGURES,
     METRICS,
@@ -30,6 +26,16 @@ from scattermec.experiments.sweeps import (
     measure_point,
     metrics_of,
 )
+from scattermec.experiments.measure.table import Table
+from scattermec.experiments.report import figures, markdown
+from scattermec.experiments.report.contents import Contents, read
+from scattermec.experiments.report.figures import Picture
+from scattermec.experiments.studies import results
+from scattermec.experiments.studies import sweeps as study
+from scattermec.experiments.studies.plan import Plan
+from scattermec.experiments.studies.record import Record
+from scattermec.experiments.studies.results import Results
+from scattermec.experiments.studies.sweeps import Sweeps
 from scattermec.optimisation import (
     OPTIMAL,
     allocate_all_or_best,
@@ -391,9 +397,9 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(finished, tmp_path, monkey
         measured.append((sweep.name, value, *beams))
         return measure_point(scenario, sweep, value, beams=beams, **options)
 
-    monkeypatch.setattr(reproduce, "measure_point", recorded)
-    plan = Plan(SCENARIO, frames=FRAMES, quick=True, learned=learned.QUICK)
-    result = reproduce.reproduce(plan, folder, wanted=("3b", "3a"))
+    monkeypatch.setattr(study, "measure_point", recorded)
+    plan = Plan(SCENARIO, frames=FRAMES, quick=True, wanted=("3b", "3a"))
+    result = reproduce.reproduce(plan, folder)
     assert (result.computed, result.reused) == (7, 1)
     assert measured == [
         ("ap_power", 0.25, "optimal"),
@@ -538,11 +544,9 @@ def test_record_keeps_each_command_and_adds_up_times(tmp_path):
 
 
 def test_tables_are_shown_in_the_index(finished, monkeypatch):
-    table = tables.Table(
-        "What holds | where", "Read it so.", ("a", "b"), (("1", "2|3"),), "scattermec scenario"
-    )
-    monkeypatch.setattr(tables, "collect", lambda folder: [table])
-    text = report.index_markdown(read(finished[0]))
+    table = Table("What holds | where", "Read it so.", ("a", "b"), (("1", "2|3"),), "scattermec scenario")
+    monkeypatch.setattr(Sweeps, "tables", lambda folder: [table])
+    text = markdown.index_markdown(read(finished[0]))
     assert "### What holds | where\n\nRead it so.\n\n| a | b |\n|---|---|\n| 1 | 2\\|3 |" in text
     assert "Again:\n\n```\nscattermec scenario\n```" in text
     with pytest.raises(ValueError, match="a row of 1 cells under 2 columns"):
@@ -608,7 +612,7 @@ def test_every_figure_has_a_title_and_the_paper_s_reading(tmp_path):
     empty = Contents(
         tmp_path, Plan(SCENARIO).settings(), SCENARIO, [], [], [], pictures, [], [], Record(tmp_path)
     )
-    text = report.index_markdown(empty)
+    text = markdown.index_markdown(empty)
     for words in (
         "Fig. 3 and 4",
         figures.CAPTIONS["3a"],

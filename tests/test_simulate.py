@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from scattermec.experiments.beams import BEAMS, beam_rule, solve_frames
-from scattermec.experiments.simulate import QUANTITIES, WARM_UP, num_rollouts, simulate
-from scattermec.experiments.statistics import Estimate, mean_interval, ratio_interval
+from scattermec.experiments.measure.beams import BEAMS, beam_rule, solve_frames
+from scattermec.experiments.measure.rollouts import QUANTITIES, WARM_UP, num_rollouts, simulate
+from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.optimisation import OPTIMAL, batch
 from scattermec.physics import Frame, parameters, run_frame
 from scattermec.scenario import Scenario

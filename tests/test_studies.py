@@ -10,14 +10,22 @@ from scipy.stats import trim_mean
 
 from scattermec import Scenario
 from scattermec.errors import InputError
-from scattermec.experiments import knowledge, learned, ranges
-from scattermec.experiments.beams import solve_frames
-from scattermec.experiments.knowledge import Case, KnowledgePlan
-from scattermec.experiments.learned import LearnedPlan, measure_learned
-from scattermec.experiments.learning import PRESETS, SETTINGS, LearningPlan, train_command
-from scattermec.experiments.ranges import RANGES, RangePlan, examine_ranges
-from scattermec.experiments.statistics import interquartile_mean
-from scattermec.experiments.sweeps import SWEEPS, draw_frames, measure_chosen, measure_point, parameters_at
+from scattermec.experiments.measure.beams import solve_frames
+from scattermec.experiments.measure.statistics import interquartile_mean
+from scattermec.experiments.measure.sweeps import (
+    SWEEPS,
+    draw_frames,
+    measure_chosen,
+    measure_point,
+    parameters_at,
+)
+from scattermec.experiments.studies import learned
+from scattermec.experiments.studies.figure_2 import PRESETS, SETTINGS, Figure2, train_command
+from scattermec.experiments.studies.knowledge import Case, Knowledge
+from scattermec.experiments.studies.learned import measure_learned
+from scattermec.experiments.studies.plan import Training
+from scattermec.experiments.studies.ranges import RANGES, Ranges
+from scattermec.experiments.studies.record import Record
 from scattermec.physics import maximum_ratio_beams, parameters
 
 SCENARIO = Scenario()
@@ -53,7 +61,7 @@ def test_learned_beams_of_a_point_come_with_every_metric(monkeypatch) -> None:
     monkeypatch.setattr(learned.TrainingConfig, "preset", lambda name: small)
     told = []
     rows = measure_learned(
-        SCENARIO, SWEEPS["ap_power"], 2.0, LearnedPlan(2, 10), frames=6, seed=0, progress=told.append
+        SCENARIO, SWEEPS["ap_power"], 2.0, Training(2, 10), frames=6, seed=0, progress=told.append
     )
     assert told == [20]
     means = {row.metric: row.mean for row in rows}
@@ -68,8 +76,8 @@ def test_learned_beams_of_a_point_come_with_every_metric(monkeypatch) -> None:
 
 
 def test_samples_cover_every_range_evenly_and_are_valid_scenarios() -> None:
-    sampled = RangePlan(SCENARIO, scenarios=10, seed=2).sampled()
-    assert sampled == RangePlan(SCENARIO, scenarios=10, seed=2).sampled()
+    sampled = Ranges(SCENARIO, scenarios=10, seed=2).sampled()
+    assert sampled == Ranges(SCENARIO, scenarios=10, seed=2).sampled()
     for name, declared in RANGES.items():
         values = [getattr(scenario, name) for scenario in sampled]
         if name == "initial_battery":
@@ -89,59 +97,60 @@ def test_ranges_go_on_where_they_were_interrupted(tmp_path, monkeypatch) -> None
             type(sweep), "values", lambda self, quick=False: (self.low, self.high), raising=True
         )
         assert len(SWEEPS[name].values()) == 2
-    plan = RangePlan(SCENARIO, ("mrt",), scenarios=3, frames=4, trained=0)
+    plan = Ranges(SCENARIO, ("mrt",), scenarios=3, frames=4, trained=0)
     told: list[int] = []
-    examine_ranges(plan, tmp_path, told.append)
+    plan.run(tmp_path, Record(tmp_path), told.append)
     assert told == [plan.total * part // 3 for part in (1, 2, 3)]
-    assert ranges.is_finished(plan, tmp_path)
-    whole = (tmp_path / ranges.FILE).read_text()
+    assert plan.is_finished(tmp_path)
+    file = tmp_path / "ranges.json"
+    whole = file.read_text()
     cut = json.loads(whole)
     cut["found"] = cut["found"][:1]
-    (tmp_path / ranges.FILE).write_text(json.dumps(cut))
-    assert not ranges.is_finished(plan, tmp_path)
-    examine_ranges(plan, tmp_path, lambda done: None)
-    assert (tmp_path / ranges.FILE).read_text() == whole
+    file.write_text(json.dumps(cut))
+    assert not plan.is_finished(tmp_path)
+    plan.run(tmp_path, Record(tmp_path), lambda done: None)
+    assert file.read_text() == whole
 
-    (table,) = ranges.tables(tmp_path)
+    (table,) = Ranges.tables(tmp_path)
     holds = [one["exact"]["mrt"]["4b-1"] for one in cut["found"]]
     assert len(table.rows) == 14
     assert holds[0] in ("holds", "holds in part", "does not hold")
-    other = RangePlan(SCENARIO, ("mrt",), scenarios=3, frames=5, trained=0)
+    other = Ranges(SCENARIO, ("mrt",), scenarios=3, frames=5, trained=0)
     with pytest.raises(InputError, match="other settings"):
-        examine_ranges(other, tmp_path, lambda done: None)
-    (tmp_path / ranges.FILE).write_text("{")
+        other.run(tmp_path, Record(tmp_path), lambda done: None)
+    file.write_text("{")
     with pytest.raises(InputError, match="is damaged"):
-        ranges.tables(tmp_path)
+        Ranges.tables(tmp_path)
 
 
 def test_each_case_has_one_error_and_the_first_has_none() -> None:
-    plan = KnowledgePlan(Scenario(csi_error=0.5, ap_power=2.0))
-    first, *rest = plan.cases
+    plan = Knowledge(Scenario(csi_error=0.5, ap_power=2.0))
+    first, *rest = plan.items
     assert first.of(plan.scenario) == Scenario(ap_power=2.0)
     assert Case("csi_error", 0.1).of(plan.scenario) == Scenario(ap_power=2.0, csi_error=0.1)
-    assert len({case.name for case in plan.cases}) == len(plan.cases) == 1 + 2 * 4
+    assert len({case.name for case in plan.items}) == len(plan.items) == 1 + 2 * 4
     assert all(case.error in (0.05, 0.1, 0.2, 0.3) for case in rest)
 
 
 def test_tables_of_imperfect_knowledge_show_what_was_found(tmp_path) -> None:
-    plan = KnowledgePlan(SCENARIO, quick=True)
+    plan = Knowledge(SCENARIO, quick=True)
     numbers = {"of_optimum": [0.5, 0.4, 0.6], "outage": [0.1, 0.1, 0.1], "energy_efficiency": [1.0, 1.0, 1.0]}
     found = {"exact": {"mrt": numbers}, "csi_error-0.2": {"mrt": numbers}}
-    assert knowledge.tables(tmp_path) == []
-    (tmp_path / knowledge.FILE).write_text(json.dumps({"settings": plan.settings(), "found": found}))
-    assert not knowledge.is_finished(plan, tmp_path)
-    channels, workloads = knowledge.tables(tmp_path)
+    assert Knowledge.tables(tmp_path) == []
+    (tmp_path / "knowledge.json").write_text(json.dumps({"settings": plan.settings(), "found": found}))
+    assert not plan.is_finished(tmp_path)
+    channels, workloads = Knowledge.tables(tmp_path)
     assert channels.columns == ("policy", "csi_error 0%", "csi_error 20%")
     assert workloads.columns == ("policy", "workload_error 0%")
     assert channels.rows[0][1:] == ("50.0% (40.0% to 60.0%); outage 10.0%",) * 2
     with pytest.raises(InputError, match="other settings"):
-        knowledge.is_finished(KnowledgePlan(SCENARIO, seeds=3), tmp_path)
+        Knowledge(SCENARIO, seeds=3).is_finished(tmp_path)
 
 
 def test_complete_covers_every_learner_setting_and_form() -> None:
-    plan = LearningPlan(SCENARIO, presets=tuple(SETTINGS), learners=("h-maddpg-opt", "ap-ddpg"))
-    assert ("h-maddpg-opt", "paper-feasible") in plan.runs
-    assert ("ap-ddpg", "paper-feasible") not in plan.runs
+    plan = Figure2(SCENARIO, presets=tuple(SETTINGS), learners=("h-maddpg-opt", "ap-ddpg"))
+    assert ("h-maddpg-opt", "paper-feasible") in plan.items
+    assert ("ap-ddpg", "paper-feasible") not in plan.items
     assert SETTINGS["paper-feasible"].action_form == PRESETS["tuned"].action_form == "feasible"
     command = train_command("h-maddpg", "tuned-paper", 3, 500)
     assert command.startswith("scattermec train h-maddpg --preset tuned --train action_form=paper --seeds 3")

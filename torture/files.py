@@ -29,7 +29,7 @@ from typer.testing import CliRunner
 from scattermec.agents.settings import TrainingConfig
 from scattermec.cli.app import app
 from scattermec.errors import InputError
-from scattermec.experiments import contents
+from scattermec.experiments.report import contents
 from scattermec.scenario import Scenario
 from scattermec.training import Plan, load_run, train
 from scattermec.training import metrics as training_metrics

@@ -71,3 +71,16 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     # A disk that fills up, or a file that was damaged, only means that it is compiled again.
     warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache")
+
+
+def start_jax(*, lightly: bool) -> None:
+    """Set JAX up, before any array is made: in float64, with the cache of what commands have compiled.
+
+    ``lightly``: for commands that do not train, see `compile_lightly`.
+    """
+    if lightly:
+        compile_lightly()
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    use_compilation_cache()

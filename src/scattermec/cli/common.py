@@ -15,7 +15,6 @@ from typing import Annotated, Any
 
 import typer
 
-from scattermec._compilation import compile_lightly, use_compilation_cache
 from scattermec._version import __version__
 from scattermec.counts import MOST_SEED
 from scattermec.errors import InputError, one_line
@@ -75,7 +74,7 @@ def warn_of(scenario: Scenario, policy: str = "") -> None:
 
     So does a shipped ``policy`` that acts outside what it was trained on.
     """
-    from scattermec.experiments import diagnosis
+    from scattermec.experiments.measure import diagnosis
 
     for line in diagnosis.warnings_of(diagnosis.sample_of(scenario)):
         warn(line)
@@ -109,19 +108,6 @@ def check_installed(what: str, extra: str, packages: tuple[str, ...]) -> None:
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError([f"{what}: {', '.join(missing)} not installed; pip install 'scattermec[{extra}]'"])
-
-
-def start_jax(*, lightly: bool) -> None:
-    """Set JAX up, before any array is made: in float64, with the cache of what commands have compiled.
-
-    ``lightly``: for commands that do not train, see `compile_lightly`.
-    """
-    if lightly:
-        compile_lightly()
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
-    use_compilation_cache()
 
 
 def warn_without_kernel(optimal_beams: bool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from scattermec._compilation import start_jax
 from scattermec.cli.common import (
     JsonOption,
     ScenarioOption,
@@ -20,7 +21,6 @@ from scattermec.cli.common import (
     print_table,
     progress,
     provenance,
-    start_jax,
     to_json,
     warn_of,
     warn_without_kernel,
@@ -39,9 +39,9 @@ from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
 
 if TYPE_CHECKING:
-    from scattermec.experiments.contenders import Contender
-    from scattermec.experiments.evaluation import Evaluation, Row
-    from scattermec.experiments.statistics import Estimate
+    from scattermec.experiments.evaluate.evaluation import Evaluation, Row
+    from scattermec.experiments.evaluate.policies import Contender
+    from scattermec.experiments.measure.statistics import Estimate
     from scattermec.training import TrainedRun
 
 CONTROLS = ("random", "mrt")
@@ -170,7 +170,7 @@ def evaluate(
     if robustness:
         tabulate_robustness(policy, chosen, frames=frames, seed=seed, out=out, as_json=as_json)
         return
-    from scattermec.experiments import evaluation
+    from scattermec.experiments.evaluate import evaluation
 
     rows, contenders = [*subject.rows], _with_references(subject)
     with progress("Evaluating", quiet=as_json) as update:
@@ -202,15 +202,15 @@ class _Subject(NamedTuple):
 
 
 def _fixed(policy: str, scenario: Scenario) -> _Subject:
-    from scattermec.experiments.contenders import fixed_contenders
+    from scattermec.experiments.evaluate.policies import fixed_contenders
 
     return _Subject(scenario, fixed_contenders(scenario, [policy] if policy in REFERENCES else []))
 
 
 def _trained_run(folder: str, scenario: Scenario | None, settings: list[str] | None) -> _Subject:
     """The learner before and after training, in the scenario of the run unless another is given."""
-    from scattermec.experiments.contenders import check_fit, learned_contenders
-    from scattermec.experiments.evaluation import while_learning
+    from scattermec.experiments.evaluate.evaluation import while_learning
+    from scattermec.experiments.evaluate.policies import check_fit, learned_contenders
 
     run = _load_run(Path(folder))
     chosen = scenario or run.scenario.with_settings(settings or ())
@@ -228,7 +228,7 @@ def _load_run(folder: Path) -> "TrainedRun":
 
 def _price_net(name: str, scenario: Scenario | None, settings: list[str] | None) -> _Subject:
     """The same for price-net."""
-    from scattermec.experiments.contenders import price_net_contenders
+    from scattermec.experiments.evaluate.policies import price_net_contenders
 
     policy = load_policy(name)
     chosen = scenario or policy.scenario.with_settings(settings or ())
@@ -238,7 +238,7 @@ def _price_net(name: str, scenario: Scenario | None, settings: list[str] | None)
 
 def _with_references(subject: _Subject) -> "list[Contender]":
     """Controls, what is evaluated, and the references of a learner, where they exist."""
-    from scattermec.experiments.contenders import fixed_contenders
+    from scattermec.experiments.evaluate.policies import fixed_contenders
 
     scenario = subject.scenario
     wanted = subject.learner is not None and scenario.harvest_model == "linear"
@@ -247,8 +247,8 @@ def _with_references(subject: _Subject) -> "list[Contender]":
 
 
 def _report(subject: _Subject, rows: "Sequence[Row]", result: "Evaluation") -> dict[str, Any]:
-    from scattermec.experiments.evaluation import QUANTITIES
-    from scattermec.experiments.simulate import WARM_UP
+    from scattermec.experiments.evaluate.evaluation import QUANTITIES
+    from scattermec.experiments.measure.rollouts import WARM_UP
 
     units = {quantity.name: quantity.unit for quantity in QUANTITIES}
     return {
@@ -277,7 +277,7 @@ def _report(subject: _Subject, rows: "Sequence[Row]", result: "Evaluation") -> d
 
 
 def _csv(rows: "Iterable[Row]") -> str:
-    from scattermec.experiments.evaluation import QUANTITIES
+    from scattermec.experiments.evaluate.evaluation import QUANTITIES
 
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -342,7 +342,7 @@ def _title(regime: str, options: dict[str, Any]) -> str:
 
 
 def _heading(name: str) -> str:
-    from scattermec.experiments.evaluation import QUANTITIES
+    from scattermec.experiments.evaluate.evaluation import QUANTITIES
 
     quantity = next(quantity for quantity in QUANTITIES if quantity.name == name)
     unit = "%" if name in PERCENTAGES else quantity.unit

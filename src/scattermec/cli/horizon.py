@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scattermec._compilation import start_jax
 from scattermec.cli.common import (
     JsonOption,
     ScenarioOption,
@@ -19,7 +20,6 @@ from scattermec.cli.common import (
     print_table,
     progress,
     provenance,
-    start_jax,
     to_json,
     warn_of,
     warn_without_kernel,
@@ -31,8 +31,8 @@ from scattermec.price_net import SHIPPED
 from scattermec.storage import replace_text
 
 if TYPE_CHECKING:
-    from scattermec.experiments.foresight import Foresight, ForesightRow
-    from scattermec.experiments.statistics import Estimate
+    from scattermec.experiments.evaluate.foresight import Foresight, ForesightRow
+    from scattermec.experiments.measure.statistics import Estimate
 
 HEADINGS = ("", "cost, J a frame", "over the bound", "all served", "over the bound there")
 """Of the first table; the third says in how many episodes, the last how the energy compares in these."""
@@ -93,7 +93,7 @@ def horizon(
     check_learning_installed("horizon")
     check_installed("horizon", "bench", ("cvxpy", "clarabel"))
     start_jax(lightly=True)
-    from scattermec.experiments import foresight
+    from scattermec.experiments.evaluate import foresight
 
     trained = load_policy(policy)
     # Settings come last, so that a backlog that was asked for is refused rather than ignored.
@@ -125,7 +125,7 @@ def horizon(
 
 
 def _report(result: "Foresight") -> dict[str, Any]:
-    from scattermec.experiments.statistics import Estimate
+    from scattermec.experiments.measure.statistics import Estimate
 
     rows = [asdict(row) for row in result.rows]
     for row in rows:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from scattermec._compilation import start_jax
 from scattermec.cli.common import (
     check_learning_installed,
     described_progress,
     print_table,
     progress,
     provenance,
-    start_jax,
     to_json,
     warn_of,
 )
@@ -27,7 +27,7 @@ from scattermec.storage.texts import read_object
 from scattermec.training.files import RUN, check_folder
 
 if TYPE_CHECKING:
-    from scattermec.experiments.robustness import RobustnessRow
+    from scattermec.experiments.evaluate.broadcast import RobustnessRow
     from scattermec.price_net.files import Policy
     from scattermec.price_net.training import PriceNetConfig
     from scattermec.training.metrics import Row
@@ -159,7 +159,7 @@ def tabulate_robustness(
     policy = load_policy(name)
     if policy.network.battery_value is not None:
         raise InputError([f"robustness: {name} is not allowed, since it has foresight; it must have none"])
-    from scattermec.experiments.robustness import VARIANTS, measure_robustness
+    from scattermec.experiments.evaluate.broadcast import VARIANTS, measure_robustness
 
     rows = measure_robustness(policy, scenario, frames=frames, seed=seed)
     options = {"evaluated": name, "frames": frames, "seed": seed}
@@ -188,8 +188,8 @@ def tabulate_unseen(
     name: str, *, scenarios: int, frames: int, seed: int, out: Path | None, as_json: bool
 ) -> None:
     """Print and keep what price-net is worth in scenarios that it has not seen."""
-    from scattermec.experiments.statistics import mean_interval
-    from scattermec.experiments.unseen import measure_unseen
+    from scattermec.experiments.evaluate.unseen import measure_unseen
+    from scattermec.experiments.measure.statistics import mean_interval
 
     with progress("Evaluating", quiet=as_json) as update:
         rows = measure_unseen(

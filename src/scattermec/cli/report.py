@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from scattermec.cli.common import hold_output, start_jax
+from scattermec._compilation import start_jax
+from scattermec.cli.common import hold_output
 from scattermec.errors import InputError
 
 PACKAGES = {
@@ -37,7 +38,7 @@ def report(
     if folder.is_dir():
         hold_output(folder, folder=True)
     start_jax(lightly=True)
-    from scattermec.experiments.redraw import redraw
+    from scattermec.experiments.report.redraw import redraw
 
     drawn = redraw(folder)
     typer.echo(f"{len(drawn.files)} files drawn. Start from {folder / 'index.html'}")

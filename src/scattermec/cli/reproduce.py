@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scattermec._compilation import start_jax
 from scattermec.cli.common import (
     Beams,
     JsonOption,
@@ -17,7 +18,6 @@ from scattermec.cli.common import (
     hold_output,
     load_scenario,
     progress,
-    start_jax,
     to_json,
     warn_of,
     warn_without_kernel,
@@ -25,13 +25,14 @@ from scattermec.cli.common import (
 from scattermec.cli.report import check_extras
 from scattermec.counts import MOST_FRAMES, MOST_SEEDS
 from scattermec.errors import InputError
+from scattermec.experiments.studies import NAMES
 
 if TYPE_CHECKING:
-    from scattermec.experiments.claims import Finding
-    from scattermec.experiments.reproduce import Plan, Reproduction, Studies
-    from scattermec.scenario import Scenario
+    from scattermec.experiments.claims.optima import Finding
+    from scattermec.experiments.reproduce import Reproduction
+    from scattermec.experiments.studies.plan import Plan
 
-FIGURES = "2a,2b,3a,3b,4a,4b,beams,frame,learned,ranges,knowledge"
+FIGURES = ",".join(NAMES)
 BEAMS = "mrt,optimal"
 
 
@@ -121,7 +122,7 @@ def reproduce(
         scattermec reproduce --out weak --figures 3a,4b --beams mrt --set ap_power=0.5 --seed 7
     """
     chosen = load_scenario(scenario, settings)
-    wanted = _choices("figures", figures, FIGURES.split(","))
+    wanted = _choices("figures", figures, NAMES)
     kinds = _choices("beams", beams, list(Beams))
     # These have optimal beams in them.
     optimal = "optimal" in kinds or bool({"beams", "knowledge"} & set(wanted))
@@ -138,62 +139,28 @@ def reproduce(
     start_jax(lightly=False)
     warn_of(chosen)
     warn_without_kernel(optimal)
-    from scattermec.experiments import learned
     from scattermec.experiments import reproduce as experiment
+    from scattermec.experiments.studies.plan import FRAMES, QUICK_FRAMES, Plan
 
-    plan = experiment.Plan(
+    plan = Plan(
         scenario=chosen,
-        frames=frames or (experiment.QUICK_FRAMES if quick else experiment.FRAMES),
+        frames=frames or (QUICK_FRAMES if quick else FRAMES),
         seed=seed,
         beams=tuple(kinds),
         quick=quick,
-        learned=learned.QUICK if quick else learned.FULL,
+        wanted=tuple(wanted),
+        complete=complete,
+        seeds=seeds,
+        training_frames=training_frames,
     )
-    studies = _studies(chosen, plan, wanted, complete, seeds, training_frames)
     with progress("Computing", quiet=as_json) as update:
         result = experiment.reproduce(
-            plan,
-            out,
-            wanted=[name for name in wanted if name not in experiment.LEARNING_FIGURES],
-            studies=studies,
-            overwrite=overwrite,
-            command=_command(plan, out, wanted, complete, seeds, training_frames, scenario, settings),
-            progress=update,
+            plan, out, overwrite=overwrite, command=_command(plan, out, scenario, settings), progress=update
         )
     if as_json:
         typer.echo(to_json(_report(plan, result)))
     else:
         _print(plan, result, out)
-
-
-def _studies(
-    scenario: "Scenario",
-    plan: "Plan",
-    wanted: Sequence[str],
-    complete: bool,
-    seeds: int | None,
-    training_frames: int | None,
-) -> "Studies":
-    """What is to be trained and examined, of what is wanted."""
-    from scattermec.experiments import knowledge, learning, price_nets, ranges
-    from scattermec.experiments.reproduce import LEARNING_FIGURES, Studies
-
-    quick = plan.quick
-    training = learning.LearningPlan(
-        scenario=scenario,
-        seeds=seeds or (learning.QUICK_SEEDS if quick else learning.SEEDS),
-        frames=training_frames or (learning.QUICK_FRAMES if quick else learning.FRAMES),
-        presets=tuple(learning.SETTINGS if complete else learning.PRESETS),
-        learners=learning.LEARNERS + (learning.OTHERS if complete else ()),
-    )
-    of_learning = bool(set(LEARNING_FIGURES) & set(wanted))
-    return Studies(
-        learning=training if of_learning else None,
-        price_nets=price_nets.plan(training, quick) if of_learning else None,
-        learned="learned" in wanted,
-        ranges=ranges.plan(scenario, plan.beams, plan.seed, quick) if "ranges" in wanted else None,
-        knowledge=knowledge.plan(scenario, plan.seed, quick) if "knowledge" in wanted else None,
-    )
 
 
 def _choices(option: str, text: str, known: Sequence[str]) -> list[Any]:
@@ -206,23 +173,14 @@ def _choices(option: str, text: str, known: Sequence[str]) -> list[Any]:
     return [str(name) for name in known if name in names]
 
 
-def _command(
-    plan: "Plan",
-    out: Path,
-    wanted: list[str],
-    complete: bool,
-    seeds: int | None,
-    training_frames: int | None,
-    scenario: Path | None,
-    settings: list[str] | None,
-) -> str:
+def _command(plan: "Plan", out: Path, scenario: Path | None, settings: list[str] | None) -> str:
     """What to type for the same again, with every default spelt out."""
-    words = ["scattermec", "reproduce", "--out", str(out), "--figures", ",".join(wanted)]
+    words = ["scattermec", "reproduce", "--out", str(out), "--figures", ",".join(plan.wanted)]
     words += ["--quick"] if plan.quick else []
-    words += ["--complete"] if complete else []
+    words += ["--complete"] if plan.complete else []
     words += ["--frames", str(plan.frames), "--seed", str(plan.seed), "--beams", ",".join(plan.beams)]
-    words += [] if seeds is None else ["--seeds", str(seeds)]
-    words += [] if training_frames is None else ["--training-frames", str(training_frames)]
+    words += [] if plan.seeds is None else ["--seeds", str(plan.seeds)]
+    words += [] if plan.training_frames is None else ["--training-frames", str(plan.training_frames)]
     words += [] if scenario is None else ["--scenario", str(scenario)]
     for setting in settings or []:
         words += ["--set", setting]
@@ -230,15 +188,13 @@ def _command(
 
 
 def _report(plan: "Plan", result: "Reproduction") -> dict[str, Any]:
-    import dataclasses
-
     return {
         **plan.settings(),
         "computed": result.computed,
         "reused": result.reused,
         "not_converged": result.not_converged,
         "gap": result.gap,
-        "claims": [dataclasses.asdict(finding) for finding in result.findings],
+        "claims": [finding.to_json() for finding in result.findings],
         "files": [str(path) for path in result.files],
     }
 
@@ -248,7 +204,7 @@ def _print(plan: "Plan", result: "Reproduction", out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from scattermec.experiments.report import about_learning, by_claim, kind_label
+    from scattermec.experiments.report.markdown import about_learning, by_claim, kind_label
 
     console = Console()
     learned = [finding for finding in result.findings if about_learning(finding)]
@@ -284,7 +240,7 @@ def _verdict(finding: "Finding") -> str:
 
 
 def _measured(finding: "Finding") -> str:
-    from scattermec.experiments.report import decisive
+    from scattermec.experiments.report.markdown import decisive
 
     condition = decisive(finding)
     return f"{condition.statement}: {condition.measured}" if condition else finding.why

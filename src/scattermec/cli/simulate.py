@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scattermec._compilation import start_jax
 from scattermec.cli.common import (
     JsonOption,
     ScenarioOption,
@@ -21,7 +22,6 @@ from scattermec.cli.common import (
     print_table,
     progress,
     provenance,
-    start_jax,
     to_json,
     warn_of,
     warn_without_kernel,
@@ -38,7 +38,7 @@ from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
 
 if TYPE_CHECKING:
-    from scattermec.experiments.simulate import Decide, SimulationResult
+    from scattermec.experiments.measure.rollouts import Decide, SimulationResult
 
 
 class Beams(StrEnum):
@@ -140,7 +140,7 @@ def simulate(
         if beams is Beams.LEARNED:
             _check_learned_beams(chosen)
         options = {"scheme": scheme.value, "beams": beams.value, "seed": seed}
-    from scattermec.experiments import simulate as experiment
+    from scattermec.experiments.measure import rollouts as experiment
 
     with progress("Simulating", quiet=as_json) as update:
         if policy is not None:
@@ -186,7 +186,7 @@ def _policy(name: str, mode: Mode, scenario: Scenario) -> "Decide":
     """How that policy decides; raises InputError where the scenario does not fit it."""
     from functools import partial
 
-    from scattermec.experiments.contenders import deciding
+    from scattermec.experiments.evaluate.policies import deciding
     from scattermec.physics import parameters
     from scattermec.price_net.files import check_fit
     from scattermec.price_net.policy import decide_frames, modes_of
@@ -206,7 +206,7 @@ def _check_learned_beams(scenario: Scenario) -> None:
 
 
 def _report(result: "SimulationResult") -> dict[str, Any]:
-    from scattermec.experiments.simulate import QUANTITIES, WARM_UP
+    from scattermec.experiments.measure.rollouts import QUANTITIES, WARM_UP
 
     return {
         "frames": result.num_frames,
@@ -221,7 +221,7 @@ def _report(result: "SimulationResult") -> dict[str, Any]:
 
 
 def _csv(result: "SimulationResult") -> str:
-    from scattermec.experiments.simulate import QUANTITIES
+    from scattermec.experiments.measure.rollouts import QUANTITIES
 
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -232,7 +232,7 @@ def _csv(result: "SimulationResult") -> str:
 
 
 def _print(result: "SimulationResult", options: dict[str, Any]) -> None:
-    from scattermec.experiments.simulate import QUANTITIES
+    from scattermec.experiments.measure.rollouts import QUANTITIES
 
     rows: list[tuple[str, ...]] = []
     for quantity in QUANTITIES:

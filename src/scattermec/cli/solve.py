@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from scattermec._compilation import start_jax
 from scattermec._version import __version__
 from scattermec.cli.common import (
     JsonOption,
@@ -23,7 +24,6 @@ from scattermec.cli.common import (
     print_table,
     progress,
     provenance,
-    start_jax,
     to_json,
     warn,
     warn_without_kernel,
@@ -166,7 +166,7 @@ def solve(
 
 def _warn(scenario: Scenario, source: FrameFile, strong: int, summary: dict[str, Any]) -> None:
     """Say on standard error what looks wrong in the first frames, and why none of all can be served."""
-    from scattermec.experiments.diagnosis import Sample, infeasible_lines, warnings_of
+    from scattermec.experiments.measure.diagnosis import Sample, infeasible_lines, warnings_of
 
     first = next(source.chunks(min(source.num_frames, FRAMES_AT_ONCE)))
     sample = Sample(scenario, first.channels, first.workload, first.battery)

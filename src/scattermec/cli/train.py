@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scattermec._compilation import start_jax
 from scattermec.cli.common import (
     JsonOption,
     ScenarioOption,
@@ -22,7 +23,6 @@ from scattermec.cli.common import (
     load_scenario,
     print_table,
     provenance,
-    start_jax,
     to_json,
     warn_of,
     warn_without_kernel,

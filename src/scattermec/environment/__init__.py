@@ -37,6 +37,7 @@ from scattermec.environment.core import (
     user_observations,
     work_shares,
 )
+from scattermec.environment.decision import Decision, as_seen
 
 __all__ = [
     "ACTION_FORMS",
@@ -44,6 +45,7 @@ __all__ = [
     "NUMBERS_PER_USER",
     "ActionForm",
     "ApActionForm",
+    "Decision",
     "Draws",
     "EnvState",
     "StepResult",
@@ -53,6 +55,7 @@ __all__ = [
     "allocation_from_action",
     "ap_action_size",
     "ap_observation",
+    "as_seen",
     "beams_from_action",
     "beams_from_ap_action",
     "beams_from_prices",

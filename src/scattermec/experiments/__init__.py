@@ -1,1 +1,5 @@
-"""Experiments: policies rolled out or compared on frames, and the statistics of their results."""
+"""Experiments, in wings that import strictly downwards.
+
+`report` shows what `studies` computed, which `evaluate` policies, judge `claims` and `measure`. `reproduce`
+runs the studies, then writes the report.
+"""

@@ -1,7 +1,7 @@
 """The learners: the paper's Algorithm 1 and what it is compared with, one file each."""
 
 from scattermec.learners import ap_ddpg, ddpg, h_maddpg, h_maddpg_opt
-from scattermec.learners.common import Algorithm, Decision, Record, Task, new_task
+from scattermec.learners.common import Algorithm, Record, Task, new_task
 
 ALGORITHMS: dict[str, Algorithm] = {
     "h-maddpg-opt": h_maddpg_opt,
@@ -11,4 +11,4 @@ ALGORITHMS: dict[str, Algorithm] = {
 }
 """Each learner's module of pure functions, by name."""
 
-__all__ = ["ALGORITHMS", "Algorithm", "Decision", "Record", "Task", "new_task"]
+__all__ = ["ALGORITHMS", "Algorithm", "Record", "Task", "new_task"]

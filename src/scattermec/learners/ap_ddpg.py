@@ -12,14 +12,12 @@ from scattermec.agents import ddpg
 from scattermec.agents.ddpg import Agent
 from scattermec.agents.exploration import exploration_probability, explored_with
 from scattermec.agents.replay import Replay, blank_transition, new_replay, remember
-from scattermec.environment import EnvState, reset, step_and_reset
+from scattermec.environment import Decision, EnvState, as_seen, reset, step_and_reset
 from scattermec.learners.common import (
-    Decision,
     Record,
     Task,
     ap_numbers,
     ap_transition,
-    as_seen,
     beams_of,
     new_record,
     see_as_ap,

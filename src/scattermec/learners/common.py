@@ -15,6 +15,7 @@ from scattermec.agents.networks import DTYPE
 from scattermec.agents.replay import Transition, new_transition
 from scattermec.agents.settings import Learning, TrainingConfig, learning
 from scattermec.environment import (
+    Decision,
     EnvState,
     StepResult,
     allocation_from_action,
@@ -26,7 +27,6 @@ from scattermec.environment import (
 )
 from scattermec.physics import Allocation, Outcome, Parameters, parameters
 from scattermec.physics.channel import Key
-from scattermec.physics.frame import Frame
 from scattermec.scenario import Scenario
 
 
@@ -42,15 +42,6 @@ class Task:
         """The scenario's constants with the configuration's share of the team in the users' reward."""
         weight = self.learning.team_weight.astype(self.parameters.team_weight.dtype)
         return dataclasses.replace(self.parameters, team_weight=weight)
-
-
-@pytree
-class Decision:
-    """What is done in a frame."""
-
-    beams: Array
-    """(N, M)"""
-    allocation: Allocation
 
 
 @pytree
@@ -86,14 +77,6 @@ def new_record(
         estimate_chosen=jnp.asarray(estimate_chosen, workload.dtype),
         losses=losses,
     )
-
-
-def as_seen(state: EnvState) -> EnvState:
-    """The frame as the AP believes it to be: its view of channels and workload taken for the truth."""
-    frame = Frame(
-        channels=state.observed_channels, workload=state.observed_workload, battery=state.frame.battery
-    )
-    return dataclasses.replace(state, frame=frame)
 
 
 def see_as_ap(task: Task, state: EnvState) -> Float[Array, " K"]:

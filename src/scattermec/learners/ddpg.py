@@ -22,10 +22,10 @@ from scattermec.agents.replay import (
     remember,
 )
 from scattermec.agents.settings import Learning
-from scattermec.environment import EnvState
+from scattermec.environment import Decision, EnvState
 from scattermec.environment.flat import FlatOffloading
 from scattermec.environment.interface import Environment, Step
-from scattermec.learners.common import Decision, Record, Task, new_record
+from scattermec.learners.common import Record, Task, new_record
 from scattermec.physics.channel import Key
 
 

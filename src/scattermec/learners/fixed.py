@@ -14,9 +14,8 @@ from jax import Array
 
 from scattermec._programs import kept_jit
 from scattermec._pytree import pytree
-from scattermec.environment import EnvState
+from scattermec.environment import Decision, EnvState, as_seen
 from scattermec.errors import InputError
-from scattermec.learners.common import Decision, as_seen
 from scattermec.optimisation import (
     NOT_CONVERGED,
     estimate_allocation,

@@ -14,12 +14,12 @@ from scattermec.agents.exploration import exploration_probability, explored_each
 from scattermec.agents.replay import Replay, blank_transition, new_replay, new_transition, remember
 from scattermec.environment import (
     NUMBERS_PER_USER,
+    Decision,
     EnvState,
     reset,
     step_and_reset,
 )
 from scattermec.learners.common import (
-    Decision,
     Record,
     Task,
     all_losses,

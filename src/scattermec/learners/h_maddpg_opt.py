@@ -31,16 +31,17 @@ from scattermec.agents.networks import DTYPE
 from scattermec.agents.replay import Replay, Transition, blank_transition, new_replay, remember
 from scattermec.environment import (
     NUMBERS_PER_USER,
+    Decision,
     Draws,
     EnvState,
     action_from_allocation,
     advance,
+    as_seen,
     draw_next,
     reset,
     reset_if_over,
 )
 from scattermec.learners.common import (
-    Decision,
     Record,
     Task,
     all_losses,
@@ -48,7 +49,6 @@ from scattermec.learners.common import (
     ap_and_users,
     ap_numbers,
     ap_transition,
-    as_seen,
     beams_of,
     new_record,
     see_as_ap,

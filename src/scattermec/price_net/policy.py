@@ -12,9 +12,8 @@ from jax import Array
 from jaxtyping import Complex, Float
 
 from scattermec._programs import kept_jit
-from scattermec.environment import EnvState
+from scattermec.environment import Decision, EnvState, as_seen
 from scattermec.errors import InputError
-from scattermec.learners.common import Decision, as_seen
 from scattermec.optimisation import BatteryValue, estimate_allocation
 from scattermec.physics import Frame, Parameters, links
 from scattermec.physics.channel import Key

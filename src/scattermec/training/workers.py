@@ -97,7 +97,7 @@ def _work(path: Path, save_every: int, tasks: Any, messages: Any, core: int | No
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if core is not None:
         os.sched_setaffinity(0, {core})
-    from scattermec.cli.common import start_jax
+    from scattermec._compilation import start_jax
     from scattermec.errors import ScattermecError
     from scattermec.training.block import train_block
     from scattermec.training.folder import read_folder

@@ -1,0 +1,397 @@
+"""The claims of the paper's Section IV: for each, conditions with fixed thresholds, and the verdict."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from scattermec.experiments.claims import evidence
+from scattermec.experiments.claims.evidence import Condition, Curve, Estimate, curve
+from scattermec.experiments.measure.sweeps import Measurement
+
+Verdict = Literal["holds", "holds in part", "does not hold", "not examined"]
+
+FEW = 0.10
+"""A share below this is "suppressed", or what "nearly all" may leave."""
+SOME = 0.05
+"""A mode with less than this share is not counted as in use."""
+LARGE = 1 / 3
+"""A "large part": more than an even split among the three modes."""
+CLOSE = 0.10
+"""Efficiencies within this, relatively, have "become close"."""
+
+Measurements = Sequence[Measurement]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something that the paper reads off a figure, and the test of it."""
+
+    name: str
+    figure: str
+    statement: str
+    swept: str
+    test: Callable[[Measurements], list[Condition]]
+    mechanism: str
+    """what in the equations decides it"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim's verdict for one kind of beams (or, about learning, one preset), and what it rests on."""
+
+    name: str
+    figure: str
+    statement: str
+    verdict: Verdict
+    why: str
+    mechanism: str
+    conditions: tuple[Condition, ...] = ()
+    beams: str = ""
+    """the kind that a claim about optima was examined for"""
+    preset: str = ""
+    """the one that a claim about learning was examined for"""
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, the preset in the place of the beams: a finding is about either."""
+        data = dataclasses.asdict(self)
+        preset = data.pop("preset")
+        return {**data, "beams": self.beams or preset}
+
+
+def examine(measurements: Measurements, swept: Sequence[str], beams: str = "") -> list[Finding]:
+    """The verdict on every claim about optima, from the sweeps named in ``swept``; others are not examined.
+
+    The measurements are those of one kind of beams, whose name the findings keep.
+    """
+    findings = []
+    for claim in CLAIMS:
+        if claim.swept in swept:
+            conditions = claim.test(measurements)
+            verdict, why = judge(conditions)
+        else:
+            conditions, verdict, why = [], "not examined", f"Fig. {claim.figure} is not part of this run."
+        findings.append(
+            Finding(
+                claim.name,
+                claim.figure,
+                claim.statement,
+                verdict,
+                why,
+                claim.mechanism,
+                tuple(conditions),
+                beams,
+            )
+        )
+    return findings
+
+
+def judge(conditions: Sequence[Condition]) -> tuple[Verdict, str]:
+    """All conditions met: holds. No essential one met or even unclear: does not hold. Between: in part."""
+    missing = [c for c in conditions if c.judgement != "met"]
+    if not missing:
+        return "holds", "Every condition is met with its whole 95% interval."
+    reasons = "; ".join(
+        f"{'only within the uncertainty or in part' if c.judgement == 'unclear' else 'not'}: {c.statement}"
+        for c in missing
+    )
+    nothing = all(c.judgement == "not met" for c in conditions if c.essential)
+    verdict: Verdict = "does not hold" if nothing else "holds in part"
+    return verdict, f"{len(conditions) - len(missing)} of {len(conditions)} conditions met; {reasons}."
+
+
+def _hybrid(measurements: Measurements, swept: str, metric: str) -> Curve:
+    return curve(measurements, swept, "hybrid", metric)
+
+
+def _shares(measurements: Measurements, swept: str) -> tuple[Curve, Curve, Curve]:
+    """Active, passive and local share of the hybrid scheme."""
+    active, passive, local = (
+        _hybrid(measurements, swept, f"{part}_share") for part in ("active", "passive", "local")
+    )
+    return active, passive, local
+
+
+def _active_suppressed(measurements: Measurements) -> list[Condition]:
+    active, _, _ = _shares(measurements, "ap_power")
+    return [
+        evidence.below(f"the active share at the lowest power is below {FEW:.0%}", active.first, FEW),
+        evidence.exceeds(
+            "the active share at the highest power is more than twice that at the lowest",
+            active.last,
+            active.first,
+            factor=2.0,
+        ),
+    ]
+
+
+def _passive_preferred(measurements: Measurements) -> list[Condition]:
+    active, passive, _ = _shares(measurements, "ap_power")
+    return [
+        evidence.exceeds(
+            "the passive share exceeds the active share at the lowest power", passive.first, active.first
+        ),
+        evidence.above(
+            f"the passive share at the lowest power is above {SOME:.0%}", passive.first, SOME
+        ).beside(),
+    ]
+
+
+def _largely_local(measurements: Measurements) -> list[Condition]:
+    _, _, local = _shares(measurements, "ap_power")
+    return [evidence.above("the local share at the lowest power is above a third", local.first, LARGE)]
+
+
+def _active_grows(measurements: Measurements) -> list[Condition]:
+    active, _, _ = _shares(measurements, "ap_power")
+    return [evidence.rises("the active share rises with power", active)]
+
+
+def _all_offloaded(measurements: Measurements) -> list[Condition]:
+    active, passive, local = _shares(measurements, "mean_workload")
+    return [
+        evidence.below(f"the local share at the smallest workload is below {FEW:.0%}", local.first, FEW),
+        evidence.above(f"the active share there is above {SOME:.0%}", active.first, SOME).beside(),
+        evidence.above(f"the passive share there is above {SOME:.0%}", passive.first, SOME).beside(),
+    ]
+
+
+def _passive_time_grows(measurements: Measurements) -> list[Condition]:
+    return [
+        evidence.rises(
+            "the passive time rises with the workload", _hybrid(measurements, "mean_workload", "t_passive")
+        )
+    ]
+
+
+def _active_time_shrinks(measurements: Measurements) -> list[Condition]:
+    return [
+        evidence.falls(
+            "the active time falls with the workload", _hybrid(measurements, "mean_workload", "t_active")
+        )
+    ]
+
+
+def _local_grows_with_workload(measurements: Measurements) -> list[Condition]:
+    _, _, local = _shares(measurements, "mean_workload")
+    return [evidence.rises("the local share rises with the workload", local)]
+
+
+def _local_grows_with_distance(measurements: Measurements) -> list[Condition]:
+    _, _, local = _shares(measurements, "distance")
+    return [evidence.rises("the local share rises with distance", local)]
+
+
+def _active_shrinks_with_distance(measurements: Measurements) -> list[Condition]:
+    active, _, _ = _shares(measurements, "distance")
+    return [evidence.falls("the active share falls with distance", active)]
+
+
+def _rest_is_passive(measurements: Measurements) -> list[Condition]:
+    active, passive, _ = _shares(measurements, "distance")
+    return [
+        evidence.exceeds(
+            "the passive share exceeds the active share at the greatest distance", passive.last, active.last
+        )
+    ]
+
+
+LABELS = {"hybrid": "Hybrid-offload", "active": "Active-enabled", "local": "MEC-disabled"}
+
+
+def _efficiency(measurements: Measurements, scheme: str) -> Curve:
+    return curve(measurements, "distance", scheme, "energy_efficiency")
+
+
+def _efficiency_falls(measurements: Measurements) -> list[Condition]:
+    return [
+        evidence.falls(f"the efficiency of {label} falls with distance", _efficiency(measurements, scheme))
+        for scheme, label in LABELS.items()
+    ]
+
+
+def _inverse(energy: Curve) -> Curve:
+    """Efficiency relative to MEC-disabled from energy relative to it, on the same frames."""
+    return Curve(energy.name, energy.unit, energy.values, 1 / energy.mean, 1 / energy.high, 1 / energy.low)
+
+
+def _ordered(measurements: Measurements) -> list[Condition]:
+    hybrid, active, local = (_efficiency(measurements, scheme) for scheme in LABELS)
+    on_same = {
+        scheme: _inverse(curve(measurements, "distance", scheme, "relative_energy")) for scheme in LABELS
+    }
+    same = "on the frames where every scheme serves everyone"
+    return [
+        evidence.never_below("Hybrid-offload is nowhere less efficient than Active-enabled", hybrid, active),
+        evidence.never_below("Active-enabled is nowhere less efficient than MEC-disabled", active, local),
+        evidence.never_below(f"the first also holds {same}", on_same["hybrid"], on_same["active"]),
+        evidence.never_below(f"the second also holds {same}", on_same["active"], on_same["local"]),
+        evidence.exceeds(
+            "Hybrid-offload is clearly more efficient than MEC-disabled at the least distance",
+            hybrid.first,
+            local.first,
+            unit=hybrid.unit,
+        ),
+    ]
+
+
+def _converge(measurements: Measurements) -> list[Condition]:
+    local = _efficiency(measurements, "local")
+    conditions = []
+    for scheme in ("hybrid", "active"):
+        own, label = _efficiency(measurements, scheme), LABELS[scheme]
+        conditions += [
+            _within(
+                f"{label} is within {CLOSE:.0%} of MEC-disabled at the greatest distance",
+                evidence.ratio_of(own.last, local.last),
+            ),
+            _shrinks(f"{label}'s lead over MEC-disabled there is under half that nearest", own, local),
+        ]
+    return conditions
+
+
+def _within(statement: str, ratio: Estimate) -> Condition:
+    clear = ratio.low > 1 - CLOSE and ratio.high < 1 + CLOSE
+    likely = abs(ratio.mean - 1) < CLOSE
+    judgement: evidence.Judgement = "met" if clear else "unclear" if likely else "not met"
+    return Condition(statement, judgement, f"ratio {evidence.show(ratio)}")
+
+
+def _shrinks(statement: str, own: Curve, local: Curve) -> Condition:
+    """The relative gap halves. The absolute one is only told: it shrinks whenever both curves fall to 0."""
+    nearest, farthest = evidence.ratio_of(own.first, local.first), evidence.ratio_of(own.last, local.last)
+    largest = max(abs(farthest.low - 1), abs(farthest.high - 1))
+    smallest = 0 if nearest.low <= 1 <= nearest.high else min(abs(nearest.low - 1), abs(nearest.high - 1))
+    clear, likely = largest < smallest / 2, abs(farthest.mean - 1) < abs(nearest.mean - 1) / 2
+    judgement: evidence.Judgement = "met" if clear else "unclear" if likely else "not met"
+    gaps = (own.first.mean - local.first.mean, own.last.mean - local.last.mean)
+    measured = (
+        f"ratio {evidence.show(nearest)} nearest, {evidence.show(farthest)} farthest; "
+        f"difference {gaps[0]:.3g} and {gaps[1]:.3g} {own.unit}"
+    )
+    return Condition(statement, judgement, measured)
+
+
+CLAIMS = (
+    Claim(
+        "3a-1",
+        "3a",
+        "At low AP power active offloading is suppressed.",
+        "ap_power",
+        _active_suppressed,
+        "Transmitting and computing draw on one budget (9): scarcity suppresses what costs more per kbit.",
+    ),
+    Claim(
+        "3a-2",
+        "3a",
+        "At low AP power users prefer passive to active offloading.",
+        "ap_power",
+        _passive_preferred,
+        "Backscatter costs a user nothing and its beam charges the others (8), but its rate falls with the "
+        "power (6), and the AP pays more for beaming than for receiving (7).",
+    ),
+    Claim(
+        "3a-3",
+        "3a",
+        "At low AP power a large part of the work is computed locally.",
+        "ap_power",
+        _largely_local,
+        "Local work costs the AP nothing, but a user more energy per kbit than transmission if circuit power "
+        "and noise are low: scarce energy then goes into the radio.",
+    ),
+    Claim(
+        "3a-4",
+        "3a",
+        "Active offloading grows with the AP's power.",
+        "ap_power",
+        _active_grows,
+        "More power fills the users' budgets, but it also makes each second of beaming dearer to the AP (7).",
+    ),
+    Claim(
+        "3b-1",
+        "3b",
+        "A small workload is (nearly) all offloaded, actively and passively.",
+        "mean_workload",
+        _all_offloaded,
+        "With energy to spare only (7) decides. It charges reception and the server, not local computing, so "
+        "what the stored energy can pay for is computed locally.",
+    ),
+    Claim(
+        "3b-2",
+        "3b",
+        "Passive time grows with the workload.",
+        "mean_workload",
+        _passive_time_grows,
+        "Users with more work need more energy, which only beaming in the others' slots supplies.",
+    ),
+    Claim(
+        "3b-3",
+        "3b",
+        "Active time shrinks with the workload.",
+        "mean_workload",
+        _active_time_shrinks,
+        "Active and passive time share the slot (2): more work takes more of both, until the slot is full "
+        "and beaming displaces transmission.",
+    ),
+    Claim(
+        "3b-4",
+        "3b",
+        "Local computing grows with the workload.",
+        "mean_workload",
+        _local_grows_with_workload,
+        "Stored energy pays for a fixed amount of local work, a falling share of a growing load; once "
+        "the slot is full, local computing takes the rest.",
+    ),
+    Claim(
+        "4a-1",
+        "4a",
+        "The farther the users, the larger the local part.",
+        "distance",
+        _local_grows_with_distance,
+        "Energy per kbit grows with distance for transmission but not for local computing; this tells where "
+        "radiated power outweighs circuit power.",
+    ),
+    Claim(
+        "4a-2",
+        "4a",
+        "The farther the users, the smaller the active part.",
+        "distance",
+        _active_shrinks_with_distance,
+        "The power for the same rate grows with the square of the distance (4).",
+    ),
+    Claim(
+        "4a-3",
+        "4a",
+        "What far users still offload is offloaded passively.",
+        "distance",
+        _rest_is_passive,
+        "A backscattered signal fades with the fourth power of the distance (6), a transmitted one with the "
+        "square (4).",
+    ),
+    Claim(
+        "4b-1",
+        "4b",
+        "Energy efficiency falls with distance.",
+        "distance",
+        _efficiency_falls,
+        "Less of the beam's energy arrives, so the AP must beam for longer for the same work.",
+    ),
+    Claim(
+        "4b-2",
+        "4b",
+        "Hybrid-offload is at least as efficient as Active-enabled, and that as MEC-disabled.",
+        "distance",
+        _ordered,
+        "Each scheme is a restriction of the one before: on frames where all serve everyone it cannot cost "
+        "less. Where they drop different users, the rest may be cheaper to serve.",
+    ),
+    Claim(
+        "4b-3",
+        "4b",
+        "With distance the three efficiencies converge.",
+        "distance",
+        _converge,
+        "The schemes meet where offloading becomes dearer to the users than computing, so that nothing is "
+        "offloaded any more.",
+    ),
+)

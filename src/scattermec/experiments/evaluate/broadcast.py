@@ -1,0 +1,145 @@
+"""What price-net is worth when its broadcast is rounded, late or lost.
+
+Each of the independent units is the second frame of an episode whose first one was played with a perfect
+broadcast, so that there is something to be late; all variants meet the same second frames.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from scattermec._programs import kept_jit
+from scattermec._pytree import pytree
+from scattermec.environment import reset, step
+from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
+from scattermec.optimisation import optimise_all_or_best
+from scattermec.physics import Allocation, Frame, Parameters, parameters, run_frame
+from scattermec.physics.channel import Key
+from scattermec.price_net.files import Policy, check_fit
+from scattermec.price_net.policy import (
+    PriceNet,
+    announce_network,
+    announce_p1,
+    decentralised,
+)
+from scattermec.price_net.robustness import ROUNDING, heard_by, respond_to_heard
+from scattermec.price_net.users import Broadcast
+from scattermec.scenario import Scenario
+
+__all__ = ["VARIANTS", "RobustnessRow", "measure_robustness"]
+
+ANNOUNCEMENTS = {"announced": announce_p1, "decentralised": announce_network}
+"""The modes that have a broadcast."""
+
+VARIANTS = {
+    "exact": "exact",
+    "rounded": "8 bits a number",
+    "late": "one frame late",
+    "lost": "lost for one user, who holds the last",
+}
+
+KEY = 3
+"""Folded into the seed's key, apart from what an evaluation draws."""
+
+
+@dataclass(frozen=True)
+class RobustnessRow:
+    """A mode with one kind of broadcast; the optimum has neither."""
+
+    mode: str
+    variant: str
+    reward: Estimate
+    """kbit/J"""
+    share: Estimate
+    """of the optimum's mean reward, everyone served where that is possible"""
+    outage: Estimate
+
+
+@pytree
+class _Played:
+    reward: Array
+    """(R,)"""
+    outage: Array
+    """(R,)"""
+
+
+def measure_robustness(policy: Policy, scenario: Scenario, *, frames: int, seed: int) -> list[RobustnessRow]:
+    """Rows of each mode and each of `VARIANTS` on ``frames`` frames, the optimum first.
+
+    Raises InputError where the scenario does not fit.
+    """
+    check_fit(policy, scenario)
+    constants = parameters(scenario)
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), KEY), frames)
+    second, played = _play(policy.network, constants, keys)
+    best, _ = optimise_all_or_best(constants, second)
+    optimum = _outcomes(constants, second, best.beams, best.solution.allocation)
+    parts = {("optimum", "exact"): optimum}
+    parts |= {(mode, variant): played[mode, variant] for mode in ANNOUNCEMENTS for variant in VARIANTS}
+    return [
+        RobustnessRow(
+            mode=mode,
+            variant=variant,
+            reward=mean_interval(np.asarray(part.reward)),
+            share=ratio_interval(np.asarray(part.reward), np.asarray(optimum.reward)),
+            outage=mean_interval(np.asarray(part.outage)),
+        )
+        for (mode, variant), part in parts.items()
+    ]
+
+
+@kept_jit
+def _play(
+    network: PriceNet, constants: Parameters, keys: Array
+) -> tuple[Frame, dict[tuple[str, str], _Played]]:
+    """The second frames, and what each mode and variant achieves in them."""
+
+    def of_episode(key: Key) -> tuple[Frame, dict[tuple[str, str], _Played]]:
+        key_first, key_second, key_lost = jax.random.split(key, 3)
+        state = reset(key_first, constants)
+        first = state.frame
+        decision = decentralised(network, constants, first)
+        state, _ = step(key_second, state, decision.beams, decision.allocation, constants)
+        frame, users = state.frame, len(first.workload)
+        loser = jax.random.randint(key_lost, (), 0, users)
+        played = {}
+        for mode, rule in ANNOUNCEMENTS.items():
+            announce = jax.jit(rule, static_argnames="rounded")  # traced once for both frames
+            before = announce(network, constants, first)[1]
+            beams, told = announce(network, constants, frame)
+            few = announce(network, constants, frame, rounded=ROUNDING)[1]
+            hears = {
+                "exact": (told, told),
+                "rounded": (few, few),
+                "late": (told, before),
+                "lost": (told, heard_by(jnp.arange(users) != loser, told, before)),
+            }
+            outcomes = jax.vmap(partial(_heard, constants, frame, beams))(*_stacked(hears))
+            for index, variant in enumerate(hears):
+                played[mode, variant] = jax.tree.map(itemgetter(index), outcomes)
+        return frame, played
+
+    return jax.vmap(of_episode)(keys)
+
+
+def _stacked(hears: Mapping[str, tuple[Broadcast, Broadcast]]) -> tuple[Broadcast, Broadcast]:
+    """What is sent and what is heard in every variant, along a leading axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *hears.values())
+
+
+def _heard(constants: Parameters, frame: Frame, beams: Array, sent: Broadcast, heard: Broadcast) -> _Played:
+    return _outcome(constants, frame, beams, respond_to_heard(constants, frame, sent, heard))
+
+
+def _outcome(constants: Parameters, frame: Frame, beams: Array, allocation: Allocation) -> _Played:
+    outcome = run_frame(constants, frame, beams, allocation)
+    return _Played(reward=outcome.ap_reward, outage=1 - jnp.mean(outcome.success.astype(beams.real.dtype)))
+
+
+_outcomes = jax.jit(jax.vmap(_outcome, in_axes=(None, 0, 0, 0)))

@@ -1,0 +1,291 @@
+"""Rollouts under the optimal allocation: what a scheme achieves while battery and backlog carry over."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from scattermec._programs import kept_jit
+from scattermec.environment import EnvState, reset, step
+from scattermec.experiments.measure.beams import SimulatedBeams, solve_frames
+from scattermec.experiments.measure.statistics import Estimate, ratio_interval
+from scattermec.optimisation import INFEASIBLE, OPTIMAL, Scheme
+from scattermec.physics import Allocation, Frame, Parameters, parameters, processed_work
+from scattermec.physics.channel import Key
+from scattermec.scenario import Scenario
+
+__all__ = [
+    "QUANTITIES",
+    "WARM_UP",
+    "Decide",
+    "Quantity",
+    "SimulationResult",
+    "num_rollouts",
+    "play_frames",
+    "ratios",
+    "reset_frames",
+    "roll_out",
+    "simulate",
+    "simulate_policy",
+]
+
+WARM_UP = 10
+"""Frames of each rollout that are played but not counted: the battery starts from an arbitrary level."""
+
+Decide = Callable[[Key, EnvState], tuple[Array, Allocation, Mapping[str, np.ndarray]]]
+"""Randomness and R states (leading axis) to beams (R, N, M), allocation, and more to keep of the frames."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a simulation measures: its name, unit and meaning."""
+
+    name: str
+    unit: str
+    description: str
+
+
+QUANTITIES = (
+    Quantity("energy_efficiency", "kbit/J", "Processed work per energy of the AP"),
+    Quantity("reward", "kbit/J", "Reward of the AP"),
+    Quantity("outage", "", "Outage"),
+    Quantity("active_share", "", "Processed work, active offloading"),
+    Quantity("passive_share", "", "Processed work, passive offloading"),
+    Quantity("local_share", "", "Processed work, computed locally"),
+    Quantity("t_active", "s", "Active time of a user"),
+    Quantity("t_passive", "s", "Passive time of a user"),
+    Quantity("battery", "mJ", "Battery at the start of a frame"),
+    Quantity("ap_energy", "J", "Energy of the AP per frame"),
+)
+"""What `SimulationResult.estimates` holds, in this order."""
+
+
+@dataclass(frozen=True)
+class SimulationResult:
+    """What was measured, and the frames behind it."""
+
+    estimates: dict[str, Estimate]
+    """each of `QUANTITIES`, with its 95% interval over the rollouts"""
+    frames: Mapping[str, np.ndarray]
+    """The counted frames of R rollouts of T frames each.
+
+    (R, T): ``ap_energy`` (J), ``reward`` (kbit/J), ``status`` (int8, of serving everyone). (R, T, N):
+    ``workload`` (kbit, backlog included), ``success`` (bool), ``user_reward``, ``battery`` (mJ, at the
+    start), ``harvested``, ``spent`` and ``overflow`` (mJ), ``t_active`` and ``t_passive`` (s), and the work
+    that was processed in each way, ``active``, ``passive`` and ``local`` (kbit; all 0 in an outage).
+    """
+    not_converged: int
+    """frames in which serving everyone was neither solved within its bound nor proved impossible"""
+
+    @property
+    def num_rollouts(self) -> int:
+        """R."""
+        return self.frames["ap_energy"].shape[0]
+
+    @property
+    def num_frames(self) -> int:
+        """Counted frames, R T."""
+        return self.frames["ap_energy"].size
+
+
+def num_rollouts(num_frames: int) -> int:
+    """How many independent rollouts share ``num_frames``.
+
+    50, which is enough to resample; more, of 100 frames each, for more than 5000 frames, up to 512; fewer, of
+    10 frames each, for fewer than 500, since every rollout costs its warm-up. At least 2.
+    """
+    return max(2, min(50, num_frames // 10), min(512, num_frames // 100))
+
+
+def simulate(
+    scenario: Scenario,
+    *,
+    scheme: Scheme,
+    beams: SimulatedBeams,
+    num_frames: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> SimulationResult:
+    """Roll independent environments that carry their batteries and backlogs, all at once.
+
+    In every frame the AP allocates optimally for what it observes, to everyone where that is possible and
+    else to the set of users that maximises (11); the frame is then played on the truth. Optimal beams are
+    optimal for what the AP observes of the frame at hand, not over the frames to come.
+
+    Args:
+        scenario: the constants.
+        scheme: which links may be used.
+        beams: how the AP chooses its beams; optimal ones need a linear rectifier, learned ones a scenario
+            like the one they were learned in.
+        num_frames: frames to count, rounded up to the same number in each of `num_rollouts` rollouts.
+        seed: of everything drawn; the same seed gives the same numbers.
+        progress: told after every step how many frames are played, and of how many, warm-up included.
+    """
+    constants = parameters(scenario)
+
+    def decide(key: Key, states: EnvState) -> tuple[Array, Allocation, Mapping[str, np.ndarray]]:
+        seen = Frame(
+            channels=states.observed_channels,
+            workload=states.observed_workload,
+            battery=states.frame.battery,
+        )
+        solved = solve_frames(constants, seen, beams, scheme=scheme, key=key)
+        return solved.beams, solved.solution.allocation, {"status": solved.status}
+
+    return _simulate(constants, decide, num_frames, seed, progress)
+
+
+def simulate_policy(
+    scenario: Scenario,
+    decide: Decide,
+    *,
+    num_frames: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> SimulationResult:
+    """The same under a policy made for ``scenario``; the frames have the ``status`` only if it adds one."""
+    return _simulate(parameters(scenario), decide, num_frames, seed, progress)
+
+
+def _simulate(
+    constants: Parameters,
+    decide: Decide,
+    num_frames: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+) -> SimulationResult:
+    if num_frames < 1:
+        raise ValueError(f"num_frames: {num_frames} is not allowed; it must be >= 1")
+    frames = roll_out(constants, decide, num_frames=num_frames, seed=seed, progress=progress)
+    measured = ratios(frames)
+    estimates = {quantity.name: ratio_interval(*measured[quantity.name]) for quantity in QUANTITIES}
+    # What is neither optimal nor proved infeasible has no verdict: not converged, or its bound not met.
+    verdicts = np.isin(frames["status"], (OPTIMAL, INFEASIBLE)) if "status" in frames else np.ones(1, bool)
+    not_converged = int(np.count_nonzero(~verdicts))
+    return SimulationResult(estimates=estimates, frames=frames, not_converged=not_converged)
+
+
+def roll_out(
+    constants: Parameters,
+    decide: Decide,
+    *,
+    num_frames: int,
+    seed: int,
+    copies: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, np.ndarray]:
+    """Play R = `num_rollouts` environments that carry their batteries and backlogs, in C copies, all at once.
+
+    Copies have the same channels, arrivals and first batteries; what is decided in each may differ.
+
+    Args:
+        constants: the scenario's constants.
+        decide: what is done in the frame at hand, for C R states, copy by copy.
+        num_frames: frames to count in each copy, rounded up to T in each rollout.
+        seed: of everything drawn, which does not depend on what is decided.
+        copies: C.
+        progress: as for `simulate`.
+
+    Returns the T counted frames of each rollout as in `SimulationResult.frames`, (C R, T) and (C R, T, N),
+    and what ``decide`` adds to them.
+    """
+    rollouts = num_rollouts(num_frames)
+    steps = WARM_UP + -(-num_frames // rollouts)
+    key_reset, key_steps = _first_keys(rollouts, copies, seed)
+    states = reset_frames(key_reset, constants)
+    records: list[dict[str, np.ndarray]] = []
+    for time in range(steps):
+        key_decision, keys_next = _keys_of_step(rollouts, copies, key_steps, time)
+        beams, allocation, more = decide(key_decision, states)
+        states, played = play_frames(keys_next, states, beams, allocation, constants)
+        if time >= WARM_UP:
+            records.append({**jax.device_get(played), **more})
+        if progress is not None:
+            progress((time + 1) * rollouts * copies, steps * rollouts * copies)
+    return {name: np.stack([record[name] for record in records], axis=1) for name in records[0]}
+
+
+@partial(kept_jit, static_argnums=(0, 1))
+def _first_keys(rollouts: int, copies: int, seed: Array | int) -> tuple[Array, Key]:
+    """Keys of the C R environments, the same in each copy, and the one behind those of all steps."""
+    key_reset, key_steps = jax.random.split(jax.random.key(seed))
+    return _keys_of(rollouts, copies, key_reset), key_steps
+
+
+@partial(kept_jit, static_argnums=(0, 1))
+def _keys_of_step(rollouts: int, copies: int, key_steps: Key, time: Array | int) -> tuple[Key, Array]:
+    """A step's key to decide by, and those of the C R environments' next frames."""
+    key_decision, key_next = jax.random.split(jax.random.fold_in(key_steps, time))
+    return key_decision, _keys_of(rollouts, copies, key_next)
+
+
+def _keys_of(rollouts: int, copies: int, key: Key) -> Array:
+    return jnp.tile(jax.random.split(key, rollouts), copies)
+
+
+@kept_jit
+def reset_frames(keys: Array, constants: Parameters) -> EnvState:
+    """The first frame of an episode for each of R keys."""
+    return jax.vmap(reset, in_axes=(0, None))(keys, constants)
+
+
+@kept_jit
+def play_frames(
+    keys: Array, states: EnvState, beams: Array, allocation: Allocation, constants: Parameters
+) -> tuple[EnvState, dict[str, Array]]:
+    """Play a frame of each of R states: the next states, and the record of the frames by name.
+
+    The record is that of `SimulationResult.frames`, (R,) and (R, N), without ``status``.
+    """
+    following, result = jax.vmap(step, in_axes=(0, 0, 0, 0, None))(keys, states, beams, allocation, constants)
+    outcome, workload = result.outcome, states.frame.workload
+    processed = jax.vmap(processed_work)(workload, allocation, outcome.success)
+    record = {
+        "workload": workload,
+        "success": outcome.success,
+        "ap_energy": outcome.ap_energy,
+        "reward": outcome.ap_reward,
+        "user_reward": outcome.user_reward,
+        "battery": states.frame.battery,
+        "harvested": outcome.harvested,
+        "spent": outcome.spent,
+        "overflow": outcome.overflow,
+        "t_active": allocation.t_active,
+        "t_passive": allocation.t_passive,
+        "active": processed[:, 0],
+        "passive": processed[:, 1],
+        "local": processed[:, 2],
+    }
+    return following, record
+
+
+def ratios(frames: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Each of `QUANTITIES`, and ``user_reward``, as numerators and denominators (R,) of R independent units.
+
+    ``frames`` has the record of `play_frames`, with R as its first axis and any between it and the users'.
+    Over all units the quantity is the sum of the numerators over that of the denominators: sums over the
+    frames for efficiency and shares, else averages over ones.
+    """
+
+    def total(name: str) -> np.ndarray:
+        return frames[name].sum(axis=tuple(range(1, frames[name].ndim)))
+
+    def average(name: str) -> np.ndarray:
+        return frames[name].mean(axis=tuple(range(1, frames[name].ndim)))
+
+    processed = np.where(frames["success"], frames["workload"], 0)
+    parts = {name: total(name) for name in ("active", "passive", "local")}
+    done = sum(parts.values(), np.zeros(len(processed)))
+    averages = {name: average(name) for name in _AVERAGED} | {"outage": 1 - average("success")}
+    return {
+        "energy_efficiency": (processed.sum(axis=tuple(range(1, processed.ndim))), total("ap_energy")),
+        **{f"{name}_share": (part, done) for name, part in parts.items()},
+        **{name: (value, np.ones_like(value)) for name, value in averages.items()},
+    }
+
+
+_AVERAGED = ("reward", "user_reward", "t_active", "t_passive", "battery", "ap_energy")

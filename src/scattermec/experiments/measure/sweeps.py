@@ -1,0 +1,440 @@
+"""Sweeps of one constant over independent frames: what the exact allocation does at each of its values.
+
+Every value and every scheme meets the same seeded fading and batteries (common random numbers), so that
+differences between them are not differences in luck. Work arrives at the rate that the value asks for.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Complex
+
+from scattermec.experiments.measure import limits
+from scattermec.experiments.measure.beams import Beams, SolvedFrames, allocate_for, solve_frames
+from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
+from scattermec.optimisation import (
+    FEASIBLE,
+    INFEASIBLE,
+    OPTIMAL,
+    SCHEMES,
+    Scheme,
+    Solution,
+)
+from scattermec.physics import Frame, Outcome, Parameters, channel, parameters, run_frame
+from scattermec.physics.channel import Key
+from scattermec.scenario import Scenario
+
+Swept = Literal["ap_power", "mean_workload", "distance"]
+
+REGIME = (
+    "independent frames: each starts from a battery drawn anew from the scenario's initial_battery and from "
+    "fresh work without backlog; everyone is served where that is possible, else the set of users that "
+    "maximises the AP's reward"
+)
+"""What the numbers of a sweep are averages of."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One constant and the range over which it varies."""
+
+    name: Swept
+    label: str
+    unit: str
+    low: float
+    high: float
+    logarithmic: bool
+    points: int
+    quick_points: int
+    schemes: tuple[Scheme, ...]
+    figures: tuple[str, ...]
+    """the figures that it feeds: the paper's, and the comparison of beams"""
+
+    def values(self, quick: bool = False) -> tuple[float, ...]:
+        """The constant's values, in four digits so that tables stay readable."""
+        space = np.geomspace if self.logarithmic else np.linspace
+        points = space(self.low, self.high, self.quick_points if quick else self.points)
+        return tuple(float(f"{value:.4g}") for value in points)
+
+
+# The default scenario's own value is among the points of the first and the last.
+SWEEPS: dict[Swept, Sweep] = {
+    "ap_power": Sweep(
+        name="ap_power",
+        label="AP transmit power",
+        unit="W",
+        low=0.25,
+        high=4.0,
+        logarithmic=True,
+        points=13,
+        quick_points=7,
+        schemes=("hybrid",),
+        figures=("3a",),
+    ),
+    "mean_workload": Sweep(
+        name="mean_workload",
+        label="Mean workload of a user and frame",
+        unit="kbit",
+        low=5.0,
+        high=60.0,
+        logarithmic=False,
+        points=12,
+        quick_points=6,
+        schemes=("hybrid",),
+        figures=("3b",),
+    ),
+    "distance": Sweep(
+        name="distance",
+        label="Distance of all users, relative to the scenario",
+        unit="",
+        low=0.5,
+        high=2.0,
+        logarithmic=True,
+        points=13,
+        quick_points=7,
+        schemes=SCHEMES,
+        figures=("4a", "4b", "beams"),
+    ),
+}
+
+FIGURES = tuple(figure for sweep in SWEEPS.values() for figure in sweep.figures)
+"""The figures that can be drawn: the paper's, and "beams", which it lacks."""
+
+COMPARED_BEAMS: tuple[Beams, ...] = ("mrt", "random", "optimal")
+"""What the figure "beams" compares."""
+
+
+Values = dict[Scheme, dict[str, np.ndarray]]
+"""What each frame contributes to each scheme's numbers, (K,) each."""
+
+
+def sweep_of(figure: str) -> Sweep:
+    """The sweep that feeds a figure; raises ValueError for an unknown one."""
+    for sweep in SWEEPS.values():
+        if figure in sweep.figures:
+            return sweep
+    raise ValueError(f"figure: {figure!r} is not known; choose from {', '.join(FIGURES)}")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is reported of a scheme at one value of the swept constant."""
+
+    unit: str
+    meaning: str
+
+
+METRICS: dict[str, Metric] = {
+    "active_share": Metric("", "part of the processed work that is offloaded actively"),
+    "passive_share": Metric("", "part of the processed work that is offloaded passively"),
+    "local_share": Metric("", "part of the processed work that is computed locally"),
+    "t_active": Metric("s", "active offloading per user and frame"),
+    "t_passive": Metric("s", "beaming (passive offloading or energy alone) per user and frame"),
+    "t_local": Metric("s", "local computing per user and frame"),
+    "energy_efficiency": Metric("kbit/J", "all processed work over all energy of AP and server"),
+    "reward": Metric("kbit/J", "the AP's reward (11)"),
+    "outage": Metric("", "part of the users whose work is not processed"),
+    "processed": Metric("kbit", "processed work per frame"),
+    "ap_energy": Metric("J", "energy of AP and server per frame (7), idle energy included"),
+    "user_energy": Metric("mJ", "energy spent per user and frame"),
+    "harvested": Metric("mJ", "energy harvested per user and frame"),
+    "battery_used": Metric("mJ", "stored energy at the start less that at the end, per user and frame"),
+    "gap": Metric(
+        "",
+        "energy above its certified lower bound, relative to the energy: the bound of all allocations, and "
+        "with optimal beams of all beams, that serve the same users",
+    ),
+    "not_converged": Metric("", "part of the frames that the solver could not settle"),
+}
+
+RELATIVE_METRICS: dict[str, Metric] = {
+    "relative_energy": Metric(
+        "", "AP energy over that of MEC-disabled, on the frames where every scheme serves everyone"
+    ),
+}
+"""Reported where MEC-disabled is among the schemes. For the same work on the same frames this is also the
+inverse ratio of the energy efficiencies."""
+
+LIMIT_METRICS: dict[str, Metric] = {
+    "efficiency_limit": Metric(
+        "kbit/J",
+        "energy efficiency that no beams, allocation and choice of users can exceed on these frames if they "
+        "serve as many users (certified)",
+    ),
+    "energy_over_bound": Metric(
+        "",
+        "AP energy over what it takes at least with any beams (certified), on the frames where these beams "
+        "serve everyone",
+    ),
+}
+"""Reported of the hybrid scheme where beams are compared. No numbers where the rectifier is not linear, and
+for more than 6 users."""
+
+ALL_METRICS = METRICS | RELATIVE_METRICS | LIMIT_METRICS
+
+
+def metrics_of(sweep: Sweep, scheme: Scheme) -> tuple[str, ...]:
+    """Names of what is reported of a scheme of a sweep."""
+    names = tuple(METRICS)
+    if "local" in sweep.schemes:
+        names += tuple(RELATIVE_METRICS)
+    if "beams" in sweep.figures and scheme == "hybrid":
+        names += tuple(LIMIT_METRICS)
+    return names
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number of one scheme at one value of the swept constant, with its 95% interval."""
+
+    swept: str
+    value: float
+    scheme: str
+    beams: str
+    metric: str
+    unit: str
+    mean: float
+    low: float
+    high: float
+    frames: int
+    """frames that the number rests on"""
+    seed: int
+
+
+def measure_point(
+    scenario: Scenario,
+    sweep: Sweep,
+    value: float,
+    *,
+    frames: int,
+    seed: int,
+    beams: Sequence[Beams] = ("mrt",),
+    on_scheme: Callable[[Scheme], None] = lambda scheme: None,
+) -> list[Measurement]:
+    """Solve one point of a sweep for each kind of beams and each of its schemes, on the same frames.
+
+    Calls ``on_scheme`` after each scheme of each kind of beams.
+    """
+    constants = parameters_at(parameters(scenario), sweep.name, value)
+    drawn = draw_frames(constants, frames=frames, seed=seed)
+    bounds = _bounds(constants, drawn, sweep)
+    measured: list[Measurement] = []
+    for kind in beams:
+        values: Values = {}
+        for scheme in sweep.schemes:
+            solved = solve_frames(constants, drawn, kind, scheme=scheme, key=beams_key(seed))
+            values[scheme] = _values(constants, drawn, solved)
+            on_scheme(scheme)
+        measured += _measurements(sweep, value, kind, seed, values, np.asarray(drawn.workload), bounds)
+    return measured
+
+
+def measure_chosen(
+    constants: Parameters,
+    sweep: Sweep,
+    value: float,
+    *,
+    frames: Frame,
+    kind: str,
+    seed: int,
+    beams: Complex[Array, "S K N M"],
+) -> list[Measurement]:
+    """Measure one point of a sweep for beams that S policies chose for its K frames, by the name of ``kind``.
+
+    Each policy's numbers are those that `measure_point` gives; means over policies, and intervals over them.
+    """
+    bounds = _bounds(constants, frames, sweep)
+    each = []
+    for own in beams:
+        values: Values = {
+            scheme: _values(constants, frames, allocate_for(constants, frames, own, scheme=scheme))
+            for scheme in sweep.schemes
+        }
+        each.append(_measurements(sweep, value, kind, seed, values, np.asarray(frames.workload), bounds))
+    return [_over_policies(rows) for rows in zip(*each, strict=True)]
+
+
+def _over_policies(rows: Sequence[Measurement]) -> Measurement:
+    means = np.array([row.mean for row in rows])
+    numbers = np.isfinite(means)
+    estimate = mean_interval(means[numbers]) if numbers.any() else Estimate(np.nan, np.nan, np.nan)
+    return dataclasses.replace(rows[0], frames=sum(row.frames for row in rows), **estimate._asdict())
+
+
+def _values(constants: Parameters, frames: Frame, solved: SolvedFrames) -> dict[str, np.ndarray]:
+    return _frame_values(frames, solved, _play(constants, frames, solved.beams, solved.solution))
+
+
+def _bounds(constants: Parameters, frames: Frame, sweep: Sweep) -> np.ndarray | None:
+    """Least energies (K, S) of the hybrid scheme if the sweep asks for them; NaN where there is no bound."""
+    if not any(set(LIMIT_METRICS) & set(metrics_of(sweep, scheme)) for scheme in sweep.schemes):
+        return None
+    if limits.can_be_limited(constants):
+        return limits.energy_bounds(constants, frames, "hybrid")
+    return np.full((len(frames.workload), 1), np.nan)
+
+
+def _measurements(
+    sweep: Sweep,
+    value: float,
+    beams: str,
+    seed: int,
+    values: Values,
+    workload: np.ndarray,
+    bounds: np.ndarray | None,
+) -> list[Measurement]:
+    """All metrics of all schemes for one kind of beams."""
+
+    def measurement(scheme: Scheme, metric: str, estimate: Estimate, count: int) -> Measurement:
+        unit = ALL_METRICS[metric].unit
+        return Measurement(sweep.name, value, scheme, beams, metric, unit, *estimate, count, seed)
+
+    measured: list[Measurement] = []
+    frames = len(workload)
+    shared = np.all([numbers["everyone_served"] > 0 for numbers in values.values()], axis=0)
+    for scheme, numbers in values.items():
+        measured += [measurement(scheme, name, it, frames) for name, it in _estimates(numbers).items()]
+        if "local" in values:
+            relative = _relative_energy(numbers, values["local"], shared)
+            measured.append(measurement(scheme, "relative_energy", relative, int(shared.sum())))
+        if bounds is not None and scheme == "hybrid":
+            limit, above, everyone = _limits(numbers, workload, bounds)
+            measured.append(measurement(scheme, "efficiency_limit", limit, frames))
+            measured.append(measurement(scheme, "energy_over_bound", above, everyone))
+    return measured
+
+
+def _limits(
+    numbers: Mapping[str, np.ndarray], workload: np.ndarray, bounds: np.ndarray
+) -> tuple[Estimate, Estimate, int]:
+    """Both of `LIMIT_METRICS`, and the frames that the second rests on."""
+    everyone = numbers["everyone_served"] > 0
+    if np.isnan(bounds).any():
+        nothing = Estimate(np.nan, np.nan, np.nan)
+        return nothing, nothing, int(everyone.sum())
+    limit = limits.efficiency_limit(workload, bounds, numbers["served"])
+    above = limits.energy_over_bound(numbers["ap_energy"], bounds, everyone)
+    return limit, above, int(everyone.sum())
+
+
+def parameters_at(constants: Parameters, swept: Swept, value: float) -> Parameters:
+    """The constants with one of them changed; shapes and types stay, so that nothing is compiled anew.
+
+    Users' mean workloads keep their proportions, as do their distances; a trace is scaled alike.
+    """
+    number = jnp.asarray(np.asarray(value, dtype=float))
+    if swept == "ap_power":
+        return dataclasses.replace(constants, ap_power=number)
+    if swept == "mean_workload":
+        trace = constants.trace_workload
+        return dataclasses.replace(
+            constants,
+            mean_workload=_with_mean(constants.mean_workload, number),
+            trace_workload=None if trace is None else _with_mean(trace, number),
+        )
+    # A loss of 20 log10(d) dB is an amplitude proportional to 1/d.
+    channels = constants.trace_channels
+    return dataclasses.replace(
+        constants,
+        path_gain=constants.path_gain / number,
+        trace_channels=None if channels is None else channels / number,
+    )
+
+
+def _with_mean(workload: Array, mean: Array) -> Array:
+    current = jnp.mean(workload)
+    return jnp.where(current > 0, workload * (mean / jnp.where(current > 0, current, 1)), mean)
+
+
+def draw_frames(constants: Parameters, *, frames: int, seed: int) -> Frame:
+    """Independent frames. Frame k depends on the seed and k, not on how many are drawn."""
+    return _draw(constants, jax.random.key(seed), jnp.arange(frames))
+
+
+def beams_key(seed: int) -> Key:
+    """Randomness of the beams: the stream past the frames' own, whose indices are small."""
+    return jax.random.fold_in(jax.random.key(seed), 2**32 - 1)
+
+
+@jax.jit
+def _draw(constants: Parameters, key: Array, indices: Array) -> Frame:
+    def draw(index: Array) -> Frame:
+        fading, work, battery = jax.random.split(jax.random.fold_in(key, index), 3)
+        return Frame(
+            channels=channel.channels_at(constants, channel.initial_scatter(fading, constants), index),
+            workload=channel.arrivals_at(work, constants, index),
+            battery=channel.initial_battery(battery, constants),
+        )
+
+    return jax.vmap(draw)(indices)
+
+
+@jax.jit
+def _play(
+    constants: Parameters, frames: Frame, beams: Complex[Array, "K N M"], solution: Solution
+) -> Outcome:
+    return jax.vmap(run_frame, in_axes=(None, 0, 0, 0))(constants, frames, beams, solution.allocation)
+
+
+def _frame_values(frames: Frame, solved: SolvedFrames, outcome: Outcome) -> dict[str, np.ndarray]:
+    """What each frame contributes, (K,) each; success is judged by playing the frame."""
+    success = np.asarray(outcome.success)
+
+    def total(values: Array) -> np.ndarray:
+        return np.asarray(values).sum(axis=1)
+
+    def average(values: Array) -> np.ndarray:
+        return np.asarray(values).mean(axis=1)
+
+    allocation = solved.solution.allocation
+    energy, bound = np.asarray(solved.solution.energy), np.asarray(solved.lower_bound)
+    bounded = np.isfinite(energy) & np.isfinite(bound)
+    return {
+        "active": total(allocation.l_active * success),
+        "passive": total(allocation.l_passive * success),
+        "local": total(allocation.l_local * success),
+        "t_active": average(allocation.t_active),
+        "t_passive": average(allocation.t_passive),
+        "t_local": average(allocation.t_local),
+        "processed": total(frames.workload * success),
+        "ap_energy": np.asarray(outcome.ap_energy),
+        "reward": np.asarray(outcome.ap_reward),
+        "outage": 1 - success.mean(axis=1),
+        "user_energy": average(outcome.spent),
+        "harvested": average(outcome.harvested),
+        "battery_used": average(frames.battery - outcome.battery),
+        "served": success.sum(axis=1).astype(float),
+        "everyone_served": np.isin(solved.status, (OPTIMAL, FEASIBLE)).astype(float),
+        "bounded_energy": np.where(bounded, energy, 0),
+        "excess_energy": np.where(bounded, energy - np.where(bounded, bound, 0), 0),
+        "not_converged": (~np.isin(solved.status, (OPTIMAL, INFEASIBLE))).astype(float),
+    }
+
+
+def _estimates(values: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
+    """Each of `METRICS`: ratios of sums for shares, efficiency and gap, else means over frames."""
+    done = values["active"] + values["passive"] + values["local"]
+    ratios = {
+        **{f"{part}_share": (values[part], done) for part in ("active", "passive", "local")},
+        "energy_efficiency": (values["processed"], values["ap_energy"]),
+        "gap": (values["excess_energy"], values["bounded_energy"]),
+    }
+    return {
+        name: ratio_interval(*ratios[name]) if name in ratios else mean_interval(values[name])
+        for name in METRICS
+    }
+
+
+def _relative_energy(
+    values: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray], shared: np.ndarray
+) -> Estimate:
+    """Energy over the reference's on the frames marked as shared."""
+    if not shared.any():
+        return Estimate(np.nan, np.nan, np.nan)
+    return ratio_interval(values["ap_energy"][shared], reference["ap_energy"][shared])

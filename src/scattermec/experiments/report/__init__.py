@@ -1,0 +1,1 @@
+"""What readers see of a reproduction; everything is drawn from the data in its folder."""

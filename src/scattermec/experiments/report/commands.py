@@ -1,0 +1,50 @@
+"""The commands that compute single parts of a report again, for its pages to print."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scattermec.experiments.claims.learning import LearningCurves
+from scattermec.experiments.measure.sweeps import SWEEPS
+from scattermec.experiments.studies import price_nets
+from scattermec.experiments.studies.figure_2 import run_folder, train_command
+from scattermec.experiments.studies.results import scenario_option
+from scattermec.scenario import Scenario
+
+AGAIN = "again"
+"""The new folder that the commands write to: that of the report refuses other settings."""
+
+
+def figure_command(
+    figures: Sequence[str], settings: Mapping[str, Any], scenario: Scenario, folder: Path
+) -> str:
+    """What computes figures of sweeps again, with the frames and seed of the report."""
+    words = ["scattermec", "reproduce", "--out", AGAIN, "--figures", ",".join(figures)]
+    words += ["--quick"] if is_quick(settings) else []
+    words += ["--frames", str(settings["frames"]), "--seed", str(settings["seed"])]
+    words += ["--beams", ",".join(settings["beams"])]
+    return shlex.join([*words, *scenario_option(scenario, folder)])
+
+
+def is_quick(settings: Mapping[str, Any]) -> bool:
+    """Whether the settings are those of ``--quick``, with fewer points."""
+    return all(list(sweep.values(True)) == settings["points"][sweep.name] for sweep in SWEEPS.values())
+
+
+def training_commands(curves: Sequence[LearningCurves], scenario: Scenario, folder: Path) -> list[str]:
+    """What trains each run of Fig. 2 again, and what evaluates those in the folder."""
+    commands, evaluations, price_nets_commands = [], [], []
+    for run in curves:
+        frames = int(run.frames[-1])
+        if run.preset is None:
+            words = price_nets.train_command(run.learner, frames)
+            words += ["--out", f"{AGAIN}/{run.learner}", *scenario_option(scenario, folder)]
+            price_nets_commands.append(shlex.join(words))
+            continue
+        words = shlex.split(train_command(run.learner, run.preset, len(run.values["reward"]), frames))
+        words += ["--out", f"{AGAIN}/{run.learner}-{run.preset}", *scenario_option(scenario, folder)]
+        commands.append(shlex.join(words))
+        path = run_folder(folder, run.learner, run.preset)
+        evaluations.append(shlex.join(["scattermec", "evaluate", str(path)]))
+    return commands + evaluations + price_nets_commands

@@ -1,0 +1,186 @@
+"""What the figures show, as data: panels of lines, for Matplotlib to draw in files and Plotly on the page."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from scattermec.experiments.claims.evidence import Curve, curve
+from scattermec.experiments.claims.learning import LearningCurves, presets_of
+from scattermec.experiments.measure.sweeps import Measurement, Sweep, sweep_of
+from scattermec.experiments.studies.figure_2 import GREEDY_MODE, LABELS
+from scattermec.pictures import style
+from scattermec.pictures.style import SchemeStyle
+
+MODES = {
+    "active": SchemeStyle("Active", style.ACTIVE, "s", "--"),
+    "passive": SchemeStyle("Passive", style.PASSIVE, "D", "-"),
+    "local": SchemeStyle("Local", style.LOCAL, "^", "-."),
+}
+OUTAGE = SchemeStyle("Users in outage", style.OUTAGE, "x", ":")
+BEAM_STYLES = {
+    "optimal": SchemeStyle("Optimal beams", style.INK, "o", "-"),
+    "mrt": SchemeStyle("MRT beams", style.ACTIVE, "s", "-"),
+    "random": SchemeStyle("Random beams", style.PASSIVE, "D", "-"),
+}
+LIMIT = "Certified limit at the same outage"
+
+LEARNERS = {
+    "h-maddpg-opt": SchemeStyle("Optimization-driven H-MADDPG", style.ACTIVE, "", "-"),
+    "h-maddpg": SchemeStyle("Model-free H-MADDPG", style.PASSIVE, "", "-"),
+    "ap-ddpg": SchemeStyle("ap-ddpg", style.CIRCUIT, "", "-"),
+    "ddpg": SchemeStyle("ddpg", style.BATTERY, "", "-"),
+    "price-net": SchemeStyle("price-net", style.HARVESTED, "", "-"),
+    "price-net-foresight": SchemeStyle("price-net with foresight", style.LOCAL, "", "-"),
+}
+TRAINING, GREEDY = "While learning", "Greedy, on held-out frames"
+OPTIMUM = "Certified optimum"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a panel."""
+
+    look: SchemeStyle
+    """its name in the legend, colour, marker and dashes"""
+    curve: Curve
+    role: str = ""
+    """what sets it apart from the other lines of the same look, for the legend too"""
+    band: bool = True
+    """whether its 95% intervals are shaded"""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A horizontal line that means something."""
+
+    value: float
+    colour: str
+    linestyle: str
+    label: str = ""
+    """its name in the legend, if it is in there"""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes."""
+
+    abscissa: str
+    ordinate: str
+    """labels, with units"""
+    lines: tuple[Line, ...]
+    octaves: tuple[float, ...] = ()
+    """ticks of a logarithmic abscissa; without any it is linear"""
+    limits: tuple[float | None, float | None] = (0.0, None)
+    """ends of the ordinate, where they do not follow from the lines"""
+    level: Level | None = None
+    title: str = ""
+
+
+def sweep_panels(name: str, rows: Sequence[Measurement]) -> tuple[Panel, Panel]:
+    """Both panels of Fig. 3a, 3b, 4a or 4b from the measurements of one kind of beams."""
+    sweep = sweep_of(name)
+
+    def line(look: SchemeStyle, metric: str, scheme: str = "hybrid") -> Line:
+        return Line(look, _shown(curve(rows, sweep.name, scheme, metric)))
+
+    if name == "4b":
+        efficiency = [line(look, "energy_efficiency", scheme) for scheme, look in style.SCHEMES.items()]
+        outage = [line(look, "outage", scheme) for scheme, look in style.SCHEMES.items()]
+        return (
+            _panel(sweep, "Energy efficiency (kbit/J)", efficiency),
+            _panel(sweep, "Users in outage (%)", outage),
+        )
+    shares = [line(look, f"{mode}_share") for mode, look in MODES.items()]
+    times = [line(look, f"t_{mode}") for mode, look in MODES.items()]
+    return (
+        dataclasses.replace(
+            _panel(sweep, "Part of the processed work (%)", [*shares, line(OUTAGE, "outage")]),
+            limits=(-2.0, 102.0),
+        ),
+        _panel(sweep, "Time per user and frame (s)", times),
+    )
+
+
+def beams_panels(rows: Sequence[Measurement]) -> tuple[Panel, Panel, Panel]:
+    """Efficiency with its limits, energy over the bound, and outage, of the hybrid scheme."""
+    sweep = sweep_of("beams")
+
+    def lines(metric: str) -> list[Line]:
+        return [
+            Line(look, _shown(curve([r for r in rows if r.beams == kind], sweep.name, "hybrid", metric)))
+            for kind, look in BEAM_STYLES.items()
+        ]
+
+    limits = [
+        dataclasses.replace(line, look=_dashed(line.look), role=LIMIT, band=False)
+        for line in lines("efficiency_limit")
+    ]
+    return (
+        _panel(sweep, "Energy efficiency (kbit/J)", [*lines("energy_efficiency"), *limits]),
+        dataclasses.replace(
+            _panel(sweep, "AP energy / certified minimum", lines("energy_over_bound")),
+            limits=(None, None),
+            level=Level(1.0, style.QUIET, "--"),
+        ),
+        _panel(sweep, "Users in outage (%)", lines("outage")),
+    )
+
+
+def learning_panels(name: str, curves: Sequence[LearningCurves]) -> tuple[Panel, ...]:
+    """Fig. 2a or 2b: a panel a preset, whose title it is."""
+    panels = []
+    for preset in presets_of(curves):
+        runs = [run for run in curves if run.preset in (preset, None)]
+        metric, unit = ("reward", "kbit/J") if name == "2a" else ("outage", "")
+        lines = []
+        for run in runs:
+            look = learner_style(run.learner)
+            lines.append(Line(look, _shown(run.curve(metric, unit)), TRAINING))
+            greedy = f"{metric}.{GREEDY_MODE[run.learner]}"
+            if greedy in run.values:
+                lines.append(Line(_dashed(look), _shown(run.curve(greedy, unit)), GREEDY))
+        panels.append(
+            Panel(
+                title=LABELS[preset][:1].upper() + LABELS[preset][1:],
+                abscissa="Frames",
+                ordinate="Reward (11) of the AP (kbit/J)" if name == "2a" else "Users in outage (%)",
+                lines=_drawn(lines),
+                level=Level(runs[0].optimum, style.INK, ":", OPTIMUM) if name == "2a" else None,
+            )
+        )
+    return tuple(panels)
+
+
+def learner_style(learner: str) -> SchemeStyle:
+    """How a learner is drawn in Fig. 2: one of ours, or another."""
+    return LEARNERS.get(learner, SchemeStyle(learner, style.OUTAGE, "", "-"))
+
+
+def _panel(sweep: Sweep, ordinate: str, lines: Sequence[Line]) -> Panel:
+    unit = f" ({sweep.unit})" if sweep.unit else ""
+    ticks: tuple[float, ...] = ()
+    if sweep.logarithmic:
+        octaves = np.arange(np.floor(np.log2(sweep.low)), np.ceil(np.log2(sweep.high)) + 1)
+        ticks = tuple(float(tick) for tick in 2.0**octaves)
+    return Panel(abscissa=sweep.label + unit, ordinate=ordinate, lines=_drawn(lines), octaves=ticks)
+
+
+def _drawn(lines: Sequence[Line]) -> tuple[Line, ...]:
+    """Those that have points: a scheme that was not measured has no line."""
+    return tuple(line for line in lines if line.curve.values.size)
+
+
+def _shown(line: Curve) -> Curve:
+    """As readers see it: parts of a whole in percent."""
+    if line.unit:
+        return line
+    is_part = line.name.partition(".")[0] in ("outage", "active_share", "passive_share", "local_share")
+    if not is_part:
+        return line
+    return dataclasses.replace(line, unit="%", mean=100 * line.mean, low=100 * line.low, high=100 * line.high)
+
+
+def _dashed(look: SchemeStyle) -> SchemeStyle:
+    return dataclasses.replace(look, marker="", linestyle="--")

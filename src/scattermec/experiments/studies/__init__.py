@@ -1,0 +1,18 @@
+"""The studies that a reproduction is made of, one file each.
+
+Nothing is imported here, so that the command can name them before JAX is set up.
+"""
+
+ASKED_BY: dict[str, tuple[str, ...]] = {
+    "figure_2": ("2a", "2b"),
+    "price_nets": ("2a", "2b"),
+    "sweeps": ("3a", "3b", "4a", "4b", "beams"),
+    "frame": ("frame",),
+    "learned": ("learned",),
+    "ranges": ("ranges",),
+    "knowledge": ("knowledge",),
+}
+"""The module of each study, in the order in which they run, and the names that ask for it."""
+
+NAMES = tuple(dict.fromkeys(name for names in ASKED_BY.values() for name in names))
+"""What a reproduction can be asked for."""

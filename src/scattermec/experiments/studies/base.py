@@ -1,0 +1,222 @@
+"""A study: something that a reproduction computes, item by item, and keeps so that it can be resumed.
+
+To add one, write its module here with a subclass of `Study` called ``STUDY``, and name the module in
+`scattermec.experiments.studies.ASKED_BY`. The command, the progress bar, the record of times and the report
+follow.
+"""
+
+import contextlib
+import importlib
+import json
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from scattermec.errors import InputError
+from scattermec.experiments.measure.table import Table
+from scattermec.experiments.studies import ASKED_BY
+from scattermec.experiments.studies.plan import Plan
+from scattermec.experiments.studies.record import Record
+from scattermec.storage import replace_text
+from scattermec.storage.texts import read_object
+
+Item = TypeVar("Item")
+Kept = TypeVar("Kept")
+
+Progress = Callable[[int], None]
+"""Called with the number of frames trained and solved so far."""
+
+
+class Study(ABC, Generic[Item, Kept]):
+    """What is computed, item by item; ``Kept`` is what its findings in a folder are read as."""
+
+    name: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def of(cls, plan: Plan) -> "Study[Item, Kept] | None":
+        """The study as a plan asks for it; None where it cannot be had."""
+
+    @property
+    @abstractmethod
+    def items(self) -> Sequence[Item]:
+        """What is found, in this order."""
+
+    @abstractmethod
+    def frames_of(self, item: Item) -> int:
+        """Frames trained and solved for an item."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """What the findings depend on; they are continued only under equal settings."""
+
+    @abstractmethod
+    def open(self, folder: Path) -> Kept:
+        """The findings in a folder; raises InputError if they were made with other settings."""
+
+    @abstractmethod
+    def has(self, kept: Kept, item: Item) -> bool:
+        """Whether an item has been found."""
+
+    @abstractmethod
+    def find(self, kept: Kept, item: Item, progress: Progress) -> None:
+        """Compute what is missing of an item, and keep it."""
+
+    @abstractmethod
+    def part(self, item: Item) -> str:
+        """The name under which the record keeps how long an item took."""
+
+    @property
+    def total(self) -> int:
+        """Frames trained and solved for all items."""
+        return sum(map(self.frames_of, self.items))
+
+    def is_finished(self, folder: Path) -> bool:
+        """Whether every item is in the folder; raises InputError for findings of other settings."""
+        kept = self.open(folder)
+        return all(self.has(kept, item) for item in self.items)
+
+    def run(self, folder: Path, record: Record, progress: Progress) -> None:
+        """Find what is missing in the folder. Raises InputError for findings of other settings."""
+        kept, done = self.open(folder), 0
+        for item in self.items:
+            if not self.has(kept, item):
+                with record.part(self.part(item)):
+                    self.find(kept, item, lambda more, before=done: progress(before + more))  # type: ignore[misc]
+            done += self.frames_of(item)
+            progress(done)
+
+    @classmethod
+    def tables(cls, folder: Path) -> list[Table]:
+        """What the report tabulates of the findings in a folder; nothing where there are none."""
+        return []
+
+    @classmethod
+    def discard(cls, folder: Path) -> None:
+        """Remove what only this study wrote into a folder."""
+
+
+@dataclass
+class Findings:
+    """The findings of a study in a file of its own, beside the settings that they were made with."""
+
+    path: Path
+    settings: Mapping[str, Any]
+    found: Any
+    """by item, as JSON"""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the reproduction."""
+        return self.path.parent
+
+    def save(self) -> None:
+        """Replace the file as a whole, so that an interruption leaves the one before."""
+        replace_text(self.path, json.dumps({"settings": self.settings, "found": self.found}, indent=1) + "\n")
+
+
+class FileStudy(Study[Item, Findings]):
+    """A study whose findings are a file ``NAME.json``."""
+
+    empty: ClassVar[type] = dict
+    """what holds the findings"""
+    trains: ClassVar[bool] = False
+    """whether it keeps training runs in a folder ``NAME``"""
+
+    @abstractmethod
+    def key(self, item: Item) -> str:
+        """The name of an item in the file."""
+
+    @abstractmethod
+    def compute(self, item: Item, folder: Path, progress: Progress) -> Any:
+        """What is found, as JSON. ``folder`` is that of the reproduction."""
+
+    @classmethod
+    @abstractmethod
+    def tabulate(cls, settings: Mapping[str, Any], found: Any) -> list[Table]:
+        """The tables of a file's contents; any error that damaged contents cause may escape."""
+
+    @classmethod
+    def file(cls, folder: Path) -> Path:
+        """The findings of the reproduction in a folder."""
+        return folder / f"{cls.name}.json"
+
+    def open(self, folder: Path) -> Findings:
+        """The findings in a folder; raises InputError if they were made with other settings."""
+        path, settings = self.file(folder), self.settings()
+        if not path.exists():
+            return Findings(path, settings, self.empty())
+        there, found = read(path)
+        if there != json.loads(json.dumps(settings)):
+            raise InputError([f"{path}: was made with other settings; choose another folder, or --overwrite"])
+        if not isinstance(found, self.empty):
+            raise _damaged(path)
+        return Findings(path, settings, found)
+
+    def has(self, kept: Findings, item: Item) -> bool:
+        """Whether an item has been found."""
+        return self.key(item) in kept.found
+
+    def find(self, kept: Findings, item: Item, progress: Progress) -> None:
+        """Compute an item and keep it."""
+        kept.found[self.key(item)] = self.compute(item, kept.folder, progress)
+        kept.save()
+
+    @classmethod
+    def tables(cls, folder: Path) -> list[Table]:
+        """What the report tabulates; raises InputError where the file is damaged."""
+        path = cls.file(folder)
+        if not path.exists():
+            return []
+        settings, found = read(path)
+        with damaged(path):
+            return cls.tabulate(settings, found)
+
+    @classmethod
+    def discard(cls, folder: Path) -> None:
+        """Remove the file and the training runs."""
+        cls.file(folder).unlink(missing_ok=True)
+        if cls.trains:
+            shutil.rmtree(folder / cls.name, ignore_errors=True)
+
+
+def every_study() -> list[type[Study[Any, Any]]]:
+    """The class of each study, in the order in which they run."""
+    return list(map(_study, ASKED_BY))
+
+
+def studies_of(plan: Plan) -> list[Study[Any, Any]]:
+    """The studies that a plan asks for."""
+    asked = [module for module, names in ASKED_BY.items() if set(names) & set(plan.wanted)]
+    return [study for module in asked if (study := _study(module).of(plan)) is not None]
+
+
+def _study(module: str) -> type[Study[Any, Any]]:
+    # Imported only now, since each of them imports this module.
+    study: type[Study[Any, Any]] = importlib.import_module(f"scattermec.experiments.studies.{module}").STUDY
+    return study
+
+
+@contextlib.contextmanager
+def damaged(path: Path) -> Iterator[None]:
+    """Raise InputError, naming the file, where what was read from it is not what it should be."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
+        raise _damaged(path) from None
+
+
+def read(path: Path) -> tuple[dict[str, Any], Any]:
+    """Settings and findings of a study's file; raises InputError if it cannot be read."""
+    data = read_object(path)
+    with damaged(path):
+        return dict(data["settings"]), data["found"]
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError([f"{path}: is damaged; delete it to have it made anew"])

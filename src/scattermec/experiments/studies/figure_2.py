@@ -1,0 +1,284 @@
+"""The paper's Fig. 2: its learners trained over many seeds, price-net beside them, and what they reached."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scattermec.agents.settings import PRESETS, TrainingConfig
+from scattermec.experiments.claims.learning import FINAL, LEARNERS, LearningCurves
+from scattermec.experiments.measure.statistics import Estimate
+from scattermec.experiments.measure.table import Table
+from scattermec.experiments.studies import price_nets
+from scattermec.experiments.studies.base import Progress, Study, damaged
+from scattermec.experiments.studies.plan import FIGURE_2, Plan
+from scattermec.learners import ALGORITHMS
+from scattermec.scenario import Scenario
+from scattermec.training import Plan as TrainingPlan
+from scattermec.training import train
+from scattermec.training.files import check_folder
+from scattermec.training.folder import RunFolder, read_folder
+from scattermec.training.metrics import columns_of, read
+
+OTHERS = ("ap-ddpg", "ddpg")
+"""Learners that the paper does not compare."""
+GREEDY_MODE = {
+    "h-maddpg-opt": "choice",
+    "h-maddpg": "decentralised",
+    "ap-ddpg": "estimate",
+    "ddpg": "joint",
+    "price-net": "p1",
+    "price-net-foresight": "p1",
+}
+"""How each acts greedily on held-out frames."""
+
+SETTINGS: dict[str, TrainingConfig] = {
+    **PRESETS,
+    "paper-feasible": PRESETS["paper"].model_copy(update={"action_form": "feasible"}),
+    "tuned-paper": PRESETS["tuned"].model_copy(update={"action_form": "paper"}),
+}
+"""Both presets, each also with the other form of the users' actions."""
+
+RUNS = "runs"
+"""The folder of the training runs within that of a reproduction."""
+
+LABELS = {
+    "paper": "preset paper",
+    "tuned": "preset tuned",
+    "paper-feasible": "preset paper, feasible form",
+    "tuned-paper": "preset tuned, paper's form",
+}
+"""What readers call `SETTINGS`."""
+
+
+@dataclass(frozen=True)
+class Figure2(Study[tuple[str, str], Path]):
+    """What is trained: learner and preset of every run."""
+
+    name = "runs"
+
+    scenario: Scenario
+    seeds: int = FIGURE_2.seeds
+    frames: int = FIGURE_2.frames
+    """of each seed"""
+    presets: tuple[str, ...] = tuple(PRESETS)
+    """of `SETTINGS`"""
+    learners: tuple[str, ...] = LEARNERS
+
+    @classmethod
+    def of(cls, plan: Plan) -> "Figure2":
+        """The paper's learners in both presets, or every learner and setting."""
+        return cls(
+            plan.scenario,
+            plan.training.seeds,
+            plan.training.frames,
+            presets=tuple(SETTINGS if plan.complete else PRESETS),
+            learners=LEARNERS + (OTHERS if plan.complete else ()),
+        )
+
+    @property
+    def items(self) -> tuple[tuple[str, str], ...]:
+        """Learner and preset of every run; the AP alone has no users whose actions take a form."""
+        return tuple(
+            (learner, preset)
+            for preset in self.presets
+            for learner in self.learners
+            if learner != "ap-ddpg" or preset in PRESETS
+        )
+
+    def frames_of(self, item: tuple[str, str]) -> int:
+        """Frames of all seeds together."""
+        return self.seeds * self.frames
+
+    def settings(self) -> dict[str, Any]:
+        """What the runs depend on; each keeps its own part of it."""
+        return {
+            "runs": [list(run) for run in self.items],
+            "seeds": self.seeds,
+            "frames": self.frames,
+            "scenario": self.scenario.model_dump(mode="json"),
+        }
+
+    def open(self, folder: Path) -> Path:
+        """The folder, in which each run checks its own settings."""
+        return folder
+
+    def has(self, kept: Path, item: tuple[str, str]) -> bool:
+        """Whether every seed of just this run has played its frames."""
+        run = _read_run(run_folder(kept, *item))
+        return run is not None and run.plan == self._plan(*item) and _is_finished(run)
+
+    def find(self, kept: Path, item: tuple[str, str], progress: Progress) -> None:
+        """Train a run; one that was interrupted goes on from its last checkpoint.
+
+        Raises InputError where a run is there that was made with other settings, TrainingError where learning
+        cannot go on.
+        """
+        path = run_folder(kept, *item)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        train(
+            self._plan(*item),
+            path,
+            resume=path.exists(),
+            command=train_command(*item, self.seeds, self.frames),
+            report=lambda now: progress(now.done),
+        )
+
+    def part(self, item: tuple[str, str]) -> str:
+        """Each run is one part."""
+        learner, preset = item
+        return f"training of {learner}, preset {preset}"
+
+    @classmethod
+    def tables(cls, folder: Path) -> list[Table]:
+        """One table of all finished runs, mean and interquartile mean over seeds; nothing without any."""
+        curves = read_curves(folder)
+        return [_table(curves)] if curves else []
+
+    @classmethod
+    def discard(cls, folder: Path) -> None:
+        """Remove the runs."""
+        shutil.rmtree(folder / cls.name, ignore_errors=True)
+
+    def _plan(self, learner: str, preset: str) -> TrainingPlan:
+        return TrainingPlan(
+            algorithm=learner,
+            scenario=self.scenario,
+            config=SETTINGS[preset],
+            seeds=tuple(range(self.seeds)),
+            frames=self.frames,
+        )
+
+
+STUDY = Figure2
+
+
+def read_curves(folder: Path) -> list[LearningCurves]:
+    """All that Fig. 2 shows: the learners' finished runs, and where there are any, price-net beside them."""
+    curves = read_runs(folder)
+    return curves + price_nets.read_curves(folder) if curves else []
+
+
+def read_runs(folder: Path) -> list[LearningCurves]:
+    """What the finished runs in ``folder`` showed; those of presets that lack a run are left out.
+
+    Raises InputError where a run cannot be read.
+    """
+
+    curves = []
+    for preset in SETTINGS:
+        found = []
+        for learner in LEARNERS + OTHERS:
+            path = run_folder(folder, learner, preset)
+            run = _read_run(path)
+            if run is not None and _is_finished(run):
+                rows = [
+                    row
+                    for seeds in run.plan.blocks
+                    for row in read(run.metrics(seeds), columns_of(ALGORITHMS[learner].MODES))
+                ]
+                with damaged(path / "metrics"):
+                    found.append(_curves(learner, preset, rows, run.optimum))
+        # Claims compare two learners, and a panel shows both.
+        if {run.learner for run in found} >= set(LEARNERS):
+            curves += found
+    return curves
+
+
+def train_command(learner: str, preset: str, seeds: int, frames: int) -> str:
+    """What to type for the same run."""
+    base = preset.split("-")[0]
+    form = "" if preset in PRESETS else f" --train action_form={SETTINGS[preset].action_form}"
+    return f"scattermec train {learner} --preset {base}{form} --seeds {seeds} --frames {frames}"
+
+
+def run_folder(folder: Path, learner: str, preset: str) -> Path:
+    """Where a run of Fig. 2 lies."""
+    return folder / Figure2.name / f"{learner}-{preset}"
+
+
+def _read_run(path: Path) -> RunFolder | None:
+    """The run in a folder; None where none has begun."""
+
+    return read_folder(path) if path.exists() and check_folder(path, resume=True) else None
+
+
+def _is_finished(run: RunFolder) -> bool:
+    """Whether every seed has played its frames."""
+    return all(run.frames(seeds) >= run.plan.frames for seeds in run.plan.blocks)
+
+
+def _curves(learner: str, preset: str, rows: Sequence[dict[str, Any]], optimum: float) -> LearningCurves:
+    seeds = sorted({row["seed"] for row in rows})
+    frames = sorted({row["frame"] for row in rows})
+    where = {(row["seed"], row["frame"]): row for row in rows}
+    names = [name for name in rows[0] if name not in ("seed", "frame")]
+    values = {
+        name: np.array([[where[seed, frame][name] for frame in frames] for seed in seeds], dtype=float)
+        for name in names
+    }
+    return LearningCurves(learner, preset, np.array(frames), values, optimum)
+
+
+def _table(curves: Sequence[LearningCurves]) -> Table:
+    seeds, frames = len(curves[0].values["reward"]), int(curves[0].frames[-1])
+    return Table(
+        title="What the learners reached",
+        note=f"{seeds} seeds of {frames:,} frames each; means over the last {FINAL:.0%} of training with "
+        "95% bootstrap intervals over seeds, and interquartile means (IQM), which a few seeds cannot "
+        "pull. While learning: rollouts, exploration included (price-net does not explore). Acting: "
+        "greedy, on held-out independent frames; shares are of their certified optimum. "
+        "`scattermec evaluate` on a run's folder adds controls and rollouts.",
+        columns=(
+            "learner",
+            "preset",
+            "reward while learning, kbit/J",
+            "IQM",
+            "outage while learning",
+            "acting",
+            "share of the optimum",
+            "IQM",
+            "outage",
+        ),
+        rows=tuple(row for run in curves for row in _rows(run)),
+        command="scattermec reproduce --out again --figures 2a,2b",
+    )
+
+
+def _rows(run: LearningCurves) -> list[tuple[str, ...]]:
+    modes = [name.removeprefix("share.") for name in run.values if name.startswith("share.")]
+    modes.sort(key=lambda mode: mode != GREEDY_MODE[run.learner])
+    rows: list[tuple[str, ...]] = []
+    # A policy with foresight does not act for the frame at hand alone.
+    for index, mode in enumerate(modes or ("",)):
+        learning = (
+            _number(run.final("reward")),
+            _number(run.final_interquartile("reward")),
+            _part(run.final("outage")),
+        )
+        acting: tuple[str, ...] = ("-", "-", "-")
+        if mode:
+            share = f"share.{mode}"
+            outage = run.final(f"outage.{mode}")
+            acting = _part(run.final(share)), _part(run.final_interquartile(share)), _part(outage)
+        rows.append(
+            (
+                run.learner,
+                run.preset or "-",
+                *(learning if index == 0 else ("", "", "")),
+                mode or "-",
+                *acting,
+            )
+        )
+    return rows
+
+
+def _number(estimate: Estimate) -> str:
+    return f"{estimate.mean:.1f} ({estimate.low:.1f} to {estimate.high:.1f})"
+
+
+def _part(estimate: Estimate) -> str:
+    return f"{estimate.mean:.1%} ({estimate.low:.1%} to {estimate.high:.1%})"

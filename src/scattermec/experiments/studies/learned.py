@@ -1,0 +1,143 @@
+"""Fig. 3 and 4 with learned beams: the AP's agent trained anew at every point of a sweep.
+
+The learner is `ap-ddpg`, tuned: the AP's agent of Algorithm 1 with line 4's allocation. On the sweep's frames
+it acts greedily; the allocation for its beams is exact, as for the other kinds of beams, in every scheme. So
+what separates a curve from the optimum's is what the AP did not learn.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax import Array
+from jaxtyping import Complex
+
+from scattermec.agents.settings import TrainingConfig, learning
+from scattermec.environment import reset
+from scattermec.experiments.measure.sweeps import (
+    SWEEPS,
+    Measurement,
+    Sweep,
+    draw_frames,
+    measure_chosen,
+    parameters_at,
+)
+from scattermec.experiments.studies.base import Progress, Study
+from scattermec.experiments.studies.plan import Plan, Training
+from scattermec.experiments.studies.results import Results
+from scattermec.experiments.studies.sweeps import SweepPoint
+from scattermec.learners import ALGORITHMS, Task
+from scattermec.physics import Frame, maximum_ratio_beams, parameters
+from scattermec.scenario import Scenario
+from scattermec.training.program import Program
+
+LEARNER, PRESET = "ap-ddpg", "tuned"
+KIND = LEARNER
+"""What measurements call these beams."""
+
+CHUNK = 250
+"""Frames between two reports of progress."""
+
+
+@dataclass(frozen=True)
+class Learned(Study[SweepPoint, Results]):
+    """What is trained and measured: every point of every sweep."""
+
+    name = "learned"
+
+    plan: Plan
+
+    @classmethod
+    def of(cls, plan: Plan) -> "Learned":
+        """As the plan says."""
+        return cls(plan)
+
+    @property
+    def items(self) -> tuple[SweepPoint, ...]:
+        """The points of all sweeps."""
+        return tuple((sweep, value) for sweep in SWEEPS.values() for value in sweep.values(self.plan.quick))
+
+    def frames_of(self, item: SweepPoint) -> int:
+        """Frames trained, of all seeds together."""
+        return self.plan.learned.total
+
+    def settings(self) -> dict[str, Any]:
+        """What the measurements depend on."""
+        return self.plan.settings()
+
+    def open(self, folder: Path) -> Results:
+        """The measurements in a folder; raises InputError if they were made with other settings."""
+        return Results.open(folder, self.settings())
+
+    def has(self, kept: Results, item: SweepPoint) -> bool:
+        """Whether a point is there."""
+        sweep, value = item
+        return (sweep.name, value, KIND) in kept.points
+
+    def find(self, kept: Results, item: SweepPoint, progress: Progress) -> None:
+        """Train at a point, and measure what was learned."""
+        plan = self.plan
+        measured = measure_learned(
+            plan.scenario,
+            *item,
+            plan.learned,
+            frames=plan.frames,
+            seed=plan.seed,
+            progress=progress,
+        )
+        kept.add(measured)
+
+    def part(self, item: SweepPoint) -> str:
+        """Each sweep is one part."""
+        return f"learned beams, sweep of {item[0].name}"
+
+
+STUDY = Learned
+
+
+def measure_learned(
+    scenario: Scenario,
+    sweep: Sweep,
+    value: float,
+    training: Training,
+    *,
+    frames: int,
+    seed: int,
+    progress: Progress,
+) -> list[Measurement]:
+    """Train at one point of a sweep and measure on the same frames as `measure_point`.
+
+    ``progress`` is called with the frames played, all seeds together. Intervals are over seeds.
+    """
+    constants = parameters_at(parameters(scenario), sweep.name, value)
+    task = Task(parameters=constants, learning=learning(TrainingConfig.preset(PRESET), scenario))
+    program = Program(ALGORITHMS[LEARNER], task, CHUNK)
+    state, done = program.initial(range(training.seeds)), 0
+    while done < training.frames:
+        begin, done = done, min(done + CHUNK, training.frames)
+        state, _ = program.advance(state, begin, done)
+        progress(training.seeds * done)
+    drawn = draw_frames(constants, frames=frames, seed=seed)
+    chosen = _greedy_beams(task, state, drawn)
+    return measure_chosen(constants, sweep, value, frames=drawn, kind=KIND, seed=seed, beams=chosen)
+
+
+@jax.jit
+def _greedy_beams(task: Task, states: object, frames: Frame) -> Complex[Array, "S K N M"]:
+    """Beams of S learners for each of K frames, seen without error."""
+    act = ALGORITHMS[LEARNER].MODES["estimate"]
+    blank, key = reset(jax.random.key(0), task.parameters), jax.random.key(0)
+
+    def beams(state: object, frame: Frame) -> Array:
+        environment = dataclasses.replace(
+            blank,
+            frame=frame,
+            observed_channels=frame.channels,
+            observed_workload=frame.workload,
+            beams=maximum_ratio_beams(frame.channels),
+        )
+        return act(task, state, environment, key).beams
+
+    return jax.vmap(jax.vmap(beams, in_axes=(None, 0)), in_axes=(0, None))(states, frames)

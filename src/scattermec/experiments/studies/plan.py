@@ -1,0 +1,83 @@
+"""What a reproduction is asked for; each study takes from it what it needs."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jax.numpy as jnp
+
+from scattermec._version import __version__
+from scattermec.experiments.measure.beams import BEAMS, Beams
+from scattermec.experiments.measure.sweeps import REGIME, SWEEPS
+from scattermec.experiments.studies import NAMES
+from scattermec.scenario import Scenario
+
+FRAMES = 2000
+QUICK_FRAMES = 256
+"""Frames per point unless the plan says otherwise."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How much a learner is trained."""
+
+    seeds: int
+    frames: int
+    """of each seed"""
+
+    @property
+    def total(self) -> int:
+        """Frames of all seeds together."""
+        return self.seeds * self.frames
+
+
+FIGURE_2, QUICK_FIGURE_2 = Training(seeds=20, frames=10_000), Training(seeds=4, frames=2_000)
+"""For Fig. 2, unless the plan says otherwise."""
+LEARNED, QUICK_LEARNED = Training(seeds=4, frames=4000), Training(seeds=4, frames=500)
+"""For the learned beams of one point."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be computed."""
+
+    scenario: Scenario
+    frames: int = FRAMES
+    """independent frames per point"""
+    seed: int = 0
+    beams: tuple[Beams, ...] = ("mrt", "optimal")
+    """for which the paper's figures are drawn and its claims judged"""
+    quick: bool = False
+    """fewer points, seeds and frames"""
+    wanted: tuple[str, ...] = NAMES
+    """figures and whatever else there is, of `NAMES`"""
+    complete: bool = False
+    """Fig. 2 for every learner, preset and form of the users' actions"""
+    seeds: int | None = None
+    """of each training run of Fig. 2, in place of the default"""
+    training_frames: int | None = None
+    """of each of these seeds, in place of the default"""
+
+    @property
+    def training(self) -> Training:
+        """What each learner of Fig. 2 is trained."""
+        usual = QUICK_FIGURE_2 if self.quick else FIGURE_2
+        return Training(self.seeds or usual.seeds, self.training_frames or usual.frames)
+
+    @property
+    def learned(self) -> Training:
+        """What is trained at every point for learned beams."""
+        return QUICK_LEARNED if self.quick else LEARNED
+
+    def settings(self) -> dict[str, Any]:
+        """What the measurements of the sweeps depend on; they are continued only under equal settings."""
+        return {
+            "version": __version__,
+            "regime": REGIME,
+            "points": {sweep.name: list(sweep.values(self.quick)) for sweep in SWEEPS.values()},
+            "frames": self.frames,
+            "seed": self.seed,
+            "beams": [kind for kind in BEAMS if kind in self.beams],
+            "learned": asdict(self.learned),
+            "precision": str(jnp.asarray(0.0).dtype),
+            "scenario": self.scenario.model_dump(mode="json"),
+        }

@@ -1,0 +1,253 @@
+"""How often each claim holds where the constants that the paper does not give are others.
+
+A declared range for each such constant, sampled evenly (Latin hypercube). At every sample the sweeps of
+Fig. 3 and 4 are measured and the claims judged as in the default scenario, on fewer frames and points; at the
+first few the learners of Fig. 2 are trained too.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.stats import binomtest, qmc
+
+from scattermec.experiments.claims.learning import STATEMENTS, examine_learning
+from scattermec.experiments.claims.optima import CLAIMS, examine
+from scattermec.experiments.measure.beams import Beams
+from scattermec.experiments.measure.statistics import CONFIDENCE
+from scattermec.experiments.measure.sweeps import SWEEPS, measure_point
+from scattermec.experiments.measure.table import Table
+from scattermec.experiments.studies.base import FileStudy, Findings, Progress
+from scattermec.experiments.studies.figure_2 import Figure2, read_runs
+from scattermec.experiments.studies.plan import Plan
+from scattermec.experiments.studies.record import Record
+from scattermec.scenario import Scenario
+
+SCENARIOS, FRAMES = 48, 256
+QUICK_SCENARIOS, QUICK_FRAMES = 6, 48
+
+TRAINED, SEEDS, TRAINING_FRAMES = 6, 4, 4000
+PRESET = "tuned"
+
+
+@dataclass(frozen=True)
+class Range:
+    """Values of a constant that the paper does not give."""
+
+    low: float
+    high: float
+    logarithmic: bool = True
+
+    def at(self, part: float) -> float:
+        """The value at a part of the range, in four digits."""
+        if self.logarithmic:
+            value = self.low * (self.high / self.low) ** part
+        else:
+            value = self.low + (self.high - self.low) * part
+        return float(f"{value:.4g}")
+
+
+RANGES = {
+    "bandwidth": Range(4.0, 16.0),
+    "noise_power": Range(1e-10, 1e-8),
+    "harvest_efficiency": Range(0.3, 0.8, logarithmic=False),
+    "reflection_gain": Range(0.001, 0.3),
+    "circuit_power": Range(0.001, 0.3),
+    "local_energy": Range(0.001, 0.025),
+    "local_rate": Range(30.0, 150.0),
+    "active_receive_power": Range(0.01, 0.1),
+    "passive_receive_power": Range(0.001, 0.01),
+    "mec_energy": Range(0.0001, 0.002),
+    "idle_power": Range(0.001, 0.05),
+    "initial_battery": Range(0.0, 0.2, logarithmic=False),
+}
+"""Declared before any of these scenarios was solved: about a factor of ten around the default where nothing
+tells more. ``initial_battery`` is the upper end of what batteries at reset are drawn from."""
+
+
+class Sample(NamedTuple):
+    """What is found at one sample of the ranges: verdicts on exact optima, or on learners trained there."""
+
+    number: int
+    """from 0"""
+    trained: bool
+
+
+@dataclass(frozen=True)
+class Ranges(FileStudy[Sample]):
+    """What is examined."""
+
+    name = "ranges"
+    trains = True
+    empty = list
+
+    scenario: Scenario
+    """whose other constants are kept"""
+    beams: tuple[Beams, ...] = ("mrt", "optimal")
+    scenarios: int = SCENARIOS
+    frames: int = FRAMES
+    """per point"""
+    trained: int = TRAINED
+    """the first scenarios, in which the learners of Fig. 2 are trained"""
+    seeds: int = SEEDS
+    training_frames: int = TRAINING_FRAMES
+    """of each seed"""
+    seed: int = 0
+
+    @classmethod
+    def of(cls, plan: Plan) -> "Ranges":
+        """By default, or for a quick look."""
+        if not plan.quick:
+            return cls(plan.scenario, plan.beams, seed=plan.seed)
+        return cls(
+            plan.scenario,
+            plan.beams,
+            scenarios=QUICK_SCENARIOS,
+            frames=QUICK_FRAMES,
+            trained=0,
+            seed=plan.seed,
+        )
+
+    @property
+    def items(self) -> tuple[Sample, ...]:
+        """Exact optima at every sample, learners at the first few."""
+        return tuple(
+            Sample(index, trained)
+            for index in range(self.scenarios)
+            for trained in ((False, True) if index < self.trained else (False,))
+        )
+
+    def frames_of(self, item: Sample) -> int:
+        """Frames trained, or solved."""
+        if item.trained:
+            return self._runs(self.scenario).total
+        points = sum(len(sweep.values(quick=True)) * len(sweep.schemes) for sweep in SWEEPS.values())
+        return len(self.beams) * points * self.frames
+
+    def settings(self) -> dict[str, Any]:
+        """What the verdicts depend on."""
+        return {
+            "ranges": {name: [declared.low, declared.high] for name, declared in RANGES.items()},
+            "frames": self.frames,
+            "trained": self.trained,
+            "seeds": self.seeds,
+            "training_frames": self.training_frames,
+            "seed": self.seed,
+            "beams": list(self.beams),
+            "scenarios": self.scenarios,
+            "scenario": self.scenario.model_dump(mode="json"),
+        }
+
+    def sampled(self) -> list[Scenario]:
+        """The scenarios, evenly over the ranges."""
+        parts = qmc.LatinHypercube(len(RANGES), rng=self.seed).random(self.scenarios)
+        return [self._scenario(row) for row in parts]
+
+    def part(self, item: Sample) -> str:
+        """All samples are one part."""
+        return "other constants"
+
+    def key(self, item: Sample) -> str:
+        """Of a sample's verdicts."""
+        return "learned" if item.trained else "exact"
+
+    def has(self, kept: Findings, item: Sample) -> bool:
+        """Whether an item has been found."""
+        return item.number < len(kept.found) and self.key(item) in kept.found[item.number]
+
+    def find(self, kept: Findings, item: Sample, progress: Progress) -> None:
+        """Compute an item and keep it, in a list of all samples."""
+        verdicts = self.compute(item, kept.folder, progress)
+        if not item.trained:
+            scenario = self.sampled()[item.number]
+            kept.found.append({"constants": {name: getattr(scenario, name) for name in RANGES}})
+        kept.found[item.number][self.key(item)] = verdicts
+        kept.save()
+
+    def compute(self, item: Sample, folder: Path, progress: Progress) -> Any:
+        """Judge the claims of Fig. 3 and 4 for each kind of beams, or those of Fig. 2."""
+        scenario = self.sampled()[item.number]
+        if not item.trained:
+            return {kind: self._judged(scenario, kind) for kind in self.beams}
+        path = folder / self.name / f"{item.number:02}"
+        path.mkdir(parents=True, exist_ok=True)
+        self._runs(scenario).run(path, Record(path), progress)
+        return {finding.name: finding.verdict for finding in examine_learning(read_runs(path))}
+
+    @classmethod
+    def tabulate(cls, settings: Mapping[str, Any], found: Any) -> list[Table]:
+        """How often each claim holds, for each kind of beams."""
+        return _tables(settings, found)
+
+    def _scenario(self, parts: np.ndarray) -> Scenario:
+        values: dict[str, Any] = {
+            name: declared.at(part) for (name, declared), part in zip(RANGES.items(), parts, strict=True)
+        }
+        values["initial_battery"] = (0.0, values["initial_battery"])
+        return Scenario(**(self.scenario.model_dump() | values))
+
+    def _runs(self, scenario: Scenario) -> Figure2:
+        return Figure2(scenario, self.seeds, self.training_frames, (PRESET,))
+
+    def _judged(self, scenario: Scenario, kind: Beams) -> dict[str, str]:
+        """Verdicts on the claims of Fig. 3 and 4."""
+        measurements = [
+            row
+            for sweep in SWEEPS.values()
+            for value in sweep.values(quick=True)
+            for row in measure_point(scenario, sweep, value, frames=self.frames, seed=self.seed, beams=[kind])
+        ]
+        return {finding.name: finding.verdict for finding in examine(measurements, list(SWEEPS), kind)}
+
+
+STUDY = Ranges
+
+
+def _tables(settings: Mapping[str, Any], found: list[dict[str, Any]]) -> list[Table]:
+    ranges = ", ".join(f"`{name}` {low:g} to {high:g}" for name, (low, high) in settings["ranges"].items())
+    about = (
+        f"scenarios over declared ranges of what the paper does not give (Latin hypercube): {ranges}. "
+        "The conditions and thresholds are those of the claims table. Part of the scenarios in which a claim "
+        f"holds, with its 95% Wilson interval. Each scenario's constants and verdicts: {Ranges.file(Path())}."
+    )
+    command = "scattermec reproduce --out again --figures ranges"
+    exact = {kind: [one["exact"][kind] for one in found] for kind in settings["beams"]}
+    trained = [one["learned"] for one in found if "learned" in one]
+    made = [
+        Table(
+            title="How often the claims of Fig. 3 and 4 hold where the constants are others",
+            note=f"{len(found)} {about} Exact optima, {settings['frames']} frames a point, the points of the "
+            "quick setting.",
+            columns=("claim", "the paper", *(f"holds, {kind} beams" for kind in exact)),
+            rows=tuple(
+                (claim.name, claim.statement, *(_counted(exact[kind], claim.name) for kind in exact))
+                for claim in CLAIMS
+            ),
+            command=command,
+        )
+    ]
+    if trained:
+        made.append(
+            Table(
+                title="How often the claims of Fig. 2 hold where the constants are others",
+                note=f"{len(trained)} {about} Both learners, preset {PRESET}, {settings['seeds']} seeds of "
+                f"{settings['training_frames']:,} frames each.",
+                columns=("claim", "the paper", "holds"),
+                rows=tuple((name, text, _counted(trained, name)) for name, text in STATEMENTS.items()),
+                command=command,
+            )
+        )
+    return made
+
+
+def _counted(verdicts: Sequence[dict[str, str]], claim: str) -> str:
+    """Part that holds with its interval, and the numbers of the other verdicts."""
+    all_ = [one[claim] for one in verdicts]
+    holds, partly, not_at_all = (all_.count(one) for one in ("holds", "holds in part", "does not hold"))
+    interval = binomtest(holds, len(all_)).proportion_ci(CONFIDENCE, method="wilson")
+    return (
+        f"{holds / len(all_):.0%} ({interval.low:.0%} to {interval.high:.0%}); in part {partly}, "
+        f"not {not_at_all}"
+    )

@@ -1,0 +1,101 @@
+"""Fig. 3 and 4, and the comparison of beams: each sweep's points measured on exact optima."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scattermec.experiments.measure.beams import Beams
+from scattermec.experiments.measure.sweeps import COMPARED_BEAMS, SWEEPS, Sweep, measure_point
+from scattermec.experiments.studies.base import Progress, Study
+from scattermec.experiments.studies.plan import Plan
+from scattermec.experiments.studies.results import Point, Results
+
+SweepPoint = tuple[Sweep, float]
+"""A sweep and a value of its constant."""
+
+
+@dataclass(frozen=True)
+class Sweeps(Study[SweepPoint, Results]):
+    """What is measured: every point of the sweeps that the wanted figures need."""
+
+    name = "sweeps"
+
+    plan: Plan
+
+    @classmethod
+    def of(cls, plan: Plan) -> "Sweeps":
+        """As the plan says."""
+        return cls(plan)
+
+    @property
+    def items(self) -> tuple[SweepPoint, ...]:
+        """The points of the sweeps, each with all kinds of beams, which share its frames and their bounds."""
+        return tuple(
+            (sweep, value)
+            for sweep in SWEEPS.values()
+            if self._beams(sweep)
+            for value in sweep.values(self.plan.quick)
+        )
+
+    @property
+    def points(self) -> set[Point]:
+        """The same, by kind of beams."""
+        return {(sweep.name, value, kind) for sweep, value in self.items for kind in self._beams(sweep)}
+
+    def _beams(self, sweep: Sweep) -> tuple[Beams, ...]:
+        """Kinds of beams that the wanted figures of a sweep need."""
+        kinds = (
+            COMPARED_BEAMS if figure == "beams" else self.plan.beams
+            for figure in sweep.figures
+            if figure in self.plan.wanted
+        )
+        return tuple(dict.fromkeys(kind for needed in kinds for kind in needed))
+
+    def frames_of(self, item: SweepPoint) -> int:
+        """Frames solved, for every kind of beams and scheme."""
+        sweep, _ = item
+        return self.plan.frames * len(sweep.schemes) * len(self._beams(sweep))
+
+    def settings(self) -> dict[str, Any]:
+        """What the measurements depend on."""
+        return self.plan.settings()
+
+    def open(self, folder: Path) -> Results:
+        """The measurements in a folder; raises InputError if they were made with other settings."""
+        return Results.open(folder, self.settings())
+
+    def has(self, kept: Results, item: SweepPoint) -> bool:
+        """Whether a point is there for all its kinds of beams."""
+        return not self._missing(kept, item)
+
+    def find(self, kept: Results, item: SweepPoint, progress: Progress) -> None:
+        """Measure a point for the kinds of beams that are missing."""
+        (sweep, value), missing = item, self._missing(kept, item)
+        done = self.frames_of(item) - self.plan.frames * len(sweep.schemes) * len(missing)
+
+        def count(scheme: str) -> None:
+            nonlocal done
+            done += self.plan.frames
+            progress(done)
+
+        measured = measure_point(
+            self.plan.scenario,
+            sweep,
+            value,
+            frames=self.plan.frames,
+            seed=self.plan.seed,
+            beams=missing,
+            on_scheme=count,
+        )
+        kept.add(measured)
+
+    def part(self, item: SweepPoint) -> str:
+        """Each sweep is one part."""
+        return f"sweep of {item[0].name}"
+
+    def _missing(self, kept: Results, item: SweepPoint) -> list[Beams]:
+        sweep, value = item
+        return [kind for kind in self._beams(sweep) if (sweep.name, value, kind) not in kept.points]
+
+
+STUDY = Sweeps
