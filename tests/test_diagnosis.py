@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from scattermec.cli.app import app
 from scattermec.experiments.measure import diagnosis
-from scattermec.experiments.report import figures
+from scattermec.experiments.report import captions
 from scattermec.price_net import variety
 from scattermec.scenario import Scenario
 
@@ -157,7 +157,7 @@ def test_frames_of_a_point_are_said_by_kind_of_beams():
         def __init__(self, beams, frames):
             self.beams, self.frames = beams, frames
 
-    assert figures.frames_text([Row("mrt", 256), Row("optimal", 256)]) == "256 independent frames per point"
-    assert figures.frames_text([Row("mrt", 256), Row("ap-ddpg", 1024)]) == (
+    assert captions.frames_text([Row("mrt", 256), Row("optimal", 256)]) == "256 independent frames per point"
+    assert captions.frames_text([Row("mrt", 256), Row("ap-ddpg", 1024)]) == (
         "independent frames per point: 256 with MRT beams, 1,024 with learned beams (ap-ddpg)"
     )

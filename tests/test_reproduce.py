@@ -27,7 +27,7 @@ from scattermec.experiments.measure.sweeps import (
     metrics_of,
 )
 from scattermec.experiments.measure.table import Table
-from scattermec.experiments.report import figures, markdown
+from scattermec.experiments.report import captions, figures, markdown
 from scattermec.experiments.report.contents import Contents, read
 from scattermec.experiments.report.figures import Picture
 from scattermec.experiments.studies import results
@@ -607,7 +607,7 @@ def test_figure_of_beams_shows_each_with_its_limit():
 
 
 def test_every_figure_has_a_title_and_the_paper_s_reading(tmp_path):
-    assert set(figures.TITLES) == {*figures.CAPTIONS, "beams"} == set(FIGURES)
+    assert set(captions.TITLES) == {*captions.CAPTIONS, "beams"} == {*captions.LEARNING_FIGURES, *FIGURES}
     pictures = [Picture("3a", "mrt"), Picture("beams")]
     empty = Contents(
         tmp_path, Plan(SCENARIO).settings(), SCENARIO, [], [], [], pictures, [], [], Record(tmp_path)
@@ -615,8 +615,8 @@ def test_every_figure_has_a_title_and_the_paper_s_reading(tmp_path):
     text = markdown.index_markdown(empty)
     for words in (
         "Fig. 3 and 4",
-        figures.CAPTIONS["3a"],
-        *figures.COMPARISON,
+        captions.CAPTIONS["3a"],
+        *captions.COMPARISON,
         "figbeams.svg",
         "fig3a-mrt.pdf",
     ):
