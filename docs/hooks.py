@@ -195,8 +195,8 @@ def _modules(name: str) -> list[str]:
     """The public modules of a package, or of the module itself."""
     if not (ROOT / name).is_dir():
         return [f"scattermec.{name}"]
-    stems = sorted(path.stem for path in (ROOT / name).glob("*.py") if not path.stem.startswith("_"))
-    return [f"scattermec.{name}.{stem}" for stem in stems]
+    paths = sorted(path for path in (ROOT / name).rglob("*.py") if not path.stem.startswith("_"))
+    return [".".join(path.relative_to(ROOT.parent).with_suffix("").parts) for path in paths]
 
 
 def _summary(name: str) -> str:

@@ -34,6 +34,8 @@ class Study(ABC, Generic[Item, Kept]):
     """What is computed, item by item; ``Kept`` is what its findings in a folder are read as."""
 
     name: ClassVar[str]
+    title: ClassVar[str]
+    """what the record calls it, where it says how long each part took"""
 
     @classmethod
     @abstractmethod
@@ -65,9 +67,9 @@ class Study(ABC, Generic[Item, Kept]):
     def find(self, kept: Kept, item: Item, progress: Progress) -> None:
         """Compute what is missing of an item, and keep it."""
 
-    @abstractmethod
     def part(self, item: Item) -> str:
-        """The name under which the record keeps how long an item took."""
+        """The part that an item's time is added to."""
+        return self.title
 
     @property
     def total(self) -> int:
@@ -126,18 +128,18 @@ class FileStudy(Study[Item, Findings]):
     trains: ClassVar[bool] = False
     """whether it keeps training runs in a folder ``NAME``"""
 
-    @abstractmethod
     def key(self, item: Item) -> str:
         """The name of an item in the file."""
+        return str(item)
 
     @abstractmethod
     def compute(self, item: Item, folder: Path, progress: Progress) -> Any:
         """What is found, as JSON. ``folder`` is that of the reproduction."""
 
     @classmethod
-    @abstractmethod
     def tabulate(cls, settings: Mapping[str, Any], found: Any) -> list[Table]:
         """The tables of a file's contents; any error that damaged contents cause may escape."""
+        return []
 
     @classmethod
     def file(cls, folder: Path) -> Path:

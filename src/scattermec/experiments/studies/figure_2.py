@@ -59,6 +59,7 @@ class Figure2(Study[tuple[str, str], Path]):
     """What is trained: learner and preset of every run."""
 
     name = "runs"
+    title = "training"
 
     scenario: Scenario
     seeds: int = FIGURE_2.seeds
@@ -130,7 +131,7 @@ class Figure2(Study[tuple[str, str], Path]):
     def part(self, item: tuple[str, str]) -> str:
         """Each run is one part."""
         learner, preset = item
-        return f"training of {learner}, preset {preset}"
+        return f"{self.title} of {learner}, preset {preset}"
 
     @classmethod
     def tables(cls, folder: Path) -> list[Table]:

@@ -57,6 +57,7 @@ class Frames(Study[tuple[str, ...], Path]):
     """One frame, under all policies at once."""
 
     name = "frame"
+    title = "frame under each policy"
 
     scenario: Scenario
     seed: int
@@ -90,10 +91,6 @@ class Frames(Study[tuple[str, ...], Path]):
     def find(self, kept: Path, item: tuple[str, ...], progress: Progress) -> None:
         """Solve the frame under each policy and keep it."""
         keep_frame(self.scenario, self.seed, kept)
-
-    def part(self, item: tuple[str, ...]) -> str:
-        """All policies are one part."""
-        return "frame under each policy"
 
     @classmethod
     def tables(cls, folder: Path) -> list[Table]:

@@ -75,6 +75,7 @@ class Knowledge(FileStudy[Case]):
     """What is trained and compared."""
 
     name = "knowledge"
+    title = "imperfect knowledge"
     trains = True
 
     scenario: Scenario
@@ -121,10 +122,6 @@ class Knowledge(FileStudy[Case]):
             "cases": [list(case) for case in self.items],
             "scenario": self.scenario.model_dump(mode="json"),
         }
-
-    def part(self, item: Case) -> str:
-        """All cases are one part."""
-        return "imperfect knowledge"
 
     def key(self, item: Case) -> str:
         """As its run's folder is called."""

@@ -6,9 +6,6 @@ what separates a curve from the optimum's is what the AP did not learn.
 """
 
 import dataclasses
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import jax
 from jax import Array
@@ -24,10 +21,10 @@ from scattermec.experiments.measure.sweeps import (
     measure_chosen,
     parameters_at,
 )
-from scattermec.experiments.studies.base import Progress, Study
-from scattermec.experiments.studies.plan import Plan, Training
+from scattermec.experiments.studies.base import Progress
+from scattermec.experiments.studies.plan import Training
 from scattermec.experiments.studies.results import Results
-from scattermec.experiments.studies.sweeps import SweepPoint
+from scattermec.experiments.studies.sweeps import SweepPoint, SweepStudy
 from scattermec.learners import ALGORITHMS, Task
 from scattermec.physics import Frame, maximum_ratio_beams, parameters
 from scattermec.scenario import Scenario
@@ -41,18 +38,11 @@ CHUNK = 250
 """Frames between two reports of progress."""
 
 
-@dataclass(frozen=True)
-class Learned(Study[SweepPoint, Results]):
+class Learned(SweepStudy):
     """What is trained and measured: every point of every sweep."""
 
     name = "learned"
-
-    plan: Plan
-
-    @classmethod
-    def of(cls, plan: Plan) -> "Learned":
-        """As the plan says."""
-        return cls(plan)
+    title = "learned beams, sweep"
 
     @property
     def items(self) -> tuple[SweepPoint, ...]:
@@ -62,14 +52,6 @@ class Learned(Study[SweepPoint, Results]):
     def frames_of(self, item: SweepPoint) -> int:
         """Frames trained, of all seeds together."""
         return self.plan.learned.total
-
-    def settings(self) -> dict[str, Any]:
-        """What the measurements depend on."""
-        return self.plan.settings()
-
-    def open(self, folder: Path) -> Results:
-        """The measurements in a folder; raises InputError if they were made with other settings."""
-        return Results.open(folder, self.settings())
 
     def has(self, kept: Results, item: SweepPoint) -> bool:
         """Whether a point is there."""
@@ -88,10 +70,6 @@ class Learned(Study[SweepPoint, Results]):
             progress=progress,
         )
         kept.add(measured)
-
-    def part(self, item: SweepPoint) -> str:
-        """Each sweep is one part."""
-        return f"learned beams, sweep of {item[0].name}"
 
 
 STUDY = Learned

@@ -5,7 +5,6 @@ without exploration, since it has none; without foresight also what it does on t
 as a share of their certified optimum.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,6 @@ from jax import Array
 
 from scattermec.errors import InputError
 from scattermec.experiments.claims.learning import LearningCurves
-from scattermec.experiments.measure.table import Table
 from scattermec.experiments.studies.base import FileStudy, Progress, damaged, read
 from scattermec.experiments.studies.plan import Plan
 from scattermec.physics import Frame, Parameters, parameters
@@ -48,6 +46,7 @@ class PriceNets(FileStudy[str]):
     """What is trained, by the names in `CONFIGS`."""
 
     name = "price-net"
+    title = "training of price-net"
 
     scenario: Scenario
     seeds: int
@@ -92,22 +91,9 @@ class PriceNets(FileStudy[str]):
             "scenario": self.scenario.model_dump(mode="json"),
         }
 
-    def part(self, item: str) -> str:
-        """Both are one part."""
-        return "training of price-net"
-
-    def key(self, item: str) -> str:
-        """Its name."""
-        return item
-
     def compute(self, item: str, folder: Path, progress: Progress) -> Any:
         """Train all seeds at once."""
         return _train(self, item, progress)
-
-    @classmethod
-    def tabulate(cls, settings: Mapping[str, Any], found: Any) -> list[Table]:
-        """None of its own: its rows are in the table of Fig. 2."""
-        return []
 
 
 STUDY = PriceNets

@@ -80,6 +80,7 @@ class Ranges(FileStudy[Sample]):
     """What is examined."""
 
     name = "ranges"
+    title = "other constants"
     trains = True
     empty = list
 
@@ -144,10 +145,6 @@ class Ranges(FileStudy[Sample]):
         """The scenarios, evenly over the ranges."""
         parts = qmc.LatinHypercube(len(RANGES), rng=self.seed).random(self.scenarios)
         return [self._scenario(row) for row in parts]
-
-    def part(self, item: Sample) -> str:
-        """All samples are one part."""
-        return "other constants"
 
     def key(self, item: Sample) -> str:
         """Of a sample's verdicts."""

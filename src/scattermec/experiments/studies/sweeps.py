@@ -15,17 +15,34 @@ SweepPoint = tuple[Sweep, float]
 
 
 @dataclass(frozen=True)
-class Sweeps(Study[SweepPoint, Results]):
-    """What is measured: every point of the sweeps that the wanted figures need."""
-
-    name = "sweeps"
+class SweepStudy(Study[SweepPoint, Results]):
+    """A study that measures at points of the sweeps, into the table of the folder."""
 
     plan: Plan
 
     @classmethod
-    def of(cls, plan: Plan) -> "Sweeps":
+    def of(cls, plan: Plan) -> "SweepStudy":
         """As the plan says."""
         return cls(plan)
+
+    def settings(self) -> dict[str, Any]:
+        """What the measurements depend on."""
+        return self.plan.settings()
+
+    def open(self, folder: Path) -> Results:
+        """The measurements in a folder; raises InputError if they were made with other settings."""
+        return Results.open(folder, self.settings())
+
+    def part(self, item: SweepPoint) -> str:
+        """Each sweep is one part."""
+        return f"{self.title} of {item[0].name}"
+
+
+class Sweeps(SweepStudy):
+    """What is measured: every point of the sweeps that the wanted figures need."""
+
+    name = "sweeps"
+    title = "sweep"
 
     @property
     def items(self) -> tuple[SweepPoint, ...]:
@@ -56,14 +73,6 @@ class Sweeps(Study[SweepPoint, Results]):
         sweep, _ = item
         return self.plan.frames * len(sweep.schemes) * len(self._beams(sweep))
 
-    def settings(self) -> dict[str, Any]:
-        """What the measurements depend on."""
-        return self.plan.settings()
-
-    def open(self, folder: Path) -> Results:
-        """The measurements in a folder; raises InputError if they were made with other settings."""
-        return Results.open(folder, self.settings())
-
     def has(self, kept: Results, item: SweepPoint) -> bool:
         """Whether a point is there for all its kinds of beams."""
         return not self._missing(kept, item)
@@ -88,10 +97,6 @@ class Sweeps(Study[SweepPoint, Results]):
             on_scheme=count,
         )
         kept.add(measured)
-
-    def part(self, item: SweepPoint) -> str:
-        """Each sweep is one part."""
-        return f"sweep of {item[0].name}"
 
     def _missing(self, kept: Results, item: SweepPoint) -> list[Beams]:
         sweep, value = item
