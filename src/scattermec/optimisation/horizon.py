@@ -97,13 +97,7 @@ class HorizonBound:
 
 def check_scenario(scenario: Scenario) -> None:
     """Raise InputError where the problem over a horizon is not the convex one above."""
-    faults = []
-    if scenario.harvest_model != "linear":
-        faults.append(
-            f"harvest_model: {scenario.harvest_model!r} is not allowed over a horizon; it must be 'linear'"
-        )
-    if scenario.causal_harvest:
-        faults.append("causal_harvest: true is not allowed over a horizon; it must be false")
+    faults = scenario.harvest_faults("over a horizon")
     if faults:
         raise InputError(faults)
 

@@ -3,7 +3,7 @@
 Everything is written for one frame; batch it with `jax.vmap`.
 """
 
-from scattermec.physics.frame import Allocation, Frame, Outcome, processed_work, run_frame
+from scattermec.physics.frame import Allocation, Frame, Outcome, processed_work, run_frame, run_frames
 from scattermec.physics.links import beam_gains, maximum_ratio_beams, unit_beams
 from scattermec.physics.parameters import Parameters, parameters
 
@@ -17,5 +17,6 @@ __all__ = [
     "parameters",
     "processed_work",
     "run_frame",
+    "run_frames",
     "unit_beams",
 ]

@@ -1,5 +1,6 @@
 """One frame: what happens when the AP's beams and the users' allocations meet the channels."""
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Complex, Float
@@ -110,6 +111,10 @@ def run_frame(
         ap_reward=rewards.ap_reward(parameters, frame.workload, success, ap_energy),
         user_reward=rewards.user_reward(parameters, frame.workload, success, offloaded, allocation.t_passive),
     )
+
+
+run_frames = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))
+"""`run_frame` for K frames, beams and allocations (leading axis)."""
 
 
 def is_processed(

@@ -25,7 +25,7 @@ from scattermec._yaml import show
 from scattermec.counts import MOST_STEPS
 from scattermec.errors import InputError, TrainingError
 from scattermec.optimisation import optimise_all_or_best
-from scattermec.physics import Frame, Parameters, parameters, run_frame
+from scattermec.physics import Frame, Parameters, parameters, run_frames
 from scattermec.physics.channel import Key
 from scattermec.price_net import training, variety
 from scattermec.price_net.policy import PriceNet, check_scenario, modes_of
@@ -233,7 +233,7 @@ def _kept(folder: Path) -> dict[str, object]:
 def _optimum(constants: Parameters, frames: Frame) -> float:
     """Mean certified reward in kbit/J, everyone served where that is possible."""
     best, _ = optimise_all_or_best(constants, frames)
-    play = jax.jit(jax.vmap(run_frame, in_axes=(None, 0, 0, 0)))
+    play = jax.jit(run_frames)
     return float(jnp.mean(play(constants, frames, best.beams, best.solution.allocation).ap_reward))
 
 

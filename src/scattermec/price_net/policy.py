@@ -295,11 +295,6 @@ def check_scenario(scenario: Scenario, trained: Scenario, *, any_size: bool = Fa
             f"user_positions: {scenario.num_users} users do not fit a price-net that was trained with "
             f"{trained.num_users}; price-net-varied serves any number"
         )
-    if scenario.harvest_model != "linear":
-        faults.append(
-            f"harvest_model: {scenario.harvest_model!r} is not allowed with price-net; it must be 'linear'"
-        )
-    if scenario.causal_harvest:
-        faults.append("causal_harvest: true is not allowed with price-net; it must be false")
+    faults += scenario.harvest_faults("with price-net")
     if faults:
         raise InputError(faults)

@@ -27,7 +27,7 @@ from scattermec.counts import MOST_BATCH, MOST_ROUNDS, MOST_WIDTH
 from scattermec.environment import reset
 from scattermec.optimisation import OPTIMAL, Solution, allocate
 from scattermec.optimisation.battery_value import worth
-from scattermec.physics import Frame, Outcome, Parameters, links, run_frame
+from scattermec.physics import Frame, Outcome, Parameters, links, run_frames
 from scattermec.physics.channel import Key
 from scattermec.physics.energy import ap_energy
 from scattermec.price_net import battery, variety
@@ -189,8 +189,7 @@ class RolledOut(NamedTuple):
 def play(mode: Mode, network: PriceNet, parameters: Parameters, frames: Frame) -> Outcome:
     """What a mode's decisions come to in K frames (leading axis)."""
     decided = jax.vmap(mode, in_axes=(None, None, 0))(network, parameters, frames)
-    run = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))
-    return run(parameters, frames, decided.beams, decided.allocation)
+    return run_frames(parameters, frames, decided.beams, decided.allocation)
 
 
 def roll_out(
@@ -296,8 +295,7 @@ def _played_on(
 ) -> battery.Rollouts:
     """The rollouts a frame later, and what energy was worth in it."""
     chosen, solution = done
-    run = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))
-    left = run(parameters, frames, chosen, solution.allocation).battery
+    left = run_frames(parameters, frames, chosen, solution.allocation).battery
     return battery.Rollouts(
         battery=battery.restarted(jax.random.fold_in(key, battery.PARTS), parameters, left),
         worth=battery.learn(

@@ -13,7 +13,7 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -214,12 +214,12 @@ def digest(scenario: Scenario) -> str:
     return hashed.hexdigest()
 
 
-def versions() -> dict[str, str]:
-    """Of everything that a result's digits depend on."""
+def versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
+    """Of this package, Python and the packages: by default all that a result's digits depend on."""
     return {
         "scattermec": __version__,
         "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in _PACKAGES},
+        **{name: importlib.metadata.version(name) for name in packages},
     }
 
 

@@ -26,7 +26,7 @@ from scattermec.optimisation import (
     Scheme,
     Solution,
 )
-from scattermec.physics import Frame, Outcome, Parameters, channel, parameters, run_frame
+from scattermec.physics import Frame, Outcome, Parameters, channel, parameters, run_frames
 from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
 
@@ -379,7 +379,7 @@ def _draw(constants: Parameters, key: Array, indices: Array) -> Frame:
 def _play(
     constants: Parameters, frames: Frame, beams: Complex[Array, "K N M"], solution: Solution
 ) -> Outcome:
-    return jax.vmap(run_frame, in_axes=(None, 0, 0, 0))(constants, frames, beams, solution.allocation)
+    return run_frames(constants, frames, beams, solution.allocation)
 
 
 def _frame_values(frames: Frame, solved: SolvedFrames, outcome: Outcome) -> dict[str, np.ndarray]:

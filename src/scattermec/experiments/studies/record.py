@@ -5,10 +5,8 @@ does not matter for that.
 """
 
 import contextlib
-import importlib.metadata
 import json
 import math
-import os
 import platform
 import time
 from collections.abc import Iterator
@@ -16,15 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scattermec._version import __version__
 from scattermec.errors import InputError
 from scattermec.storage import replace_text
 from scattermec.storage.texts import read_object
+from scattermec.training.folder import versions
+from scattermec.training.workers import usable_cores
 
 RECORD = "provenance.json"
 
 LIBRARIES = ("jax", "jaxlib", "numpy", "equinox", "optax", "matplotlib")
-"""Whose versions are kept, where they are installed."""
+"""Whose versions are kept, beside those of Python and of this package."""
 
 
 @dataclass
@@ -80,7 +79,7 @@ class Record:
             yield
         finally:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - started, 2)
-            self.versions, self.machine = installed_versions(), machine()
+            self.versions, self.machine = versions(LIBRARIES), machine()
             self._save()
 
     def _save(self) -> None:
@@ -93,16 +92,7 @@ class Record:
         replace_text(self.folder / RECORD, json.dumps(data, indent=2) + "\n")
 
 
-def installed_versions() -> dict[str, str]:
-    """Of Python, this package and the libraries that decide on numbers and pictures."""
-    versions = {"scattermec": __version__, "Python": platform.python_version()}
-    for name in LIBRARIES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return versions
-
-
 def machine() -> str:
     """Kind of processor, operating system, and cores that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     return f"{platform.system()} {platform.machine()}, {cores} core{'s' if cores > 1 else ''}"
