@@ -1,6 +1,11 @@
 """What the reproduction adds to the paper's figures: learned beams, other constants, imperfect knowledge."""
 
+import dataclasses
 import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,11 +24,14 @@ from scattermec.experiments.measure.sweeps import (
     measure_point,
     parameters_at,
 )
-from scattermec.experiments.studies import learned
+from scattermec.experiments.measure.table import Table
+from scattermec.experiments.studies import ASKED_BY, learned
+from scattermec.experiments.studies.base import FileStudy, Progress, every_study, studies_of
 from scattermec.experiments.studies.figure_2 import PRESETS, SETTINGS, Figure2, train_command
 from scattermec.experiments.studies.knowledge import Case, Knowledge
 from scattermec.experiments.studies.learned import measure_learned
-from scattermec.experiments.studies.plan import Training
+from scattermec.experiments.studies.plan import Plan, Training
+from scattermec.experiments.studies.price_nets import PriceNets
 from scattermec.experiments.studies.ranges import RANGES, Ranges
 from scattermec.experiments.studies.record import Record
 from scattermec.physics import maximum_ratio_beams, parameters
@@ -154,3 +162,107 @@ def test_complete_covers_every_learner_setting_and_form() -> None:
     assert SETTINGS["paper-feasible"].action_form == PRESETS["tuned"].action_form == "feasible"
     command = train_command("h-maddpg", "tuned-paper", 3, 500)
     assert command.startswith("scattermec train h-maddpg --preset tuned --train action_form=paper --seeds 3")
+
+
+# What all studies have in common
+
+
+@dataclasses.dataclass(frozen=True)
+class Squares(FileStudy[int]):
+    """Squares of numbers, the first ones until it is interrupted."""
+
+    name = "squares"
+    title = "squaring"
+
+    numbers: tuple[int, ...]
+    breaks_at: int | None = None
+
+    @classmethod
+    def of(cls, plan: Plan) -> "Squares":
+        return cls((1, 2, 3))
+
+    @property
+    def items(self) -> tuple[int, ...]:
+        return self.numbers
+
+    def frames_of(self, item: int) -> int:
+        return 10 * item
+
+    def settings(self) -> dict[str, Any]:
+        return {"numbers": list(self.numbers)}
+
+    def compute(self, item: int, folder: Path, progress: Progress) -> int:
+        if item == self.breaks_at:
+            raise KeyboardInterrupt
+        progress(5 * item)
+        return item * item
+
+    @classmethod
+    def tabulate(cls, settings: Mapping[str, Any], found: Any) -> list[Table]:
+        rows = tuple((item, str(math.isqrt(square))) for item, square in found.items())
+        return [Table("Squares", "", ("number", "root"), rows)]
+
+
+def test_a_study_goes_on_with_what_is_missing(tmp_path) -> None:
+    told: list[int] = []
+    record, numbers = Record(tmp_path), (3, 1, 2)
+    with pytest.raises(KeyboardInterrupt):
+        Squares(numbers, breaks_at=1).run(tmp_path, record, told.append)
+    assert told == [15, 30]
+    assert not Squares(numbers).is_finished(tmp_path)
+    told.clear()
+    # What has been found is not computed again: 3 would end this run, too.
+    study = Squares(numbers, breaks_at=3)
+    study.run(tmp_path, record, told.append)
+    assert told == [30, 35, 40, 50, 60]
+    assert told[-1] == study.total
+    assert study.is_finished(tmp_path)
+    assert list(record.seconds) == ["squaring"]
+    (table,) = Squares.tables(tmp_path)
+    assert table.rows == (("3", "3"), ("1", "1"), ("2", "2"))
+
+
+def test_a_study_refuses_findings_of_other_settings_and_damaged_ones(tmp_path) -> None:
+    Squares((1, 2)).run(tmp_path, Record(tmp_path), lambda done: None)
+    other = Squares((1, 3))
+    with pytest.raises(InputError, match=r"squares.json: was made with other settings"):
+        other.is_finished(tmp_path)
+    with pytest.raises(InputError, match=r"squares.json: was made with other settings"):
+        other.run(tmp_path, Record(tmp_path), lambda done: None)
+    file = tmp_path / "squares.json"
+    for found in (None, [1, 4], 3):
+        file.write_text(json.dumps({"settings": {"numbers": [1, 2]}, "found": found}))
+        with pytest.raises(InputError, match=r"squares.json: is damaged"):
+            Squares((1, 2)).is_finished(tmp_path)
+    file.write_text(json.dumps({"settings": {}, "found": {"1": "one"}}))
+    with pytest.raises(InputError, match=r"squares.json: is damaged"):
+        Squares.tables(tmp_path)
+    Squares.discard(tmp_path)
+    assert Squares.tables(tmp_path) == []
+
+
+def test_only_runs_of_a_study_that_trains_are_discarded(tmp_path) -> None:
+    for name in ("price-net", "knowledge", "runs", "mine"):
+        (tmp_path / name).mkdir()
+        (tmp_path / f"{name}.json").touch()
+    for study in every_study():
+        study.discard(tmp_path)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"price-net", "mine", "runs.json", "mine.json"}
+
+
+def test_a_plan_asks_for_studies_by_name() -> None:
+    kinds = every_study()
+    assert [kind.__module__.rpartition(".")[2] for kind in kinds] == list(ASKED_BY)
+    assert len({kind.name for kind in kinds}) == len(kinds)
+    plan = Plan(SCENARIO, seeds=3, training_frames=70)
+    assert [type(study) for study in studies_of(plan)] == kinds
+    assert [type(study) for study in studies_of(dataclasses.replace(plan, quick=True))] == [
+        kind for kind in kinds if kind is not PriceNets
+    ]
+    two, *others = studies_of(dataclasses.replace(plan, wanted=("2b",)))
+    assert (two, others) == (Figure2(SCENARIO, 3, 70), [PriceNets(SCENARIO, 3, 70)])
+    (sweeps,) = studies_of(dataclasses.replace(plan, wanted=("3a", "beams"), beams=("mrt",)))
+    assert {sweep.name for sweep, _ in sweeps.items} == {"ap_power", "distance"}
+    points, frames = 13, plan.frames
+    assert sweeps.total == points * frames + points * 4 * 3 * frames
