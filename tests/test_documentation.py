@@ -1,5 +1,6 @@
 """The documentation's code runs as it stands, and its site is built without warnings and needs no network."""
 
+import ast
 import contextlib
 import io
 import os
@@ -19,11 +20,14 @@ ROOT = Path(__file__).parent.parent
 PAGES = [
     "README.md",
     "docs/tutorial.md",
+    "docs/choose.md",
+    "docs/faq.md",
     "docs/how-to/scenario.md",
     "docs/how-to/channels.md",
     "docs/how-to/algorithm.md",
     "docs/how-to/figure.md",
 ]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -59,6 +63,19 @@ def test_code_of_a_page_runs_and_prints_what_the_page_says(page, tmp_path, monke
             run_shell(code)
         elif language == "text":
             assert printed == code
+
+
+def test_example_of_a_change_passes_its_test(monkeypatch):
+    from scattermec.physics import frame
+
+    change, its_test = (code for language, code in BLOCK.findall(CONTRIBUTING) if language == "python")
+    added, tests = dict(vars(frame)), {}
+    exec(change, added)
+    for name in added.keys() - vars(frame).keys() - {"__builtins__"}:
+        monkeypatch.setattr(frame, name, added[name], raising=False)
+    exec(its_test, tests)
+    (test,) = (value for name, value in tests.items() if name.startswith("test_"))
+    test()
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +136,41 @@ def test_every_limit_is_in_the_docs(site):
     assert len(limits) > 10
     for name, most in limits.items():
         assert f">{most:,}</td>" in page, name
+
+
+# Imports that go against the order of the page: processes that train set JAX up as the commands do.
+UPWARDS = {("training", "cli")}
+
+
+def imported_packages(path):
+    """Packages and modules at the top of `scattermec` that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "scattermec":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("scattermec."):
+            yield node.module.split(".")[1]
+        elif isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+            yield from (parts[1] for parts in names if parts[0] == "scattermec" and len(parts) > 1)
+
+
+def test_packages_import_only_from_rows_above_their_own():
+    page = (ROOT / "docs" / "design.md").read_text()
+    table = page.split("| package |")[1].split("\n\n")[0]
+    rows = [re.findall(r"`(\w+)(?:\.py|/)`", line.split("|")[1]) for line in table.splitlines()[2:]]
+    rank = {name: row for row, names in enumerate(rows) for name in names}
+    source = ROOT / "src" / "scattermec"
+    files = {path: path.relative_to(source).parts[0].removesuffix(".py") for path in source.rglob("*.py")}
+    public = {path: package for path, package in files.items() if not package.startswith("_")}
+    assert rank.keys() == set(public.values())
+    for path, package in public.items():
+        for other in {name for name in imported_packages(path) if name in rank} - {package}:
+            assert rank[other] <= rank[package] or (package, other) in UPWARDS, f"{path} imports {other}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/design.md"])
+def test_files_that_a_page_names_exist(page):
+    named = re.findall(r"`((?:\w+/)+\w+\.(?:py|md))`", (ROOT / page).read_text())
+    assert named
+    for path in set(named) - {"tests/test_unused_time.py"}:  # an example of what readers may add
+        assert (ROOT / path).is_file() or (ROOT / "src" / "scattermec" / path).is_file(), path
