@@ -69,6 +69,7 @@ def kept_jit(function: Callable[..., Any], *, static_argnums: tuple[int, ...] = 
                 ready[signature] = _program(folder, described, flat, leaves)
         return ready[signature](*leaves)
 
+    call._cache_size = jitted._cache_size  # type: ignore[attr-defined]
     return call
 
 
@@ -102,7 +103,10 @@ def _read(path: Path) -> Callable[..., Any] | None:
     calls_lapack, serialized = pickle.loads(content[_DIGEST:])
     if calls_lapack:
         _prepare_lapack()
-    return serialize_executable.deserialize_and_load(*serialized)
+    try:
+        return serialize_executable.deserialize_and_load(*serialized)
+    except jax.errors.JaxRuntimeError:  # incomplete, as one that JAX had taken from its own cache can be
+        return None
 
 
 def _write(path: Path, program: Any) -> None:
@@ -112,7 +116,9 @@ def _write(path: Path, program: Any) -> None:
         return
     calls_lapack = any(name.startswith(_LAPACK) for name in calls)
     try:
-        content = pickle.dumps((calls_lapack, serialize_executable.serialize(program)))
+        serialized = serialize_executable.serialize(program)
+        serialize_executable.deserialize_and_load(*serialized)
+        content = pickle.dumps((calls_lapack, serialized))
     except (jax.errors.JaxRuntimeError, ValueError, pickle.PicklingError):
         return
     try:
