@@ -94,7 +94,7 @@ def _program(folder: Path, described: str, function: Callable[..., Any], leaves:
 
 
 def _compiled_whole(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
-    """The program, compiled here: one that JAX takes from its own cache is serialised without its functions."""
+    """The program, compiled here: what JAX takes from its own cache is serialised without its functions."""
     # JAX looks at the switch only when it first uses its cache, or after a reset.
     compilation_cache.reset_cache()
     jax.config.update("jax_enable_compilation_cache", False)
