@@ -145,10 +145,12 @@ class Solver {
     fill(at.y.capacity, at.z.capacity, n, GUESS_CAPACITY, 1.0);
     fill(at.y.stored, at.z.stored, stores(), 1.0, 1.0);
     fill(&at.tau, &at.kappa, 1, GUESS_TAU, 1.0);
-    if (first && resume_[lane]) {
+    if (first && similar_) {
+      // Without one to resume from, `warm` is what another frame has left in this lane.
       Mask only{};
       only[lane] = -1;
-      copy_where(only, at, warm);
+      if (resume_[lane]) copy_where(only, at, warm);
+      else copy_where(only, warm, at);
     }
     step_[lane] = 1.0;
     if (attempt_[lane] == 0) iterations_[lane] = 0;
