@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         results = Results(path, about)
         if options.add is not None:
-            results.add(options.add)
+            results.add(options.add, options.label)
     except (OSError, ValueError) as fault:
         _parser().error(str(fault))
     if options.add is None:
@@ -154,6 +154,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--docs", type=Path, metavar="FILE", help="write the tables as a Markdown page")
     parser.add_argument(
         "--add", type=Path, metavar="FILE", help="measure nothing; take over what another machine has saved"
+    )
+    parser.add_argument(
+        "--label", metavar="TEXT", help="what to call that beside what is there (it is replaced otherwise)"
     )
     return parser
 

@@ -36,8 +36,9 @@ INTRODUCTION = """\
 `make bench` measures all but the GPU and makes this page, from the numbers in
 [benchmarks.json](benchmarks.json). `python -m benchmarks --only NAME --docs docs/benchmarks.md` renews one
 section of both: `allocation` (P1), `beams` (P2), `learning`, `pendulum`, `startup` or `gpu`. What another
-machine has saved by `--only NAME --json FILE` is taken over by `--add FILE --docs docs/benchmarks.md`. Each
-section begins with the command, commit, date and machine that its numbers are from."""
+machine has saved by `--only NAME --json FILE` is taken over by `--add FILE --docs docs/benchmarks.md`, with
+`--label TEXT` beside what is there already. Each section begins with the command, commit, date and machine
+that its numbers are from."""
 
 SECTIONS = {
     "allocation": ("P1, allocation for given beams", READING),
@@ -47,7 +48,10 @@ SECTIONS = {
     "startup": ("Commands that have little to do", STARTUP),
     "gpu": ("P1 and P2 on a GPU", GPU),
 }
-"""Title and explanation by name, in the order of the page."""
+"""Title and explanation by name, in the order of the page.
+
+A section that was added with a label is called "name, label" and comes after that name's own.
+"""
 
 WORDS = ("solver", "", "counted", "problem", "command")
 """Columns that do not hold numbers."""
@@ -218,7 +222,14 @@ class Section:
     @property
     def title(self) -> str:
         """What it is."""
-        return SECTIONS[self.name][0]
+        name, comma, label = self.name.partition(", ")
+        return SECTIONS[name][0] + comma + label
+
+    @property
+    def reading(self) -> str:
+        """How to read it."""
+        name, _, label = self.name.partition(", ")
+        return "Read as above." if label else SECTIONS[name][1]
 
     def as_json(self) -> dict[str, Any]:
         """Everything."""
@@ -254,18 +265,22 @@ class Results:
         if path is not None and path.exists():
             self.add(path)
 
-    def add(self, path: Path) -> list[str]:
-        """Take over the sections of another file; returns their names. Raises ValueError where it is none."""
+    def add(self, path: Path, label: str | None = None) -> list[str]:
+        """Take over the sections of another file, in place of those of the same name and label.
+
+        Returns the names in that file. Raises ValueError where it is none.
+        """
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
             found = None
-        if not isinstance(found, dict) or not set(found) <= set(SECTIONS):
+        if not isinstance(found, dict) or not {_kind(name) for name in found} <= set(SECTIONS):
             raise ValueError(
                 f"{path}: is not a file of benchmarks; its sections must be {', '.join(SECTIONS)}"
             )
         for name, data in found.items():
             tables = [_table(table) for table in data["tables"]]
+            name = name if label is None else f"{_kind(name)}, {label}"
             self.sections[name] = Section(name, data["about"], self.save, tables)
         return list(found)
 
@@ -285,9 +300,17 @@ class Results:
         """Write what there is, in one piece."""
         if self.path is None:
             return
-        numbers = {name: self.sections[name].as_json() for name in SECTIONS if name in self.sections}
+        numbers = {section.name: section.as_json() for section in self.in_order()}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         replace_text(self.path, json.dumps(numbers, indent=1) + "\n")
+
+    def in_order(self) -> list[Section]:
+        """The sections as the page has them."""
+        order = list(SECTIONS)
+        return sorted(
+            self.sections.values(),
+            key=lambda section: (order.index(_kind(section.name)), section.name != _kind(section.name)),
+        )
 
     def print(self, console: Console) -> None:
         """What this run measured, on a terminal."""
@@ -311,15 +334,17 @@ class Results:
     def page(self) -> str:
         """All sections as a Markdown page."""
         lines = ["# Benchmarks", "", INTRODUCTION]
-        for name, (title, reading) in SECTIONS.items():
-            if name not in self.sections:
-                continue
-            section = self.sections[name]
-            lines += ["", f"## {title}", "", section.origin(), "", reading]
+        for section in self.in_order():
+            lines += ["", f"## {section.title}", "", section.origin(), "", section.reading]
             for part in section.tables:
                 title = part.title[0].upper() + part.title[1:]
                 lines += ["", f"### {title}", "", *_markdown(*part.table(), part.remarks)]
         return "\n".join(lines).rstrip() + "\n"
+
+
+def _kind(name: str) -> str:
+    """A section's name without its label."""
+    return name.split(", ", 1)[0]
 
 
 def _now() -> str:

@@ -29,11 +29,11 @@ PACKAGES = (
     "storage",
     "errors",
 )
-"""Pages of the API reference in the order in which one builds on the other; `cli` is told by its commands."""
+"""Pages of the API reference, each building on those before it; `cli` has the page of commands."""
 
 
 def on_config(config: Any) -> Any:
-    """Append the generated pages to the navigation, and to the results whatever page it does not name."""
+    """Append the generated pages to the navigation, and pages that it does not name to the results."""
     results = next(entry["Results"] for entry in config.nav if "Results" in entry)
     named = str(config.nav)
     results += sorted(page.name for page in DOCS.glob("*.md") if page.name not in named)
@@ -103,13 +103,13 @@ def claims_table() -> str:
 
 
 def limits_table() -> str:
-    """The most that counts may be, and that a scenario's file may hold."""
+    """The largest counts, and the largest scenario files, that are allowed."""
     from scattermec import _yaml, counts
 
     rows = {
         "Text of a scenario or configuration, or of one `--set`": f"{_yaml.MOST_BYTES:,} characters",
-        "Lists and mappings within each other": _yaml.MOST_DEPTH,
-        "Values in it, those of aliases included": _yaml.MOST_VALUES,
+        "Depth of lists and mappings within each other": _yaml.MOST_DEPTH,
+        "Values in them, aliases included": _yaml.MOST_VALUES,
         "Users": counts.MOST_USERS,
         "Antennas": counts.MOST_ANTENNAS,
         "Frames of a rollout, an episode or a training": counts.MOST_FRAMES,
@@ -122,8 +122,8 @@ def limits_table() -> str:
         "Frames of an episode of `horizon`": counts.MOST_EPISODE_FRAMES,
         "Hidden layers of an actor": counts.MOST_LAYERS,
         "Width of a layer": counts.MOST_WIDTH,
-        "Transitions or frames that an update sees": counts.MOST_BATCH,
-        "Transitions that an agent remembers": counts.MOST_TRANSITIONS,
+        "Transitions or frames per update": counts.MOST_BATCH,
+        "Transitions in an agent's replay buffer": counts.MOST_TRANSITIONS,
         "Rounds of price-net": counts.MOST_ROUNDS,
     }
     lines = ["| what | at most |", "|---|---:|"]
@@ -211,10 +211,10 @@ def _reference_index() -> str:
     lines = [
         "# API reference",
         "",
-        "By package; each builds on those above it. What a package exports can be imported from the package",
-        "itself: `from scattermec.physics import run_frame`. Arrays are described by their shape: N users, M",
-        "antennas, and `[j, i]` for user j and slot i. Everything is for one frame unless it says otherwise;",
-        "batch it with `jax.vmap`.",
+        "One page per package; each package builds on those above it. Import what a package exports from the",
+        "package itself: `from scattermec.physics import run_frame`. Arrays are described by their shape: N",
+        "users, M antennas, and `[j, i]` for user j and slot i. Everything is for one frame unless it says",
+        "otherwise; batch it with `jax.vmap`.",
         "",
         "| package | what it holds |",
         "|---|---|",
@@ -232,10 +232,10 @@ def _reference_page(name: str) -> str:
 
 
 def _commands_page() -> str:
-    """Every command with its arguments and options, as `--help` tells them."""
+    """Every command with its arguments and options, as `--help` prints them."""
     from scattermec.cli.app import COMMANDS, Command
 
-    lines = ["# Commands", "", "As `scattermec COMMAND --help` tells them.", ""]
+    lines = ["# Commands", "", "As `scattermec COMMAND --help` prints them.", ""]
     for name in COMMANDS:
         function = importlib.import_module(f"scattermec.cli.{name}").__dict__[name]
         lines += [f"## scattermec {name}", "", inspect.getdoc(function) or "", ""]

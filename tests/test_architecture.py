@@ -1,6 +1,7 @@
 """Which part of the package may import which, read from the sources, function-level imports included."""
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -109,3 +110,15 @@ if TYPE_CHECKING:
 """
     assert imports(text, known) == {"scattermec.c", "scattermec.a", "scattermec.a.b"}
     assert imports("from scattermec.a import b", known) == {"scattermec.a.b"}
+
+
+def test_the_page_on_the_design_lists_packages_from_the_ground_up() -> None:
+    page = (SOURCES.parent / "docs" / "design.md").read_text(encoding="utf-8")
+    table = page.split("| package |")[1].split("\n\n")[0]
+    rows = [re.findall(r"`([\w/]+?)(?:\.py|/)`", line.split("|")[1]) for line in table.splitlines()[2:]]
+    listed = [name.replace("/", ".") for row in rows for name in row]
+    assert set(listed) == {part for part in HEIGHTS if not part.startswith("_")}
+    for upper, lower in zip(rows[1:], rows, strict=False):
+        assert min(HEIGHTS[name.replace("/", ".")] for name in upper) >= max(
+            HEIGHTS[name.replace("/", ".")] for name in lower
+        )

@@ -223,4 +223,4 @@ def test_simulate_plays_the_shipped_policies() -> None:
     text = run("simulate", "--policy", "price-net-varied", "--frames", "20", "--set", "num_antennas=2").output
     assert "price-net-varied" in text
     lines = refused("simulate", "--policy", "price-net", "--set", "num_antennas=2")
-    assert lines[0].startswith("num_antennas: 2 does not fit")
+    assert lines[-1].startswith("num_antennas: 2 does not fit")

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from benchmarks.frames import scenario as annulus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from scattermec.optimisation import (
     NOT_CONVERGED,
     OPTIMAL,
     allocate_frames,
+    beamforming,
     best_beams,
     compiled,
     optimise_all_or_best,
@@ -207,6 +209,17 @@ def test_best_set_is_that_of_trying_all():
     np.testing.assert_allclose(found.reward_bound, found.reward, rtol=1e-4)
     assert np.any(np.asarray(found.sets_tried) > 1)
     assert np.any(~np.asarray(found.best.solution.served))
+
+
+def test_searches_for_many_users_end():
+    """With fewer beams per slot than users, some lose the beams that they need and never converge."""
+    s = annulus(8, 6)
+    frames = random_frames(s, 128, seed=24)
+    found = solver()(parameters(s), frames)
+    feasible = np.asarray(found.status) != INFEASIBLE
+    assert np.count_nonzero(feasible) > 100
+    assert np.all(np.asarray(found.rounds) < beamforming.MAX_ROUNDS)
+    np.testing.assert_allclose(found.shared_energy[feasible], found.lower_bound[feasible], rtol=2e-6)
 
 
 def test_nobody_is_served_where_nobody_can_be():

@@ -78,9 +78,14 @@ def test_a_run_replaces_its_own_section_alone(tmp_path):
     sections = dict(part.split("\n\n", 1) for part in page.read_text().split("\n## ")[1:])
     assert [title.split(",")[0] for title in sections] == [
         "P1",
+        "P1",
+        "P1",
+        "P2",
+        "P2",
         "P2",
         "Learning: speed",
         "Learning: DDPG on Pendulum-v1",
+        "Commands that have little to do",
         "P1 and P2 on a GPU",
     ]
     for (name, section), text in zip((after | {"gpu": {}}).items(), sections.values(), strict=True):
@@ -103,6 +108,25 @@ def test_numbers_of_another_machine_are_added(tmp_path):
     assert json.loads((tmp_path / "page.json").read_text()) == {
         name: sections[name] for name in ("allocation", "beams")
     }
+
+
+def test_numbers_of_another_machine_stand_beside_ours(tmp_path):
+    other, page = tmp_path / "other.json", tmp_path / "page.md"
+    sections = json.loads((ROOT / "docs" / "benchmarks.json").read_text())
+    ours = {name: sections[name] for name in ("allocation", "beams")}
+    (tmp_path / "page.json").write_text(json.dumps(ours))
+    other.write_text(json.dumps({"allocation": sections["allocation"]}))
+    for _ in range(2):  # once more, it replaces itself
+        done = run("--add", str(other), "--label", "AVX-512", "--docs", str(page))
+        assert done.returncode == 0, done.stderr
+    numbers = json.loads((tmp_path / "page.json").read_text())
+    assert list(numbers) == ["allocation", "allocation, AVX-512", "beams"]
+    assert numbers == ours | {"allocation, AVX-512": sections["allocation"]}
+    assert [line for line in page.read_text().splitlines() if line.startswith("## ")] == [
+        "## P1, allocation for given beams",
+        "## P1, allocation for given beams, AVX-512",
+        "## P2, beams and allocation",
+    ]
 
 
 def test_page_of_the_docs_is_that_of_its_numbers():

@@ -19,11 +19,14 @@ ROOT = Path(__file__).parent.parent
 PAGES = [
     "README.md",
     "docs/tutorial.md",
+    "docs/choose.md",
+    "docs/faq.md",
     "docs/how-to/scenario.md",
     "docs/how-to/channels.md",
     "docs/how-to/algorithm.md",
     "docs/how-to/figure.md",
 ]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -59,6 +62,19 @@ def test_code_of_a_page_runs_and_prints_what_the_page_says(page, tmp_path, monke
             run_shell(code)
         elif language == "text":
             assert printed == code
+
+
+def test_example_of_a_change_passes_its_test(monkeypatch):
+    from scattermec.physics import frame
+
+    change, its_test = (code for language, code in BLOCK.findall(CONTRIBUTING) if language == "python")
+    added, tests = dict(vars(frame)), {}
+    exec(change, added)
+    for name in added.keys() - vars(frame).keys() - {"__builtins__"}:
+        monkeypatch.setattr(frame, name, added[name], raising=False)
+    exec(its_test, tests)
+    (test,) = (value for name, value in tests.items() if name.startswith("test_"))
+    test()
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +135,11 @@ def test_every_limit_is_in_the_docs(site):
     assert len(limits) > 10
     for name, most in limits.items():
         assert f">{most:,}</td>" in page, name
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/design.md"])
+def test_files_that_a_page_names_exist(page):
+    named = re.findall(r"`((?:\w+/)+\w+\.(?:py|md))`", (ROOT / page).read_text())
+    assert named
+    for path in set(named) - {"tests/test_unused_time.py"}:  # an example of what readers may add
+        assert (ROOT / path).is_file() or (ROOT / "src" / "scattermec" / path).is_file(), path

@@ -1,6 +1,7 @@
 """Programs that are kept: the same answers without tracing, and none from a file that is not as it was."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -118,15 +119,25 @@ def test_folder_that_cannot_be_written_costs_time_only(folder):
 
 
 def test_command_says_the_same_from_kept_programs(tmp_path):
-    """Two processes: only a new one has not looked up what programs call."""
+    """Three processes: only a new one has not looked up what programs call.
+
+    Before the second one the kept programs are gone, as after an upgrade, and JAX still has them in its own
+    cache; the third has nothing to compile, and writes none again.
+    """
     line = [sys.executable, "-m", "scattermec", "evaluate", "optimum", "--frames", "4"]
     line += ["--rollout-frames", "0", "--json"]
     environment = {"SCATTERMEC_CACHE": "", "XDG_CACHE_HOME": str(tmp_path)}
     environment = os.environ | environment
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)  # with which commands leave all to JAX
-    said = [
-        subprocess.run(line, env=environment, check=True, capture_output=True, text=True).stdout
-        for _ in range(2)
-    ]
-    assert said[0] == said[1]
-    assert files(tmp_path / "scattermec" / "programs")
+    programs = tmp_path / "scattermec" / "programs"
+    said, written = [], []
+    for process in range(3):
+        if process == 1:
+            shutil.rmtree(programs)
+        done = subprocess.run(line, env=environment, check=True, capture_output=True, text=True)
+        said.append(done.stdout)
+        written.append({path.name: path.stat().st_mtime_ns for path in files(programs)})
+    assert said[0] == said[1] == said[2]
+    assert written[0]
+    assert written[0].keys() == written[1].keys()
+    assert written[1] == written[2]

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import jaxlib
 from jax.experimental import serialize_executable
+from jax.experimental.compilation_cache import compilation_cache
 
 from scattermec import _compilation
 from scattermec.errors import BusyError
@@ -69,6 +70,7 @@ def kept_jit(function: Callable[..., Any], *, static_argnums: tuple[int, ...] = 
                 ready[signature] = _program(folder, described, flat, leaves)
         return ready[signature](*leaves)
 
+    call._cache_size = lambda: jitted._cache_size() + len(ready)  # type: ignore[attr-defined]
     return call
 
 
@@ -86,9 +88,21 @@ def _program(folder: Path, described: str, function: Callable[..., Any], leaves:
     path = folder / _surroundings() / hashlib.sha256(described.encode()).hexdigest()
     program = _read(path)
     if program is None:
-        program = jax.jit(function).lower(*leaves).compile()
+        program = _compiled_whole(jax.jit(function).lower(*leaves))
         _write(path, program)
     return program
+
+
+def _compiled_whole(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
+    """The program, compiled here: what JAX takes from its own cache is serialised without its functions."""
+    # JAX looks at the switch only when it first uses its cache, or after a reset.
+    compilation_cache.reset_cache()
+    jax.config.update("jax_enable_compilation_cache", False)
+    try:
+        return lowered.compile()
+    finally:
+        jax.config.update("jax_enable_compilation_cache", True)
+        compilation_cache.reset_cache()
 
 
 def _read(path: Path) -> Callable[..., Any] | None:
@@ -102,7 +116,10 @@ def _read(path: Path) -> Callable[..., Any] | None:
     calls_lapack, serialized = pickle.loads(content[_DIGEST:])
     if calls_lapack:
         _prepare_lapack()
-    return serialize_executable.deserialize_and_load(*serialized)
+    try:
+        return serialize_executable.deserialize_and_load(*serialized)
+    except jax.errors.JaxRuntimeError:  # something it calls is not there
+        return None
 
 
 def _write(path: Path, program: Any) -> None:

@@ -29,7 +29,7 @@ SERVE: tuple[Serve, ...] = get_args(Serve)
 
 BLOCK, BEST_BLOCK = 512, 128
 """Frames that the kernel solves together, and where sets of users are tried: enough to share what a call
-costs, and so few that a lone frame need not wait. Always full, so that each program is compiled once."""
+costs, though a lone frame pays for all. Always full, so that each program is compiled once."""
 
 PORTABLE_BLOCK, PORTABLE_BEST_BLOCK = 512, 16
 """The same for the portable solver, where the slowest frame of a block sets its time."""
@@ -57,8 +57,9 @@ def allocate_frames(
 ) -> Solution:
     """Solve P1 for K frames (leading axis of ``frames`` and ``beams``); arguments as for `allocate`.
 
-    Not for use inside jit: vmap `allocate` or `allocate_best_set` there. Raises ValueError for an unknown
-    scheme or choice of whom to serve.
+    Not for use inside jit: vmap `allocate` or `allocate_best_set` there. A call costs a whole block of frames
+    however few they are; who has one frame at a time had better jit `allocate`. Raises ValueError for an
+    unknown scheme or choice of whom to serve.
     """
     if serve not in SERVE:
         raise ValueError(f"serve: {serve!r} is not known; choose from {', '.join(SERVE)}")

@@ -48,12 +48,12 @@ from scattermec.physics.energy import harvest_rate, usable_harvest_rate
 from scattermec.physics.frame import Frame
 from scattermec.physics.parameters import Parameters
 
-BEAMS_PER_SLOT = 4
-"""Beams among which P1 shares a slot's time while the best one is sought."""
+FEWEST_BEAMS, MOST_BEAMS = 4, 8
+"""Beams among which P1 shares a slot's time while the best one is sought: as many as there are users, between
+these. With fewer the search keeps losing beams that it needs."""
 
 MAX_ROUNDS = 200
 """Rounds of new beams after which the search gives up; a handful is usual."""
-
 
 MERGE_ROUNDS = 8
 """After so many rounds the beam made of a slot's several takes the place of one of them."""
@@ -165,7 +165,8 @@ def _first_beams(channels: Complex[Array, "N M"]) -> Complex[Array, "N K M"]:
     own = links.unit_vectors(channels)
     gathered = jnp.einsum("ja,jb->ab", channels, channels.conj())
     others = gathered - jnp.einsum("ia,ib->iab", channels, channels.conj())
-    strongest = jnp.argsort(-links.channel_gain(channels))[jnp.arange(BEAMS_PER_SLOT - 2) % users]
+    count = min(max(users, FEWEST_BEAMS), MOST_BEAMS)
+    strongest = jnp.argsort(-links.channel_gain(channels))[jnp.arange(count - 2) % users]
     shared = jnp.broadcast_to(own[strongest], (users, *own[strongest].shape))
     return jnp.concatenate([own[:, None], principal_vectors(others)[:, None], shared], axis=1)
 

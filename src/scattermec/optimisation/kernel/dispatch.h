@@ -23,7 +23,7 @@ static void solve(const BeamProblems<Scalar>& in, const BeamResults<Scalar>& out
   };
   if constexpr (LANES > 2) {
     if (sizes.users == 3 && sizes.beams == 4) return with(Solver<3, 4>(sizes));
-    if (sizes.users <= 8 && sizes.beams == 4) return with(Solver<0, 4, 8>(sizes));
+    if (sizes.users <= 8 && sizes.beams <= 8) return with(*std::make_unique<Solver<0, 0, 8, 8>>(sizes));
   }
   with(Solver<0, 0>(sizes));
 }

@@ -20,16 +20,16 @@ template <int COUNT> struct ArrayOf { typedef Real type[COUNT]; };
 template <> struct ArrayOf<0> { typedef Real* type; };
 
 // All of it is open to the feeds, which fill the lanes and read them.
-// USERS and BEAMS fix the numbers of users and of beams a slot when compiling; 0 leaves them open. ROOM is for how
-// many users there is room in the object itself.
-template <int USERS, int BEAMS, int ROOM = USERS>
+// USERS and BEAMS fix the numbers of users and of beams a slot when compiling; 0 leaves them open. ROOM and BEAM_ROOM
+// are for how many users, and beams a slot, there is room in the object itself.
+template <int USERS, int BEAMS, int ROOM = USERS, int BEAM_ROOM = BEAMS>
 class Solver {
  public:
   // Arrays of a variable of all users, (N,), of all beams of all slots, (N K,), or of all parts of all batteries, (N S,).
   typedef typename ArrayOf<ROOM>::type PerUser;
-  typedef typename ArrayOf<ROOM * BEAMS>::type PerBeam;
-  typedef typename ArrayOf<ROOM * BEAMS * ROOM>::type PerBeamAndUser;
-  typedef typename ArrayOf<ROOM * BEAMS * ROOM * BEAMS>::type PerPairOfBeams;
+  typedef typename ArrayOf<ROOM * BEAM_ROOM>::type PerBeam;
+  typedef typename ArrayOf<ROOM * BEAM_ROOM * ROOM>::type PerBeamAndUser;
+  typedef typename ArrayOf<ROOM * BEAM_ROOM * ROOM * BEAM_ROOM>::type PerPairOfBeams;
   typedef Real* PerPart;
   struct Primal { PerUser t_active; PerBeam t_passive; PerUser energy, l_local, shortfall; PerPart stored; };
   struct Dual { PerUser time, work, local, budget, capacity; PerPart stored; };
@@ -145,10 +145,12 @@ class Solver {
     fill(at.y.capacity, at.z.capacity, n, GUESS_CAPACITY, 1.0);
     fill(at.y.stored, at.z.stored, stores(), 1.0, 1.0);
     fill(&at.tau, &at.kappa, 1, GUESS_TAU, 1.0);
-    if (first && resume_[lane]) {
+    if (first && similar_) {
+      // Without one to resume from, `warm` is what another frame has left in this lane.
       Mask only{};
       only[lane] = -1;
-      copy_where(only, at, warm);
+      if (resume_[lane]) copy_where(only, at, warm);
+      else copy_where(only, warm, at);
     }
     step_[lane] = 1.0;
     if (attempt_[lane] == 0) iterations_[lane] = 0;
