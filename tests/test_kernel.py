@@ -11,9 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scattermec.optimisation import OPTIMAL, allocate, allocation_problem, compiled, interior_point
+from scattermec.errors import ComputationError
+from scattermec.optimisation import OPTIMAL, allocate, allocation_problem, compiled, interior_point, shared
 from scattermec.optimisation.allocation import _judge, solve_beam_times
-from scattermec.optimisation.standard_form import in_need, natural_scales, standard_form
+from scattermec.optimisation.homogeneous import Dual, Primal
+from scattermec.optimisation.standard_form import StandardForm, in_need, natural_scales, standard_form
 from scattermec.physics import parameters
 from test_allocation import mrt, random_beams, random_frames, scenario
 
@@ -163,3 +165,24 @@ def test_it_can_be_done_without():
             check=True,
         )
         assert shown.stdout.strip() == expected
+
+
+def test_the_tables_hold_all_that_the_solvers_have():
+    given = {argument.name for argument in (*shared.FRAME, *shared.ALLOCATION)}
+    assert given == {field.name for field in dataclasses.fields(StandardForm)} | {"skip"}
+    prices = {"price_stored" if name == "stored" else name for name in Dual._fields}
+    results = {result.name for result in shared.ALLOCATION_RESULTS}
+    assert results == {*Primal._fields, *prices, "tau", "iterations"}
+    assert {result.name for result in shared.SEARCH_RESULTS} == set(compiled.BeamSearch._fields)
+    assert set(shared.GUESS) == {*Primal._fields, *Dual._fields, "tau"} - {"shortfall", "stored"}
+
+
+def test_a_kernel_built_from_other_constants_is_refused(monkeypatch):
+    compiled.available.cache_clear()
+    monkeypatch.setattr(shared, "GAP", 1e-7)
+    try:
+        with pytest.raises(ComputationError, match="install the package again"):
+            compiled.available()
+    finally:
+        monkeypatch.undo()
+        assert compiled.available()

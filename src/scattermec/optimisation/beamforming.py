@@ -35,6 +35,7 @@ from scattermec.optimisation.bound import Prices, infeasibility_margin, least_va
 from scattermec.optimisation.interior_point import tolerances
 from scattermec.optimisation.pricing import best_beams, principal_vectors
 from scattermec.optimisation.problem import AllocationProblem, Scheme, allocation_problem
+from scattermec.optimisation.shared import MAX_ROUNDS, MERGE_ROUNDS
 from scattermec.optimisation.single_beam import single_beam
 from scattermec.optimisation.standard_form import (
     energy_counts,
@@ -51,12 +52,6 @@ from scattermec.physics.parameters import Parameters
 FEWEST_BEAMS, MOST_BEAMS = 4, 8
 """Beams among which P1 shares a slot's time while the best one is sought: as many as there are users, between
 these. With fewer the search keeps losing beams that it needs."""
-
-MAX_ROUNDS = 200
-"""Rounds of new beams after which the search gives up; a handful is usual."""
-
-MERGE_ROUNDS = 8
-"""After so many rounds the beam made of a slot's several takes the place of one of them."""
 
 CERTIFIED_GAP = {"float64": 1e-4, "float32": 5e-3}
 """Largest gap of what is called optimal."""

@@ -3,6 +3,11 @@
 It is built with the package where there is a C++ compiler, and not needed: the environment variable
 ``SCATTERMEC_PORTABLE=1`` does without it, and ``SCATTERMEC_INSTRUCTIONS`` chooses a set of instructions. It
 computes in double precision whatever the precision of the data.
+
+What it takes, and the constants that it shares with the portable solver, are in
+`scattermec.optimisation.shared`. It does not run on other devices (`choose`), and has no derivatives:
+those of a solution come from its prices (`scattermec.optimisation.allocation`). Its search for beams has no
+elastic form.
 """
 
 import functools
@@ -18,7 +23,8 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Complex, Float
 
-from scattermec.errors import InputError
+from scattermec.errors import ComputationError, InputError
+from scattermec.optimisation import shared
 from scattermec.optimisation.homogeneous import Dual, Optimum, Primal
 from scattermec.optimisation.standard_form import StandardForm
 
@@ -40,6 +46,8 @@ def available() -> bool:
             instruction_set(wanted)
         except ValueError as fault:
             raise InputError(f"SCATTERMEC_INSTRUCTIONS: {fault}") from None
+    if _kernel.built_from() != shared.digest():
+        raise ComputationError("the compiled kernel was built from other sources: install the package again")
     for name, handler in _kernel.handlers().items():
         jax.ffi.register_ffi_target(f"scattermec_{name}", handler, platform="cpu")
     return True
@@ -69,47 +77,60 @@ def choose(kernel: Callable[..., Any], portable: Callable[..., Any], *data: Any)
 
 def solve(problem: StandardForm, skip: Bool[Array, ""] | None = None) -> Optimum:
     """Solve one scaled problem; batch it with vmap. See `scattermec.optimisation.solver.solve`."""
-    p = problem
-    users, beams = p.passive_rate.shape
-    elastic = p.cost_shortfall is not None
-    dtype = p.workload.dtype
-    per_user = jax.ShapeDtypeStruct((users,), dtype)
-    per_beam = jax.ShapeDtypeStruct((users, beams), dtype)
-    tau, iterations = jax.ShapeDtypeStruct((), dtype), jax.ShapeDtypeStruct((), jnp.int32)
-    # In the order of the entries of `Primal` and `Dual`, the energies left last.
-    stored = _stored_arrays(p)
-    shapes = [per_user, per_beam, *3 * [per_user], *5 * [per_user], tau, iterations]
-    shapes += [jax.ShapeDtypeStruct(array.shape, dtype) for array in stored]
-    call = jax.ffi.ffi_call("scattermec_allocate", shapes, vmap_method="broadcast_all")
-    found = call(*_frame_arrays(p, skip), p.passive_rate, p.harvest, *stored, elastic=np.bool_(elastic))
-    left = found[12:] or (None, None)
-    x, y = Primal(*found[:5])._replace(stored=left[0]), Dual(*found[5:10])._replace(stored=left[1])
-    return Optimum(x if elastic else x._replace(shortfall=None), y, *found[10:12])
+    found = _call("scattermec_allocate", shared.ALLOCATION, shared.ALLOCATION_RESULTS, problem, skip, {})
+    valued = problem.gain_stored is not None
+    found["shortfall"] = None if problem.cost_shortfall is None else found["shortfall"]
+    x = {name: found[name] for name in Primal._fields} | {"stored": found["stored"] if valued else None}
+    y = {name: found[name] for name in Dual._fields} | {"stored": found["price_stored"] if valued else None}
+    return Optimum(Primal(**x), Dual(**y), found["tau"], found["iterations"])
 
 
-def _stored_arrays(problem: StandardForm) -> list[Array]:
-    """What the kernel needs where energy left in the batteries has a value."""
-    return [array for array in (problem.gain_stored, problem.part_size) if array is not None]
+def _call(
+    target: str,
+    arguments: tuple[shared.Argument, ...],
+    results: tuple[shared.Argument, ...],
+    problem: StandardForm,
+    skip: Bool[Array, ""] | None,
+    others: dict[str, Array],
+) -> dict[str, Any]:
+    """Call the kernel with the arrays of a problem and others by name; its results by name."""
+    real = problem.workload.dtype
+    users, beams = problem.passive_rate.shape
+    given = vars(problem) | others | {"skip": jnp.zeros((), bool) if skip is None else skip}
+    # What a problem has not is of size 0.
+    nothing = jnp.zeros((users, 0), real)
+    for name in ("gain_stored", "part_size"):
+        given[name] = nothing if given[name] is None else given[name]
+    if problem.cost_shortfall is None:
+        given["cost_shortfall"] = jnp.zeros(0, real)
+    sizes = {
+        "N": users,
+        "K": others["beams"].shape[1] if "beams" in others else beams,
+        "M": others["channels"].shape[1] if "channels" in others else 0,
+        "S": given["gain_stored"].shape[-1],
+        "E": given["cost_shortfall"].shape[-1],
+    }
+    kinds = {
+        "real": real,
+        "complex": jnp.result_type(real, complex),
+        "bool": jnp.bool_,
+        "int": jnp.int32,
+    }
 
+    def shape(argument: shared.Argument) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct([sizes[letter] for letter in argument.dimensions], kinds[argument.kind])
 
-def _frame_arrays(problem: StandardForm, skip: Bool[Array, ""] | None) -> list[Array]:
-    """What the kernel needs of a problem besides its beams."""
-    p = problem
-    return [
-        p.active_rate,
-        p.snr,
-        p.workload,
-        p.local_limit,
-        p.battery,
-        p.capacity,
-        p.circuit,
-        p.local_energy,
-        p.cost_active,
-        p.cost_passive,
-        p.gain_local,
-        p.gain_local if p.cost_shortfall is None else p.cost_shortfall,
-        jnp.zeros((), bool) if skip is None else skip,
-    ]
+    call = jax.ffi.ffi_call(target, [shape(result) for result in results], vmap_method="broadcast_all")
+    arrays = [jnp.asarray(given[name], kinds[kind]) for name, _, kind in (*shared.FRAME, *arguments)]
+    found = call(
+        *arrays,
+        users=np.int64(sizes["N"]),
+        beams=np.int64(sizes["K"]),
+        antennas=np.int64(sizes["M"]),
+        parts=np.int64(sizes["S"]),
+        shortfalls=np.int64(sizes["E"]),
+    )
+    return {result.name: array for result, array in zip(results, found, strict=True)}
 
 
 class BeamSearch(NamedTuple):
@@ -154,27 +175,14 @@ def search_beams(
         beams: K a slot, to begin with.
         skip: where true, the result is of no meaning.
     """
-    dtype = problem.workload.dtype
-    # The kernel takes what it is given for complex numbers of this precision.
-    channels, beams = (jnp.asarray(array, jnp.result_type(dtype, complex)) for array in (channels, beams))
-    per_user = jax.ShapeDtypeStruct(problem.workload.shape, dtype)
-    shapes = [
-        jax.ShapeDtypeStruct(channels.shape, channels.dtype),
-        *4 * [per_user],
-        jax.ShapeDtypeStruct((), dtype),
-        jax.ShapeDtypeStruct((), jnp.bool_),
-        jax.ShapeDtypeStruct((), jnp.int32),
-    ]
-    call = jax.ffi.ffi_call("scattermec_search_beams", shapes, vmap_method="broadcast_all")
-    found = call(
-        *_frame_arrays(problem, skip),
-        reflected_work,
-        reflected_snr,
-        harvest_weight,
-        constant,
-        small,
-        channels,
-        beams,
-        *_stored_arrays(problem),
-    )
-    return BeamSearch(*found)
+    others = {
+        "reflected_work": reflected_work,
+        "reflected_snr": reflected_snr,
+        "harvest_weight": harvest_weight,
+        "constant": constant,
+        "small": small,
+        "channels": channels,
+        "beams": beams,
+    }
+    found = _call("scattermec_search_beams", shared.SEARCH, shared.SEARCH_RESULTS, problem, skip, others)
+    return BeamSearch(**found)

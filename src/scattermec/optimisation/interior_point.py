@@ -30,59 +30,22 @@ from scattermec.optimisation.homogeneous import (
     residuals,
 )
 from scattermec.optimisation.newton_system import NewtonSystem
-from scattermec.optimisation.standard_form import StandardForm
-
-MAX_ITERATIONS = 80
-"""Of an attempt."""
-STEP_BACK = 0.8
-"""Factor by which a step is shortened until it stays near the central path."""
-
-
-class Attempt(NamedTuple):
-    """How an attempt to solve a frame goes: boldly at first, more carefully where that gets stuck."""
-
-    boundary: float | Array
-    """a step goes this part of the way to where the first entry would vanish"""
-    centrality: float | Array
-    """each complementarity product stays above this part of the mean"""
-    centring: float | Array
-    """least part of the mean product that a step aims to leave"""
-    span: float | Array
-    """a slack takes its exact value where that is within this factor of the linearised one"""
-    slack: float | Array
-    """else it is kept near the linearised one, if that leaves a residual below this many mean products"""
-    start: float | Array
-    """where the times start, in slots"""
-
-
-ATTEMPTS = (
-    Attempt(0.9996, 1e-5, 6e-4, 5.0, 150.0, 1.0),
-    Attempt(0.99, 1e-3, 1e-3, 10.0, 10.0, 1.0),
-    Attempt(0.99, 1e-3, 1e-3, 30.0, 100.0, 1.0),
-    Attempt(0.99, 1e-3, 1e-3, 10.0, 30.0, 1e-2),
-    Attempt(0.99, 1e-3, 1e-3, 10.0, 30.0, 1e-4),
+from scattermec.optimisation.shared import (
+    ATTEMPTS,
+    BEND_LIMIT,
+    BEND_REACH,
+    GAP,
+    GUESS,
+    LEAST_COST,
+    LEAST_STEP,
+    MAX_ITERATIONS,
+    PROOF,
+    RESIDUAL_PER_GAP,
+    SHORT_STEP,
+    STEP_BACK,
+    Attempt,
 )
-
-BEND_REACH = 0.95
-"""The second-order change of the bent slacks is measured at this part of the predictor's step,"""
-BEND_LIMIT = 10.0
-"""and limited to so many mean products."""
-GUESS = {
-    "t_active": 0.7,
-    "t_passive": 0.45,
-    "energy": 0.6,
-    "l_local": 0.5,
-    "time": 1.3,
-    "work": 2.3,
-    "local": 0.75,
-    "budget": 1.3,
-    "capacity": 0.01,
-}
-GUESS_TAU = 1.6
-"""Where the first attempt starts, every product being 1: found to take the fewest iterations over many
-scenarios. The others start at 1 everywhere, but for the times."""
-SHORT_STEP = 0.1
-"""After a step shorter than this the next one recentres."""
+from scattermec.optimisation.standard_form import StandardForm
 
 
 class State(NamedTuple):
@@ -111,7 +74,7 @@ class Tolerances(NamedTuple):
 def tolerances(dtype: jnp.dtype) -> Tolerances:
     """Stopping tolerances, relative to the scaled problem's data of order one."""
     if dtype == jnp.float64:
-        return Tolerances(residual=1e-12, gap=1e-8, margin=0.0, proof=1e-9)
+        return Tolerances(residual=RESIDUAL_PER_GAP * GAP, gap=GAP, margin=0.0, proof=PROOF)
     return Tolerances(residual=2e-5, gap=1e-4, margin=2e-4, proof=1e-4)
 
 
@@ -275,7 +238,7 @@ def _iterate(problem: StandardForm, state: State, limits: Tolerances) -> State:
 
     longest = way.boundary * _step_to_boundary(point, direction)
     step, new, near_path = jax.lax.while_loop(
-        lambda tried: ~tried[2] & (tried[0] > 1e-8), shorten, (longest, *attempt(longest))
+        lambda tried: ~tried[2] & (tried[0] > LEAST_STEP), shorten, (longest, *attempt(longest))
     )
     accuracy = _accuracy(problem, new, limits)
     usable = near_path & jnp.isfinite(accuracy)
@@ -327,7 +290,7 @@ def _start(problem: StandardForm, attempt: Int[Array, ""]) -> Iterate:
         capacity=fill("capacity", user),
         stored=stored,
     )
-    tau = jnp.where(first, GUESS_TAU, 1.0).astype(user.dtype)
+    tau = jnp.where(first, GUESS["tau"], 1.0).astype(user.dtype)
     s, z = jax.tree.map(lambda leaf: 1 / leaf, (x, y))
     return Iterate(x, y, s, z, tau, 1 / tau)
 
@@ -376,7 +339,7 @@ def _accuracy(problem: StandardForm, point: Iterate, limits: Tolerances) -> Floa
     gap = cost - dual_function(problem, work, budget, capacity)
     # Offloading all the work is charged beforehand, and credited for what is computed locally.
     whole = jnp.abs(cost + jnp.sum(problem.gain_local))
-    return jnp.maximum(violation / limits.residual, jnp.abs(gap) / (whole + 1e-2) / limits.gap)
+    return jnp.maximum(violation / limits.residual, jnp.abs(gap) / (whole + LEAST_COST) / limits.gap)
 
 
 def solve(problem: StandardForm) -> Optimum:

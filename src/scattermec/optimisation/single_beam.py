@@ -11,14 +11,15 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Complex, Float
 
+from scattermec.optimisation.shared import (
+    BEAM_DAMPING,
+    BEAM_RIDGE,
+    BEAM_STARTS,
+    BEAM_STEPS,
+    BEAM_TURN,
+    LONGEST_BEAM_STEP,
+)
 from scattermec.physics import links
-
-STEPS = 30
-STARTS = 12
-TURN = 2.399963
-"""Phase between two beams, in which the starts differ."""
-RIDGE = 1e-14
-LONGEST_STEP = 0.5
 
 
 def single_beam(
@@ -37,7 +38,7 @@ def single_beam(
         columns: the beams that have them.
         guess: where the search starts first.
     """
-    angles = TURN * jnp.arange(STARTS - 1)[:, None] * jnp.arange(len(shares))
+    angles = BEAM_TURN * jnp.arange(BEAM_STARTS - 1)[:, None] * jnp.arange(len(shares))
     mixed = (jnp.sqrt(shares) * jnp.exp(1j * angles)) @ columns
     starts = links.unit_vectors(jnp.concatenate([guess[None], mixed]))
     found = links.unit_vectors(jax.vmap(lambda beam: _match_gains(channels, wanted, beam))(starts))
@@ -69,9 +70,9 @@ def _match_gains(
         slopes = jnp.where(matters[:, None], slopes, 0)
         matrix = jnp.real(slopes.conj() @ slopes.T)
         size, worst = jnp.diagonal(matrix), jnp.max(jnp.abs(missing))
-        matrix += jnp.diag(RIDGE * jnp.max(size) + 1e-3 * worst**2 * size + ~matters)
+        matrix += jnp.diag(BEAM_RIDGE * jnp.max(size) + BEAM_DAMPING * worst**2 * size + ~matters)
         change = jnp.linalg.solve(matrix, missing) @ slopes
         length = jnp.sqrt(jnp.sum(jnp.abs(change) ** 2))
-        return beam + change * jnp.minimum(1, LONGEST_STEP / jnp.maximum(length, 1e-300))
+        return beam + change * jnp.minimum(1, LONGEST_BEAM_STEP / jnp.maximum(length, 1e-300))
 
-    return jax.lax.fori_loop(0, STEPS, step, beam)
+    return jax.lax.fori_loop(0, BEAM_STEPS, step, beam)

@@ -3,7 +3,7 @@
 
 // A frame's data apart from its beams into a lane.
 template <class Solver, class Scalar>
-void load_frame(Solver& solver, const Problems<Scalar>& in, const Sizes& sizes, int lane, long q) {
+void load_frame(Solver& solver, const Frame<Scalar>& in, const Sizes& sizes, int lane, long q) {
   const int n = sizes.users;
   const struct { Real* to; const Scalar* from; } arrays[] = {
       {solver.active_rate, in.active_rate}, {solver.snr, in.snr}, {solver.workload, in.workload},
@@ -14,7 +14,7 @@ void load_frame(Solver& solver, const Problems<Scalar>& in, const Sizes& sizes, 
   for (const auto& array : arrays)
     for (int i = 0; i < n; ++i) array.to[i][lane] = array.from[q * n + i];
   for (int i = 0; i < n; ++i)
-    solver.cost_shortfall[i][lane] = sizes.elastic ? static_cast<double>(in.cost_shortfall[q * n + i]) : 0.0;
+    solver.cost_shortfall[i][lane] = sizes.shortfalls ? static_cast<double>(in.cost_shortfall[q * n + i]) : 0.0;
   const long stores = static_cast<long>(n) * sizes.parts;
   for (long s = 0; s < stores; ++s) {
     solver.gain_stored[s][lane] = in.gain_stored[q * stores + s];

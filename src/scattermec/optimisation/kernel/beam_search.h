@@ -22,7 +22,7 @@ class BeamFeed {
 
   bool next(int index) {
     for (; next_ < sizes_.frames; ++next_) {
-      if (in_.frame.skip[next_]) {
+      if (in_.skip[next_]) {
         clear(next_);
         continue;
       }
@@ -31,7 +31,7 @@ class BeamFeed {
       lane.rounds = 0;
       lane.energy = lane.value = INFINITY;
       lane.bound = -INFINITY;
-      load_frame(solver_, in_.frame, sizes_, index, lane.frame);
+      load_frame(solver_, in_, sizes_, index, lane.frame);
       for (std::size_t a = 0; a < lane.channels.size(); ++a)
         lane.channels[a] = Complex(in_.channels[lane.frame * lane.channels.size() + a]);
       for (std::size_t a = 0; a < lane.beams.size(); ++a)
@@ -94,9 +94,9 @@ class BeamFeed {
       }
       const double scale = std::max(lane.energy, static_cast<double>(in_.small[q]));
       const double gap = (lane.value - (lane.bound + constant)) / scale;
-      if (gap <= TARGET_GAP) return finish(index, false);
+      if (gap <= BEAM_GAP) return finish(index, false);
       // The next problem need only be solved well enough to tell which beams are worth more.
-      const double relative = gap * scale / (std::abs(lane.value - constant + solver_.offloading()[index]) + 1e-2);
+      const double relative = gap * scale / (std::abs(lane.value - constant + solver_.offloading()[index]) + LEAST_COST);
       if (solved) solver_.gap_limit[index] = std::max(GAP, std::min(FIRST_GAP, GAP_SHARE * relative));
     }
     if (lane.rounds >= MAX_ROUNDS) return finish(index, false);
@@ -118,8 +118,7 @@ class BeamFeed {
   }
 
  private:
-  static constexpr double FIRST_GAP = 1e-2, GAP_SHARE = 0.1, TARGET_GAP = 1e-6;
-  static constexpr int MAX_ROUNDS = 200, MERGE_ROUNDS = 8;
+  static constexpr double FIRST_GAP = 1e-2, GAP_SHARE = 0.1;
 
   // The search for one frame.
   struct Lane {
@@ -247,7 +246,7 @@ class BeamFeed {
       out_.capacity[q * n + i] = static_cast<Scalar>(lane.prices[2 * n + i]);
       out_.worth[q * n + i] = static_cast<Scalar>(lane.worth[i]);
     }
-    out_.shared[q] = static_cast<Scalar>(lane.energy);
+    out_.shared_energy[q] = static_cast<Scalar>(lane.energy);
     out_.infeasible[q] = infeasible;
     out_.rounds[q] = lane.rounds;
     return next(index);
@@ -257,7 +256,7 @@ class BeamFeed {
     const int n = sizes_.users;
     std::fill_n(out_.beams + q * n * sizes_.antennas, n * sizes_.antennas, std::complex<Scalar>(0));
     for (Scalar* values : {out_.work, out_.budget, out_.capacity, out_.worth}) std::fill_n(values + q * n, n, Scalar(0));
-    out_.shared[q] = 0;
+    out_.shared_energy[q] = 0;
     out_.infeasible[q] = false;
     out_.rounds[q] = 0;
   }

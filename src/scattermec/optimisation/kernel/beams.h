@@ -181,12 +181,11 @@ inline bool solve_definite(int size, double* matrix, double* right) {
 
 // Gauss-Newton steps of least length towards a unit beam with the gains `wanted`.
 inline void match_gains(int users, int size, const Complex* channels, const double* wanted, Complex* beam) {
-  constexpr int STEPS = 30;
-  constexpr double CLOSE = 1e-13, RIDGE = 1e-14;
+  constexpr double CLOSE = 1e-13;
   const int most = users + 1;
   std::vector<Complex> slopes(most * size);
   std::vector<double> missing(most), matrix(most * most);
-  for (int step = 0; step < STEPS; ++step) {
+  for (int step = 0; step < BEAM_STEPS; ++step) {
     int count = 0;
     double worst = 0;
     const auto add = [&](double value, double goal, const Complex* direction, Complex factor) {
@@ -214,7 +213,7 @@ inline void match_gains(int users, int size, const Complex* channels, const doub
         matrix[p * count + r] = sum;
         if (p == r) trace = std::max(trace, sum);
       }
-    for (int p = 0; p < count; ++p) matrix[p * count + p] += RIDGE * trace + 1e-3 * worst * worst * matrix[p * count + p];
+    for (int p = 0; p < count; ++p) matrix[p * count + p] += BEAM_RIDGE * trace + BEAM_DAMPING * worst * worst * matrix[p * count + p];
     if (!solve_definite(count, matrix.data(), missing.data())) return;
     double size_of_step = 0;
     std::vector<Complex> change(size);
@@ -222,7 +221,7 @@ inline void match_gains(int users, int size, const Complex* channels, const doub
       for (int p = 0; p < count; ++p) change[a] += missing[p] * slopes[p * size + a];
       size_of_step += std::norm(change[a]);
     }
-    const double factor = std::min(1.0, 0.5 / std::sqrt(size_of_step));
+    const double factor = std::min(1.0, LONGEST_BEAM_STEP / std::sqrt(size_of_step));
     if (!(factor > 0)) return;
     for (int a = 0; a < size; ++a) beam[a] += factor * change[a];
   }
@@ -234,16 +233,15 @@ inline void match_gains(int users, int size, const Complex* channels, const doub
 inline void single_beam(int users, int size, int beams, const Complex* channels, const double* wanted,
                         const double* shares, const Complex* columns, Complex* beam) {
   constexpr double ENOUGH = 1 - 1e-11;
-  constexpr int STARTS = 12;
   double best = fulfilment(users, size, channels, wanted, beam);
   std::vector<Complex> trial(size);
-  for (int start = 0; start < STARTS && best < ENOUGH; ++start) {
+  for (int start = 0; start < BEAM_STARTS && best < ENOUGH; ++start) {
     std::copy_n(beam, size, trial.begin());
     if (start > 0) {  // the several with other phases, the same ones every time
       std::fill(trial.begin(), trial.end(), Complex(0));
       for (int k = 0; k < beams; ++k)
         for (int a = 0; a < size; ++a)
-          trial[a] += std::polar(std::sqrt(shares[k]), 2.399963 * (start - 1) * k) * columns[k * size + a];
+          trial[a] += std::polar(std::sqrt(shares[k]), BEAM_TURN * (start - 1) * k) * columns[k * size + a];
     }
     for (int round = 0; round < 2; ++round) {
       double length = 0;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <complex>
 #include <condition_variable>
 #include <cstdint>
 #include <cstdlib>
@@ -18,8 +19,6 @@
 
 #include "xla/ffi/api/ffi.h"
 
-#include "beams.h"
-
 namespace ffi = xla::ffi;
 
 #define INLINE inline __attribute__((always_inline))
@@ -27,75 +26,12 @@ namespace ffi = xla::ffi;
 
 struct Sizes {
   long frames;
-  int users, beams, antennas;
-  bool elastic;
-  int parts = 0;  // of a battery, whose energies have values
+  int users, beams, antennas, parts, shortfalls;  // parts of a battery whose energies have values
 };
 
-// Q frames of N users with K beams a slot: (Q, N) each, but for ``passive_rate`` (Q, N, K) and ``harvest``
-// (Q, N, N, K). Where energy left in the batteries has a value, ``gain_stored`` and ``part_size`` are (Q, N, S).
-template <class Scalar>
-struct Problems {
-  const Scalar *passive_rate, *active_rate, *snr, *workload, *local_limit, *battery, *capacity, *circuit,
-      *local_energy, *harvest, *cost_active, *cost_passive, *gain_local, *cost_shortfall;
-  const bool* skip;
-  const Scalar *gain_stored, *part_size;
-
-  // The same from frame q on.
-  Problems from(long q, const Sizes& sizes) const {
-    const long n = q * sizes.users, m = n * sizes.beams, s = n * sizes.parts;
-    return {passive_rate + m, active_rate + n, snr + n, workload + n, local_limit + n, battery + n,
-            capacity + n, circuit + n, local_energy + n, harvest + m * sizes.users, cost_active + n,
-            cost_passive + n, gain_local + n, cost_shortfall + n, skip + q, gain_stored + s, part_size + s};
-  }
-};
-
-// Variables and prices, (Q, N) each, but for ``t_passive`` (Q, N, K), and tau (Q,), by which to divide them.
-template <class Scalar>
-struct Results {
-  Scalar *t_active, *t_passive, *energy, *l_local, *shortfall, *time, *work, *local, *budget, *capacity, *tau;
-  std::int32_t* iterations;
-  Scalar *stored, *price_stored;  // (Q, N, S)
-
-  Results from(long q, const Sizes& sizes) const {
-    const long n = q * sizes.users, m = n * sizes.beams, s = n * sizes.parts;
-    return {t_active + n, t_passive + m, energy + n, l_local + n, shortfall + n, time + n, work + n,
-            local + n, budget + n, capacity + n, tau + q, iterations + q, stored + s, price_stored + s};
-  }
-};
-
-// The same frames with the beams open, and K beams a slot to begin with. ``reflected_work`` (Q, N) is the work
-// per ln(1 + snr) of a slot, ``reflected_snr`` (Q, N) the snr for a beam gain of 1, ``harvest_weight`` (Q, N, N)
-// what user j harvests in slot i for a beam gain of 1, ``constant`` (Q,) what the energy has besides the
-// problem's cost, ``small`` (Q,) the energy below which gaps are relative to that instead; ``channels`` (Q, N, M), ``beams`` (Q, N, K, M).
-template <class Scalar>
-struct BeamProblems {
-  Problems<Scalar> frame;
-  const Scalar *reflected_work, *reflected_snr, *harvest_weight, *constant, *small;
-  const std::complex<Scalar> *channels, *beams;
-
-  BeamProblems from(long q, const Sizes& sizes) const {
-    const long n = q * sizes.users;
-    return {frame.from(q, sizes), reflected_work + n, reflected_snr + n, harvest_weight + n * sizes.users, constant + q,
-            small + q, channels + n * sizes.antennas, beams + n * sizes.beams * sizes.antennas};
-  }
-};
-
-// One beam a slot, (Q, N, M); the prices of the best bound, or of the proof, and the worth of the best beams at
-// these, (Q, N); the energy with the time of slots shared among beams (Q,).
-template <class Scalar>
-struct BeamResults {
-  std::complex<Scalar>* beams;
-  Scalar *work, *budget, *capacity, *worth, *shared;
-  bool* infeasible;
-  std::int32_t* rounds;
-
-  BeamResults from(long q, const Sizes& sizes) const {
-    const long n = q * sizes.users;
-    return {beams + n * sizes.antennas, work + n, budget + n, capacity + n, worth + n, shared + q, infeasible + q,
-            rounds + q};
-  }
-};
+// Constants, and the arrays of a call: made from shared.py.
+#include "shared.h"
+#include "beams.h"
 
 namespace baseline {
 constexpr int LANES = 2;
@@ -187,42 +123,19 @@ static void in_parallel(ffi::ThreadPool& pool, long count, long least, const Wor
 constexpr long FRAMES_PER_THREAD = 64;  // fewer are not worth another thread
 
 // The arrays of a call, by position.
-template <class Scalar>
 struct Arrays {
   ffi::RemainingArgs args;
   ffi::RemainingRets results;
 
-  template <class T = Scalar>
+  template <class T>
   const T* input(int i) const {
     return static_cast<const T*>(args.get<ffi::AnyBuffer>(i)->untyped_data());
   }
-  template <class T = Scalar>
+  template <class T>
   T* output(int i) const {
     return static_cast<T*>((*results.get<ffi::AnyBuffer>(i))->untyped_data());
   }
-  // A frame's data apart from its beams, from position 0; then what is to be skipped.
-  // From position `stored` on, if there are as many, what the energies left in the batteries are worth.
-  Problems<Scalar> frame(const Scalar* passive_rate, const Scalar* harvest, std::size_t stored) const {
-    const bool values = args.size() > stored;
-    return {passive_rate, input(0), input(1), input(2), input(3), input(4), input(5), input(6), input(7), harvest,
-            input(8), input(9), input(10), input(11), input<bool>(12),
-            values ? input(stored) : nullptr, values ? input(stored + 1) : nullptr};
-  }
 };
-constexpr int FRAME_ARRAYS = 13;
-
-// Frames, and the last dimensions, of the array at a position; and the last dimension of that at `stored`, if any.
-static Sizes sizes_of(const ffi::RemainingArgs& args, int position, int inner, bool elastic, std::size_t stored) {
-  const auto dimensions = args.get<ffi::AnyBuffer>(position)->dimensions();
-  Sizes sizes{1, 0, 0, 0, elastic};
-  const std::size_t outer = dimensions.size() - inner;
-  for (std::size_t axis = 0; axis < outer; ++axis) sizes.frames *= dimensions[axis];
-  sizes.users = static_cast<int>(dimensions[outer]);
-  sizes.beams = static_cast<int>(dimensions[outer + 1]);
-  sizes.antennas = inner > 2 ? static_cast<int>(dimensions[outer + 2]) : 0;
-  if (args.size() > stored) sizes.parts = static_cast<int>(args.get<ffi::AnyBuffer>(stored)->dimensions().back());
-  return sizes;
-}
 
 template <class Problems, class Results>
 static void solve_in_parallel(ffi::ThreadPool& pool, const Problems& in, const Results& out, const Sizes& sizes) {
@@ -233,52 +146,32 @@ static void solve_in_parallel(ffi::ThreadPool& pool, const Problems& in, const R
   });
 }
 
-// Call work with arrays of the precision of the first one.
-template <class Work>
-static ffi::Error by_precision(ffi::RemainingArgs args, ffi::RemainingRets results, std::size_t inputs,
-                               std::size_t outputs, const Work& work) {
-  if (args.size() < inputs || results.size() < outputs) return ffi::Error::InvalidArgument("wrong number of arrays");
-  switch (args.get<ffi::AnyBuffer>(0)->element_type()) {
-    case ffi::F64: work(Arrays<double>{args, results}); break;
-    case ffi::F32: work(Arrays<float>{args, results}); break;
+// Solve what the arrays of a call hold, in the precision of the first of them, (Q, N).
+template <template <class> class Problems, template <class> class Results>
+static ffi::Error call(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets results, std::int64_t users,
+                       std::int64_t beams, std::int64_t antennas, std::int64_t parts, std::int64_t shortfalls) {
+  if (args.size() != Problems<double>::COUNT || results.size() != Results<double>::COUNT)
+    return ffi::Error::InvalidArgument("wrong number of arrays");
+  const auto first = *args.get<ffi::AnyBuffer>(0);
+  const Sizes sizes{static_cast<long>(first.element_count() / users), static_cast<int>(users), static_cast<int>(beams),
+                    static_cast<int>(antennas), static_cast<int>(parts), static_cast<int>(shortfalls)};
+  const Arrays arrays{args, results};
+  switch (first.element_type()) {
+    case ffi::F64: solve_in_parallel(pool, Problems<double>::read(arrays), Results<double>::read(arrays), sizes); break;
+    case ffi::F32: solve_in_parallel(pool, Problems<float>::read(arrays), Results<float>::read(arrays), sizes); break;
     default: return ffi::Error::InvalidArgument("the data must be float32 or float64");
   }
   return ffi::Error::Success();
 }
 
-static ffi::Error allocate(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets results, bool elastic) {
-  constexpr int stored = FRAME_ARRAYS + 2;
-  return by_precision(args, results, stored, 12, [&](const auto& a) {
-    const auto in = a.frame(a.input(FRAME_ARRAYS), a.input(FRAME_ARRAYS + 1), stored);
-    using Scalar = std::remove_pointer_t<decltype(a.output(0))>;
-    const Results<Scalar> out{a.output(0), a.output(1), a.output(2), a.output(3), a.output(4), a.output(5),
-                              a.output(6), a.output(7), a.output(8), a.output(9), a.output(10),
-                              a.template output<std::int32_t>(11), in.gain_stored ? a.output(12) : nullptr,
-                              in.gain_stored ? a.output(13) : nullptr};
-    solve_in_parallel(pool, in, out, sizes_of(args, FRAME_ARRAYS, 2, elastic, stored));
-  });
-}
-
-static ffi::Error search_beams(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets results) {
-  constexpr int stored = FRAME_ARRAYS + 7;
-  return by_precision(args, results, stored, 8, [&](const auto& a) {
-    using Scalar = std::remove_pointer_t<decltype(a.output(0))>;
-    using Vector = std::complex<Scalar>;
-    constexpr int first = FRAME_ARRAYS;
-    const BeamProblems<Scalar> in{a.frame(nullptr, nullptr, stored), a.input(first), a.input(first + 1),
-                                  a.input(first + 2), a.input(first + 3), a.input(first + 4),
-                                  a.template input<Vector>(first + 5), a.template input<Vector>(first + 6)};
-    const BeamResults<Scalar> out{a.template output<Vector>(0), a.output(1), a.output(2), a.output(3), a.output(4),
-                                  a.output(5), a.template output<bool>(6), a.template output<std::int32_t>(7)};
-    solve_in_parallel(pool, in, out, sizes_of(args, first + 6, 3, false, stored));
-  });
-}
-
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
-    scattermec_allocate, allocate,
-    ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().RemainingArgs().RemainingRets().Attr<bool>("elastic"));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(scattermec_search_beams, search_beams,
-                              ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().RemainingArgs().RemainingRets());
+#define DEFINE_HANDLER(name, problems, results)                                                               \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(name, (call<problems, results>),                                              \
+                                ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().RemainingArgs().RemainingRets()       \
+                                    .Attr<std::int64_t>("users").Attr<std::int64_t>("beams")                  \
+                                    .Attr<std::int64_t>("antennas").Attr<std::int64_t>("parts")               \
+                                    .Attr<std::int64_t>("shortfalls"))
+DEFINE_HANDLER(scattermec_allocate, Problems, Results);
+DEFINE_HANDLER(scattermec_search_beams, BeamProblems, BeamResults);
 
 // The module: handlers() gives a dictionary of capsules for jax.ffi.register_ffi_target.
 static PyObject* handlers(PyObject*, PyObject*) {
@@ -316,7 +209,11 @@ static PyObject* use_instructions(PyObject*, PyObject* args) {
   return PyUnicode_FromString(INSTRUCTION_SETS[instruction_set]);
 }
 
-static PyMethodDef methods[] = {{"handlers", handlers, METH_NOARGS, "XLA custom calls by name, as capsules."},
+// built_from(): the digest of what shared.h was made from.
+static PyObject* built_from(PyObject*, PyObject*) { return PyUnicode_FromString(DIGEST); }
+
+static PyMethodDef methods[] = {{"built_from", built_from, METH_NOARGS, "Digest of the constants and arguments."},
+                                {"handlers", handlers, METH_NOARGS, "XLA custom calls by name, as capsules."},
                                 {"use_instructions", use_instructions, METH_VARARGS, "Choose a set of instructions, and name it."},
                                 {nullptr, nullptr, 0, nullptr}};
 static PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernel", "Compiled solvers; see compiled.py.", -1, methods,

@@ -2,17 +2,8 @@
 // own frame, and takes the next one as soon as it is done. Names and steps are those of the Python code.
 // Included once per instruction set, after lanes.h, inside that set's namespace.
 
-// Limits, as in interior_point.py.
-constexpr int MAX_ITERATIONS = 80;  // of an attempt
-constexpr double STEP_BACK = 0.8, SHORT_STEP = 0.1, BEND_REACH = 0.95, BEND_LIMIT = 10.0;
 constexpr std::size_t ALIGNMENT = 64;  // bytes, of the workspace
-constexpr struct Attempt { double boundary, centrality, centring, span, slack, start; } ATTEMPTS[] = {
-    {0.9996, 1e-5, 6e-4, 5.0, 150.0, 1.0}, {0.99, 1e-3, 1e-3, 10.0, 10.0, 1.0}, {0.99, 1e-3, 1e-3, 30.0, 100.0, 1.0},
-    {0.99, 1e-3, 1e-3, 10.0, 30.0, 1e-2}, {0.99, 1e-3, 1e-3, 10.0, 30.0, 1e-4}};
-constexpr double GUESS_T_ACTIVE = 0.7, GUESS_T_PASSIVE = 0.45, GUESS_ENERGY = 0.6, GUESS_L_LOCAL = 0.5;
-constexpr double GUESS_TIME = 1.3, GUESS_WORK = 2.3, GUESS_LOCAL = 0.75, GUESS_BUDGET = 1.3, GUESS_CAPACITY = 0.01, GUESS_TAU = 1.6;
 constexpr double WARM = 1e-2;  // mean product, over tau^2, from which a similar problem starts
-constexpr double GAP = 1e-8, RESIDUAL_PER_GAP = 1e-4, PROOF = 1e-9;
 
 // An array whose size is known when compiling lies in the object itself, which spares the processor most of its loads
 // and stores; else (0) it is a pointer into the workspace.
@@ -36,7 +27,7 @@ class Solver {
   struct Active { PerUser log_term, bent, by_time, by_energy; };
   struct Point { Primal x; Dual y; Primal s; Dual z; Real tau, kappa; };
 
-  explicit Solver(const Sizes& sizes) : users_(sizes.users), beams_(sizes.beams), parts_(sizes.parts), elastic_(sizes.elastic) {
+  explicit Solver(const Sizes& sizes) : users_(sizes.users), beams_(sizes.beams), parts_(sizes.parts), elastic_(sizes.shortfalls > 0) {
     allocate_workspace();
   }
   ~Solver() { std::free(memory_); }
@@ -132,19 +123,19 @@ class Solver {
         partner[i][lane] = 1.0 / chosen;
       }
     };
-    fill(at.x.t_active, at.s.t_active, n, GUESS_T_ACTIVE, time);
-    fill(at.x.t_passive, at.s.t_passive, m, GUESS_T_PASSIVE, time);
-    fill(at.x.energy, at.s.energy, n, GUESS_ENERGY, 1.0);
-    fill(at.x.l_local, at.s.l_local, n, GUESS_L_LOCAL, 1.0);
+    fill(at.x.t_active, at.s.t_active, n, GUESS.t_active, time);
+    fill(at.x.t_passive, at.s.t_passive, m, GUESS.t_passive, time);
+    fill(at.x.energy, at.s.energy, n, GUESS.energy, 1.0);
+    fill(at.x.l_local, at.s.l_local, n, GUESS.l_local, 1.0);
     fill(at.x.shortfall, at.s.shortfall, shortfalls, 1.0, 1.0);
     fill(at.x.stored, at.s.stored, stores(), 1.0, 1.0);
-    fill(at.y.time, at.z.time, n, GUESS_TIME, 1.0);
-    fill(at.y.work, at.z.work, n, GUESS_WORK, 1.0);
-    fill(at.y.local, at.z.local, n, GUESS_LOCAL, 1.0);
-    fill(at.y.budget, at.z.budget, n, GUESS_BUDGET, 1.0);
-    fill(at.y.capacity, at.z.capacity, n, GUESS_CAPACITY, 1.0);
+    fill(at.y.time, at.z.time, n, GUESS.time, 1.0);
+    fill(at.y.work, at.z.work, n, GUESS.work, 1.0);
+    fill(at.y.local, at.z.local, n, GUESS.local, 1.0);
+    fill(at.y.budget, at.z.budget, n, GUESS.budget, 1.0);
+    fill(at.y.capacity, at.z.capacity, n, GUESS.capacity, 1.0);
     fill(at.y.stored, at.z.stored, stores(), 1.0, 1.0);
-    fill(&at.tau, &at.kappa, 1, GUESS_TAU, 1.0);
+    fill(&at.tau, &at.kappa, 1, GUESS.tau, 1.0);
     if (first && similar_) {
       // Without one to resume from, `warm` is what another frame has left in this lane.
       Mask only{};
@@ -745,7 +736,7 @@ class Solver {
     }
     const Real inverse_tau = 1.0 / tau;
     const Real cost = cost_of(moved.x) * inverse_tau;
-    const Real gap = magnitude(cost - dual * inverse_tau) / ((magnitude(cost + offloading()) + 1e-2) * gap_limit);
+    const Real gap = magnitude(cost - dual * inverse_tau) / ((magnitude(cost + offloading()) + LEAST_COST) * gap_limit);
     accuracy = maximum(violation * inverse_tau / (RESIDUAL_PER_GAP * gap_limit), gap);
     accuracy = choose(gap >= 0.0, accuracy, splat(1.0 / 0.0));  // not a number is no accuracy
     margin = choose(value > 0.0, free / choose(value > 0.0, value, splat(1.0)), splat(-1.0));
@@ -795,10 +786,10 @@ class Solver {
     Mask good;
     while (true) {
       Mask near = try_step(reduction, step, sum);
-      Mask shorten = ~near & (step > 1e-8) & active_;
+      Mask shorten = ~near & (step > LEAST_STEP) & active_;
       if (!any(shorten)) {
         good = complete_step(step);
-        shorten = ~good & (step > 1e-8) & active_;
+        shorten = ~good & (step > LEAST_STEP) & active_;
         if (!any(shorten)) break;
       }
       // By halves once it has become short: the other lanes wait.

@@ -1,0 +1,222 @@
+"""What the portable solver and the kernel share: constants, and the arrays that a call of the kernel takes.
+
+``setup.py`` makes the kernel's ``shared.h`` from here, and `scattermec.optimisation.compiled` calls the
+kernel by the same tables. So this module imports nothing but the standard library.
+"""
+
+import hashlib
+from typing import Any, NamedTuple
+
+
+class Attempt(NamedTuple):
+    """How an attempt to solve a frame goes: boldly at first, more carefully where that gets stuck."""
+
+    boundary: Any
+    """a step goes this part of the way to where the first entry would vanish"""
+    centrality: Any
+    """each complementarity product stays above this part of the mean"""
+    centring: Any
+    """least part of the mean product that a step aims to leave"""
+    span: Any
+    """a slack takes its exact value where that is within this factor of the linearised one"""
+    slack: Any
+    """else it is kept near the linearised one, if that leaves a residual below this many mean products"""
+    start: Any
+    """where the times start, in slots"""
+
+
+ATTEMPTS = (
+    Attempt(0.9996, 1e-5, 6e-4, 5.0, 150.0, 1.0),
+    Attempt(0.99, 1e-3, 1e-3, 10.0, 10.0, 1.0),
+    Attempt(0.99, 1e-3, 1e-3, 30.0, 100.0, 1.0),
+    Attempt(0.99, 1e-3, 1e-3, 10.0, 30.0, 1e-2),
+    Attempt(0.99, 1e-3, 1e-3, 10.0, 30.0, 1e-4),
+)
+MAX_ITERATIONS = 80
+"""Of an attempt."""
+
+GUESS = {
+    "t_active": 0.7,
+    "t_passive": 0.45,
+    "energy": 0.6,
+    "l_local": 0.5,
+    "time": 1.3,
+    "work": 2.3,
+    "local": 0.75,
+    "budget": 1.3,
+    "capacity": 0.01,
+    "tau": 1.6,
+}
+"""Where the first attempt starts, every product being 1: found to take the fewest iterations over many
+scenarios. The others start at 1 everywhere, but for the times."""
+
+STEP_BACK = 0.8
+"""Factor by which a step is shortened until it stays near the central path."""
+LEAST_STEP = 1e-8
+"""It is not shortened below this."""
+SHORT_STEP = 0.1
+"""After a step shorter than this the next one recentres."""
+BEND_REACH = 0.95
+"""The second-order change of the bent slacks is measured at this part of the predictor's step,"""
+BEND_LIMIT = 10.0
+"""and limited to so many mean products."""
+
+GAP = 1e-8
+"""Certified gap at which a problem counts as solved, relative to its cost plus `LEAST_COST`."""
+LEAST_COST = 1e-2
+RESIDUAL_PER_GAP = 1e-4
+"""Violation of a constraint that is allowed then, in parts of the gap."""
+PROOF = 1e-9
+"""Margin that counts as a proof of infeasibility."""
+
+BEAM_GAP = 1e-6
+"""Certified gap at which a search for beams ends, in double precision."""
+MAX_ROUNDS = 200
+"""Rounds of new beams after which the search gives up; a handful is usual."""
+MERGE_ROUNDS = 8
+"""After so many rounds the beam made of a slot's several takes the place of one of them."""
+
+BEAM_STEPS = 30
+"""Gauss-Newton steps towards a single beam,"""
+BEAM_STARTS = 12
+"""each from so many starts,"""
+BEAM_TURN = 2.399963
+"""which differ in the phase between two beams."""
+BEAM_RIDGE = 1e-14
+BEAM_DAMPING = 1e-3
+LONGEST_BEAM_STEP = 0.5
+
+
+class Argument(NamedTuple):
+    """An array of a call of the kernel."""
+
+    name: str
+    dimensions: str = "N"
+    """N users, K beams per slot, M antennas, S parts of a battery whose energies have values, E = N in the
+    elastic form. Where batteries have no values, or the form is rigid, S or E is 0."""
+    kind: str = "real"
+    """``real`` and ``complex`` in the precision of the data, ``bool`` or ``int``"""
+
+
+FRAME = (
+    *map(
+        Argument,
+        (
+            "active_rate",
+            "snr",
+            "workload",
+            "local_limit",
+            "battery",
+            "capacity",
+            "circuit",
+            "local_energy",
+            "cost_active",
+            "cost_passive",
+            "gain_local",
+        ),
+    ),
+    Argument("cost_shortfall", "E"),
+    Argument("gain_stored", "NS"),
+    Argument("part_size", "NS"),
+    Argument("skip", "", "bool"),
+)
+"""A problem apart from its beams, as in `scattermec.optimisation.standard_form.StandardForm`; and whether
+to skip it."""
+
+ALLOCATION = (Argument("passive_rate", "NK"), Argument("harvest", "NNK"))
+"""The problem's beams besides, where these are given: P1."""
+
+ALLOCATION_RESULTS = (
+    Argument("t_active"),
+    Argument("t_passive", "NK"),
+    *map(Argument, ("energy", "l_local", "shortfall", "time", "work", "local", "budget", "capacity")),
+    Argument("stored", "NS"),
+    Argument("price_stored", "NS"),
+    Argument("tau", ""),
+    Argument("iterations", "", "int"),
+)
+"""Entries of `scattermec.optimisation.homogeneous.Optimum`."""
+
+SEARCH = (
+    Argument("reflected_work"),
+    Argument("reflected_snr"),
+    Argument("harvest_weight", "NN"),
+    Argument("constant", ""),
+    Argument("small", ""),
+    Argument("channels", "NM", "complex"),
+    Argument("beams", "NKM", "complex"),
+)
+"""What a search for beams is given besides: P2. See `scattermec.optimisation.compiled.search_beams`."""
+
+SEARCH_RESULTS = (
+    Argument("beams", "NM", "complex"),
+    *map(Argument, ("work", "budget", "capacity", "worth")),
+    Argument("shared_energy", ""),
+    Argument("infeasible", "", "bool"),
+    Argument("rounds", "", "int"),
+)
+"""Entries of `scattermec.optimisation.compiled.BeamSearch`."""
+
+
+def digest() -> str:
+    """What tells a kernel that was built from here from one that was not."""
+    return hashlib.sha256(_header().encode()).hexdigest()
+
+
+def header() -> str:
+    """All of this as C++: ``kernel/shared.h``."""
+    return _header() + f'constexpr char DIGEST[] = "{digest()}";\n'
+
+
+def _header() -> str:
+    lines = ["// Made from shared.py when the kernel is built.", ""]
+    for name, value in sorted(globals().items()):
+        if name.isupper() and isinstance(value, int | float):
+            lines.append(f"constexpr {'int' if isinstance(value, int) else 'double'} {name} = {value!r};")
+    fields = ", ".join(Attempt._fields)
+    ways = ", ".join("{" + ", ".join(map(repr, attempt)) + "}" for attempt in ATTEMPTS)
+    lines.append(f"constexpr struct Attempt {{ double {fields}; }} ATTEMPTS[] = {{{ways}}};")
+    values = " ".join(f"{name} = {value!r}," for name, value in GUESS.items()).rstrip(",")
+    lines.append(f"constexpr struct {{ double {values}; }} GUESS{{}};")
+    lines += _struct("Frame", FRAME, constant=True)
+    lines += _struct("Problems", ALLOCATION, constant=True, base="Frame", first=len(FRAME))
+    lines += _struct("Results", ALLOCATION_RESULTS)
+    lines += _struct("BeamProblems", SEARCH, constant=True, base="Frame", first=len(FRAME))
+    lines += _struct("BeamResults", SEARCH_RESULTS)
+    return "\n".join(lines) + "\n"
+
+
+_SIZES = {"N": "users", "E": "shortfalls", "K": "beams", "M": "antennas", "S": "parts"}
+_TYPES = {"real": "Scalar", "complex": "std::complex<Scalar>", "bool": "bool", "int": "std::int32_t"}
+
+
+def _struct(
+    name: str, arguments: tuple[Argument, ...], *, constant: bool = False, base: str = "", first: int = 0
+) -> list[str]:
+    """A struct of pointers to the arrays of Q frames: read from a call, or moved to frame q."""
+    const, source = ("const ", "input") if constant else ("", "output")
+    declared, read, moved = [], [], []
+    for position, argument in enumerate(arguments, first):
+        kind = _TYPES[argument.kind]
+        size = " * ".join(["q", *(f"sizes.{_SIZES[letter]}" for letter in argument.dimensions)])
+        declared.append(f"  {const}{kind}* {argument.name};  // {', '.join(['Q', *argument.dimensions])}")
+        read.append(f"arrays.template {source}<{kind}>({position})")
+        moved.append(f"{argument.name} + {size}")
+    inherits = f" : {base}<Scalar>" if base else ""
+    start_read = [f"{base}<Scalar>::read(arrays)"] if base else []
+    start_moved = [f"{base}<Scalar>::from(q, sizes)"] if base else []
+    return [
+        "",
+        "template <class Scalar>",
+        f"struct {name}{inherits} {{",
+        *declared,
+        f"  static constexpr int COUNT = {first + len(arguments)};",
+        "  template <class Arrays>",
+        f"  static {name} read(const Arrays& arrays) {{",
+        "    return {" + ", ".join([*start_read, *read]) + "};",
+        "  }",
+        f"  {name} from(long q, const Sizes& sizes) const {{",
+        "    return {" + ", ".join([*start_moved, *moved]) + "};",
+        "  }",
+        "};",
+    ]
