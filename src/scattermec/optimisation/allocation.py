@@ -205,8 +205,7 @@ def natural_prices(
     work = workload * p.active_bandwidth / jnp.log(2.0) * p.active_snr
     powerless = needy & ~can_transmit(p)
     fills = can_fill(p)
-    if not p.free_beams:  # whose best beams are those of the price as it is
-        budget = jnp.where(fills, budget, budget + capacity)
+    budget = jnp.where(fills, budget, budget + capacity)
     return Prices(
         workload=workload,
         budget=jnp.where(powerless, jnp.maximum(budget, work), budget),

@@ -38,6 +38,7 @@ from scattermec.optimisation.problem import AllocationProblem, Scheme, allocatio
 from scattermec.optimisation.shared import MAX_ROUNDS, MERGE_ROUNDS
 from scattermec.optimisation.single_beam import single_beam
 from scattermec.optimisation.standard_form import (
+    can_fill,
     energy_counts,
     fixed_energy,
     in_need,
@@ -196,6 +197,7 @@ def _search_compiled(
         * jnp.where(energy_counts(p, needy), 1 / scales.energy, 0)[:, None],
         constant=fixed_energy(p, needy) / scales.cost,
         small=SMALL_ENERGY / scales.cost,
+        fills=can_fill(p),
         channels=frame.channels,
         beams=first,
         skip=skip,

@@ -158,6 +158,7 @@ def search_beams(
     harvest_weight: Float[Array, "N N"],
     constant: Float[Array, ""],
     small: Float[Array, ""],
+    fills: Bool[Array, " N"],
     channels: Complex[Array, "N M"],
     beams: Complex[Array, "N K M"],
     skip: Bool[Array, ""] | None = None,
@@ -171,6 +172,7 @@ def search_beams(
         harvest_weight: scaled energy that user j (row) harvests in slot i (column) for a beam gain of 1.
         constant: scaled energy besides the problem's cost.
         small: scaled energy below which gaps are relative to this one.
+        fills: whether a user's battery can be filled.
         channels: of all users.
         beams: K a slot, to begin with.
         skip: where true, the result is of no meaning.
@@ -181,6 +183,7 @@ def search_beams(
         "harvest_weight": harvest_weight,
         "constant": constant,
         "small": small,
+        "fills": fills,
         "channels": channels,
         "beams": beams,
     }

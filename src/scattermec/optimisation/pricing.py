@@ -63,14 +63,18 @@ def _best_beam(
         F = jnp.sum(parts)
         return c * F - 1 / q - F**2 / jnp.sum(parts / (y + below))
 
+    highest = jnp.where(reflects, c * q * jnp.sum(weight), 1)
+
     def halve(_: int | Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        # Of the logarithm: where the channel hardly has a part in the principal eigenvector, y is tiny.
         low, high = ends
         middle = (low + high) / 2
-        right = distance(middle) > 0
+        right = distance(highest * jnp.exp(middle)) > 0
         return jnp.where(right, middle, low), jnp.where(right, high, middle)
 
-    highest = jnp.where(reflects, c * q * jnp.sum(weight), 1)
-    _, y = jax.lax.fori_loop(0, BISECTIONS, halve, (0 * highest, highest), unroll=8)
+    least = 2 * jnp.log(jnp.finfo(highest.dtype).eps) + 0 * highest
+    _, end = jax.lax.fori_loop(0, BISECTIONS, halve, (least, 0 * highest), unroll=8)
+    y = highest * jnp.exp(end)
     F = jnp.sum(weight / (y + below))
     F = jnp.where(reflects, F, 1)
     # Where the channel is orthogonal to the principal eigenvector, reflection may have no price at all.

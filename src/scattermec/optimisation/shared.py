@@ -143,6 +143,7 @@ SEARCH = (
     Argument("harvest_weight", "NN"),
     Argument("constant", ""),
     Argument("small", ""),
+    Argument("fills", "N", "bool"),
     Argument("channels", "NM", "complex"),
     Argument("beams", "NKM", "complex"),
 )

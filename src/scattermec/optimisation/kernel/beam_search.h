@@ -58,7 +58,7 @@ class BeamFeed {
     for (int i = 0; i < n; ++i) {
       std::fill(work_.matrix.begin(), work_.matrix.end(), Complex(0));
       for (int j = 0; j < n; ++j) {
-        const double worth = at(solver_.at.y.budget, j, index) / tau * in_.harvest_weight[(q * n + j) * n + i];
+        const double worth = budget_price(index, j) / tau * in_.harvest_weight[(q * n + j) * n + i];
         if (worth > 0) add_outer(size, worth, &lane.channels[j * size], work_.matrix.data());
       }
       const double c = at(solver_.at.y.work, i, index) / tau * in_.reflected_work[q * n + i];
@@ -159,11 +159,19 @@ class BeamFeed {
     }
   }
 
+  // Room in a battery that cannot be filled is worth nothing: what the solver took for its price is one of energy.
+  double budget_price(int index, int i) const {
+    const double budget = at(solver_.at.y.budget, i, index);
+    return fills(index, i) ? budget : budget + at(solver_.at.y.capacity, i, index);
+  }
+  double capacity_price(int index, int i) const { return fills(index, i) ? at(solver_.at.y.capacity, i, index) : 0.0; }
+  bool fills(int index, int i) const { return in_.fills[lanes_[index].frame * sizes_.users + i]; }
+
   // What user i adds to the dual function with the costs, to that without, and to the priced work.
   void add_to_bound(int index, int i, double tau, double& dual, double& free, double& value) const {
     const auto given = [&](const Real* values) { return at(values, i, index); };
-    const double work = given(solver_.at.y.work) / tau, budget = given(solver_.at.y.budget) / tau,
-                 capacity = given(solver_.at.y.capacity) / tau, price = budget + capacity;
+    const double work = given(solver_.at.y.work) / tau, budget = budget_price(index, i) / tau,
+                 capacity = capacity_price(index, i) / tau, price = budget + capacity;
     const double c = work * given(solver_.active_rate);
     const double power = std::max(c / price - 1 / given(solver_.snr), 0.0);
     const double active = c * std::log1p(given(solver_.snr) * power) - price * (power + given(solver_.circuit));
@@ -181,9 +189,12 @@ class BeamFeed {
 
   void keep_prices(int index, double tau) {
     Lane& lane = lanes_[index];
-    const Real* const kept[] = {solver_.at.y.work, solver_.at.y.budget, solver_.at.y.capacity};
-    for (int p = 0; p < 3; ++p)
-      for (int i = 0; i < sizes_.users; ++i) lane.prices[p * sizes_.users + i] = at(kept[p], i, index) / tau;
+    const int n = sizes_.users;
+    for (int i = 0; i < n; ++i) {
+      lane.prices[i] = at(solver_.at.y.work, i, index) / tau;
+      lane.prices[n + i] = budget_price(index, i) / tau;
+      lane.prices[2 * n + i] = capacity_price(index, i) / tau;
+    }
     std::copy_n(worth_.begin(), sizes_.users, lane.worth.begin());
   }
 

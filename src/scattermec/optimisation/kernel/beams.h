@@ -111,16 +111,18 @@ inline double best_beam(int size, const Complex* channel, double c, double q, Be
       cubes += part * inverse * inverse;
     }
   };
-  // Newton's steps for the falling function c F - 1/q - F^2 / squares, kept within a shrinking bracket.
+  // Newton's steps for the falling function c F - 1/q - F^2 / squares, kept within a shrinking bracket. Where the
+  // channel hardly has a part in the principal eigenvector y is tiny, so the bracket is halved on a scale of logarithms.
   double low = 0, high = c * q * gain, y = 0.5 * high, F, squares, cubes;
+  const double least = 1e-40 * high;
   for (int step = 0; step < 100; ++step) {
     sums(y, F, squares, cubes);
     const double value = c * F - 1 / q - F * F / squares;
     (value > 0 ? low : high) = y;
     const double slope = -c * squares + 2 * F - 2 * F * F * cubes / (squares * squares);
     double next = y - value / slope;
-    if (!(next > low && next < high)) next = 0.5 * (low + high);
-    if (std::abs(next - y) <= 1e-15 * high || high - low <= 1e-15 * high) break;
+    if (!(next > low && next < high)) next = std::sqrt(std::max(low, least) * high);
+    if (std::abs(next - y) <= 1e-15 * y || high - low <= 1e-15 * high) break;
     y = next;
   }
   sums(y, F, squares, cubes);
