@@ -25,9 +25,7 @@ def main() -> None:
     except KeyboardInterrupt:  # outside a command: while importing, say
         _leave(INTERRUPTED)
     except SystemExit as exit_:
-        if exit_.code == INTERRUPTED:
-            _leave(INTERRUPTED)
-        raise
+        _leave(exit_.code if isinstance(exit_.code, int) else 0 if exit_.code is None else 1)
 
 
 def _terminate(number: int, frame: Any) -> NoReturn:
@@ -50,12 +48,17 @@ def _terminate(number: int, frame: Any) -> NoReturn:
 
 
 def _leave(status: int) -> NoReturn:
-    # JAX's compiler, interrupted, crashes when the interpreter shuts down; whatever had to be cleaned up has
-    # been by now, so leave without shutting down.
+    # Threads of the libraries crash now and then when the interpreter shuts down, JAX's compiler always where
+    # it was interrupted. Whatever had to be cleaned up has been by now, so leave without shutting down.
     for stream in (sys.stdout, sys.stderr):
-        # A signal may have come in the middle of another write.
-        with contextlib.suppress(RuntimeError, OSError):
+        try:
             stream.flush()
+        except RuntimeError:  # a signal has come in the middle of another write
+            pass
+        except OSError as error:  # a full disk, or nobody reads any more
+            status = status or 1
+            with contextlib.suppress(RuntimeError, OSError):
+                os.write(2, f"error: {error.strerror}\n".encode())
     os._exit(status)
 
 

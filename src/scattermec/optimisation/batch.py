@@ -34,6 +34,10 @@ costs, though a lone frame pays for all. Always full, so that each program is co
 PORTABLE_BLOCK, PORTABLE_BEST_BLOCK = 512, 16
 """The same for the portable solver, where the slowest frame of a block sets its time."""
 
+SPARE = 16
+"""Frames at the end of each block that are never anyone's: what is left over of compiled loops is computed in
+another way, with another rounding, and a frame's answer must not depend on its place."""
+
 
 def _block() -> int:
     return BLOCK if _by_kernel() else PORTABLE_BLOCK
@@ -223,12 +227,13 @@ def _in_blocks(solve: Callable[..., Any], parameters: Parameters, data: tuple, s
     parts = []
     for index, skip in _blocks(count, size):
         block = jax.tree.map(lambda leaf, i=index: leaf[i], arrays)
-        parts.append(jax.tree.map(np.asarray, solve(parameters, *block, skip)))
+        found = solve(parameters, *block, skip)
+        parts.append(jax.tree.map(lambda leaf: np.asarray(leaf)[:size], found))
     return jax.device_put(jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts))
 
 
 def _blocks(count: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Which frames a block holds, and whether to skip them: the last frame fills a last block."""
+    """Which frames a block holds, and whether to skip them: those that fill it up, and the spare ones."""
     for start in range(0, count, size):
-        index = np.arange(start, start + size)
-        yield np.minimum(index, count - 1), index >= count
+        index = np.arange(start, start + size + SPARE)
+        yield np.minimum(index, count - 1), index >= min(count, start + size)

@@ -118,6 +118,10 @@ def _work(path: Path, save_every: int, tasks: Any, messages: Any, core: int | No
             messages.put(("done", block))
     except (ScattermecError, OSError) as error:
         messages.put(("error", error))
+    # JAX's threads crash now and then when the interpreter shuts down, which would look like a failure.
+    messages.close()
+    messages.join_thread()
+    os._exit(0)
 
 
 def _until_none(tasks: Any) -> Iterator[int]:
