@@ -22,6 +22,7 @@ from scattermec.optimisation import (
     optimise_service_frames,
 )
 from scattermec.physics import Frame, parameters
+from scattermec.physics.links import unit_vectors
 
 CASES = Path(__file__).parent / "cases"
 
@@ -259,7 +260,7 @@ def test_a_frame_is_answered_alike_in_any_company(changes):
     frames = draw(scenario, 1500, seed=7)
     random = np.random.default_rng(8)
     for answer in (
-        lambda frames: solve(scenario, frames),
+        lambda frames: allocate_frames(parameters(scenario), frames, unit_vectors(frames.channels)),
         lambda frames: optimise_beams_frames(parameters(scenario), frames),
     ):
         together = answer(frames)
