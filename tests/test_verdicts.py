@@ -21,8 +21,7 @@ from scattermec.optimisation import (
     optimise_beams_frames,
     optimise_service_frames,
 )
-from scattermec.physics import Frame, parameters
-from scattermec.physics.links import unit_vectors
+from scattermec.physics import Frame, maximum_ratio_beams, parameters
 
 CASES = Path(__file__).parent / "cases"
 
@@ -260,7 +259,9 @@ def test_a_frame_is_answered_alike_in_any_company(changes):
     frames = draw(scenario, 1500, seed=7)
     random = np.random.default_rng(8)
     for answer in (
-        lambda frames: allocate_frames(parameters(scenario), frames, unit_vectors(frames.channels)),
+        lambda frames: allocate_frames(
+            parameters(scenario), frames, jax.vmap(maximum_ratio_beams)(frames.channels)
+        ),
         lambda frames: optimise_beams_frames(parameters(scenario), frames),
     ):
         together = answer(frames)
