@@ -273,17 +273,6 @@ def test_a_frame_is_answered_alike_in_any_company(changes):
             jax.tree.map(lambda a, b, c=chosen: np.testing.assert_array_equal(a[c], b), together, found)
 
 
-def test_the_last_places_of_a_block_are_like_the_others():
-    constants = parameters(Scenario(causal_harvest=True))
-    with np.load(CASES / "causal_in_last_place.npz") as arrays:
-        many = {name: jnp.asarray(np.repeat(array, 512, axis=0)) for name, array in arrays.items()}
-    beams = many.pop("beams")
-    found = allocate_frames(constants, Frame(**many), beams)
-    jax.tree.map(
-        lambda leaf: np.testing.assert_array_equal(leaf, np.broadcast_to(leaf[0], leaf.shape)), found
-    )
-
-
 def test_the_best_set_is_never_worse_than_everyone():
     edge = load("best_worse.npz")
     for scenario, frames in (
