@@ -35,6 +35,10 @@ jax.config.update("jax_enable_x64", True)
 install_import_hook("scattermec", "beartype.beartype")
 
 
+PYTREES: list[type] = []
+"""All of the package's pytrees that have been imported; tests/test_pytrees.py checks their arrays."""
+
+
 def _leave_leaves_unchecked() -> None:
     # JAX builds a pytree anew with whatever takes the place of its arrays: numpy copies, axis numbers, None.
     from scattermec import _pytree
@@ -44,6 +48,7 @@ def _leave_leaves_unchecked() -> None:
     def pytree(cls: type) -> type:
         made = make(cls)
         made.__no_type_check__ = True
+        PYTREES.append(made)
         return made
 
     _pytree.pytree = pytree

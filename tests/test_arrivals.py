@@ -71,11 +71,16 @@ def test_cache_that_cannot_be_written_is_done_without(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     _compilation.use_compilation_cache()
     assert jax.config.jax_compilation_cache_dir == before
-    if os.geteuid():
-        tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        _compilation.use_compilation_cache()
-        assert jax.config.jax_compilation_cache_dir == before
+
+
+@pytest.mark.skipif(not os.geteuid(), reason="root may write everywhere")
+def test_cache_in_a_folder_that_is_not_ours_is_done_without(monkeypatch, tmp_path):
+    monkeypatch.delenv(_compilation.SWITCH, raising=False)
+    before = jax.config.jax_compilation_cache_dir
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    _compilation.use_compilation_cache()
+    assert jax.config.jax_compilation_cache_dir == before
 
 
 def test_flags_of_the_user_stay(monkeypatch):

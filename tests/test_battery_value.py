@@ -1,6 +1,7 @@
 """What energy left in a battery is worth: P1 and P2 with that in the objective, and how it is learned."""
 
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from bank import COUNT, assert_slope, mrt, random_frames
 from command_line import refused, run
 from reference_allocation import OPTIMAL as REFERENCE_OPTIMAL
 from reference_allocation import UNDECIDED, ReferenceSolver, data_of
@@ -24,7 +26,7 @@ from scattermec.optimisation import (
     optimise_beams,
 )
 from scattermec.optimisation.battery_value import slopes_at, worth
-from scattermec.physics import Frame, maximum_ratio_beams, parameters, run_frame
+from scattermec.physics import Frame, parameters, run_frame
 from scattermec.physics.links import unit_vectors
 from scattermec.price_net import battery, files, training
 from scattermec.price_net.policy import MODES
@@ -33,19 +35,12 @@ from scattermec.price_net.training import PriceNetConfig
 SCENARIO = Scenario()
 CONSTANTS = parameters(SCENARIO)
 PARTS = 5
-COUNT = 64
 
 
-def draw() -> tuple[Frame, jax.Array, jax.Array]:
-    """Frames with batteries of any level, MRT beams, and falling slopes from 0 to 3 J/mJ."""
-    key_frames, key_battery, key_slopes = jax.random.split(jax.random.key(8), 3)
-    frames = jax.jit(training.draw_frames, static_argnums=2)(key_frames, CONSTANTS, COUNT)
-    frames = dataclasses.replace(frames, battery=jax.random.uniform(key_battery, (COUNT, 3)))
-    slopes = jnp.sort(jax.random.uniform(key_slopes, (COUNT, 3, PARTS), maxval=3.0), axis=-1)[..., ::-1]
-    return frames, jax.vmap(maximum_ratio_beams)(frames.channels), slopes
-
-
-FRAMES, BEAMS, SLOPES = draw()
+FRAMES = random_frames(SCENARIO, COUNT, battery=(0, 1))
+BEAMS = mrt(FRAMES)
+SLOPES = jnp.sort(jax.random.uniform(jax.random.key(8), (COUNT, 3, PARTS), maxval=3.0), axis=-1)[..., ::-1]
+"""Falling, from 3 to 0 J/mJ."""
 
 
 def allocated(frames: Frame, beams: jax.Array, slopes: jax.Array | None, *, elastic: bool) -> Solution:
@@ -97,18 +92,18 @@ def test_value_is_energy_and_shortfall_less_what_the_frame_leaves_in_the_batteri
     assert (np.asarray(outcome.battery) <= np.asarray(CONSTANTS.battery_capacity) + 1e-9).all()
 
 
-def test_price_of_energy_is_the_derivative_with_respect_to_the_battery() -> None:
+def test_price_of_energy_is_the_slope_with_respect_to_the_battery() -> None:
+    """The value is convex in the battery, whatever its kinks: where a part of the battery begins, say."""
     step = 1e-5
     found = allocated(FRAMES, BEAMS, SLOPES, elastic=True)
-    levels = [FRAMES.battery.at[:, 0].add(sign * step) for sign in (1, -1)]
+    levels = [FRAMES.battery.at[:, 0].add(way * step) for way in (-1, 1)]
     shifted = [dataclasses.replace(FRAMES, battery=level) for level in levels]
-    values = [allocated(frames, BEAMS, SLOPES, elastic=True).value for frames in shifted]
-    slope = -(np.asarray(values[0]) - np.asarray(values[1])) / (2 * step)
+    before, after = (allocated(frames, BEAMS, SLOPES, elastic=True).value for frames in shifted)
     price = np.asarray(found.prices.budget[:, 0])
-    # Where a part of the battery begins, or a user's plan changes, there is no derivative.
-    close = np.isclose(slope, price, rtol=1e-3, atol=1e-4)
-    assert close.mean() > 0.9
-    assert np.ptp(price[close]) > 0.5
+    error = np.maximum(np.asarray(found.value - found.lower_bound), 1e-9)
+    assert_slope(-price, before, found.value, after, step, error)
+    assert np.mean((after - 2 * found.value + before) / step < 1e-3) > 0.9  # close, but at kinks
+    assert np.ptp(price) > 0.5
 
 
 def test_optimal_beams_with_a_battery_value_meet_their_bound_and_others_do_not_undercut_it() -> None:
@@ -220,7 +215,9 @@ def test_foresight_is_of_one_scenario() -> None:
 
 
 def test_simulate_plays_the_shipped_policies() -> None:
-    text = run("simulate", "--policy", "price-net-varied", "--frames", "20", "--set", "num_antennas=2").output
-    assert "price-net-varied" in text
+    options = ("--policy", "price-net-varied", "--frames", "20", "--set", "num_antennas=2")
+    report = json.loads(run("simulate", *options, "--json").stdout)
+    assert (report["policy"], report["scenario"]["num_antennas"]) == ("price-net-varied", 2)
+    assert 0 <= report["estimates"]["outage"]["mean"] < 0.5
     lines = refused("simulate", "--policy", "price-net", "--set", "num_antennas=2")
     assert lines[-1].startswith("num_antennas: 2 does not fit")

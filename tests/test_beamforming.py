@@ -1,6 +1,6 @@
 """Jointly optimal beams against a general conic solver, brute force, and their own certificate."""
 
-from functools import cache, partial
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,19 @@ from benchmarks.frames import scenario as annulus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bank import (
+    KERNEL,
+    PROBLEMS,
+    USUAL,
+    at,
+    mrt,
+    p1,
+    p2,
+    random_beams,
+    random_frames,
+    scenario,
+    single,
+)
 from reference_beams import ReferenceBeams
 from scattermec.optimisation import (
     INFEASIBLE,
@@ -18,72 +31,67 @@ from scattermec.optimisation import (
     allocate_frames,
     beamforming,
     best_beams,
-    compiled,
     optimise_all_or_best,
     optimise_beams,
     optimise_beams_frames,
     optimise_service,
     optimise_service_frames,
 )
-from scattermec.physics import Frame, parameters, run_frame
+from scattermec.physics import parameters, run_frame
 from scattermec.physics.rewards import ap_reward
-from test_allocation import at, mrt, random_beams, random_frames, scenario
-from test_allocation import solver as allocation_solver
+
+FEW = 12
+"""Frames of a problem here, since the general solver takes long."""
 
 
 @cache
-def solver(scheme="hybrid"):
-    return jax.jit(jax.vmap(partial(optimise_beams, scheme=scheme), in_axes=(None, 0)))
+def answers(name, scheme="hybrid"):
+    """A problem's frames, and what the general solver says of each: (verdict, energy)."""
+    s = PROBLEMS[name].scenario
+    frames, _ = PROBLEMS[name].draw(FEW, seed=1)
+    reference = ReferenceBeams(s.num_users, s.num_antennas, scheme, s.causal_harvest)
+    arrays = (frames.channels, frames.workload, frames.battery)
+    return frames, [reference.solve(s, *at(arrays, k)) for k in range(FEW)]
 
 
-def frame_at(frames: Frame, k: int) -> Frame:
-    return jax.tree.map(lambda leaf: leaf[k], frames)
+def compare(name, solver, scheme="hybrid"):
+    frames, expected = answers(name, scheme)
+    found = p2(solver, scheme)(parameters(PROBLEMS[name].scenario), frames)
+    verdicts, energies = map(np.array, zip(*expected, strict=True))
+    decided = np.isin(verdicts, (OPTIMAL, INFEASIBLE))
+    assert decided.sum() >= 0.8 * FEW
+    np.testing.assert_array_equal(np.asarray(found.status)[decided], verdicts[decided])
+    assert NOT_CONVERGED not in np.asarray(found.status)
+    both = verdicts == OPTIMAL
+    assert both.any()
+    lower, shared, energy = (
+        np.asarray(leaf)[both] for leaf in (found.lower_bound, found.shared_energy, found.energy)
+    )
+    assert np.all(lower <= energies[both] * (1 + 1e-6))
+    np.testing.assert_allclose(shared, energies[both], rtol=2e-6)
+    assert np.all(energy >= energies[both] * (1 - 1e-6))
+    np.testing.assert_allclose(energy, energies[both], rtol=1e-4)
+
+
+THREE = ("three users", "much power", "costly circuits")
+"""Of one size, since the portable search takes long to compile."""
 
 
 @pytest.mark.parametrize(
-    ("users", "count", "load", "changes"),
+    ("name", "solver"),
     [
-        (3, 30, None, {}),
-        (3, 15, 55, {"ap_power": 2.0}),
-        (3, 10, 20, {"circuit_power": 0.15}),
-        (3, 10, None, {"causal_harvest": True}),
-        (6, 8, None, {"num_antennas": 4}),
-        (2, 10, 50, {"num_antennas": 5}),
-        (1, 10, 50, {}),
+        *((name, USUAL) for name in (*THREE, "one user", "more antennas than users", "six users")),
+        ("causal harvest", USUAL),
+        *((name, "portable") for name in THREE if KERNEL),
     ],
 )
-def test_relaxation_matches_a_general_solver(users, count, load, changes):
-    s = scenario(users, **changes)
-    frames = random_frames(s, count, seed=users, load=load)
-    found = solver()(parameters(s), frames)
-    reference = ReferenceBeams(users, s.num_antennas, causal=s.causal_harvest)
-    decided = 0
-    for k in range(count):
-        status = int(found.status[k])
-        assert status != NOT_CONVERGED
-        verdict, energy = reference.solve(s, *at((frames.channels, frames.workload, frames.battery), k))
-        if verdict not in (OPTIMAL, INFEASIBLE):
-            continue
-        assert status == verdict
-        decided += 1
-        if verdict == OPTIMAL:
-            assert float(found.lower_bound[k]) <= energy * (1 + 1e-6)
-            assert float(found.shared_energy[k]) == pytest.approx(energy, rel=2e-6)
-            assert float(found.energy[k]) >= energy * (1 - 1e-6)
-    assert decided >= 0.8 * count
+def test_beams_match_a_general_solver(name, solver):
+    compare(name, solver)
 
 
 @pytest.mark.parametrize("scheme", ["active", "passive", "local"])
 def test_schemes_match_a_general_solver(scheme):
-    s = scenario(3)
-    frames = random_frames(s, 8, seed=20, load=25)
-    found = solver(scheme)(parameters(s), frames)
-    reference = ReferenceBeams(3, 3, scheme)
-    for k in range(8):
-        verdict, energy = reference.solve(s, *at((frames.channels, frames.workload, frames.battery), k))
-        if verdict == OPTIMAL:
-            assert int(found.status[k]) == OPTIMAL
-            assert float(found.energy[k]) == pytest.approx(energy, rel=1e-5)
+    compare("costly circuits", USUAL, scheme)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +107,7 @@ def test_schemes_match_a_general_solver(scheme):
 )
 def test_gap_closes(users, count, share, changes):
     s = scenario(users, **changes)
-    frames = random_frames(s, count if compiled.available() else 40, seed=users + count)
+    frames = random_frames(s, count if KERNEL else 40, seed=users + count)
     found = optimise_beams_frames(parameters(s), frames)
     status, gap = np.asarray(found.status), np.asarray(found.gap)
     feasible = status != INFEASIBLE
@@ -129,7 +137,7 @@ def test_no_beams_and_allocation_undercut_the_bound(seed, load, power, battery, 
     bound = np.asarray(found.lower_bound)
     assert not np.isnan(bound).any()
     for beams in (mrt(frames), random_beams(frames, seed), random_beams(frames, seed + 1), found.beams):
-        solved = allocation_solver()(constants, frames, beams)
+        solved = p1()(constants, frames, beams)
         feasible = np.asarray(solved.status) == OPTIMAL
         # Infeasible for all beams means infeasible for these.
         assert not np.any(feasible & (np.asarray(found.status) == INFEASIBLE))
@@ -215,7 +223,7 @@ def test_searches_for_many_users_end():
     """With fewer beams per slot than users, some lose the beams that they need and never converge."""
     s = annulus(8, 6)
     frames = random_frames(s, 128, seed=24)
-    found = solver()(parameters(s), frames)
+    found = p2()(parameters(s), frames)
     feasible = np.asarray(found.status) != INFEASIBLE
     assert np.count_nonzero(feasible) > 100
     assert np.all(np.asarray(found.rounds) < beamforming.MAX_ROUNDS)
@@ -241,34 +249,17 @@ def test_nobody_is_served_where_nobody_can_be():
 
 def test_many_users_get_a_set_without_a_certificate():
     s = scenario(7)
-    frame = frame_at(random_frames(s, 1, seed=2), 0)
+    frame = at(random_frames(s, 1, seed=2), 0)
     found = jax.jit(optimise_service)(parameters(s), frame)
     assert np.isinf(found.reward_bound)
     assert found.reward > 0
 
 
-@pytest.mark.skipif(not compiled.available(), reason="the compiled kernel was not built")
-def test_portable_search_agrees_with_the_kernel(monkeypatch):
-    s = scenario(3)
-    frames = random_frames(s, 12, seed=6, load=45)
-    fast = solver()(parameters(s), frames)
-    monkeypatch.setattr(compiled, "available", lambda: False)
-    slow = jax.jit(jax.vmap(lambda frame: optimise_beams(parameters(s), frame)))(frames)
-    np.testing.assert_array_equal(fast.status, slow.status)
-    optimal = np.asarray(fast.status) == OPTIMAL
-    assert optimal.any()
-    np.testing.assert_allclose(fast.energy[optimal], slow.energy[optimal], rtol=3e-6)
-    np.testing.assert_allclose(fast.lower_bound[optimal], slow.lower_bound[optimal], rtol=3e-6)
-
-
 def test_single_precision():
     s = scenario(3)
     frames = random_frames(s, 100, seed=12)
-    single = jax.tree.map(
-        lambda leaf: leaf.astype(jnp.complex64 if jnp.iscomplexobj(leaf) else jnp.float32), frames
-    )
     with jax.enable_x64(False):
-        small = optimise_beams_frames(parameters(s), single)
+        small = optimise_beams_frames(parameters(s), single(frames))
     double = optimise_beams_frames(parameters(s), frames)
     both = (np.asarray(small.status) == OPTIMAL) & (np.asarray(double.status) == OPTIMAL)
     assert both.sum() >= 85
@@ -277,6 +268,6 @@ def test_single_precision():
 
 def test_non_linear_rectifier_is_refused_by_name():
     s = scenario(3, harvest_model="sigmoidal")
-    frame = frame_at(random_frames(s, 1, seed=0), 0)
+    frame = at(random_frames(s, 1, seed=0), 0)
     with pytest.raises(ValueError, match="harvest_model: 'sigmoidal'"):
         optimise_beams(parameters(s), frame)

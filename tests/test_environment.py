@@ -14,6 +14,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, seed_test
 
+from bank import single
 from scattermec import environment
 from scattermec.environment import ENVIRONMENT_ID
 from scattermec.environment.gymnasium_env import OffloadingEnv
@@ -291,8 +292,7 @@ def test_seeds_and_constants_are_swept_by_vmap() -> None:
 
 
 def test_single_precision_stays_single() -> None:
-    single = jax.tree.map(lambda x: x.astype("complex64" if jnp.iscomplexobj(x) else "float32"), PARAMETERS)
-    last, (result, _, _) = rollout_of(jax.random.key(0), single, 2 * LENGTH)
+    last, (result, _, _) = rollout_of(jax.random.key(0), single(PARAMETERS), 2 * LENGTH)
     kinds = {leaf.dtype.name for leaf in jax.tree.leaves((last, result))}
     assert kinds == {"float32", "complex64", "int32", "bool"}
 

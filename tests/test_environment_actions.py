@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from bank import single
 from scattermec.environment import (
     ACTION_FORMS,
     NUMBERS_PER_USER,
@@ -29,9 +30,6 @@ from scattermec.scenario import Scenario
 N, M = 3, 2
 
 PARAMETERS = parameters(Scenario(num_antennas=M, slot_duration=(0.5, 1.0, 2.0), local_rate=(50.0, 10.0, 0.0)))
-SINGLE = jax.tree.map(
-    lambda leaf: leaf.astype("complex64" if jnp.iscomplexobj(leaf) else "float32"), PARAMETERS
-)
 
 to_allocation = jax.jit(allocation_from_action, static_argnums=0)
 to_action = jax.jit(action_from_allocation, static_argnums=0)
@@ -146,7 +144,7 @@ def test_an_allocation_beyond_the_limits_is_clipped() -> None:
 def test_feasible_form_meets_slot_and_workload_in_single_precision(
     action: np.ndarray, workload: np.ndarray
 ) -> None:
-    p = SINGLE
+    p = single(PARAMETERS)
     work = jnp.asarray(workload, jnp.float32)
     a = to_allocation("feasible", p, work, jnp.asarray(action, jnp.float32))
     assert all(part.dtype == jnp.float32 for part in vars(a).values())

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from bank import single
 from scattermec.physics import Allocation, Frame, Outcome, Parameters, links, parameters, rewards, run_frame
 from scattermec.physics import energy as energies
 from scattermec.scenario import Scenario
@@ -220,11 +221,6 @@ def test_order_of_users_does_not_matter() -> None:
 
 
 # --- Precision and edges ---
-
-
-def single(tree: Any) -> Any:
-    kinds = {"c": "complex64", "f": "float32"}
-    return jax.tree.map(lambda leaf: leaf.astype(kinds.get(leaf.dtype.kind, leaf.dtype)), tree)
 
 
 def test_single_precision_agrees_with_double() -> None:

@@ -220,6 +220,7 @@ def test_any_byte_of_an_archive_may_be_another(tmp_path):
     )
     content, rng = bytearray(good.read_bytes()), np.random.default_rng(0)
     path = tmp_path / "changed.npz"
+    accepted = 0
     for _ in range(400):
         changed = bytearray(content)
         for place in rng.integers(len(content), size=rng.integers(1, 4)):
@@ -227,6 +228,8 @@ def test_any_byte_of_an_archive_may_be_another(tmp_path):
         path.write_bytes(changed)
         with contextlib.suppress(InputError):
             open_frames(path).check(np.ones(3))
+            accepted += 1
+    assert 0 < accepted < 200  # a date may be another, what is summed up in a checksum may not
 
 
 def test_too_many_users_in_a_file(tmp_path):

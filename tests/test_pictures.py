@@ -6,13 +6,13 @@ import sys
 import threading
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
+from bank import single
 from scattermec.physics import Allocation, Frame, maximum_ratio_beams, parameters, run_frame
 from scattermec.physics.channel import channels_from_scatter, initial_scatter
 from scattermec.pictures import draw_frame, render_rgb_array, save_figure, style
@@ -244,15 +244,7 @@ def test_frames_without_a_topology_are_drawn():
 
 
 def test_single_precision_is_drawn_too():
-    case = jax.tree.map(
-        lambda x: (
-            x.astype(jnp.complex64 if jnp.iscomplexobj(x) else jnp.float32)
-            if jnp.issubdtype(x.dtype, jnp.inexact)
-            else x
-        ),
-        example(),
-    )
-    figure = draw_frame(*case)
+    figure = draw_frame(*single(example()))
     assert text(figure, "header/served").startswith("3 of 3")
 
 

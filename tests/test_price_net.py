@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bank import mrt, p1
 from command_line import refused, run
 from scattermec import Scenario
 from scattermec.errors import InputError
 from scattermec.experiments.evaluate.unseen import draw_scenarios
-from scattermec.optimisation import allocate, optimise_all_or_best
+from scattermec.optimisation import optimise_all_or_best
 from scattermec.physics import Frame, links, parameters, run_frame
 from scattermec.price_net import files, training, variety
 from scattermec.price_net.beams import beams_from_unit_prices
@@ -107,35 +108,28 @@ def test_answers_meet_every_limit_whatever_is_broadcast(
     assert (spent <= budget * (1 + 1e-6) + 1e-9).all()
 
 
-def test_answers_cost_little_more_than_p1_of_the_same_beams() -> None:
+def test_answers_cost_what_p1_of_the_same_beams_costs() -> None:
     some = frames(64, seed=5)
-    beams = jax.vmap(lambda frame: unit_vectors_of(frame))(some)
-    solution = jax.jit(jax.vmap(allocate, in_axes=(None, 0, 0)))(PARAMETERS, some, beams)
+    beams = mrt(some)
+    solution = p1()(PARAMETERS, some, beams)
     served = np.asarray(solution.status) == 0
+    assert served.sum() > 40
+    more = 1 + 1e-6  # of the energy: P1's own accuracy
 
     def answered(frame: Frame, chosen: jax.Array, times: jax.Array) -> jax.Array:
-        gains = links.beam_gains(frame.channels, chosen)
+        gains, gain = links.beam_gains(frame.channels, chosen), links.channel_gain(frame.channels)
         told = Broadcast(
             t_passive=times,
-            passive_rate=links.passive_rate(
-                PARAMETERS, links.channel_gain(frame.channels), jnp.diagonal(gains)
-            ),
-            # What P1 leaves unused within its own accuracy is not what is tested.
-            harvest=1.003 * harvests(gains, times),
+            passive_rate=links.passive_rate(PARAMETERS, gain, jnp.diagonal(gains)),
+            harvest=more * harvests(gains, times),
         )
-        gain = links.channel_gain(frame.channels)
-        return respond(PARAMETERS, gain, frame.workload, frame.battery * 1.003, told).allocation
+        return respond(PARAMETERS, gain, frame.workload, frame.battery * more, told, margin=0.0).allocation
 
     allocation = jax.jit(jax.vmap(answered))(some, beams, solution.allocation.t_passive)
-    richer = dataclasses.replace(PARAMETERS, harvest_efficiency=1.003 * PARAMETERS.harvest_efficiency)
-    outcome = play(richer, dataclasses.replace(some, battery=some.battery * 1.003), beams, allocation)
+    richer = dataclasses.replace(PARAMETERS, harvest_efficiency=more * PARAMETERS.harvest_efficiency)
+    outcome = play(richer, dataclasses.replace(some, battery=some.battery * more), beams, allocation)
     assert np.asarray(outcome.success)[served].all()
-    ratio = np.asarray(outcome.ap_energy)[served].sum() / np.asarray(solution.energy)[served].sum()
-    assert ratio < 1.004
-
-
-def unit_vectors_of(frame: Frame) -> jax.Array:
-    return links.unit_vectors(frame.channels)
+    np.testing.assert_allclose(outcome.ap_energy[served], solution.energy[served], rtol=2e-5)
 
 
 def harvests(gains: jax.Array, times: jax.Array) -> jax.Array:
@@ -278,7 +272,7 @@ def test_gradients_of_training_are_finite_and_lower_the_cost() -> None:
 
 def test_simulate_rolls_the_shipped_policy_out_at_once() -> None:
     result = json.loads(run("simulate", "--policy", "price-net", "--frames", 60, "--json").stdout)
-    text = json.dumps(result)
-    assert "price-net" in text
+    assert (result["policy"], result["frames"]) == ("price-net", 60)
+    assert 0 <= result["estimates"]["outage"]["mean"] < 0.5
     lines = refused("simulate", "--policy", "price-net", "--set", "num_antennas=2")
     assert any(line.startswith("num_antennas: 2 does not fit a price-net") for line in lines)

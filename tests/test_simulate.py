@@ -4,11 +4,12 @@ import jax
 import numpy as np
 import pytest
 
+from bank import random_frames
 from scattermec.experiments.measure.beams import BEAMS, beam_rule, solve_frames
 from scattermec.experiments.measure.rollouts import QUANTITIES, WARM_UP, num_rollouts, simulate
 from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.optimisation import OPTIMAL, batch
-from scattermec.physics import Frame, parameters, run_frame
+from scattermec.physics import parameters, run_frame
 from scattermec.scenario import Scenario
 
 NUM_FRAMES = 80  # eight rollouts: the size at which the fallback is compiled, too
@@ -141,12 +142,7 @@ def test_frames_that_do_not_converge_are_counted_and_fall_back(monkeypatch, roll
 
 @pytest.fixture(scope="module")
 def drawn():
-    channels, rng = jax.random.normal(jax.random.key(0), (8, 3, 3)) * (0.01 + 0.01j), np.random.default_rng(0)
-    return Frame(
-        channels=channels,
-        workload=jax.numpy.asarray(rng.uniform(20, 50, (8, 3))),
-        battery=jax.numpy.asarray(rng.uniform(0, 0.1, (8, 3))),
-    )
+    return random_frames(Scenario(), 8, load=35)
 
 
 @pytest.mark.parametrize("name", BEAMS)

@@ -35,12 +35,12 @@ class Agent:
 
 @pytree
 class Losses:
-    """What an update saw, averaged over its batch."""
+    """What an update saw, averaged over its batch; of a team of A agents, each one's."""
 
-    critic: Array
-    """() mean squared temporal difference"""
-    value: Array
-    """() mean estimated value of the stored actions"""
+    critic: Float[Array, " *A"]
+    """mean squared temporal difference"""
+    value: Float[Array, " *A"]
+    """mean estimated value of the stored actions"""
 
 
 def new_agent(

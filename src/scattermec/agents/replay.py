@@ -21,23 +21,17 @@ from scattermec.physics.channel import Key
 
 @pytree
 class Transition:
-    """What one agent, or a team of A agents, learns from. Batches have a leading axis.
+    """What one agent, or a team of A agents, learns from. Batches have a leading axis."""
 
-    Shapes are those of one agent; a team's have an axis (A,) before them, but for ``terminated``, ``valid``.
-    """
-
-    observation: Array
-    """(K,)"""
-    action: Array
-    """(D,) in [0, 1]"""
-    reward: Array
-    """()"""
-    next_observation: Array
-    """(K,)"""
-    terminated: Array
-    """() 1 where nothing follows, so that the value ends here, else 0"""
-    valid: Array
-    """() 0 for a transition that is not to be learned from, else 1"""
+    observation: Float[Array, "*A K"]
+    action: Float[Array, "*A D"]
+    """in [0, 1]"""
+    reward: Float[Array, " *A"]
+    next_observation: Float[Array, "*A K"]
+    terminated: Float[Array, ""]
+    """1 where nothing follows, so that the value ends here, else 0"""
+    valid: Float[Array, ""]
+    """0 for a transition that is not to be learned from, else 1"""
 
 
 @pytree

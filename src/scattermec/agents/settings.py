@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float
 
 from scattermec._pytree import pytree, static
 from scattermec._settings import FileSettings, constant
@@ -118,17 +119,17 @@ PRESETS: dict[str, TrainingConfig] = {
 class Learning:
     """A configuration as the learners take it: numbers that may be swept by vmap, and the program's shape."""
 
-    # Numbers, float32 scalars.
-    actor_learning_rate: Array
-    critic_learning_rate: Array
-    discount: Array
-    smoothing: Array
-    exploration_probability: Array
-    exploration_decay: Array
-    exploration_floor: Array
-    exploration_noise: Array
-    reward_scale: Array
-    team_weight: Array
+    # Numbers, in float32.
+    actor_learning_rate: Float[Array, ""]
+    critic_learning_rate: Float[Array, ""]
+    discount: Float[Array, ""]
+    smoothing: Float[Array, ""]
+    exploration_probability: Float[Array, ""]
+    exploration_decay: Float[Array, ""]
+    exploration_floor: Float[Array, ""]
+    exploration_noise: Float[Array, ""]
+    reward_scale: Float[Array, ""]
+    team_weight: Float[Array, ""]
     # What shapes the program.
     actor_layers: tuple[int, ...] = static()
     critic_width: int = static()

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Complex, Float
 
 from scattermec._pytree import pytree
 from scattermec.environment import core
@@ -38,11 +39,11 @@ class Played:
     """A frame that was played: all that there is to draw and report of it."""
 
     frame: Frame
-    beams: Array
+    beams: Complex[Array, "N M"]
     allocation: Allocation
     outcome: Outcome
-    energy_efficiency: Array
-    shares: Array
+    energy_efficiency: Float[Array, ""]
+    shares: Float[Array, " 3"]
 
 
 class Shell:

@@ -9,7 +9,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Bool, Complex, Float
+from jaxtyping import Bool, Complex, Float, Int
 
 from scattermec._pytree import pytree
 from scattermec.physics import (
@@ -32,29 +32,29 @@ class EnvState:
     """Where an episode stands at the start of a frame."""
 
     frame: Frame
-    """true channels (N, M), workload (N,) with the backlog in kbit, and battery (N,) in mJ"""
-    observed_channels: Array
-    """(N, M) channels as the agents see them"""
-    observed_workload: Array
-    """(N,) workload as the agents see it, in kbit"""
-    beams: Array
-    """(N, M) unit beams of the frame before; maximum ratio transmission after a reset"""
-    scatter: Array
-    """(N, M) scattered component of the channels, from which the next one follows"""
-    time: Array
-    """() frames played since the reset"""
-    trace_start: Array
-    """() frame of the trace at which the episode started; 0 without a trace"""
+    """true channels, workload with the backlog in kbit, and battery in mJ"""
+    observed_channels: Complex[Array, "N M"]
+    """channels as the agents see them"""
+    observed_workload: Float[Array, " N"]
+    """workload as the agents see it, in kbit"""
+    beams: Complex[Array, "N M"]
+    """unit beams of the frame before; maximum ratio transmission after a reset"""
+    scatter: Complex[Array, "N M"]
+    """scattered component of the channels, from which the next one follows"""
+    time: Int[Array, ""]
+    """frames played since the reset"""
+    trace_start: Int[Array, ""]
+    """frame of the trace at which the episode started; 0 without a trace"""
 
 
 @pytree
 class Draws:
     """What nature adds to a frame, whatever was done in the one before."""
 
-    scatter: Array
-    """(N, M) new scattered component, CN(0, I); all of it, or what correlation leaves room for"""
-    arrivals: Array
-    """(N,) new work in kbit"""
+    scatter: Complex[Array, "N M"]
+    """new scattered component, CN(0, I); all of it, or what correlation leaves room for"""
+    arrivals: Float[Array, " N"]
+    """new work in kbit"""
     channel_error: Key
     """randomness of how the channels are seen"""
     workload_error: Key
@@ -67,10 +67,10 @@ class StepResult:
 
     outcome: Outcome
     """the frame's outcome, rewards (11) and (12) included"""
-    terminated: Array
-    """() bool, always false: the task has no end of its own, so values bootstrap past every episode"""
-    truncated: Array
-    """() bool, whether the episode has reached its length"""
+    terminated: Bool[Array, ""]
+    """always false: the task has no end of its own, so values bootstrap past every episode"""
+    truncated: Bool[Array, ""]
+    """whether the episode has reached its length"""
 
     @property
     def ap_reward(self) -> Array:

@@ -3,6 +3,7 @@
 import dataclasses
 
 from jax import Array
+from jaxtyping import Complex
 
 from scattermec._pytree import pytree
 from scattermec.environment.core import EnvState
@@ -13,8 +14,7 @@ from scattermec.physics import Allocation, Frame
 class Decision:
     """What is done in a frame."""
 
-    beams: Array
-    """(N, M)"""
+    beams: Complex[Array, "N M"]
     allocation: Allocation
 
 

@@ -3,6 +3,7 @@
 from typing import Any, Protocol, runtime_checkable
 
 from jax import Array
+from jaxtyping import Bool, Float
 
 from scattermec._pytree import pytree
 from scattermec.physics.channel import Key
@@ -14,12 +15,11 @@ class Step:
 
     state: Any
     """to go on from: that of a new episode where the old one has ended"""
-    observation: Array
+    observation: Float[Array, "*A K"]
     """of the state that the step itself reached, from which the value of what follows is estimated"""
-    reward: Array
-    """() of a single agent, (A,) of a team"""
-    terminated: Array
-    """() bool: nothing follows. An episode that is only cut short (truncated) is not terminated."""
+    reward: Float[Array, " *A"]
+    terminated: Bool[Array, ""]
+    """whether nothing follows. An episode that is only cut short (truncated) is not terminated."""
     info: Any = None
     """whatever else there is to tell"""
 

@@ -48,20 +48,20 @@ class Task:
 class Record:
     """What is kept of a frame while learning."""
 
-    reward: Array
-    """() (11) in kbit/J"""
-    user_reward: Array
-    """() mean of (12) over users, with the configuration's team share"""
-    outage: Array
-    """() share of users in outage"""
-    ap_energy: Array
-    """() J"""
-    processed: Array
-    """() kbit"""
-    estimate_chosen: Array
-    """() 1 where the AP preferred its estimate to the users' reports; NaN where it has no such choice"""
+    reward: Float[Array, ""]
+    """(11) in kbit/J"""
+    user_reward: Float[Array, ""]
+    """mean of (12) over users, with the configuration's team share"""
+    outage: Float[Array, ""]
+    """share of users in outage"""
+    ap_energy: Float[Array, ""]
+    """J"""
+    processed: Float[Array, ""]
+    """kbit"""
+    estimate_chosen: Float[Array, ""]
+    """1 where the AP preferred its estimate to the users' reports; NaN where it has no such choice"""
     losses: Losses
-    """(A,) of each learning agent"""
+    """of each learning agent"""
 
 
 def new_record(

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Bool, Float
 
 from scattermec._programs import kept_jit
 from scattermec._pytree import pytree
@@ -52,13 +53,13 @@ class Reference:
     """What is optimal for each of R frames, and what proves it."""
 
     decision: Decision
-    achieved: Array
-    """(R,) J of the optimum; kbit/J of the best set"""
-    bound: Array
-    """(R,) J: serving the same users takes no less; kbit/J: no users, beams and allocation have more
+    achieved: Float[Array, " R"]
+    """J of the optimum; kbit/J of the best set"""
+    bound: Float[Array, " R"]
+    """J: serving the same users takes no less; kbit/J: no users, beams and allocation have more
     (infinite for more than 6 users)"""
-    settled: Array
-    """(R,) bool. Optimum: everyone is served, or it is proved that no beams and no allocation do so. Best
+    settled: Bool[Array, " R"]
+    """Optimum: everyone is served, or it is proved that no beams and no allocation do so. Best
     set: the reward meets its bound to 1e-4."""
 
 

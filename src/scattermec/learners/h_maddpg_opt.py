@@ -20,7 +20,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Complex, Float
 
 from scattermec._pytree import pytree
 from scattermec.agents import ddpg
@@ -64,12 +64,12 @@ from scattermec.physics.channel import Key
 class Message:
     """What the AP decides and distributes: line 5."""
 
-    beams: Array
-    """(N, M) the beams that a^o means"""
+    beams: Complex[Array, "N M"]
+    """the beams that a^o means"""
     estimate: Allocation
     """a^u, the users' actions as the AP estimates them"""
-    seen_by_users: Array
-    """(N, K) what each user sees: its own state, its beam's gain and its own entry of the estimate"""
+    seen_by_users: Float[Array, "N K"]
+    """what each user sees: its own state, its beam's gain and its own entry of the estimate"""
 
 
 @pytree

@@ -48,7 +48,7 @@ SMALL_ENERGY = 1e-3
 
 @pytree
 class Solution:
-    """An allocation that minimises (7) for given beams. Per user (N,) unless said.
+    """An allocation that minimises (7) for given beams.
 
     Where the status is neither ``OPTIMAL`` nor ``FEASIBLE`` the energy is infinite, nobody is served and the
     allocation is zero; the prices of an infeasible frame are those of the proof, a direction without a scale.
@@ -58,29 +58,28 @@ class Solution:
     """
 
     allocation: Allocation
-    transmit_power: Array
+    transmit_power: Float[Array, " N"]
     """beta in mW"""
-    energy: Array
-    """() E_o in J, idle included; the elastic form's priced shortfall is not part of it. As a function to
+    energy: Float[Array, ""]
+    """E_o in J, idle included; the elastic form's priced shortfall is not part of it. As a function to
     differentiate it holds the shortfall fixed."""
-    value: Array
-    """() J: the optimal value, the energy plus the elastic form's priced shortfall, less what the energy left
+    value: Float[Array, ""]
+    """J: the optimal value, the energy plus the elastic form's priced shortfall, less what the energy left
     in the batteries is worth"""
-    lower_bound: Array
-    """() J: no allocation for these beams needs less (elastic: the shortfall's price included; batteries of
+    lower_bound: Float[Array, ""]
+    """J: no allocation for these beams needs less (elastic: the shortfall's price included; batteries of
     value: that deducted)"""
     prices: Prices
-    served: Array
-    """bool: whose workload is processed in full"""
-    shortfall: Array
+    served: Bool[Array, " N"]
+    """whose workload is processed in full"""
+    shortfall: Float[Array, " N"]
     """kbit left undone in the elastic form, else 0"""
-    status: Array
-    """() int8: 0 optimal, 1 infeasible, 2 not converged, 3 feasible but not certified to be optimal"""
-    accuracy: Array
-    """() gap between value and bound, relative to energy and priced shortfall (`relative_gap`); for an
+    status: Int[Array, ""]
+    """0 optimal, 1 infeasible, 2 not converged, 3 feasible but not certified to be optimal"""
+    accuracy: Float[Array, ""]
+    """gap between value and bound, relative to energy and priced shortfall (`relative_gap`); for an
     infeasible frame the margin of its proof"""
-    iterations: Array
-    """() int32"""
+    iterations: Int[Array, ""]
 
 
 def allocate(
@@ -225,14 +224,14 @@ class _Schedule:
     """What an iterate comes to in natural units."""
 
     allocation: Allocation
-    beam_times: Array
-    """(N, K) s"""
-    transmit_power: Array
-    """(N,) mW"""
-    shortfall: Array
-    """(N,) kbit"""
-    stretch: Array
-    """() by how much, relatively, the worst user exceeds its means"""
+    beam_times: Float[Array, "N K"]
+    """s"""
+    transmit_power: Float[Array, " N"]
+    """mW"""
+    shortfall: Float[Array, " N"]
+    """kbit"""
+    stretch: Float[Array, ""]
+    """by how much, relatively, the worst user exceeds its means"""
 
 
 def _schedule(

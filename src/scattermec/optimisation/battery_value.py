@@ -14,9 +14,9 @@ from scattermec.physics import Parameters
 
 @pytree
 class BatteryValue:
-    """Each user's battery from empty to full in S parts of one size, (N, S)."""
+    """Each user's battery from empty to full in S parts of one size."""
 
-    slopes: Array
+    slopes: Float[Array, "N S"]
     """J of the AP's energy that a mJ is worth in each part; not negative, and falling from part to part"""
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Bool, Complex, Float
+from jaxtyping import Bool, Complex, Float, Int
 
 from scattermec._pytree import pytree
 from scattermec.optimisation import compiled
@@ -62,31 +62,30 @@ CERTIFIED_GAP = {"float64": 1e-4, "float32": 5e-3}
 class BeamSolution:
     """The beams and the allocation that minimise (7) for a frame."""
 
-    beams: Array
-    """(N, M) complex, unit norm"""
+    beams: Complex[Array, "N M"]
+    """of unit norm"""
     solution: Solution
     """P1's for these beams"""
-    lower_bound: Array
-    """() J: no beams and no allocation need less, what is left in batteries credited at its value; infinite
+    lower_bound: Float[Array, ""]
+    """J: no beams and no allocation need less, what is left in batteries credited at its value; infinite
     where nothing is feasible"""
-    gap: Array
-    """() (value - lower_bound) / energy, where batteries have no value (energy - lower_bound) / energy, with
+    gap: Float[Array, ""]
+    """(value - lower_bound) / energy, where batteries have no value (energy - lower_bound) / energy, with
     energies below 1e-3 J taken as that (`relative_gap`); 0 for an infeasible frame, infinite if no allocation
     was found"""
-    shared_energy: Array
-    """() J: what is needed if several beams may share the time of a slot. Where that meets the bound and the
+    shared_energy: Float[Array, ""]
+    """J: what is needed if several beams may share the time of a slot. Where that meets the bound and the
     energy does not, the optimal beams are not of rank one."""
-    status: Array
-    """() int8: 0 optimal, with a gap of at most `CERTIFIED_GAP`; 1 proved infeasible for all beams; 2
+    status: Int[Array, ""]
+    """0 optimal, with a gap of at most `CERTIFIED_GAP`; 1 proved infeasible for all beams; 2
     neither; 3 beams and allocation found, but their bound not met: where ``shared_energy`` meets it, the
     optimum takes several beams that share a slot's time, which may be what a frame of status 2 takes to be
     feasible, too"""
     prices: Prices
     """of the bound, or of the proof of infeasibility"""
-    beam_worth: Array
-    """(N,) J/s: what the best beam of each slot is worth at these prices, D of the certificate"""
-    rounds: Array
-    """() int32"""
+    beam_worth: Float[Array, " N"]
+    """J/s: what the best beam of each slot is worth at these prices, D of the certificate"""
+    rounds: Int[Array, ""]
 
     @property
     def energy(self) -> Array:
@@ -224,21 +223,20 @@ def _search_compiled(
 class _Search:
     """What the portable search carries from round to round."""
 
-    beams: Array
-    """(N, K, M)"""
-    best: Array
-    """(N, M): the beams that the prices made best last"""
-    times: Array
-    """(N, K) s"""
+    beams: Complex[Array, "N K M"]
+    best: Complex[Array, "N M"]
+    """the beams that the prices made best last"""
+    times: Float[Array, "N K"]
+    """s"""
     prices: Prices
     """of the best bound"""
-    worth: Array
-    bound: Array
-    value: Array
-    energy: Array
-    infeasible: Array
-    rounds: Array
-    done: Array
+    worth: Float[Array, " N"]
+    bound: Float[Array, ""]
+    value: Float[Array, ""]
+    energy: Float[Array, ""]
+    infeasible: Bool[Array, ""]
+    rounds: Int[Array, ""]
+    done: Bool[Array, ""]
 
 
 def _search_portably(

@@ -17,13 +17,13 @@ from scattermec.physics.energy import idle_energy
 
 @pytree
 class Prices:
-    """Lagrange multipliers of P1, all non-negative, (N,) each."""
+    """Lagrange multipliers of P1, all non-negative."""
 
-    workload: Array
+    workload: Float[Array, " N"]
     """mu: J per kbit of more work, of constraint (3)"""
-    budget: Array
+    budget: Float[Array, " N"]
     """lambda: J per mJ of energy at hand, of constraint (9)"""
-    capacity: Array
+    capacity: Float[Array, " N"]
     """kappa: J per mJ of battery capacity, of constraint (9)"""
 
 

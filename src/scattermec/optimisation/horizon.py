@@ -56,25 +56,25 @@ class Episode(NamedTuple):
 
 @pytree
 class Plan:
-    """What is done in T frames: (T, N) each."""
+    """What is done in T frames."""
 
-    t_active: Array
+    t_active: Float[Array, "T N"]
     """s"""
-    t_passive: Array
+    t_passive: Float[Array, "T N"]
     """s, of all beams that share a slot"""
-    l_active: Array
+    l_active: Float[Array, "T N"]
     """kbit"""
-    l_passive: Array
-    l_local: Array
-    shortfall: Array
+    l_passive: Float[Array, "T N"]
+    l_local: Float[Array, "T N"]
+    shortfall: Float[Array, "T N"]
     """kbit of the workload left undone"""
-    radiated: Array
+    radiated: Float[Array, "T N"]
     """mJ, of active offloading"""
-    harvested: Array
+    harvested: Float[Array, "T N"]
     """mJ"""
-    battery: Array
+    battery: Float[Array, "T N"]
     """mJ after the frame, without what may have been spilled"""
-    main_beam: Array
+    main_beam: Float[Array, "T N"]
     """part of t_passive that goes to the strongest of the beams that share it: 1 where there is only one"""
 
 

@@ -27,13 +27,12 @@ class ServiceSolution:
 
     best: BeamSolution
     """for the set that is served; nobody, for the idle energy alone, where no set can be"""
-    reward: Array
-    """() kbit/J: reward (11)"""
-    reward_bound: Array
-    """() kbit/J: no set, beams and allocation can have more; infinite for more than 6 users, where the set is
+    reward: Float[Array, ""]
+    """kbit/J: reward (11)"""
+    reward_bound: Float[Array, ""]
+    """kbit/J: no set, beams and allocation can have more; infinite for more than 6 users, where the set is
     searched without a certificate"""
-    sets_tried: Array
-    """() int32"""
+    sets_tried: Int[Array, ""]
 
 
 def optimise_service(
@@ -103,14 +102,14 @@ def optimise_service(
 
 @pytree
 class _State:
-    """What the enumeration carries; (S,) for each set."""
+    """What the enumeration of S sets carries."""
 
     best: BeamSolution
-    reward: Array
-    bounds: Array
+    reward: Float[Array, ""]
+    bounds: Float[Array, " S"]
     """J: no beams and no allocation serve the set for less"""
-    tried: Array
-    done: Array
+    tried: Bool[Array, " S"]
+    done: Bool[Array, ""]
 
 
 def _nobody(parameters: Parameters, frame: Frame, scheme: Scheme) -> BeamSolution:

@@ -24,7 +24,7 @@ SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 
 @pytree
 class AllocationProblem:
-    """P1 in natural units; per user (N,) unless said. A slot offers K beams to choose from, usually one.
+    """P1 in natural units. A slot offers K beams to choose from, usually one.
 
         Minimise   sum_i passive_power t_b + active_receive_power t_a + mec_energy (l_a + l_b)
         subject to t_a + t_b <= slot_duration                                                              (2)
@@ -41,22 +41,22 @@ class AllocationProblem:
 
     parameters: Parameters
     """the constants that the frame does not change"""
-    workload: Array
+    workload: Float[Array, " N"]
     """kbit"""
-    served: Array
-    """bool: whether the workload has to be processed; who is not served may still lend its slot"""
-    battery: Array
+    served: Bool[Array, " N"]
+    """whether the workload has to be processed; who is not served may still lend its slot"""
+    battery: Float[Array, " N"]
     """mJ"""
-    channel_gain: Array
+    channel_gain: Float[Array, " N"]
     """||h||^2"""
-    passive_rate: Array
-    """(N, K) kbit/s; 0 where the scheme has no backscatter"""
-    active_bandwidth: Array
+    passive_rate: Float[Array, "N K"]
+    """kbit/s; 0 where the scheme has no backscatter"""
+    active_bandwidth: Float[Array, " N"]
     """kHz; 0 where the scheme has no active link"""
-    harvest_rate: Array
-    """(N, N, K) mW that user j (first) may count on during beam k of slot i"""
-    most_harvest: Array
-    """(N, N) mW that user j may count on in slot i at most, whatever the time shares of the beams"""
+    harvest_rate: Float[Array, "N N K"]
+    """mW that user j (first) may count on during beam k of slot i"""
+    most_harvest: Float[Array, "N N"]
+    """mW that user j may count on in slot i at most, whatever the time shares of the beams"""
     battery_value: BatteryValue | None = None
     """what energy left in the battery is worth; None for nothing"""
     free_beams: bool = static(default=False)

@@ -43,39 +43,39 @@ WIDEST = 1e3
 
 @pytree
 class StandardForm:
-    """The data of the problem above: (N,) each, ``passive_rate`` (N, K) and ``harvest`` (N, N, K)."""
+    """The data of the problem above."""
 
-    passive_rate: Array
-    active_rate: Array
-    snr: Array
-    workload: Array
-    local_limit: Array
-    battery: Array
-    capacity: Array
-    circuit: Array
-    local_energy: Array
-    harvest: Array
-    cost_active: Array
-    cost_passive: Array
-    gain_local: Array
-    cost_shortfall: Array | None
+    passive_rate: Float[Array, "N K"]
+    active_rate: Float[Array, " N"]
+    snr: Float[Array, " N"]
+    workload: Float[Array, " N"]
+    local_limit: Float[Array, " N"]
+    battery: Float[Array, " N"]
+    capacity: Float[Array, " N"]
+    circuit: Float[Array, " N"]
+    local_energy: Float[Array, " N"]
+    harvest: Float[Array, "N N K"]
+    cost_active: Float[Array, " N"]
+    cost_passive: Float[Array, " N"]
+    gain_local: Float[Array, " N"]
+    cost_shortfall: Float[Array, " N"] | None
     """None for the rigid form"""
-    gain_stored: Array | None = None
-    """(N, S); None where energy left in the battery has no value"""
-    part_size: Array | None = None
-    """(N, S) likewise"""
+    gain_stored: Float[Array, "N S"] | None = None
+    """None where energy left in the battery has no value"""
+    part_size: Float[Array, "N S"] | None = None
+    """likewise"""
 
 
 @pytree
 class Scales:
-    """Units in which the problem's numbers are of order one; (N,) but for ``cost``."""
+    """Units in which the problem's numbers are of order one."""
 
-    work: Array
+    work: Float[Array, " N"]
     """kbit"""
-    energy: Array
+    energy: Float[Array, " N"]
     """mJ"""
-    cost: Array
-    """() J"""
+    cost: Float[Array, ""]
+    """J"""
 
 
 def natural_scales(problem: AllocationProblem, needy: Bool[Array, " N"]) -> Scales:

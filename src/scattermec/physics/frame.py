@@ -17,53 +17,53 @@ TOLERANCE = 1e-6
 class Frame:
     """What a frame starts from."""
 
-    channels: Array
-    """(N, M) complex channels h"""
-    workload: Array
-    """(N,) work l to process in kbit, backlog included"""
-    battery: Array
-    """(N,) stored energy E in mJ"""
+    channels: Complex[Array, "N M"]
+    """channels h"""
+    workload: Float[Array, " N"]
+    """work l to process in kbit, backlog included"""
+    battery: Float[Array, " N"]
+    """stored energy E in mJ"""
 
 
 @pytree
 class Allocation:
-    """How each user divides its slot and its workload: (N,) each, times in s, work in kbit."""
+    """How each user divides its slot and its workload: times in s, work in kbit."""
 
-    t_active: Array
-    t_passive: Array
-    t_local: Array
-    l_active: Array
-    l_passive: Array
-    l_local: Array
+    t_active: Float[Array, " N"]
+    t_passive: Float[Array, " N"]
+    t_local: Float[Array, " N"]
+    l_active: Float[Array, " N"]
+    l_passive: Float[Array, " N"]
+    l_local: Float[Array, " N"]
 
 
 @pytree
 class Outcome:
-    """What a frame leads to. Per user (N,) unless said."""
+    """What a frame leads to."""
 
-    success: Array
-    """x: whether the user's workload was processed within its slot (bool)"""
-    ap_energy: Array
-    """() E_o in J, idle included"""
-    transmit_power: Array
+    success: Bool[Array, " N"]
+    """x: whether the user's workload was processed within its slot"""
+    ap_energy: Float[Array, ""]
+    """E_o in J, idle included"""
+    transmit_power: Float[Array, " N"]
     """beta in mW"""
-    harvested: Array
+    harvested: Float[Array, " N"]
     """E^h in mJ"""
-    demand: Array
+    demand: Float[Array, " N"]
     """what the schedule needs, in mJ (possibly infinite)"""
-    budget: Array
+    budget: Float[Array, " N"]
     """what the user may spend, in mJ"""
-    spent: Array
+    spent: Float[Array, " N"]
     """what the user spends, in mJ"""
-    overflow: Array
+    overflow: Float[Array, " N"]
     """harvest lost to a full battery, in mJ"""
-    battery: Array
+    battery: Float[Array, " N"]
     """stored energy at the end, in mJ"""
-    backlog: Array
+    backlog: Float[Array, " N"]
     """work carried to the next frame, in kbit"""
-    ap_reward: Array
-    """() equation (11), kbit/J"""
-    user_reward: Array
+    ap_reward: Float[Array, ""]
+    """equation (11), kbit/J"""
+    user_reward: Float[Array, " N"]
     """equation (12)"""
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Complex, Float
 
 from scattermec._pytree import pytree, static
 from scattermec.scenario import Scenario
@@ -14,56 +15,55 @@ from scattermec.scenario import Scenario
 class Parameters:
     """Constants of one scenario as arrays, so that any of them can be swept by vmap or differentiated.
 
-    Per-user arrays have shape (N,); the rest are scalars. Units as in `Scenario`: s, kbit, kHz, W and J on
-    the AP's side, mW and mJ on the users' side.
+    Units as in `Scenario`: s, kbit, kHz, W and J on the AP's side, mW and mJ on the users' side.
     """
 
     # The topology.
-    path_gain: Array
-    """(N,) amplitude gain 10^(-L_i/20)"""
-    line_of_sight: Array
-    """(N, M) complex unit-modulus response of a half-wavelength array to each user's direction"""
+    path_gain: Float[Array, " N"]
+    """amplitude gain 10^(-L_i/20)"""
+    line_of_sight: Complex[Array, "N M"]
+    """unit-modulus response of a half-wavelength array to each user's direction"""
     # Per user.
-    slot_duration: Array
-    reflection_gain: Array
-    circuit_power: Array
-    local_energy: Array
-    local_rate: Array
-    battery_capacity: Array
-    mean_workload: Array
-    initial_battery_low: Array
-    initial_battery_high: Array
+    slot_duration: Float[Array, " N"]
+    reflection_gain: Float[Array, " N"]
+    circuit_power: Float[Array, " N"]
+    local_energy: Float[Array, " N"]
+    local_rate: Float[Array, " N"]
+    battery_capacity: Float[Array, " N"]
+    mean_workload: Float[Array, " N"]
+    initial_battery_low: Float[Array, " N"]
+    initial_battery_high: Float[Array, " N"]
     # The AP and the link.
-    bandwidth: Array
-    ap_power: Array
-    noise_power: Array
-    residual_interference: Array
-    harvest_efficiency: Array
-    rectifier_saturation: Array
-    rectifier_steepness: Array
-    rectifier_turn_on: Array
-    active_receive_power: Array
-    passive_receive_power: Array
-    mec_energy: Array
-    idle_power: Array
+    bandwidth: Float[Array, ""]
+    ap_power: Float[Array, ""]
+    noise_power: Float[Array, ""]
+    residual_interference: Float[Array, ""]
+    harvest_efficiency: Float[Array, ""]
+    rectifier_saturation: Float[Array, ""]
+    rectifier_steepness: Float[Array, ""]
+    rectifier_turn_on: Float[Array, ""]
+    active_receive_power: Float[Array, ""]
+    passive_receive_power: Float[Array, ""]
+    mec_energy: Float[Array, ""]
+    idle_power: Float[Array, ""]
     # Rewards and bookkeeping.
-    reliability_weight: Array
-    mec_price: Array
-    ap_price: Array
-    team_weight: Array
-    shortfall_price: Array
-    backlog_cap: Array
-    episode_length: Array
+    reliability_weight: Float[Array, ""]
+    mec_price: Float[Array, ""]
+    ap_price: Float[Array, ""]
+    team_weight: Float[Array, ""]
+    shortfall_price: Float[Array, ""]
+    backlog_cap: Float[Array, ""]
+    episode_length: Float[Array, ""]
     """frames until truncation"""
     # Randomness.
-    rician_factor: Array
-    correlation: Array
-    csi_error: Array
-    workload_error: Array
-    trace_channels: Array | None
-    """(F, N, M) complex channels of the trace file, or None"""
-    trace_workload: Array | None
-    """(F, N) workload of the trace file, or None"""
+    rician_factor: Float[Array, ""]
+    correlation: Float[Array, ""]
+    csi_error: Float[Array, ""]
+    workload_error: Float[Array, ""]
+    trace_channels: Complex[Array, "F N M"] | None
+    """channels of the trace file, or None"""
+    trace_workload: Float[Array, "F N"] | None
+    """workload of the trace file, or None"""
     # What shapes the program rather than its numbers.
     fading: str = static()
     arrivals: str = static()

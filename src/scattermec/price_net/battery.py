@@ -33,10 +33,10 @@ frames."""
 class Rollouts:
     """Where R rollouts are, and what their batteries have been worth so far."""
 
-    battery: Array
-    """(R, N) mJ at the start of the next frame"""
-    worth: Array
-    """(N, S) J/mJ, not yet made to fall"""
+    battery: Float[Array, "R N"]
+    """mJ at the start of the next frame"""
+    worth: Float[Array, "N S"]
+    """J/mJ, not yet made to fall"""
 
 
 def begin(parameters: Parameters, count: int) -> Rollouts:

@@ -33,12 +33,10 @@ NUM_TIME_PAIR_FEATURES = 2
 class Features:
     """Inputs of an `EquivariantNetwork`."""
 
-    users: Array
-    """(N, F)"""
-    pairs: Array
-    """(N, N, P)"""
-    triples: Array
-    """(N, N, N): Re(u_i^H u_j u_j^H u_k u_k^H u_i) of the unit channels u"""
+    users: Float[Array, "N F"]
+    pairs: Float[Array, "N N P"]
+    triples: Float[Array, "N N N"]
+    """Re(u_i^H u_j u_j^H u_k u_k^H u_i) of the unit channels u"""
 
 
 def beam_features(parameters: Parameters, frame: Frame, value: BatteryValue | None = None) -> Features:

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Int
 
 from scattermec._pytree import pytree
 from scattermec._settings import FileSettings, constant
@@ -87,8 +87,8 @@ class Progress:
 
     network: PriceNet
     optimiser: Any
-    step: Array
-    """() steps taken"""
+    step: Int[Array, ""]
+    """steps taken"""
     rollouts: battery.Rollouts | None = None
     """None without foresight"""
 

@@ -10,7 +10,7 @@ elementwise over users, so a user may call it alone.
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from scattermec._pytree import pytree
 from scattermec.physics import Allocation, Parameters, links
@@ -31,46 +31,46 @@ MARGIN = 1e-4
 
 @pytree
 class Broadcast:
-    """What the AP tells each user of the frame, (N,) each."""
+    """What the AP tells each user of the frame."""
 
-    t_passive: Array
+    t_passive: Float[Array, " N"]
     """s: how long its beam is on"""
-    passive_rate: Array
+    passive_rate: Float[Array, " N"]
     """kbit/s that its reflection carries then: its beam's gain in other words"""
-    harvest: Array
+    harvest: Float[Array, " N"]
     """mJ that it will harvest"""
-    allowance: Array | None = None
+    allowance: Float[Array, " N"] | None = None
     """mJ that it may spend of what it has and harvests, if not all of that"""
 
 
 @pytree
 class Response:
-    """What a user answers, and what it leaves undone. (N,) each."""
+    """What a user answers, and what it leaves undone."""
 
     allocation: Allocation
-    shortfall: Array
+    shortfall: Float[Array, " N"]
     """kbit that its energy does not reach, in work computed locally"""
 
 
 @pytree
 class _Task:
-    """What a user has to do with its energy, and the means: (N,) each."""
+    """What a user has to do with its energy, and the means."""
 
-    budget: Array
+    budget: Float[Array, " N"]
     """mJ that it may spend"""
-    l_passive: Array
+    l_passive: Float[Array, " N"]
     """kbit that it reflects"""
-    left: Array
+    left: Float[Array, " N"]
     """kbit to send or to compute"""
-    least: Array
+    least: Float[Array, " N"]
     """kbit that it must send, since its processor is too slow"""
-    longest: Array
+    longest: Float[Array, " N"]
     """s that it may send"""
-    preferred: Array
+    preferred: Float[Array, " N"]
     """kbit/s that it sends at as long as there is time"""
-    fastest: Array
+    fastest: Float[Array, " N"]
     """kbit/s that it sends at, at most, where there is none"""
-    saves: Array
+    saves: Bool[Array, " N"]
     """whether sending takes less energy than computing"""
 
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float
 
 from scattermec._programs import kept_jit
 from scattermec._pytree import pytree
@@ -63,10 +64,8 @@ class RobustnessRow:
 
 @pytree
 class _Played:
-    reward: Array
-    """(R,)"""
-    outage: Array
-    """(R,)"""
+    reward: Float[Array, ""]
+    outage: Float[Array, ""]
 
 
 def measure_robustness(policy: Policy, scenario: Scenario, *, frames: int, seed: int) -> list[RobustnessRow]:
