@@ -5,7 +5,7 @@ policy.npz          the networks alone
 metrics.parquet     losses, and what is reached on held-out frames
 """
 
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import jax
@@ -81,6 +81,7 @@ def train(
         path, asked, read=_request_of, same=("seed", "steps"), resume=resume, command=command
     ) as (_, notes):
         training = Training(
+            partial(jax.eval_shape, learner.initial),
             learner.initial,
             learner.advance,
             (seed,),

@@ -34,7 +34,8 @@ def train_block(
 
     notes = {"version": __version__, "algorithm": plan.algorithm, "scenario": digest(plan.scenario)}
     metrics = MetricsFile(run.metrics(seeds), notes)
-    training = Training(partial(program.initial, seeds), advance, seeds, run.checkpoint(seeds), metrics)
+    begin = partial(program.example, seeds), partial(program.initial, seeds)
+    training = Training(*begin, advance, seeds, run.checkpoint(seeds), metrics)
     training.run(plan.frames, chunk=plan.chunk, save_every=save_every, report=report)
 
 

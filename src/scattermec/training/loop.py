@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from scattermec.errors import TrainingError
 from scattermec.storage.atomic import writing
 from scattermec.training import checkpoint
@@ -20,6 +18,8 @@ Report = Callable[[list[Row]], None]
 class Training:
     """What is trained, its time counted in frames or steps, and what is kept of it."""
 
+    example: Callable[[], Any]
+    """makes shapes and types of a state"""
     initial: Callable[[], Any]
     """makes the state at time 0"""
     advance: Callable[[Any, int, int], tuple[Any, list[Row]]]
@@ -43,7 +43,7 @@ class Training:
             path.parent.mkdir(exist_ok=True)
         with writing(self.checkpoint):
             if self.checkpoint.exists():
-                state, time = checkpoint.load(self.checkpoint, jax.eval_shape(self.initial), self.seeds)
+                state, time = checkpoint.load(self.checkpoint, self.example(), self.seeds)
                 metrics.take_up(time)
             else:
                 state, time = self.initial(), 0

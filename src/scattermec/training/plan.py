@@ -6,7 +6,7 @@ metrics/seeds-0000-0003.parquet                  what was seen of it
 
 import dataclasses
 import os
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +130,7 @@ def load_run(path: str | os.PathLike[str]) -> TrainedRun:
         played = ", ".join(f"{_block_name(block)}: {count}" for block, count in frames.items())
         raise InputError([f"{path}: training is not finished (frames of {played}); go on with --resume"])
     program = plan.program()
-    states = [
-        checkpoint.load(run.checkpoint(seeds), jax.eval_shape(partial(program.initial, seeds)), seeds)[0]
-        for seeds in frames
-    ]
+    states = [checkpoint.load(run.checkpoint(seeds), program.example(seeds), seeds)[0] for seeds in frames]
     return TrainedRun(
         algorithm=plan.algorithm,
         scenario=plan.scenario,

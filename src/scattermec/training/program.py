@@ -52,6 +52,11 @@ class Program:
         self.algorithm, self.task, self.chunk = algorithm, task, chunk
         self._frames = _held_out(task.parameters)
 
+    def example(self, seeds: Sequence[int]) -> Any:
+        """Shapes and types of a state."""
+        keys = jax.eval_shape(_keys, jax.ShapeDtypeStruct((len(seeds),), jnp.uint32))
+        return jax.eval_shape(partial(_begin, self.algorithm), self.task, keys)
+
     def initial(self, seeds: Sequence[int]) -> Any:
         """The state before the first frame."""
         return first_states(self.algorithm, self.task, _keys(jnp.asarray(seeds, jnp.uint32)))
