@@ -28,7 +28,7 @@ from scattermec.optimisation import (
 from scattermec.optimisation.battery_value import slopes_at, worth
 from scattermec.physics import Frame, parameters, run_frame
 from scattermec.physics.links import unit_vectors
-from scattermec.price_net import battery, files, training
+from scattermec.price_net import battery, load, runs, training
 from scattermec.price_net.policy import MODES
 from scattermec.price_net.training import PriceNetConfig
 
@@ -177,7 +177,7 @@ def test_foresight_takes_less_energy_than_the_optimum_of_each_frame() -> None:
     found = {}
     far = "price-net-foresight"
     for name, mode in ((far, "p1"), (far, "announced"), ("price-net", "p1")):
-        network = files.shipped(name).network
+        network = load(name).network
         play = jax.jit(training.roll_out, static_argnames=("mode", "episodes", "frames"))
         done = play(MODES[mode], network, CONSTANTS, jax.random.key(4), episodes=16, frames=40)
         found[name, mode] = float(done.efficiency), float(done.outage)
@@ -193,13 +193,16 @@ def test_foresight_takes_less_energy_than_the_optimum_of_each_frame() -> None:
 
 
 def test_foresight_is_measured_on_rollouts_and_refuses_what_it_lacks(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(files, "EPISODES", 2)
-    monkeypatch.setattr(files, "EPISODE", 12)
+    monkeypatch.setattr(runs, "EPISODES", 2)
+    monkeypatch.setattr(runs, "EPISODE", 12)
     config = PriceNetConfig(discount=1.0, width=4, rounds=1, batch_size=4)
-    options = {"steps": 20, "seed": 1, "resume": False, "report": lambda done, row: None}
-    rows = files.train(SCENARIO, config, tmp_path / "whole", **options)
+    options = {
+        "steps": 20,
+        "seed": 1,
+    }
+    rows, _ = runs.train(SCENARIO, config, tmp_path / "whole", **options)
     assert set(rows[-1]) >= {"efficiency.p1", "outage.p1", "efficiency.announced", "loss.beams"}
-    policy = files.load(tmp_path / "whole")
+    policy = load(tmp_path / "whole")
     value = policy.network.battery_value
     assert value is not None
     assert np.ptp(np.asarray(value.slopes)) > 0

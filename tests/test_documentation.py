@@ -20,6 +20,7 @@ PAGES = [
     "README.md",
     "docs/tutorial.md",
     "docs/choose.md",
+    "docs/price-net.md",
     "docs/faq.md",
     "docs/how-to/scenario.md",
     "docs/how-to/channels.md",

@@ -16,7 +16,7 @@ import yaml
 
 from command_line import run
 from scattermec.cli import app
-from scattermec.price_net import files
+from scattermec.price_net import runs
 from scattermec.training import workers
 
 ROOT = Path(__file__).parent.parent
@@ -224,7 +224,7 @@ def _small_and_in_this_process(monkeypatch, folder):
     monkeypatch.chdir(folder)
     monkeypatch.setattr(workers, "use_one_thread", lambda: None)
     for name, few in (("HELD_OUT", 8), ("EPISODES", 2), ("EPISODE", 12)):
-        monkeypatch.setattr(files, name, few)
+        monkeypatch.setattr(runs, name, few)
 
 
 @pytest.mark.parametrize(("line", "check"), LINES, ids=[line for line, _ in LINES])

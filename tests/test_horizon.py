@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from command_line import refused, run
-from scattermec import Scenario
+from scattermec import Scenario, price_net
 from scattermec.errors import InputError
 from scattermec.experiments.evaluate import foresight
 from scattermec.experiments.evaluate.policies import Contender, fixed_contenders
 from scattermec.optimisation import INFEASIBLE, OPTIMAL, Prices, optimise_beams_frames
 from scattermec.optimisation.horizon import Episode, bound_energy, certified_energy
 from scattermec.physics import Frame, parameters
-from scattermec.price_net import files
 
 SCENARIO = Scenario(backlog_cap=0)
 CONSTANTS = parameters(SCENARIO)
@@ -106,7 +105,7 @@ def test_any_prices_give_a_bound_and_the_plan_keeps_its_balance() -> None:
 @pytest.fixture(scope="module")
 def contenders() -> list[Contender]:
     # The optimum takes long to compile; price-net with P1 is within a thousandth of it.
-    made = foresight.contenders(files.shipped(), SCENARIO)
+    made = foresight.contenders(price_net.load("price-net"), SCENARIO)
     assert len(made) == 6
     return [each for each in made if (each.policy, each.mode) not in (("optimum", None), ("random", None))]
 

@@ -1,9 +1,10 @@
 """Fig. 2: its claims judged on curves that are made up, its figures drawn, its runs found."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scattermec.errors import InputError
+from scattermec.errors import InputError, TrainingError
 from scattermec.experiments.claims.learning import LearningCurves, examine_learning
 from scattermec.experiments.report import learning_figures, panels
 from scattermec.experiments.studies import price_nets
@@ -120,6 +121,21 @@ def test_price_nets_are_trained_once_and_shown_in_every_panel(tmp_path, monkeypa
     assert (tmp_path / "price-net.json").read_bytes() == kept
     with pytest.raises(InputError, match="other settings"):
         PriceNets(Scenario(), seeds=3, frames=16).run(tmp_path, Record(tmp_path), told.append)
+
+
+def test_a_price_net_that_diverges_is_said_to(tmp_path, monkeypatch) -> None:
+    def diverge(*arguments, really=price_nets.training.advance, **options):
+        state, losses = really(*arguments, **options)
+        return state, losses._replace(beams=jnp.nan * losses.beams)
+
+    for name, few in (("POINTS", 2), ("EPISODES", 2), ("EPISODE", 12), ("BATCH", 4)):
+        monkeypatch.setattr(price_nets, name, few)
+    tiny = PriceNetConfig(width=4, rounds=1, batch_size=4)
+    monkeypatch.setattr(price_nets, "CONFIGS", {"price-net": tiny})
+    monkeypatch.setattr(price_nets.training, "advance", diverge)
+    with pytest.raises(TrainingError, match="price-net: 2 seeds, step 2: losses are not finite"):
+        PriceNets(Scenario(), seeds=2, frames=16).run(tmp_path, Record(tmp_path), print)
+    assert not (tmp_path / "price-net.json").exists()
 
 
 def test_price_nets_are_left_out_where_they_cannot_act_or_take_too_long() -> None:

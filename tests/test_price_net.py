@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +18,13 @@ from scattermec.errors import InputError
 from scattermec.experiments.evaluate.unseen import draw_scenarios
 from scattermec.optimisation import optimise_all_or_best
 from scattermec.physics import Frame, links, parameters, run_frame
-from scattermec.price_net import files, training, variety
+from scattermec.price_net import decide, load, registry, runs, training, variety
 from scattermec.price_net.beams import beams_from_unit_prices
-from scattermec.price_net.policy import MODES, PriceNet, check_scenario, unit_prices
+from scattermec.price_net.policy import MODES, PriceNet, unit_prices
 from scattermec.price_net.robustness import LEVELS, rounded
 from scattermec.price_net.training import PriceNetConfig
 from scattermec.price_net.users import Broadcast, respond
+from scattermec.training.metrics import Row, read
 
 PARAMETERS = parameters(Scenario())
 TINY = PriceNetConfig(width=4, rounds=1, batch_size=4)
@@ -178,17 +180,16 @@ def test_varied_scenarios_lie_within_their_ranges_and_differ() -> None:
 
 def test_a_policy_of_varied_scenarios_fits_any_size_and_others_do_not(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(variety, "USERS", (2,))
-    monkeypatch.setattr(files, "HELD_OUT", 4)
+    monkeypatch.setattr(runs, "HELD_OUT", 4)
     config = TINY.model_copy(update={"scenarios": "varied", "batch_size": 8})
-    options = {"steps": 2, "seed": 0, "resume": False, "report": lambda done, row: None}
-    (row,) = files.train(Scenario(), config, tmp_path / "run", **options)
+    (row,), _ = runs.train(Scenario(), config, tmp_path / "run", steps=2)
     assert np.isfinite([row["loss.beams"], row["loss.times"]]).all()
-    policy, other = files.load(tmp_path / "run"), Scenario(user_positions=[[5, 5]] * 4, num_antennas=6)
-    files.check_fit(policy, other)
+    policy, other = load(tmp_path / "run"), Scenario(user_positions=[[5, 5]] * 4, num_antennas=6)
+    registry.check_fit(policy, other)
     with pytest.raises(InputError, match="num_antennas: 6 does not fit a price-net"):
-        files.check_fit(files.shipped(), other)
+        registry.check_fit(load("price-net"), other)
     for scenario in draw_scenarios(Scenario(mean_workload=30), 20, seed=1):
-        files.check_fit(policy, scenario)
+        registry.check_fit(policy, scenario)
         assert 2 <= scenario.num_users <= 10
         assert scenario.mean_workload == 30
 
@@ -197,7 +198,7 @@ def test_a_policy_of_varied_scenarios_fits_any_size_and_others_do_not(tmp_path, 
 
 
 def test_shipped_policy_is_close_to_the_certified_optimum_in_every_mode() -> None:
-    network, some = files.shipped().network, frames(300, seed=9)
+    network, some = load("price-net").network, frames(300, seed=9)
     best, _ = optimise_all_or_best(PARAMETERS, some)
     optimum = play(PARAMETERS, some, best.beams, best.solution.allocation)
     least = {"p1": 0.998, "announced": 0.998, "decentralised": 0.975}
@@ -219,7 +220,35 @@ def test_shipped_policy_is_close_to_the_certified_optimum_in_every_mode() -> Non
 )
 def test_unfitting_scenarios_are_refused(changes: dict[str, object], field: str) -> None:
     with pytest.raises(InputError, match=f"^{field}: .*price-net"):
-        check_scenario(Scenario(**changes), Scenario())
+        registry.check_fit(load("price-net"), Scenario(**changes))
+
+
+# The two calls of whoever uses a policy
+
+
+def test_a_policy_is_loaded_and_decides_in_two_calls() -> None:
+    policy, frame = load("price-net"), one_frame(3)
+    for name, mode in MODES.items():
+        decided = decide(policy, PARAMETERS, frame, name)
+        expected = jax.jit(mode)(policy.network, PARAMETERS, frame)
+        jax.tree.map(np.testing.assert_array_equal, decided, expected)
+    some = frames(5)
+    together = jax.vmap(partial(decide, policy, PARAMETERS))(some)
+    assert together.beams.shape == (5, 3, 3)
+    assert float(jnp.mean(play(PARAMETERS, some, together.beams, together.allocation).success)) > 0.9
+
+
+def test_policies_that_are_not_there_and_scenarios_that_do_not_fit_are_refused(tmp_path) -> None:
+    (tmp_path / "run.json").write_text('{"algorithm": "ddpg"}')
+    for name in ("price-nets", str(tmp_path), tmp_path / "nowhere"):
+        with pytest.raises(InputError, match=f"{name}: is neither one of price-net, .* nor the folder of"):
+            load(name)
+    policy, frame = load("price-net"), one_frame(3)
+    for changes in ({"num_antennas": 4}, {"harvest_model": "sigmoidal"}):
+        with pytest.raises(InputError, match=f"^{next(iter(changes))}: .*price-net"):
+            decide(policy, parameters(Scenario(**changes)), frame)
+    with pytest.raises(InputError, match="mode: 'decentralised' is not allowed; it must be p1 or announced"):
+        decide(load("price-net-foresight"), PARAMETERS, frame, "decentralised")
 
 
 # Training, and the command line
@@ -234,29 +263,37 @@ def test_configuration_survives_its_file(tmp_path) -> None:
 @pytest.mark.parametrize("discount", [0.0, 1.0])
 def test_a_resumed_training_ends_at_the_same_bits(tmp_path, monkeypatch, discount) -> None:
     config = TINY.model_copy(update={"discount": discount})
-    monkeypatch.setattr(files, "CHUNK", 1)
+    monkeypatch.setattr(runs, "CHUNK", 1)
+    monkeypatch.setattr(runs, "SAVE_EVERY", 10)
     for name, few in (("HELD_OUT", 8), ("EPISODES", 2), ("EPISODE", 12)):
-        monkeypatch.setattr(files, name, few)
-    options = {"steps": 12, "seed": 4, "report": lambda done, row: None}
-    files.train(Scenario(), config, tmp_path / "whole", resume=False, **options)
+        monkeypatch.setattr(runs, name, few)
+    options = {"steps": 12, "seed": 4, "report": lambda rows: None}
+    runs.train(Scenario(), config, tmp_path / "whole", resume=False, **options)
 
     class StoppedError(Exception):
         pass
 
-    def stop(done: int, row: object) -> None:
+    def stop(rows: list[Row]) -> None:
         # The last checkpoint is that of step 10.
-        if done == 11:
+        if rows[-1]["frame"] == 11:
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        files.train(Scenario(), config, tmp_path / "cut", resume=False, **(options | {"report": stop}))
-    files.train(Scenario(), config, tmp_path / "cut", resume=True, **options)
-    with np.load(tmp_path / "whole" / files.POLICY) as one, np.load(tmp_path / "cut" / files.POLICY) as two:
-        assert one.files == two.files
-        for name in one.files:
-            np.testing.assert_array_equal(one[name], two[name])
+        runs.train(Scenario(), config, tmp_path / "cut", resume=False, **(options | {"report": stop}))
+    runs.train(Scenario(), config, tmp_path / "cut", resume=True, **options)
+    for file in (registry.NETWORKS, "checkpoint.npz"):
+        with np.load(tmp_path / "whole" / file) as one, np.load(tmp_path / "cut" / file) as two:
+            assert one.files == two.files
+            for name in one.files:
+                np.testing.assert_array_equal(one[name], two[name])
+    assert read(tmp_path / "whole" / "metrics.parquet") == read(tmp_path / "cut" / "metrics.parquet")
+    kept = json.loads((tmp_path / "cut" / "run.json").read_text())
+    changed = kept | {"versions": kept["versions"] | {"jax": "0.1"}}
+    (tmp_path / "cut" / "run.json").write_text(json.dumps(changed))
+    _, notes = runs.train(Scenario(), config, tmp_path / "cut", resume=True, **options)
+    assert notes == (f"jax 0.1 is now {jax.__version__}: the last digits may differ",)
     with pytest.raises(InputError, match="seed: 5 is not allowed with --resume"):
-        files.train(Scenario(), config, tmp_path / "cut", resume=True, **(options | {"seed": 5}))
+        runs.train(Scenario(), config, tmp_path / "cut", resume=True, **(options | {"seed": 5}))
 
 
 def test_gradients_of_training_are_finite_and_lower_the_cost() -> None:

@@ -33,7 +33,7 @@ from scattermec.experiments.report import contents
 from scattermec.scenario import Scenario
 from scattermec.training import Plan, load_run, train
 from scattermec.training import metrics as training_metrics
-from scattermec.training.folder import changed_versions, read_folder
+from scattermec.training.plan import read_run
 from torture.processes import REPRODUCE, SMALL_NETWORKS
 from torture.results import Outcome, Row
 
@@ -663,7 +663,7 @@ def _run_kinds(work: Path, marker: str) -> list[Kind]:
     train(small_plan(), folder, processes=1, resume=folder.exists())
 
     def whole() -> None:
-        changed_versions(read_folder(folder))
+        read_run(folder)
         run = load_run(folder)
         leaves = [leaf for leaf in jax.tree.leaves(run.states) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
         if not all(np.isfinite(np.asarray(leaf)).all() for leaf in leaves):

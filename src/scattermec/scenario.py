@@ -142,17 +142,6 @@ class Scenario(FileSettings):
         value = getattr(self, name)
         return value if isinstance(value, tuple) else (value,) * self.num_users
 
-    def harvest_faults(self, where: str) -> list[str]:
-        """What is wrong with harvesting where only a linear rectifier, and not a causal one, is allowed."""
-        faults = []
-        if self.harvest_model != "linear":
-            faults.append(
-                f"harvest_model: {self.harvest_model!r} is not allowed {where}; it must be 'linear'"
-            )
-        if self.causal_harvest:
-            faults.append(f"causal_harvest: true is not allowed {where}; it must be false")
-        return faults
-
     def load_trace(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Channels (frames, N, M) and workload (frames, N) in kbit of the trace, None for what it lacks."""
         arrays = {} if self.trace is None else _read_trace(self.trace)

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import shlex
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from scattermec import price_net
 from scattermec._compilation import start_jax
 from scattermec.cli.common import (
     check_learning_installed,
@@ -24,12 +27,11 @@ from scattermec.price_net import SHIPPED
 from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
 from scattermec.storage.texts import read_object
-from scattermec.training.files import RUN, check_folder
+from scattermec.training.folder import RUN, check_folder
 
 if TYPE_CHECKING:
     from scattermec.experiments.evaluate.broadcast import RobustnessRow
-    from scattermec.price_net.files import Policy
-    from scattermec.price_net.training import PriceNetConfig
+    from scattermec.price_net import Policy, PriceNetConfig
     from scattermec.training.metrics import Row
 
 PRICE_NET = "price-net"
@@ -55,9 +57,7 @@ def unknown_policy(name: str) -> str:
 
 def load_policy(name: str) -> "Policy":
     """The policy that `is_price_net` recognises. JAX must be in double precision."""
-    from scattermec.price_net import files
-
-    return files.shipped(name) if name in SHIPPED else files.load(Path(name))
+    return price_net.load(name)
 
 
 def train_price_net(
@@ -82,23 +82,25 @@ def train_price_net(
     use_one_thread()
     start_jax(lightly=False)
     warn_of(scenario)
-    from scattermec.price_net import files
-    from scattermec.price_net.training import PriceNetConfig
+    from scattermec.price_net import PriceNetConfig, runs
 
     settings = PriceNetConfig.load(config) if config else PriceNetConfig()
     settings = settings.with_settings(changes) if changes else settings
-    steps = steps or (files.steps_of(out) if begun else STEPS)
+    steps = steps or (runs.steps_of(out) if begun else STEPS)
     start, size = time.perf_counter(), settings.batch_size
     with described_progress("Compiling", quiet=as_json) as show:
-        rows = files.train(
+        rows, notes = runs.train(
             scenario,
             settings,
             out,
             steps=steps,
             seed=seed,
             resume=resume,
-            report=lambda done, row: show(_latest(row), done * size, steps * size),
+            command=shlex.join(["scattermec", *sys.argv[1:]]),
+            report=lambda new: show(_latest(new[-1]), int(new[-1]["frame"]) * size, steps * size),
         )
+    for note in notes:
+        typer.echo(note, err=True)
     seconds = time.perf_counter() - start
     if as_json:
         typer.echo(to_json(_report(out, settings, steps, seed, rows[-1], seconds) | provenance(scenario)))
@@ -109,7 +111,7 @@ def train_price_net(
             (mode, *(f"{last[f'{name}.{mode}']:{COLUMNS[name][1]}}" for name in columns))
             for mode in _modes(last)
         ]
-        what = "held-out rollouts" if "efficiency" in columns else f"{files.HELD_OUT} held-out frames"
+        what = "held-out rollouts" if "efficiency" in columns else f"{runs.HELD_OUT} held-out frames"
         title = f"{PRICE_NET}: seed {seed}, {steps:,} steps of {size} frames, on {what}"
         print_table(title, ("", *(COLUMNS[name][0] for name in columns)), table)
         typer.echo(f"{out}: the run is finished; {seconds:.0f} s.")

@@ -188,8 +188,8 @@ def _policy(name: str, mode: Mode, scenario: Scenario) -> "Decide":
 
     from scattermec.experiments.evaluate.policies import deciding
     from scattermec.physics import parameters
-    from scattermec.price_net.files import check_fit
     from scattermec.price_net.policy import decide_frames, modes_of
+    from scattermec.price_net.registry import check_fit
 
     trained = load_policy(name)
     check_fit(trained, scenario)
@@ -200,7 +200,7 @@ def _policy(name: str, mode: Mode, scenario: Scenario) -> "Decide":
 
 
 def _check_learned_beams(scenario: Scenario) -> None:
-    from scattermec.price_net.files import check_fit, shipped_for
+    from scattermec.price_net.registry import check_fit, shipped_for
 
     check_fit(shipped_for(scenario.num_users, scenario.num_antennas), scenario)
 

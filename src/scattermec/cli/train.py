@@ -30,7 +30,7 @@ from scattermec.cli.common import (
 from scattermec.cli.price_net import train_price_net
 from scattermec.counts import MOST_FRAMES, MOST_PROCESSES, MOST_SEED, MOST_SEEDS, MOST_STEPS
 from scattermec.errors import InputError
-from scattermec.training.files import check_folder
+from scattermec.training.folder import check_folder
 
 if TYPE_CHECKING:
     from scattermec.agents.settings import TrainingConfig
@@ -311,9 +311,9 @@ def _configuration(preset: Preset | None, path: Path | None, changes: list[str] 
 
 def _frames_before(out: Path) -> int:
     """Frames of the run that is to be resumed, or the default where there is none."""
-    from scattermec.training.folder import read_folder
+    from scattermec.training.plan import read_run
 
-    return read_folder(out).plan.frames if check_folder(out, resume=True) else FRAMES
+    return read_run(out).plan.frames if check_folder(out, resume=True) else FRAMES
 
 
 def _tensorboard(stack: ExitStack, folder: Path) -> Callable[["Progress"], None]:

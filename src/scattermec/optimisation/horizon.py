@@ -32,6 +32,7 @@ from scattermec.errors import ComputationError, InputError
 from scattermec.optimisation import Prices, allocation_problem, best_beams, lower_bound
 from scattermec.physics import Frame, Parameters, links, parameters
 from scattermec.physics.energy import harvest_rate, idle_energy
+from scattermec.physics.parameters import harvest_faults
 from scattermec.scenario import Scenario
 
 __all__ = ["Episode", "HorizonBound", "Plan", "bound_energy", "certified_energy", "check_scenario"]
@@ -97,7 +98,7 @@ class HorizonBound:
 
 def check_scenario(scenario: Scenario) -> None:
     """Raise InputError where the problem over a horizon is not the convex one above."""
-    faults = scenario.harvest_faults("over a horizon")
+    faults = harvest_faults(scenario, "over a horizon")
     if faults:
         raise InputError(faults)
 

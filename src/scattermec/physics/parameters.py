@@ -167,3 +167,27 @@ def parameters(
 def path_loss_db(distance_m: np.ndarray) -> np.ndarray:
     """Log-distance path loss L = 20 + 20 log10(d) in dB for distances in m."""
     return 20 + 20 * np.log10(distance_m)
+
+
+def harvest_faults(scenario: Scenario | Parameters, where: str) -> list[str]:
+    """What is wrong with harvesting where only a linear rectifier, and not a causal one, is allowed."""
+    faults = []
+    if scenario.harvest_model != "linear":
+        faults.append(
+            f"harvest_model: {scenario.harvest_model!r} is not allowed {where}; it must be 'linear'"
+        )
+    if scenario.causal_harvest:
+        faults.append(f"causal_harvest: true is not allowed {where}; it must be false")
+    return faults
+
+
+def size_faults(scenario: Scenario | Parameters, trained: Scenario, what: str, hint: str = "") -> list[str]:
+    """What keeps a learner that was trained in one scenario from acting in another: its size.
+
+    ``what`` names the learner and ends with "trained with"; ``hint`` follows.
+    """
+    sizes = (
+        ("num_antennas: {} does not fit", scenario.num_antennas, trained.num_antennas),
+        ("user_positions: {} users do not fit", scenario.num_users, trained.num_users),
+    )
+    return [f"{line.format(ours)} {what} {theirs}{hint}" for line, ours, theirs in sizes if ours != theirs]

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,7 +13,6 @@ from jaxtyping import Complex, Float
 
 from scattermec._programs import kept_jit
 from scattermec.environment import Decision, EnvState, as_seen
-from scattermec.errors import InputError
 from scattermec.optimisation import BatteryValue, estimate_allocation
 from scattermec.physics import Frame, Parameters, links
 from scattermec.physics.channel import Key
@@ -29,8 +28,7 @@ from scattermec.price_net.features import (
     time_features,
 )
 from scattermec.price_net.network import EquivariantNetwork
-from scattermec.price_net.users import MARGIN, Broadcast, active_rates, energy_lacking, respond
-from scattermec.scenario import Scenario
+from scattermec.price_net.users import MARGIN, Broadcast, active_rates, energy_lacking, halved, respond
 
 PLANNED_MARGIN = 1.5 * MARGIN
 """Part of the users' energy that the AP's plan does without where it announces it."""
@@ -139,14 +137,8 @@ def _least_shift(
     def short(shift: Float[Array, ""]) -> Array:
         return jax.lax.stop_gradient(lacking(shift)) > 0
 
-    def halve(_: int | Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = ends
-        middle = (low + high) / 2
-        return jnp.where(short(middle), middle, low), jnp.where(short(middle), high, middle)
-
-    most = zero + MOST_SHIFT
-    found = jax.lax.fori_loop(0, SHIFT_BISECTIONS, halve, (zero, most))[1]
-    helps = short(zero) & ~short(most)
+    found = halved(short, zero, MOST_SHIFT, SHIFT_BISECTIONS)[1]
+    helps = short(zero) & ~short(zero + MOST_SHIFT)
     # A Newton step from the solution, for its derivative: the value stays.
     value, slope = jax.jvp(lacking, (found,), (jnp.ones_like(found),))
     steep = helps & (slope < 0)
@@ -240,14 +232,8 @@ def _answered(
     return Decision(beams=chosen, allocation=answer.allocation)
 
 
-@runtime_checkable
-class Mode(Protocol):
-    """A way of acting: what is done in one frame as the AP and the users see it. Batch with vmap."""
-
-    def __call__(self, network: PriceNet, parameters: Parameters, frame: Frame, /) -> Decision:
-        """Decide."""
-        ...
-
+Mode = Callable[[PriceNet, Parameters, Frame], Decision]
+"""A way of acting: what is done in one frame as the AP and the users see it. Batch with vmap."""
 
 MODES: Mapping[str, Mode] = {"p1": with_p1, "announced": announced, "decentralised": decentralised}
 """Ways of acting, by name."""
@@ -275,26 +261,3 @@ def decide_frames(
 def beams_frames(network: PriceNet, parameters: Parameters, frames: Frame) -> Complex[Array, "R N M"]:
     """`beams` of R frames (leading axis)."""
     return jax.vmap(partial(beams, network, parameters))(frames)
-
-
-def check_scenario(scenario: Scenario, trained: Scenario, *, any_size: bool = False) -> None:
-    """Raise InputError where a policy trained in ``trained`` must not act in ``scenario``.
-
-    Other constants than those it was trained with make it worse, not wrong. A rectifier that is not linear,
-    or causal harvesting, is refused; so is another number of users or antennas, unless it was trained for
-    ``any_size``.
-    """
-    faults = []
-    if not any_size and scenario.num_antennas != trained.num_antennas:
-        faults.append(
-            f"num_antennas: {scenario.num_antennas} does not fit a price-net that was trained with "
-            f"{trained.num_antennas}; price-net-varied serves any number"
-        )
-    if not any_size and scenario.num_users != trained.num_users:
-        faults.append(
-            f"user_positions: {scenario.num_users} users do not fit a price-net that was trained with "
-            f"{trained.num_users}; price-net-varied serves any number"
-        )
-    faults += scenario.harvest_faults("with price-net")
-    if faults:
-        raise InputError(faults)

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 from jaxtyping import Complex, Float, Int
@@ -25,6 +26,7 @@ from scattermec._pytree import pytree
 from scattermec._settings import FileSettings, constant
 from scattermec.counts import MOST_BATCH, MOST_ROUNDS, MOST_WIDTH
 from scattermec.environment import reset
+from scattermec.errors import TrainingError
 from scattermec.optimisation import OPTIMAL, Solution, allocate
 from scattermec.optimisation.battery_value import worth
 from scattermec.physics import Frame, Outcome, Parameters, links, run_frames
@@ -100,6 +102,12 @@ class Losses(NamedTuple):
     """log of P1's value in J"""
     times: Float[Array, ""]
     """log of what the users' answers cost in J"""
+
+
+def check_finite(found: Losses, where: str) -> None:
+    """Raise TrainingError where a loss is not finite; ``where`` says of what it is."""
+    if not np.isfinite(found).all():
+        raise TrainingError(f"price-net: {where}: losses are not finite")
 
 
 def draw_frames(key: Key, parameters: Parameters, count: int) -> Frame:
@@ -190,6 +198,14 @@ def play(mode: Mode, network: PriceNet, parameters: Parameters, frames: Frame) -
     """What a mode's decisions come to in K frames (leading axis)."""
     decided = jax.vmap(mode, in_axes=(None, None, 0))(network, parameters, frames)
     return run_frames(parameters, frames, decided.beams, decided.allocation)
+
+
+def mean_outcome(
+    mode: Mode, network: PriceNet, parameters: Parameters, frames: Frame
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Mean reward (11) in kbit/J, and outage, of a mode in K frames (leading axis)."""
+    outcome = play(mode, network, parameters, frames)
+    return jnp.mean(outcome.ap_reward), jnp.mean(~outcome.success)
 
 
 def roll_out(

@@ -7,6 +7,8 @@ little as its processor leaves, is sent, or time is short. Everything here is
 elementwise over users, so a user may call it alone.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -256,32 +258,37 @@ def _radiated(
     return jnp.where(some, energy, jnp.where(never, jnp.finfo(work.dtype).max, 0))
 
 
-def _last_positive(condition, like: Float[Array, " N"]) -> Float[Array, " N"]:  # type: ignore[no-untyped-def]
-    """Where a falling function of y in [0, `LARGEST_EXPONENT`] crosses zero; 0 if it is never positive."""
+def halved(
+    lower: Callable[[Array], Array], zero: Array, high: float | Array, times: int
+) -> tuple[Array, Array]:
+    """Both ends of an interval after so many halvings of that from ``zero`` to ``high``.
+
+    ``lower`` says whether what is sought is not below a number; it should be falling.
+    """
 
     def halve(_: int | Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
         middle = (low + high) / 2
-        positive = condition(middle) > 0
-        return jnp.where(positive, middle, low), jnp.where(positive, high, middle)
+        above = lower(middle)
+        return jnp.where(above, middle, low), jnp.where(above, high, middle)
 
-    zero = jnp.zeros_like(like)
-    return jax.lax.fori_loop(0, BISECTIONS, halve, (zero, zero + LARGEST_EXPONENT))[0]
+    return jax.lax.fori_loop(0, times, halve, (zero, zero + high))
 
 
-def _least_effort(needed, budget, least):  # type: ignore[no-untyped-def]
+def _last_positive(condition: Callable[[Array], Array], like: Float[Array, " N"]) -> Float[Array, " N"]:
+    """Where a falling function of y in [0, `LARGEST_EXPONENT`] crosses zero; 0 if it is never positive."""
+    return halved(lambda y: condition(y) > 0, jnp.zeros_like(like), LARGEST_EXPONENT, BISECTIONS)[0]
+
+
+def _least_effort(
+    needed: Callable[[Array], Array], budget: Float[Array, " N"], least: Float[Array, " N"]
+) -> Float[Array, " N"]:
     """The least effort in [0, `MOST_EFFORT`] whose energy is within ``budget``; the most if there is none."""
     budget, least = jax.lax.stop_gradient((budget, least))
 
     def suffices(effort: Float[Array, " N"]) -> Array:
         return jax.lax.stop_gradient(needed(effort)) <= budget
 
-    def halve(_: int | Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = ends
-        middle = (low + high) / 2
-        enough = suffices(middle)
-        return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
-
     zero = jnp.zeros_like(budget)
-    found = jax.lax.fori_loop(0, BISECTIONS, halve, (zero, zero + MOST_EFFORT))[1]
+    found = halved(lambda effort: ~suffices(effort), zero, MOST_EFFORT, BISECTIONS)[1]
     return jnp.where((least <= 0) & suffices(zero), 0, found)

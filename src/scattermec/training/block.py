@@ -1,62 +1,42 @@
-"""Training of one block of seeds, chunk by chunk, so that it can be killed at any moment and resumed."""
+"""Training of one block of seeds side by side."""
 
 import dataclasses
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from scattermec._version import __version__
 from scattermec.errors import TrainingError
-from scattermec.storage.atomic import writing
-from scattermec.training import checkpoint
-from scattermec.training.folder import RunFolder, digest
+from scattermec.training.folder import digest
+from scattermec.training.loop import Report, Training
 from scattermec.training.metrics import MetricsFile, Row
+from scattermec.training.plan import RunFolder
 from scattermec.training.program import Chunk, Greedy, Program
 
 DIVERGED = 1e9
 """Learning is given up if a value or a critic's loss, in the unit of the scaled reward, is beyond this."""
 
-Report = Callable[[list[Row]], None]
-"""Is told the new rows of metrics of a block, one a seed, after each chunk."""
-
 
 def train_block(
     run: RunFolder, program: Program, seeds: tuple[int, ...], *, save_every: int, report: Report
 ) -> None:
-    """Train a block from its checkpoint, or from its beginning, to the plan's number of frames.
+    """Train a block from its checkpoint to the plan's number of frames; raises as `Training.run` does."""
+    plan = run.plan
+    agents = program.algorithm.agent_names(plan.scenario.num_users)
 
-    Metrics are written before the checkpoint and those beyond it dropped on resuming, so that both are the
-    same however often it was killed. Raises TrainingError where learning cannot go on, with the checkpoint
-    before kept; InputError where what is on disk cannot be used, BusyError where another process is training
-    the block.
-    """
-    plan, file = run.plan, run.checkpoint(seeds)
-    file.parent.mkdir(exist_ok=True)
-    run.metrics(seeds).parent.mkdir(exist_ok=True)
-    with writing(file):
-        notes = {"version": __version__, "algorithm": plan.algorithm, "scenario": digest(plan.scenario)}
-        metrics = MetricsFile(run.metrics(seeds), notes)
-        if file.exists():
-            state, frame = checkpoint.load(file, program.example(len(seeds)), seeds)
-            metrics.take_up(frame)
-        else:
-            state, frame = program.initial(seeds), 0
-        agents = program.algorithm.agent_names(plan.scenario.num_users)
-        while frame < plan.frames:
-            begin, frame = frame, plan.next_stop(frame)
-            state, chunk = program.advance(state, begin, frame)
-            fault = first_fault(chunk, seeds, agents, begin)
-            if fault:
-                if metrics.rows:
-                    metrics.save()
-                raise TrainingError(f"{plan.algorithm}: {fault}")
-            rows = _rows(chunk, program.greedy(state), seeds, agents, frame, run.optimum)
-            metrics.rows += rows
-            report(rows)
-            if frame // save_every > begin // save_every or frame == plan.frames:
-                metrics.save()
-                checkpoint.save(file, state, seeds, frame)
+    def advance(state: Any, begin: int, end: int) -> tuple[Any, list[Row]]:
+        state, chunk = program.advance(state, begin, end)
+        fault = first_fault(chunk, seeds, agents, begin)
+        if fault:
+            raise TrainingError(f"{plan.algorithm}: {fault}")
+        return state, _rows(chunk, program.greedy(state), seeds, agents, end, run.optimum)
+
+    notes = {"version": __version__, "algorithm": plan.algorithm, "scenario": digest(plan.scenario)}
+    metrics = MetricsFile(run.metrics(seeds), notes)
+    begin = partial(program.example, seeds), partial(program.initial, seeds)
+    training = Training(*begin, advance, seeds, run.checkpoint(seeds), metrics)
+    training.run(plan.frames, chunk=plan.chunk, save_every=save_every, report=report)
 
 
 def first_fault(chunk: Chunk, seeds: tuple[int, ...], agents: tuple[str, ...], begin: int) -> str | None:

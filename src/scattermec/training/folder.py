@@ -1,207 +1,138 @@
-"""The folder of a training run: what is to be trained, where what is kept lies, and runs loaded from it.
+"""The folder of a training run, whatever learns in it: what was asked for, and who may write. Without JAX.
 
 run.json, scenario.yaml, training.yaml           what was asked for
-checkpoints/seeds-0000-0003.npz                  state of each block of seeds
-metrics/seeds-0000-0003.parquet                  what was seen of it
+
+What else lies in it is up to the learner, and kept by `scattermec.training.loop`.
 """
 
 import contextlib
-import dataclasses
-import functools
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import jax
-import jax.numpy as jnp
+from typing import Any, Generic, TypeVar
 
 from scattermec._settings import FileSettings
 from scattermec._version import __version__
 from scattermec._yaml import show
-from scattermec.agents.settings import TrainingConfig
-from scattermec.counts import MOST_FRAMES, MOST_SEEDS
 from scattermec.errors import InputError
-from scattermec.learners import ALGORITHMS, new_task
 from scattermec.scenario import Scenario
-from scattermec.storage import replace_text
+from scattermec.storage.atomic import is_scaffold, replace_text, writing
 from scattermec.storage.texts import read_object
-from scattermec.training import checkpoint
-from scattermec.training.files import CONFIG, RUN, SCENARIO
-from scattermec.training.program import Program
 
-CHUNK = 250
-"""Frames played between two looks at them: at its end metrics are taken and numbers checked."""
+RUN, SCENARIO, CONFIG = "run.json", "scenario.yaml", "training.yaml"
+"""The first is written last, so that a folder with it is complete."""
 
-BLOCK = 4
-"""Seeds trained side by side by one process. Fixed, so that results do not depend on how many there are."""
-
-_PACKAGES = ("jax", "jaxlib", "equinox", "optax", "flashbax")
+PACKAGES = ("jax", "jaxlib", "equinox", "optax", "flashbax")
+"""Besides this package and Python, all that the digits of a result depend on."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What is to be trained."""
+C = TypeVar("C", bound=FileSettings)
 
-    algorithm: str
+
+@dataclass(frozen=True)
+class Request(Generic[C]):
+    """What is asked of a training run; all that its results depend on."""
+
     scenario: Scenario
-    config: TrainingConfig
-    seeds: tuple[int, ...]
-    frames: int
-    """of each seed"""
-    chunk: int = CHUNK
-    """frames between two rows of metrics; a run's last chunk may be shorter"""
-
-    def __post_init__(self) -> None:
-        faults = []
-        if self.algorithm not in ALGORITHMS:
-            known = ", ".join(ALGORITHMS)
-            faults.append(f"algorithm: {self.algorithm!r} is not known; choose from {known}")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            faults.append(f"seeds: {show(self.seeds, 80)} is not allowed; it must be at least one, each once")
-        if not all(0 <= seed < 2**32 for seed in self.seeds):
-            faults.append(f"seeds: {show(self.seeds, 80)} is not allowed; each must be >= 0 and < 2^32")
-        for name in ("frames", "chunk"):
-            if not 1 <= getattr(self, name) <= MOST_FRAMES:
-                shown = show(getattr(self, name))
-                faults.append(f"{name}: {shown} is not allowed; it must be >= 1 and <= {MOST_FRAMES}")
-        if len(self.seeds) > MOST_SEEDS:
-            faults.append(f"seeds: {len(self.seeds)} are not allowed; it must be at most {MOST_SEEDS}")
-        if faults:
-            raise InputError(faults)
-
-    @property
-    def blocks(self) -> tuple[tuple[int, ...], ...]:
-        """The seeds, so many of them at a time."""
-        return tuple(self.seeds[i : i + BLOCK] for i in range(0, len(self.seeds), BLOCK))
-
-    def program(self) -> Program:
-        """What is compiled for it."""
-        return _program(self.algorithm, self.scenario, self.config, self.chunk)
-
-    def next_stop(self, frame: int) -> int:
-        """The end of the chunk after ``frame`` frames."""
-        return min((frame // self.chunk + 1) * self.chunk, self.frames)
+    config: C
+    record: Mapping[str, Any]
+    """what run.json holds of it, as JSON: the algorithm and how much it trains"""
 
 
-@dataclasses.dataclass(frozen=True)
-class RunFolder:
-    """A run that is on disk."""
-
-    path: Path
-    plan: Plan
-    optimum: float
-    """mean optimum of the held-out frames in kbit/J, NaN if unknown"""
-
-    def checkpoint(self, seeds: tuple[int, ...]) -> Path:
-        """The file with a block's state."""
-        return self.path / "checkpoints" / f"{_block_name(seeds)}.npz"
-
-    def metrics(self, seeds: tuple[int, ...]) -> Path:
-        """The file with a block's metrics."""
-        return self.path / "metrics" / f"{_block_name(seeds)}.parquet"
-
-    def frames(self, seeds: tuple[int, ...]) -> int:
-        """Frames that a block's checkpoint has played; 0 without one."""
-        return checkpoint.frame_of(self.checkpoint(seeds)) or 0
+def check_folder(path: Path, *, resume: bool) -> bool:
+    """Whether there is a run to resume. Raises InputError where none can be put or resumed."""
+    if path.exists() and not path.is_dir():
+        raise InputError([f"{path}: is not a folder"])
+    names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+    if RUN in names:
+        if not resume:
+            raise InputError([f"{path}: holds a training run; add --resume to go on, or name another folder"])
+        return True
+    # What is left by a process that was killed before it had begun does not count.
+    if any(name not in (SCENARIO, CONFIG) and not is_scaffold(name) for name in names):
+        raise InputError([f"{path}: has something in it and is no training run; name another folder"])
+    return False
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainedRun:
-    """What a run has learned."""
+@contextlib.contextmanager
+def begin_or_resume(
+    path: Path,
+    asked: Request[C],
+    *,
+    read: Callable[[Path], Request[C]],
+    same: Sequence[str],
+    resume: bool,
+    command: str,
+    more: Callable[[], Mapping[str, Any]] = dict,
+) -> Iterator[tuple[Request[C], tuple[str, ...]]]:
+    """Begin the run that is asked for, or find it in its folder, and be the only process that trains there.
 
-    algorithm: str
-    """name in `scattermec.learners.ALGORITHMS`"""
-    scenario: Scenario
-    config: TrainingConfig
-    seeds: tuple[int, ...]
-    frames: int
-    """frames that each seed has played"""
-    states: Any
-    """the algorithm's state, with a leading axis (S,) of seeds on every leaf"""
-
-
-def load_run(path: str | os.PathLike[str]) -> TrainedRun:
-    """A run's final state. JAX must be in double precision, as it was while training.
-
-    Raises InputError where the folder holds no run, or its seeds have not all been trained equally long.
+    A run that is there goes on only with ``resume``, and if scenario, configuration and what ``same`` names
+    of run.json are as asked; ``read`` reads what was asked of it. ``more`` is called for what else run.json
+    keeps of a new run. Yields what the folder keeps of the request, and a line for each version that has
+    changed since. Raises InputError where the folder holds something else, BusyError where another process
+    trains there.
     """
-    run = read_folder(Path(path))
-    plan = run.plan
-    frames = {block: run.frames(block) for block in plan.blocks}
-    if len(set(frames.values())) > 1 or 0 in frames.values():
-        played = ", ".join(f"{_block_name(block)}: {count}" for block, count in frames.items())
-        raise InputError([f"{path}: training is not finished (frames of {played}); go on with --resume"])
-    program = plan.program()
-    states = [
-        checkpoint.load(run.checkpoint(seeds), program.example(len(seeds)), seeds)[0] for seeds in frames
-    ]
-    return TrainedRun(
-        algorithm=plan.algorithm,
-        scenario=plan.scenario,
-        config=plan.config,
-        seeds=plan.seeds,
-        frames=frames[plan.blocks[0]],
-        states=jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *states),
-    )
-
-
-def create_folder(path: Path, plan: Plan, optimum: float, command: str) -> RunFolder:
-    """Make the folder of a new run; until its last file is there it counts as empty."""
+    check_folder(path, resume=resume)
     path.mkdir(parents=True, exist_ok=True)
-    plan.scenario.save(path / SCENARIO)
-    plan.config.save(path / CONFIG)
-    replace_text(path / RUN, _record(plan, optimum, command))
-    return RunFolder(path, plan, optimum)
+    with writing(path, inside=True):
+        if check_folder(path, resume=resume):
+            kept = read(path)
+            faults = list(_differences(path, asked, kept, same))
+            if faults:
+                raise InputError(faults)
+            yield kept, _changed_versions(kept.record["versions"])
+        else:
+            asked.scenario.save(path / SCENARIO)
+            asked.config.save(path / CONFIG)
+            record = {**asked.record, **more(), "versions": versions(), "command": command}
+            write_record(path, record)
+            yield replace(asked, record=record), ()
 
 
-def read_folder(path: Path) -> RunFolder:
-    """The run in a folder; raises InputError where there is none that can be read."""
-    file = path / RUN
-    data = read_object(file)
-    scenario, config = Scenario.load(path / SCENARIO), TrainingConfig.load(path / CONFIG)
-    kinds = {"algorithm": str, "seeds": list, "frames": int, "chunk": int, "scenario_digest": str}
-    kinds |= {"versions": dict}
-    faults = [
-        f"{file}: {name}: {show(data.get(name), 80)} is not allowed; it must be a {kind.__name__}"
-        for name, kind in kinds.items()
-        if type(data.get(name)) is not kind
-    ]
-    if not faults and not all(type(seed) is int for seed in data["seeds"]):
-        faults.append(f"{file}: seeds: {show(data['seeds'], 80)} is not allowed; each must be an integer")
-    if not faults and data["scenario_digest"] != digest(scenario):
-        faults.append(f"{path / SCENARIO}: is not the scenario that was trained; its digest differs")
-    if faults:
-        raise InputError(faults)
-    seeds = tuple(data["seeds"])
-    try:
-        plan = Plan(data["algorithm"], scenario, config, seeds, data["frames"], data["chunk"])
-    except InputError as error:
-        raise InputError(f"{file}: {fault}" for fault in error.faults) from None
-    optimum = data.get("held_out_optimum")
-    return RunFolder(path, plan, optimum if isinstance(optimum, float) else float("nan"))
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Replace run.json."""
+    replace_text(path / RUN, json.dumps(record, indent=2) + "\n")
 
 
-def extend(run: RunFolder, plan: Plan) -> RunFolder:
-    """The run with the frames of ``plan``, if these and nothing else differ.
+def read_request(
+    path: Path, algorithms: Collection[str], config: type[C], kinds: Mapping[str, type]
+) -> Request[C]:
+    """What was asked of the run in a folder, of one of these algorithms, whose settings are a ``config``.
 
-    Raises InputError naming every other field that differs, or if more frames have been played already.
+    ``kinds`` are the types of what it has in run.json. Raises InputError where no such run can be read.
     """
-    faults = list(_differences(run, plan))
-    played = max(run.frames(block) for block in run.plan.blocks) if not faults else 0
-    if plan.frames < played:
-        faults.append(f"frames: {plan.frames} is not allowed with --resume; {run.path} has played {played}")
+    file = path / RUN
+    record = read_object(file)
+    kinds = {"algorithm": str, **kinds, "scenario_digest": str, "versions": dict}
+    faults = [
+        f"{file}: {name}: {show(record.get(name), 80)} is not allowed; it must be a {kind.__name__}"
+        for name, kind in kinds.items()
+        if type(record.get(name)) is not kind
+    ]
+    if not faults and record["algorithm"] not in algorithms:
+        trained = show(record["algorithm"], 80)
+        faults.append(f"{file}: algorithm: {trained} is not allowed; it must be {' or '.join(algorithms)}")
     if faults:
         raise InputError(faults)
-    if plan.frames == run.plan.frames:
-        return run
-    data = read_object(run.path / RUN)
-    replace_text(run.path / RUN, json.dumps({**data, "frames": plan.frames}, indent=2) + "\n")
-    return dataclasses.replace(run, plan=plan)
+    request = Request(Scenario.load(path / SCENARIO), config.load(path / CONFIG), record)
+    if record["scenario_digest"] != digest(request.scenario):
+        raise InputError([f"{path / SCENARIO}: is not the scenario that was trained; its digest differs"])
+    return request
+
+
+def _differences(path: Path, asked: Request[C], kept: Request[C], names: Sequence[str]) -> Iterator[str]:
+    pairs = [(name, asked.record[name], kept.record[name]) for name in names]
+    for ours, theirs in ((asked.scenario, kept.scenario), (asked.config, kept.config)):
+        pairs += [(name, getattr(ours, name), getattr(theirs, name)) for name in type(ours).model_fields]
+    for name, *values in pairs:
+        if values[0] != values[1]:
+            given, there = (value if isinstance(value, str) else show(value, 80) for value in values)
+            yield f"{name}: {given} is not allowed with --resume; {path} has {there}"
 
 
 def digest(scenario: Scenario) -> str:
@@ -214,8 +145,8 @@ def digest(scenario: Scenario) -> str:
     return hashed.hexdigest()
 
 
-def versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
-    """Of this package, Python and the packages: by default all that a result's digits depend on."""
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """Of this package, Python and the packages."""
     return {
         "scattermec": __version__,
         "python": platform.python_version(),
@@ -223,49 +154,9 @@ def versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
     }
 
 
-def changed_versions(run: RunFolder) -> list[str]:
-    """What is installed in another version than the run was started with, in words."""
-    recorded = read_object(run.path / RUN)["versions"]
-    return [f"{k} {recorded.get(k)} is now {v}" for k, v in versions().items() if recorded.get(k) != v]
-
-
-@functools.lru_cache(maxsize=2)
-def _program(algorithm: str, scenario: Scenario, config: TrainingConfig, chunk: int) -> Program:
-    return Program(ALGORITHMS[algorithm], new_task(scenario, config), chunk)
-
-
-def _record(plan: Plan, optimum: float, command: str) -> str:
-    data = {
-        "algorithm": plan.algorithm,
-        "seeds": list(plan.seeds),
-        "frames": plan.frames,
-        "chunk": plan.chunk,
-        "scenario_digest": digest(plan.scenario),
-        "held_out_optimum": optimum if optimum == optimum else None,
-        "versions": versions(),
-        "command": command,
-    }
-    return json.dumps(data, indent=2) + "\n"
-
-
-def _differences(run: RunFolder, plan: Plan) -> Iterator[str]:
-    def line(name: str, given: Any, kept: Any) -> str:
-        ours, theirs = (value if isinstance(value, str) else show(value, 80) for value in (given, kept))
-        return f"{name}: {ours} is not allowed with --resume; {run.path} has {theirs}"
-
-    for name in ("algorithm", "seeds", "chunk"):
-        given, kept = getattr(plan, name), getattr(run.plan, name)
-        if given != kept:
-            yield line(name, given, kept)
-    pairs: tuple[tuple[FileSettings, FileSettings], ...] = (
-        (plan.scenario, run.plan.scenario),
-        (plan.config, run.plan.config),
+def _changed_versions(recorded: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(
+        f"{name} {recorded.get(name)} is now {version}: the last digits may differ"
+        for name, version in versions().items()
+        if recorded.get(name) != version
     )
-    for ours, theirs in pairs:
-        for name in type(ours).model_fields:
-            if getattr(ours, name) != getattr(theirs, name):
-                yield line(name, getattr(ours, name), getattr(theirs, name))
-
-
-def _block_name(seeds: tuple[int, ...]) -> str:
-    return f"seeds-{seeds[0]:04d}-{seeds[-1]:04d}"

@@ -52,9 +52,9 @@ class Program:
         self.algorithm, self.task, self.chunk = algorithm, task, chunk
         self._frames = _held_out(task.parameters)
 
-    def example(self, num_seeds: int) -> Any:
-        """Shapes and types of a state of so many seeds."""
-        keys = jax.eval_shape(_keys, jax.ShapeDtypeStruct((num_seeds,), jnp.uint32))
+    def example(self, seeds: Sequence[int]) -> Any:
+        """Shapes and types of a state."""
+        keys = jax.eval_shape(_keys, jax.ShapeDtypeStruct((len(seeds),), jnp.uint32))
         return jax.eval_shape(partial(_begin, self.algorithm), self.task, keys)
 
     def initial(self, seeds: Sequence[int]) -> Any:

@@ -1,6 +1,5 @@
 """A training run: started or resumed in a folder, its blocks of seeds trained by one process or several."""
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -8,18 +7,10 @@ from typing import NamedTuple
 import jax
 
 from scattermec.learners import new_task
-from scattermec.storage.atomic import writing
 from scattermec.training.block import train_block
-from scattermec.training.files import check_folder
-from scattermec.training.folder import (
-    Plan,
-    RunFolder,
-    changed_versions,
-    create_folder,
-    extend,
-    read_folder,
-)
+from scattermec.training.folder import begin_or_resume
 from scattermec.training.metrics import Row
+from scattermec.training.plan import OPTIMUM, Plan, RunFolder, prolong, request_of, run_of
 from scattermec.training.program import optimal_reward
 from scattermec.training.workers import train_in_processes, usable_cores
 
@@ -72,27 +63,27 @@ def train(
     Raises InputError where the folder cannot be used or holds another run, BusyError where another process
     writes there, TrainingError where learning cannot go on; what was saved before stays.
     """
-    check_folder(path, resume=resume)
-    path.mkdir(parents=True, exist_ok=True)
-    with writing(path, inside=True):
-        return _train(plan, path, resume, processes, save_every, command, report)
+
+    def optimum() -> dict[str, float | None]:
+        found = optimal_reward(new_task(plan.scenario, plan.config).parameters)
+        return {OPTIMUM: found if found == found else None}
+
+    with begin_or_resume(
+        path,
+        plan.request,
+        read=request_of,
+        same=("algorithm", "seeds", "chunk"),
+        resume=resume,
+        command=command,
+        more=optimum,
+    ) as (kept, notes):
+        run = prolong(run_of(path, kept), kept, plan.frames)
+        return Outcome(run, _train(run, processes, save_every, report), notes)
 
 
-def _train(
-    plan: Plan,
-    path: Path,
-    resume: bool,
-    processes: int | None,
-    save_every: int,
-    command: str,
-    report: Callable[[Progress], None],
-) -> Outcome:
-    if check_folder(path, resume=resume):
-        run = extend(read_folder(path), plan)
-        notes = tuple(f"{change}: the last digits may differ" for change in changed_versions(run))
-    else:
-        optimum = optimal_reward(new_task(plan.scenario, plan.config).parameters)
-        run, notes = create_folder(path, plan, optimum, command), ()
+def _train(run: RunFolder, processes: int | None, save_every: int, report: Callable[[Progress], None]) -> int:
+    """Train all blocks to their end; returns the frames played."""
+    plan = run.plan
     frames = {block: run.frames(seeds) for block, seeds in enumerate(plan.blocks)}
     open_blocks = [block for block, count in frames.items() if count < plan.frames]
     done = begun = sum(len(plan.blocks[block]) * count for block, count in frames.items())
@@ -111,9 +102,9 @@ def _train(
         processes = usable_cores() if jax.default_backend() == "cpu" else 1
     processes = min(processes, len(open_blocks))
     if processes > 1:
-        train_in_processes(path, open_blocks, processes, save_every, tell)
+        train_in_processes(run.path, open_blocks, processes, save_every, tell)
     elif open_blocks:
         program = plan.program()
         for block in open_blocks:
             train_block(run, program, plan.blocks[block], save_every=save_every, report=tell)
-    return Outcome(dataclasses.replace(run, plan=plan), done - begun, notes)
+    return done - begun

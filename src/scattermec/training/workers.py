@@ -8,7 +8,7 @@ import os
 import queue
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ def _work(path: Path, save_every: int, tasks: Any, messages: Any, core: int | No
     from scattermec._compilation import start_jax
     from scattermec.errors import ScattermecError
     from scattermec.training.block import train_block
-    from scattermec.training.folder import read_folder
+    from scattermec.training.plan import read_run
 
     start_jax(lightly=False)
 
@@ -111,9 +111,9 @@ def _work(path: Path, save_every: int, tasks: Any, messages: Any, core: int | No
         messages.put(("rows", rows))
 
     try:
-        run = read_folder(path)
+        run = read_run(path)
         program = run.plan.program()
-        for block in _until_none(tasks):
+        for block in iter(tasks.get, None):
             train_block(run, program, run.plan.blocks[block], save_every=save_every, report=report)
             messages.put(("done", block))
     except (ScattermecError, OSError) as error:
@@ -122,8 +122,3 @@ def _work(path: Path, save_every: int, tasks: Any, messages: Any, core: int | No
     messages.close()
     messages.join_thread()
     os._exit(0)
-
-
-def _until_none(tasks: Any) -> Iterator[int]:
-    while (task := tasks.get()) is not None:
-        yield task

@@ -22,13 +22,13 @@ from scattermec.experiments.measure.statistics import Estimate, mean_interval, r
 from scattermec.optimisation import optimise_all_or_best
 from scattermec.physics import Allocation, Frame, Parameters, parameters, run_frame
 from scattermec.physics.channel import Key
-from scattermec.price_net.files import Policy, check_fit
 from scattermec.price_net.policy import (
     PriceNet,
     announce_network,
     announce_p1,
     decentralised,
 )
+from scattermec.price_net.registry import Policy, check_fit
 from scattermec.price_net.robustness import ROUNDING, heard_by, respond_to_heard
 from scattermec.price_net.users import Broadcast
 from scattermec.scenario import Scenario

@@ -26,7 +26,7 @@ from scattermec.optimisation.horizon import Episode, Plan, bound_energy, check_s
 from scattermec.physics import Parameters, links, parameters
 from scattermec.physics.channel import Key
 from scattermec.physics.energy import ap_energy, energy_budget
-from scattermec.price_net.files import Policy
+from scattermec.price_net.registry import Policy
 from scattermec.scenario import Scenario
 
 __all__ = [

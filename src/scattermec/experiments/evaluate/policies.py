@@ -19,9 +19,8 @@ from scattermec.learners import ALGORITHMS, Task
 from scattermec.learners.fixed import BatchPolicy, fixed_policy
 from scattermec.physics import Allocation, parameters
 from scattermec.physics.channel import Key
-from scattermec.price_net import files as price_net_files
-from scattermec.price_net.files import ALGORITHM as PRICE_NET
-from scattermec.price_net.files import Policy
+from scattermec.physics.parameters import size_faults
+from scattermec.price_net import Policy, registry
 from scattermec.price_net.policy import decide_frames, modes_of
 from scattermec.price_net.training import begin
 from scattermec.scenario import Scenario
@@ -70,18 +69,7 @@ def fixed_contenders(scenario: Scenario, names: Sequence[str]) -> list[Contender
 
 def check_fit(run: TrainedRun, scenario: Scenario, name: str) -> None:
     """Raise InputError where the run called ``name`` cannot act in ``scenario``: other users or antennas."""
-    trained = run.scenario
-    faults = []
-    if scenario.num_antennas != trained.num_antennas:
-        faults.append(
-            f"num_antennas: {scenario.num_antennas} does not fit the run {name}, which was trained with "
-            f"{trained.num_antennas}"
-        )
-    if scenario.num_users != trained.num_users:
-        faults.append(
-            f"user_positions: {scenario.num_users} users do not fit the run {name}, which was trained with "
-            f"{trained.num_users}"
-        )
+    faults = size_faults(scenario, run.scenario, f"the run {name}, which was trained with")
     if faults:
         raise InputError(faults)
 
@@ -113,11 +101,11 @@ def price_net_contenders(policy: Policy, scenario: Scenario) -> list[Contender]:
 
     Raises InputError where the scenario does not fit.
     """
-    price_net_files.check_fit(policy, scenario)
+    registry.check_fit(policy, scenario)
     constants = parameters(scenario)
     untrained = begin(policy.config, policy.seed, 1, parameters(policy.scenario)).network
     return [
-        Contender(PRICE_NET, partial(decide_frames, mode, network, constants), mode=mode, trained=trained)
+        Contender("price-net", partial(decide_frames, mode, network, constants), mode=mode, trained=trained)
         for trained, network in ((0, untrained), (policy.frames, policy.network))
         for mode in modes_of(network)
     ]

@@ -12,8 +12,8 @@ from scattermec.experiments.measure.statistics import Estimate, mean_interval, r
 from scattermec.experiments.measure.sweeps import draw_frames
 from scattermec.optimisation import optimise_all_or_best
 from scattermec.physics import Allocation, Frame, Parameters, parameters, run_frame
-from scattermec.price_net.files import Policy, check_fit
 from scattermec.price_net.policy import MODES, PriceNet, beams_frames
+from scattermec.price_net.registry import Policy, check_fit
 from scattermec.price_net.variety import DISTANCES, MOST_ANTENNAS, POWERS, SCALES
 from scattermec.scenario import Scenario
 

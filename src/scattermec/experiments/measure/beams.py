@@ -48,7 +48,7 @@ def solve_frames(
     Everyone is served where that is possible, else the best set of users; with optimal beams, "possible" is
     with any beams. Raises ValueError for an unknown name, and for optimal beams where the rectifier is not
     linear. Not for use inside jit. Beams called "learned" must fit the scenario, see
-    `scattermec.price_net.policy.check_scenario`.
+    `scattermec.price_net.registry.check_fit`.
     """
     if beams == "optimal":
         found, status = optimise_all_or_best(parameters, frames, scheme=scheme)
@@ -85,8 +85,8 @@ def _random(key: Key, frames: Frame) -> Complex[Array, "R N M"]:
 
 def _learned(parameters: Parameters, frames: Frame) -> Complex[Array, "R N M"]:
     # Only here: the learners' packages need not be installed for the other beams.
-    from scattermec.price_net.files import shipped_for
     from scattermec.price_net.policy import beams_frames
+    from scattermec.price_net.registry import shipped_for
 
     policy = shipped_for(*frames.channels.shape[1:])
     return beams_frames(policy.network, parameters, frames)

@@ -19,9 +19,9 @@ from scattermec.learners import ALGORITHMS
 from scattermec.scenario import Scenario
 from scattermec.training import Plan as TrainingPlan
 from scattermec.training import train
-from scattermec.training.files import check_folder
-from scattermec.training.folder import RunFolder, read_folder
+from scattermec.training.folder import check_folder
 from scattermec.training.metrics import columns_of, read
+from scattermec.training.plan import RunFolder, read_run
 
 OTHERS = ("ap-ddpg", "ddpg")
 """Learners that the paper does not compare."""
@@ -204,7 +204,7 @@ def run_folder(folder: Path, learner: str, preset: str) -> Path:
 def _read_run(path: Path) -> RunFolder | None:
     """The run in a folder; None where none has begun."""
 
-    return read_folder(path) if path.exists() and check_folder(path, resume=True) else None
+    return read_run(path) if path.exists() and check_folder(path, resume=True) else None
 
 
 def _is_finished(run: RunFolder) -> bool:

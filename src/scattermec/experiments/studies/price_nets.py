@@ -21,7 +21,8 @@ from scattermec.experiments.studies.base import FileStudy, Progress, damaged, re
 from scattermec.experiments.studies.plan import Plan
 from scattermec.physics import Frame, Parameters, parameters
 from scattermec.price_net import training
-from scattermec.price_net.policy import PriceNet, check_scenario, with_p1
+from scattermec.price_net.policy import PriceNet, with_p1
+from scattermec.price_net.runs import check_trainable
 from scattermec.price_net.training import PriceNetConfig
 from scattermec.scenario import Scenario
 from scattermec.training.program import held_out_frames, optimal_reward
@@ -63,7 +64,7 @@ class PriceNets(FileStudy[str]):
         if plan.quick:
             return None
         try:
-            check_scenario(plan.scenario, plan.scenario)
+            check_trainable(plan.scenario)
         except InputError:
             return None
         return cls(plan.scenario, plan.training.seeds, plan.training.frames)
@@ -137,7 +138,8 @@ def _train(study: PriceNets, name: str, progress: Progress) -> dict[str, Any]:
     advance = partial(training.advance, config=config, steps=steps, count=steps // POINTS)
     values: dict[str, list[np.ndarray]] = {}
     for point in range(1, POINTS + 1):
-        now, _ = jax.vmap(advance, in_axes=(0, None, 0))(now, constants, seeds)
+        now, losses = jax.vmap(advance, in_axes=(0, None, 0))(now, constants, seeds)
+        training.check_finite(losses, f"{study.seeds} seeds, step {point * steps // POINTS}")
         measured = dict(_rolled_out(now.network, constants, key))
         if config.discount == 0:
             reward, outage = _on_frames(now.network, constants, frames)
@@ -168,7 +170,6 @@ def _on_frames(networks: PriceNet, constants: Parameters, frames: Frame) -> tupl
     """Mean reward and outage (S,) of each seed on K frames (leading axis)."""
 
     def of_seed(network: PriceNet) -> tuple[Array, Array]:
-        outcome = training.play(with_p1, network, constants, frames)
-        return jnp.mean(outcome.ap_reward), jnp.mean(~outcome.success)
+        return training.mean_outcome(with_p1, network, constants, frames)
 
     return jax.vmap(of_seed)(networks)

@@ -1,0 +1,123 @@
+"""Trained policies: those that come with the package, and those of training runs."""
+
+import os
+from functools import cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+from scattermec.environment import Decision
+from scattermec.errors import InputError
+from scattermec.physics import Frame, Parameters, parameters
+from scattermec.physics.parameters import harvest_faults, size_faults
+from scattermec.price_net import SHIPPED, training
+from scattermec.price_net.policy import MODES, PriceNet, modes_of
+from scattermec.price_net.training import PriceNetConfig
+from scattermec.scenario import Scenario
+from scattermec.storage.texts import read_object
+from scattermec.training import checkpoint
+from scattermec.training.folder import CONFIG, RUN, SCENARIO
+
+ALGORITHM = "price-net"
+"""The name of the learner, as training runs keep it."""
+
+NETWORKS = "policy.npz"
+"""The networks of a training run, in its folder."""
+
+TRAINED_WITH = {
+    "price-net": PriceNetConfig(),
+    "price-net-foresight": PriceNetConfig(discount=1.0),
+    "price-net-varied": PriceNetConfig(scenarios="varied", rounds=3, batch_size=128),
+}
+"""How those in `SHIPPED` were trained."""
+
+
+class Policy(NamedTuple):
+    """Trained networks, and how they were trained."""
+
+    network: PriceNet
+    scenario: Scenario
+    config: PriceNetConfig
+    seed: int
+    steps: int
+
+    @property
+    def frames(self) -> int:
+        """Frames that were trained on."""
+        return self.steps * self.config.batch_size
+
+
+def load(name: str | os.PathLike[str]) -> Policy:
+    """The policy of that name in `SHIPPED`, or that of a training run's folder as far as it is trained.
+
+    JAX must be in double precision. Raises InputError where there is no such policy.
+    """
+    if name in SHIPPED:
+        return _shipped(str(name))
+    path = Path(name)
+    if not (path / RUN).exists() or read_object(path / RUN).get("algorithm") != ALGORITHM:
+        known = ", ".join(SHIPPED)
+        raise InputError([f"{path}: is neither one of {known} nor the folder of a training run of price-net"])
+    return _read(path / NETWORKS, Scenario.load(path / SCENARIO), PriceNetConfig.load(path / CONFIG))
+
+
+def shipped_for(num_users: int, num_antennas: int) -> Policy:
+    """The one trained for so many users and antennas, else the one for any."""
+    default = Scenario()
+    same = (num_users, num_antennas) == (default.num_users, default.num_antennas)
+    return load("price-net" if same else "price-net-varied")
+
+
+def check_fit(policy: Policy, scenario: Scenario | Parameters) -> None:
+    """Raise InputError where the policy must not act in ``scenario``.
+
+    Other constants than those it was trained with make it worse, not wrong. A rectifier that is not linear,
+    or causal harvesting, is refused; so is another number of users or antennas, unless it has learned any.
+    """
+    faults = harvest_faults(scenario, "with price-net")
+    if policy.config.scenarios == "one":
+        what, hint = "a price-net that was trained with", "; price-net-varied serves any number"
+        faults = size_faults(scenario, policy.scenario, what, hint) + faults
+    if faults:
+        raise InputError(faults)
+
+
+def decide(policy: Policy, parameters: Parameters, frame: Frame, mode: str = "p1") -> Decision:
+    """What the policy does in one frame of N users as the AP sees it. Batch with vmap.
+
+    Args:
+        policy: from `load`.
+        parameters: the scenario's constants.
+        frame: channels (N, M), workload (N,) in kbit, battery (N,) in mJ.
+        mode: who decides: "p1" the AP, by solving P1 for the network's beams; "announced" the AP by P1, but
+            every user answers a broadcast; "decentralised" likewise, with nothing solved.
+
+    Returns:
+        Unit beams (N, M) and an allocation, (N,) each in s and kbit.
+
+    Raises InputError for a scenario that the policy must not act in, and for a mode that it does not have:
+    one with foresight is never decentralised.
+    """
+    check_fit(policy, parameters)
+    modes = modes_of(policy.network)
+    if mode not in modes:
+        raise InputError([f"mode: {mode!r} is not allowed; it must be {' or '.join(modes)}"])
+    return _decide(mode, policy.network, parameters, frame)
+
+
+@partial(jax.jit, static_argnums=0)
+def _decide(mode: str, network: PriceNet, parameters: Parameters, frame: Frame) -> Decision:
+    return MODES[mode](network, parameters, frame)
+
+
+@cache  # since a simulation asks for it in every frame
+def _shipped(name: str) -> Policy:
+    return _read(Path(__file__).with_name(f"{name}.npz"), Scenario(), TRAINED_WITH[name])
+
+
+def _read(path: Path, scenario: Scenario, config: PriceNetConfig) -> Policy:
+    example = jax.eval_shape(lambda: training.begin(config, 0, 1, parameters(scenario)).network)
+    seeds = checkpoint.seeds_of(path)
+    network, steps = checkpoint.load(path, example, seeds[:1])
+    return Policy(network, scenario, config, seeds[0], steps)

@@ -1,0 +1,183 @@
+"""Training runs of price-net, each in a folder like those of the learners, which also holds
+
+checkpoint.npz      networks and optimiser, to go on from
+policy.npz          the networks alone
+metrics.parquet     losses, and what is reached on held-out frames
+"""
+
+from functools import cached_property, partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from scattermec._yaml import show
+from scattermec.counts import MOST_STEPS
+from scattermec.errors import InputError
+from scattermec.optimisation import optimise_all_or_best
+from scattermec.physics import Frame, Parameters, parameters, run_frames
+from scattermec.physics.channel import Key
+from scattermec.physics.parameters import harvest_faults
+from scattermec.price_net import variety
+from scattermec.price_net.policy import PriceNet, modes_of
+from scattermec.price_net.registry import ALGORITHM, NETWORKS
+from scattermec.price_net.training import (
+    VALIDATION,
+    PriceNetConfig,
+    Progress,
+    RolledOut,
+    advance,
+    begin,
+    check_finite,
+    draw_frames,
+    mean_outcome,
+    roll_out,
+)
+from scattermec.scenario import Scenario
+from scattermec.training.folder import RUN, Request, begin_or_resume, digest, read_request
+from scattermec.training.loop import Report, Training
+from scattermec.training.metrics import MetricsFile, Row
+
+CHUNK = 100
+"""Steps between two rows of metrics."""
+
+SAVE_EVERY = 1000
+"""Steps between checkpoints."""
+
+BLOCK = 10
+"""Steps in a row with one number of users, where scenarios vary."""
+
+HELD_OUT = 500
+"""Frames on which the shares in the metrics are measured; neither trained on nor evaluated on."""
+
+EPISODES, EPISODE = 32, 60
+"""With foresight, the metrics are of so many held-out rollouts of so many frames instead."""
+
+
+def train(
+    scenario: Scenario,
+    config: PriceNetConfig,
+    path: Path,
+    *,
+    steps: int,
+    seed: int = 0,
+    resume: bool = False,
+    command: str = "",
+    report: Report = lambda rows: None,
+) -> tuple[list[Row], tuple[str, ...]]:
+    """Train in the folder ``path``, or with ``resume`` go on there, for so many steps of a batch of frames.
+
+    Returns all metrics, and what to tell the user besides. ``report`` is called with each new row, and
+    ``command`` kept with the run. JAX must be in double precision. Raises InputError where the folder holds
+    something else, or a run of other settings, BusyError where another process writes there, TrainingError
+    where training diverges.
+    """
+    check_trainable(scenario)
+    learner = _Learner(scenario, config, seed, steps)
+    record = {"algorithm": ALGORITHM, "seed": seed, "steps": steps, "scenario_digest": digest(scenario)}
+    asked = Request(scenario, config, {**record, "config": config.model_dump(mode="json")})
+    with begin_or_resume(
+        path, asked, read=_request_of, same=("seed", "steps"), resume=resume, command=command
+    ) as (_, notes):
+        training = Training(
+            partial(jax.eval_shape, learner.initial),
+            learner.initial,
+            learner.advance,
+            (seed,),
+            path / "checkpoint.npz",
+            MetricsFile(path / "metrics.parquet", {"algorithm": ALGORITHM}),
+            parts={path / NETWORKS: lambda progress: progress.network},
+        )
+        return training.run(steps, chunk=CHUNK, save_every=SAVE_EVERY, report=report), notes
+
+
+def check_trainable(scenario: Scenario) -> None:
+    """Raise InputError where price-net cannot act: harvesting is causal, or its rectifier not linear."""
+    faults = harvest_faults(scenario, "with price-net")
+    if faults:
+        raise InputError(faults)
+
+
+def steps_of(path: Path) -> int:
+    """Steps that the run in a folder was asked for; raises InputError where that cannot be read."""
+    steps: int = _request_of(path).record["steps"]
+    if not 1 <= steps <= MOST_STEPS:
+        line = f"{path / RUN}: steps: {show(steps, 80)} is not allowed; it must be >= 1"
+        raise InputError([f"{line} and <= {MOST_STEPS}"])
+    return steps
+
+
+def _request_of(path: Path) -> Request[PriceNetConfig]:
+    return read_request(path, (ALGORITHM,), PriceNetConfig, {"seed": int, "steps": int})
+
+
+class _Learner:
+    """What is trained."""
+
+    def __init__(self, scenario: Scenario, config: PriceNetConfig, seed: int, steps: int) -> None:
+        self.config, self.seed, self.steps = config, seed, steps
+        self.constants = parameters(scenario)
+        users = set(variety.USERS) if config.scenarios == "varied" else ()
+        self.bases = {number: variety.base(scenario, number) for number in users}
+        self.key = jax.random.fold_in(jax.random.key(seed), VALIDATION)
+
+    def initial(self) -> Progress:
+        return begin(self.config, self.seed, self.steps, self.constants)
+
+    def advance(self, state: Progress, start: int, end: int) -> tuple[Progress, list[Row]]:
+        found = []
+        # Where scenarios vary, in blocks with one number of users each.
+        size = BLOCK if self.bases else CHUNK
+        for first in range(start, end, size):
+            users = variety.USERS[first // BLOCK % len(variety.USERS)]
+            state, losses = advance(
+                state,
+                self.bases.get(users, self.constants),
+                jnp.uint32(self.seed),
+                config=self.config,
+                steps=self.steps,
+                count=min(size, end - first),
+            )
+            found.append(losses)
+        means = jax.tree.map(lambda *parts: jnp.mean(jnp.stack(parts)), *found)
+        check_finite(means, f"seed {self.seed}, step {end}")
+        row: Row = {"seed": self.seed, "frame": end}
+        row |= {f"loss.{name}": float(value) for name, value in means._asdict().items()}
+        return state, [row | self._reached(state.network)]
+
+    def _reached(self, network: PriceNet) -> Row:
+        """What each mode reaches on held-out frames, or with foresight in rollouts."""
+        row: Row = {}
+        if self.config.discount > 0:
+            for name, rolled in _roll_out(network, self.constants, self.key).items():
+                row |= {f"{what}.{name}": float(getattr(rolled, what)) for what in ("efficiency", "outage")}
+            return row
+        frames, optimum = self._held_out
+        for name, (reward, outage) in _played(network, self.constants, frames).items():
+            row |= {f"reward.{name}": float(reward), f"outage.{name}": float(outage)}
+            row[f"share.{name}"] = float(reward) / optimum
+        return row
+
+    @cached_property
+    def _held_out(self) -> tuple[Frame, float]:
+        """Frames, and their mean certified reward in kbit/J, everyone served where that is possible."""
+        frames = jax.jit(draw_frames, static_argnums=2)(self.key, self.constants, HELD_OUT)
+        best, _ = optimise_all_or_best(self.constants, frames)
+        outcome = jax.jit(run_frames)(self.constants, frames, best.beams, best.solution.allocation)
+        return frames, float(jnp.mean(outcome.ap_reward))
+
+
+@jax.jit
+def _played(network: PriceNet, constants: Parameters, frames: Frame) -> dict[str, tuple[Array, Array]]:
+    """Mean reward and outage of each mode."""
+    modes = modes_of(network).items()
+    return {name: mean_outcome(mode, network, constants, frames) for name, mode in modes}
+
+
+@jax.jit
+def _roll_out(network: PriceNet, constants: Parameters, key: Key) -> dict[str, RolledOut]:
+    return {
+        name: roll_out(mode, network, constants, key, episodes=EPISODES, frames=EPISODE)
+        for name, mode in modes_of(network).items()
+    }
