@@ -208,9 +208,9 @@ def test_foresight_is_measured_on_rollouts_and_refuses_what_it_lacks(tmp_path, m
     value = policy.network.battery_value
     assert value is not None
     assert np.ptp(np.asarray(value.slopes)) > 0
-    lines = refused("evaluate", str(tmp_path / "whole"), "--robustness")
-    assert lines[0].startswith("robustness:")
-    lines = refused("simulate", "--policy", str(tmp_path / "whole"), "--mode", "decentralised")
+    lines = refused("evaluate-broadcast", str(tmp_path / "whole"))
+    assert lines == [f"{tmp_path / 'whole'}: is not allowed, since it has foresight; it must have none"]
+    lines = refused("simulate-policy", str(tmp_path / "whole"), "--mode", "decentralised")
     assert lines[0].startswith("mode: decentralised is not one of")
 
 
@@ -220,7 +220,7 @@ def test_foresight_is_of_one_scenario() -> None:
 
 
 def test_simulate_plays_the_shipped_policies() -> None:
-    text = run("simulate", "--policy", "price-net-varied", "--frames", "20", "--set", "num_antennas=2").output
+    text = run("simulate-policy", "price-net-varied", "--frames", "20", "--set", "num_antennas=2").output
     assert "price-net-varied" in text
-    lines = refused("simulate", "--policy", "price-net", "--set", "num_antennas=2")
+    lines = refused("simulate-policy", "price-net", "--set", "num_antennas=2")
     assert lines[-1].startswith("num_antennas: 2 does not fit")

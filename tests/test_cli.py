@@ -15,7 +15,8 @@ import yaml
 
 from command_line import refused, run
 from scattermec._version import __version__
-from scattermec.cli import common
+from scattermec.cli import output
+from scattermec.cli.jobs import common
 from scattermec.scenario import Scenario
 
 # A parent in the background may ignore the interrupt, and its children would inherit that.
@@ -42,15 +43,15 @@ def test_version_and_help():
 
 
 def test_choices_are_those_of_the_package():
-    from scattermec.cli import reproduce
+    from scattermec.cli import options, reproduce
     from scattermec.cli.solve import Serve
     from scattermec.experiments.measure.beams import BEAMS
     from scattermec.experiments.measure.sweeps import FIGURES
     from scattermec.experiments.report.captions import LEARNING_FIGURES
     from scattermec.optimisation import SCHEMES, SERVE
 
-    assert tuple(common.Scheme) == SCHEMES
-    assert tuple(common.Beams) == BEAMS
+    assert tuple(options.Scheme) == SCHEMES
+    assert tuple(reproduce.Beams) == BEAMS
     assert set(Serve) < set(SERVE)
     others = ("frame", "learned", "ranges", "knowledge")
     assert tuple(reproduce.FIGURES.split(",")) == (*LEARNING_FIGURES, *FIGURES, *others)
@@ -162,12 +163,12 @@ def test_slow_optimal_beams_are_announced(monkeypatch, capsys):
 
 def test_results_for_machines_have_no_infinities():
     data = {"a": [1.0, float("inf")], "b": (float("nan"), 2), "c": {"d": -float("inf")}, "e": "text"}
-    assert json.loads(common.to_json(data)) == {"a": [1, None], "b": [None, 2], "c": {"d": None}, "e": "text"}
+    assert json.loads(output.to_json(data)) == {"a": [1, None], "b": [None, 2], "c": {"d": None}, "e": "text"}
 
 
 def test_simulate_refuses_places_that_cannot_be_written(tmp_path):
     path = tmp_path / "out.txt"
-    assert refused("simulate", "--out", path) == [f"{path}: its name must end in .json or .csv"]
+    assert refused("simulate", "--out", path) == [f"{path}: its name must end in .json, .csv or .md"]
     path = tmp_path / "nowhere" / "out.csv"
     expected = f"{path}: cannot be written: there is no folder {path.parent}"
     assert refused("simulate", "--out", path) == [expected]
@@ -196,15 +197,15 @@ def test_interrupted_work_ends_with_status_130_and_leaves_nothing(tmp_path):
 
 
 def test_progress_appears_on_a_terminal_alone(monkeypatch, capsys):
-    with common.progress("Working", quiet=False) as update:
+    with output.progress("Working", quiet=False) as update:
         update(1, 2)
     assert capsys.readouterr() == ("", "")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
-    with common.progress("Working", quiet=True) as update:
+    with output.progress("Working", quiet=True) as update:
         update(1, 2)
     assert capsys.readouterr() == ("", "")
-    with common.progress("Working", quiet=False) as update:
+    with output.progress("Working", quiet=False) as update:
         update(1000, 2000)
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -224,7 +225,7 @@ def test_progress_is_drawn_on_a_terminal_before_anything_is_known(monkeypatch):
 
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    with common.described_progress("Compiling", quiet=False) as update:
+    with output.described_progress("Compiling", quiet=False) as update:
         update("Reward 7", 250, 500)
     assert "Reward 7" in terminal.getvalue()
     assert "250 of 500 frames" in terminal.getvalue()

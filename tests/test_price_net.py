@@ -277,8 +277,8 @@ def test_gradients_of_training_are_finite_and_lower_the_cost() -> None:
 
 
 def test_simulate_rolls_the_shipped_policy_out_at_once() -> None:
-    result = json.loads(run("simulate", "--policy", "price-net", "--frames", 60, "--json").stdout)
+    result = json.loads(run("simulate-policy", "price-net", "--frames", 60, "--json").stdout)
     text = json.dumps(result)
     assert "price-net" in text
-    lines = refused("simulate", "--policy", "price-net", "--set", "num_antennas=2")
+    lines = refused("simulate-policy", "price-net", "--set", "num_antennas=2")
     assert any(line.startswith("num_antennas: 2 does not fit a price-net") for line in lines)
