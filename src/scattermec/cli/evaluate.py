@@ -80,13 +80,7 @@ def evaluate(
     from scattermec.cli.jobs.evaluate import run
 
     report = run(
-        policy,
-        given,
-        settings or [],
-        frames=frames,
-        rollout_frames=rollout_frames,
-        seed=seed,
-        quiet=as_json,
+        policy, given, settings or [], frames=frames, rollout_frames=rollout_frames, seed=seed, quiet=as_json
     )
     report.put_out(as_json=as_json, out=out)
 

@@ -52,8 +52,7 @@ def reproduce(
         ),
     ] = False,
     frames: Annotated[
-        int | None,
-        options.count("K", MOST_FRAMES, "Frames a point.  [default: 2000, quick: 256]"),
+        int | None, options.count("K", MOST_FRAMES, "Frames a point.  [default: 2000, quick: 256]")
     ] = None,
     seed: options.Seed = 0,
     beams: Annotated[
@@ -67,12 +66,10 @@ def reproduce(
     scenario: options.ScenarioFile = None,
     settings: options.Settings = None,
     seeds: Annotated[
-        int | None,
-        options.count("N", MOST_SEEDS, "Seeds of a training run.  [default: 20, quick: 4]"),
+        int | None, options.count("N", MOST_SEEDS, "Seeds of a training run.  [default: 20, quick: 4]")
     ] = None,
     training_frames: Annotated[
-        int | None,
-        options.count("K", MOST_FRAMES, "Frames each seed trains.  [default: 10000, quick: 2000]"),
+        int | None, options.count("K", MOST_FRAMES, "Frames each seed trains.  [default: 10000, quick: 2000]")
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start anew, discarding the results in the folder.")

@@ -48,8 +48,7 @@ def train(
         options.count("K", MOST_FRAMES, "Frames of each seed.  [default: 20000, with --resume as before]"),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder of the run.  [default: runs/ALGORITHM-CONFIG]"),
+        Path | None, typer.Option(metavar="DIR", help="Folder of the run.  [default: runs/ALGORITHM-CONFIG]")
     ] = None,
     resume: options.Resume = False,
     processes: Annotated[

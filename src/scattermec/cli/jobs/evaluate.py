@@ -11,13 +11,7 @@ from scattermec.cli.checks import PRICE_NET, is_price_net
 from scattermec.cli.jobs.common import warn_of, warn_without_kernel
 from scattermec.cli.jobs.price_net import load_policy
 from scattermec.cli.output import Report, progress, provenance
-from scattermec.experiments.evaluate.evaluation import (
-    QUANTITIES,
-    Evaluation,
-    Row,
-    evaluate,
-    while_learning,
-)
+from scattermec.experiments.evaluate.evaluation import QUANTITIES, Evaluation, Row, evaluate, while_learning
 from scattermec.experiments.evaluate.policies import (
     Contender,
     check_fit,

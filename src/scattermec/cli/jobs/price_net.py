@@ -154,14 +154,7 @@ def steps_before(out: Path, *, resume: bool) -> int:
 
 
 def train(
-    scenario: Scenario,
-    config: PriceNetConfig,
-    out: Path,
-    *,
-    steps: int,
-    seed: int,
-    resume: bool,
-    quiet: bool,
+    scenario: Scenario, config: PriceNetConfig, out: Path, *, steps: int, seed: int, resume: bool, quiet: bool
 ) -> Report:
     """Train in the folder ``out``."""
     warn_of(scenario)
