@@ -262,5 +262,5 @@ def _spelling(name: str, kind: Any, told: Any) -> str:
 def _meaning(parameter: inspect.Parameter, told: Any) -> str:
     default = parameter.default
     words = html.escape(" ".join((told.help or "").split())).replace("|", "\\|")
-    unsaid = default in (parameter.empty, None, False) or "[default:" in words
+    unsaid = any(default is nothing for nothing in (parameter.empty, None, False)) or "[default:" in words
     return words if unsaid else f"{words} [default: {getattr(default, 'value', default)}]"

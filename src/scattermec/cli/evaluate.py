@@ -20,10 +20,9 @@ def evaluate(
     policy: Annotated[
         str,
         typer.Argument(
-            metavar="DIR|POLICY",
-            help="The folder of a training run; price-net, price-net-foresight or price-net-varied, "
-            "as shipped; or a policy that does not learn: "
-            "random, mrt, optimum or best-set.",
+            metavar="POLICY",
+            help="The folder of a training run; price-net, price-net-foresight or price-net-varied, as "
+            "shipped; or one that does not learn: random, mrt, optimum or best-set.",
         ),
     ],
     frames: options.Frames = 2000,

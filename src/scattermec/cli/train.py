@@ -31,9 +31,9 @@ def train(
     config: Annotated[
         str,
         typer.Option(
-            metavar="paper|tuned|FILE",
-            help="Training configuration: Table I to the letter, what good engineering makes of it, or "
-            "what a FILE in YAML or JSON changes of paper.",
+            metavar="CONFIG",
+            help="paper: Table I to the letter; tuned: what good engineering makes of it; or a file in YAML "
+            "or JSON of what differs from paper.",
         ),
     ] = "tuned",
     training: options.TrainingSettings = None,
