@@ -384,7 +384,7 @@ def test_a_run_in_json_csv_and_a_table(folder):
 
     run("evaluate", folder, *FEW, "--out", folder / "out.md")
     written = (folder / "out.md").read_text()
-    assert written.count("\n### ") == 5  # while learning alone there is no second table
+    assert written.count("\n### ") == 3 * 2  # of each regime one of rewards, and one of energy and work
     assert written.count("| decentralised<br>frame 40 |") == 4
 
 
