@@ -1,7 +1,6 @@
 """What the site adds to its Markdown: formulas as MathML, and tables and pages made from the code."""
 
 import html
-import importlib
 import inspect
 import re
 from collections.abc import Iterator
@@ -117,7 +116,7 @@ def limits_table() -> str:
         "Seeds of a training": counts.MOST_SEEDS,
         "Largest seed": counts.MOST_SEED,
         "Processes": counts.MOST_PROCESSES,
-        "Scenarios of `evaluate --unseen`": counts.MOST_SCENARIOS,
+        "Scenarios of `evaluate-unseen`": counts.MOST_SCENARIOS,
         "Episodes of `horizon`": counts.MOST_EPISODES,
         "Frames of an episode of `horizon`": counts.MOST_EPISODE_FRAMES,
         "Hidden layers of an actor": counts.MOST_LAYERS,
@@ -233,11 +232,11 @@ def _reference_page(name: str) -> str:
 
 def _commands_page() -> str:
     """Every command with its arguments and options, as `--help` prints them."""
-    from scattermec.cli.app import COMMANDS, Command
+    from scattermec.cli.app import COMMANDS, Command, function_of
 
     lines = ["# Commands", "", "As `scattermec COMMAND --help` prints them.", ""]
     for name in COMMANDS:
-        function = importlib.import_module(f"scattermec.cli.{name}").__dict__[name]
+        function = function_of(name)
         lines += [f"## scattermec {name}", "", inspect.getdoc(function) or "", ""]
         lines += ["| option | meaning |", "|---|---|"]
         hints = get_type_hints(function, include_extras=True)
@@ -263,5 +262,5 @@ def _spelling(name: str, kind: Any, told: Any) -> str:
 def _meaning(parameter: inspect.Parameter, told: Any) -> str:
     default = parameter.default
     words = html.escape(" ".join((told.help or "").split())).replace("|", "\\|")
-    unsaid = default in (parameter.empty, None, False) or "[default:" in words
+    unsaid = any(default is nothing for nothing in (parameter.empty, None, False)) or "[default:" in words
     return words if unsaid else f"{words} [default: {getattr(default, 'value', default)}]"

@@ -206,9 +206,9 @@ def test_foresight_is_measured_on_rollouts_and_refuses_what_it_lacks(tmp_path, m
     value = policy.network.battery_value
     assert value is not None
     assert np.ptp(np.asarray(value.slopes)) > 0
-    lines = refused("evaluate", str(tmp_path / "whole"), "--robustness")
-    assert lines[0].startswith("robustness:")
-    lines = refused("simulate", "--policy", str(tmp_path / "whole"), "--mode", "decentralised")
+    lines = refused("evaluate-broadcast", str(tmp_path / "whole"))
+    assert lines == [f"{tmp_path / 'whole'}: is not allowed, since it has foresight; it must have none"]
+    lines = refused("simulate-policy", str(tmp_path / "whole"), "--mode", "decentralised")
     assert lines[0].startswith("mode: decentralised is not one of")
 
 
@@ -218,9 +218,9 @@ def test_foresight_is_of_one_scenario() -> None:
 
 
 def test_simulate_plays_the_shipped_policies() -> None:
-    options = ("--policy", "price-net-varied", "--frames", "20", "--set", "num_antennas=2")
-    report = json.loads(run("simulate", *options, "--json").stdout)
+    options = ("price-net-varied", "--frames", "20", "--set", "num_antennas=2")
+    report = json.loads(run("simulate-policy", *options, "--json").stdout)
     assert (report["policy"], report["scenario"]["num_antennas"]) == ("price-net-varied", 2)
     assert 0 <= report["estimates"]["outage"]["mean"] < 0.5
-    lines = refused("simulate", "--policy", "price-net", "--set", "num_antennas=2")
+    lines = refused("simulate-policy", "price-net", "--set", "num_antennas=2")
     assert lines[-1].startswith("num_antennas: 2 does not fit")

@@ -12,10 +12,13 @@ import time
 import numpy as np
 import pytest
 import yaml
+from rich.console import Console
 
 from command_line import refused, run
 from scattermec._version import __version__
-from scattermec.cli import common
+from scattermec.cli import output
+from scattermec.cli.jobs import common
+from scattermec.experiments.measure.table import Table
 from scattermec.scenario import Scenario
 
 # A parent in the background may ignore the interrupt, and its children would inherit that.
@@ -42,15 +45,15 @@ def test_version_and_help():
 
 
 def test_choices_are_those_of_the_package():
-    from scattermec.cli import reproduce
+    from scattermec.cli import options, reproduce
     from scattermec.cli.solve import Serve
     from scattermec.experiments.measure.beams import BEAMS
     from scattermec.experiments.measure.sweeps import FIGURES
     from scattermec.experiments.report.captions import LEARNING_FIGURES
     from scattermec.optimisation import SCHEMES, SERVE
 
-    assert tuple(common.Scheme) == SCHEMES
-    assert tuple(common.Beams) == BEAMS
+    assert tuple(options.Scheme) == SCHEMES
+    assert tuple(reproduce.Beams) == BEAMS
     assert set(Serve) < set(SERVE)
     others = ("frame", "learned", "ranges", "knowledge")
     assert tuple(reproduce.FIGURES.split(",")) == (*LEARNING_FIGURES, *FIGURES, *others)
@@ -58,7 +61,11 @@ def test_choices_are_those_of_the_package():
 
 
 def test_module_answers_without_jax():
-    code = "import sys; from scattermec.cli.app import app; assert 'jax' not in sys.modules, 'slow to start'"
+    code = """import sys
+from scattermec.cli import app
+for name in app.COMMANDS:
+    app.Command(name).imported
+assert 'jax' not in sys.modules, 'slow to start'"""
     subprocess.run([sys.executable, "-c", code], check=True)
     process = start("scenario", "--set", "ap_power=2")
     out, err = process.communicate(timeout=60)
@@ -125,6 +132,11 @@ def test_every_command_refuses_a_wrong_scenario_first(tmp_path, monkeypatch, arg
         ("solve", "frames.npz"),
         ("solve", "frames.npz", "--out", "out.npz", "--serve", "some"),
         ("simulat",),
+        ("train", "price-net"),
+        ("train-price-net", "--frames", "250"),
+        ("simulate-policy", "price-net", "--beams", "mrt"),
+        ("evaluate", "price-net", "--unseen", "2"),
+        ("evaluate-unseen", "price-net-varied", "--set", "ap_power=2"),
     ],
 )
 def test_wrong_usage_has_status_2(arguments):
@@ -162,12 +174,45 @@ def test_slow_optimal_beams_are_announced(monkeypatch, capsys):
 
 def test_results_for_machines_have_no_infinities():
     data = {"a": [1.0, float("inf")], "b": (float("nan"), 2), "c": {"d": -float("inf")}, "e": "text"}
-    assert json.loads(common.to_json(data)) == {"a": [1, None], "b": [None, 2], "c": {"d": None}, "e": "text"}
+    assert json.loads(output.to_json(data)) == {"a": [1, None], "b": [None, 2], "c": {"d": None}, "e": "text"}
+
+
+def test_a_report_is_the_same_in_every_form(tmp_path, capsys):
+    table = Table("What holds", "", ("", "of | all"), (("a|b", "1\n(0 to [2])"), (r"c\|d", "")))
+    report = output.Report(
+        data={"gap": float("inf")},
+        tables=[table],
+        values=iter([("name", "mean"), ("a,b", 0.1 + 0.2)]),
+        heading="Above.",
+        notes=["Below."],
+    )
+    report.put_out(as_json=False, out=tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == f'name,mean\n"a,b",{0.1 + 0.2}\n'
+    printed = capsys.readouterr().out
+    assert re.search(
+        r"^Above\.\n\nWhat holds\b.*of \| all.*a\|b +1\b.*\(0 to \[2\]\).*Below\.$", printed, re.S | re.M
+    )
+    report.put_out(as_json=True, out=tmp_path / "out.md")
+    assert json.loads(capsys.readouterr().out) == {"gap": None}
+    lines = ["|  | of \\| all |", "|---|---:|", "| a\\|b | 1<br>(0 to [2]) |", "| c\\|d |  |"]
+    written = "\n\n".join(["Above.", "### What holds", "\n".join(lines), "Below.\n"])
+    assert (tmp_path / "out.md").read_text() == written
+
+
+def test_verdicts_are_coloured_and_what_is_measured_is_dim(monkeypatch):
+    table = Table("Claims", "", ("Claim", "mrt"), (("rises", "holds\nby 3"),))
+    shown = io.StringIO()
+    monkeypatch.setattr(
+        output, "Console", lambda: Console(file=shown, force_terminal=True, color_system="standard")
+    )
+    output.Report(data={}, tables=[table], colours={"holds": "green"}).put_out(as_json=False)
+    assert "\x1b[32mholds\x1b[0m" in shown.getvalue()
+    assert "\x1b[2mby 3\x1b[0m" in shown.getvalue()
 
 
 def test_simulate_refuses_places_that_cannot_be_written(tmp_path):
     path = tmp_path / "out.txt"
-    assert refused("simulate", "--out", path) == [f"{path}: its name must end in .json or .csv"]
+    assert refused("simulate", "--out", path) == [f"{path}: its name must end in .json, .csv or .md"]
     path = tmp_path / "nowhere" / "out.csv"
     expected = f"{path}: cannot be written: there is no folder {path.parent}"
     assert refused("simulate", "--out", path) == [expected]
@@ -196,15 +241,15 @@ def test_interrupted_work_ends_with_status_130_and_leaves_nothing(tmp_path):
 
 
 def test_progress_appears_on_a_terminal_alone(monkeypatch, capsys):
-    with common.progress("Working", quiet=False) as update:
+    with output.progress("Working", quiet=False) as update:
         update(1, 2)
     assert capsys.readouterr() == ("", "")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
-    with common.progress("Working", quiet=True) as update:
+    with output.progress("Working", quiet=True) as update:
         update(1, 2)
     assert capsys.readouterr() == ("", "")
-    with common.progress("Working", quiet=False) as update:
+    with output.progress("Working", quiet=False) as update:
         update(1000, 2000)
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -224,7 +269,7 @@ def test_progress_is_drawn_on_a_terminal_before_anything_is_known(monkeypatch):
 
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    with common.described_progress("Compiling", quiet=False) as update:
+    with output.described_progress("Compiling", quiet=False) as update:
         update("Reward 7", 250, 500)
     assert "Reward 7" in terminal.getvalue()
     assert "250 of 500 frames" in terminal.getvalue()

@@ -16,7 +16,7 @@ from bank import random_beams, random_frames
 from command_line import refused, run
 from reference_frame import UserPlan, reference_frame
 from scattermec._version import __version__
-from scattermec.cli import solve as module
+from scattermec.cli.jobs import solve as module
 from scattermec.optimisation import allocate_frames
 from scattermec.physics import Frame, parameters
 from scattermec.scenario import Scenario

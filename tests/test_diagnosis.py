@@ -128,7 +128,7 @@ SMALL = ("--frames", "20", "--json")
         (["evaluate", "mrt", *SMALL, "--rollout-frames", "0", *BITS], "workload: up to 4e+04 kbit"),
         (["scenario", *BITS], "workload: up to 4e+04 kbit"),
         (
-            ["simulate", *SMALL, "--policy", "price-net-varied", "--set", "ap_power=8"],
+            ["simulate-policy", "price-net-varied", *SMALL, "--set", "ap_power=8"],
             "ap_power: 8 W is outside what price-net-varied was trained on, 0.25 to 4 W",
         ),
     ],

@@ -14,7 +14,7 @@ import pytest
 from command_line import refused, run
 from reference_frame import UserPlan, reference_frame
 from scattermec.agents.settings import TrainingConfig
-from scattermec.cli import evaluate as command
+from scattermec.cli.jobs import evaluate as job
 from scattermec.errors import InputError
 from scattermec.experiments.evaluate import evaluation
 from scattermec.experiments.evaluate.evaluation import QUANTITIES, evaluate, while_learning
@@ -337,7 +337,7 @@ FEW = ["--frames", FRAMES, "--rollout-frames", "80", "--seed", "5"]
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "_load_run", lambda folder: trained("h-maddpg"))
+    monkeypatch.setattr(job, "load_run", lambda folder: trained("h-maddpg"))
     write_metrics(tmp_path, ROWS)
     return tmp_path
 
@@ -384,8 +384,8 @@ def test_a_run_in_json_csv_and_a_table(folder):
 
     run("evaluate", folder, *FEW, "--out", folder / "out.md")
     written = (folder / "out.md").read_text()
-    assert written.count("\n## ") == 3
-    assert written.count("| decentralised, frame 40 |") == 2
+    assert written.count("\n### ") == 3 * 2  # of each regime one of rewards, and one of energy and work
+    assert written.count("| decentralised<br>frame 40 |") == 4
 
 
 def test_a_run_in_another_scenario(folder):
@@ -413,6 +413,6 @@ def test_what_cannot_be_evaluated_is_refused_by_name(tmp_path):
     assert fault.startswith("harvest_model: 'sigmoidal' is not allowed with the policy optimum")
     assert refused("evaluate", "mrt", "--set", "ap_power=-1")[0].startswith("ap_power: -1")
     assert refused("evaluate", "mrt", "--out", tmp_path / "out.txt") == [
-        f"{tmp_path / 'out.txt'}: its name must end in .json or .csv or .md"
+        f"{tmp_path / 'out.txt'}: its name must end in .json, .csv or .md"
     ]
     assert refused("evaluate", tmp_path)[0].startswith(str(tmp_path))

@@ -49,6 +49,10 @@ def json_of(**expected):
     return check
 
 
+def rows_of(name):
+    return list(csv.DictReader(Path(name).read_text().splitlines()))
+
+
 def set_in_scenario(printed):
     assert yaml.safe_load(printed) == yaml.safe_load(Path("toy.yaml").read_text()) | {"ap_power": 2.0}
 
@@ -59,6 +63,13 @@ def simulated(printed):
     assert report["scenario"]["ap_power"] == 2
     assert report["estimates"]["passive_share"]["mean"] in (0, None)
     assert json.loads(Path("simulated.json").read_text()) == report
+
+
+def played(printed):
+    report = json.loads(printed)
+    assert (report["policy"], report["mode"], report["seed"]) == ("price-net", "decentralised", 2)
+    (outage,) = (row for row in rows_of("played.csv") if row["quantity"] == "outage")
+    assert float(outage["mean"]) == report["estimates"]["outage"]["mean"]
 
 
 def solution(name):
@@ -94,6 +105,8 @@ def unseen(printed):
     (row,) = report["rows"]
     assert 2 <= len(row["scenario"]["user_positions"]) <= 10
     assert set(row["shares"]) == set(report["means"])
+    shares = {row["mode"]: float(row["mean"]) for row in rows_of("unseen.csv") if row["quantity"] == "share"}
+    assert shares == {mode: share for mode, (share, _, _) in row["shares"].items()}
 
 
 def robust(printed):
@@ -102,6 +115,7 @@ def robust(printed):
     for row in rows:
         share, low, high = row["share"]
         assert 0 <= low <= share <= high
+    assert "| optimum |  |" in Path("broadcast.md").read_text()
 
 
 def looked_ahead(printed):
@@ -110,7 +124,8 @@ def looked_ahead(printed):
     clairvoyant = report["rows"][0]
     assert clairvoyant["policy"] == "clairvoyant"
     assert all(row["cost"]["mean"] >= clairvoyant["cost"]["mean"] * (1 - 1e-5) for row in report["rows"])
-    assert "| clairvoyant |" in Path("horizon.md").read_text()
+    costs = [row for row in rows_of("horizon.csv") if row["quantity"] == "cost"]
+    assert [float(row["mean"]) for row in costs] == [row["cost"]["mean"] for row in report["rows"]]
 
 
 def trained(printed):
@@ -126,7 +141,7 @@ def finished_already(printed):
 
 def trained_price_net(printed):
     report = json.loads(printed)
-    assert (report["seed"], report["steps"]) == (3, 2)
+    assert (report["seed"], report["steps"], report["config"]["width"]) == (3, 2, 4)
     assert Path("runs/price-net/policy.npz").is_file()
 
 
@@ -149,8 +164,9 @@ LINES = [
         simulated,
     ),
     (
-        "simulate --policy price-net --mode decentralised --frames 4",
-        table_of("price-net", "decentralised"),
+        "simulate-policy price-net --mode decentralised --frames 4 --seed 2 --set ap_power=1 "
+        "--scenario default.yaml --out played.csv --json",
+        played,
     ),
     ("solve frames.npz --out solution.npz --json", solution("solution.npz")),
     (
@@ -163,15 +179,19 @@ LINES = [
         "--out evaluated.md --json",
         evaluated,
     ),
-    ("evaluate price-net-varied --unseen 1 --frames 4 --json", unseen),
-    ("evaluate price-net --robustness --frames 4 --json", robust),
+    ("evaluate-unseen price-net-varied --scenarios 1 --frames 4 --seed 1 --out unseen.csv --json", unseen),
+    (
+        "evaluate-broadcast price-net-varied --frames 4 --seed 1 --scenario toy.yaml --set ap_power=2 "
+        "--out broadcast.md --json",
+        robust,
+    ),
     (
         "horizon price-net-varied --scenario toy.yaml --set battery_capacity=5 --frames 1 --episodes 2 "
-        "--seed 1 --out horizon.md --json",
+        "--seed 1 --out horizon.csv --json",
         looked_ahead,
     ),
     (
-        "train ap-ddpg --preset paper --scenario toy.yaml --set ap_power=2 --first-seed 2 --seeds 1 "
+        "train ap-ddpg --config paper --scenario toy.yaml --set ap_power=2 --first-seed 2 --seeds 1 "
         "--frames 250 --processes 1 --save-every 250 --tensorboard --out runs/toy --json {networks}",
         trained,
     ),
@@ -181,8 +201,13 @@ LINES = [
         finished_already,
     ),
     (
-        "train price-net --scenario toy.yaml --train batch_size=4 --steps 2 --seed 3 --out runs/price-net "
-        "--json",
+        "train-price-net --config toy-price-net.yaml --scenario toy.yaml --set ap_power=2 "
+        "--train batch_size=4 --steps 2 --seed 3 --out runs/price-net --json",
+        trained_price_net,
+    ),
+    (
+        "train-price-net --train width=4 --train batch_size=4 --scenario toy.yaml --set ap_power=2 --seed 3 "
+        "--out runs/price-net --resume --json",
         trained_price_net,
     ),
     (
@@ -204,6 +229,8 @@ def folder(tmp_path_factory):
     (path / "toy.yaml").write_text(run("scenario", *settings(TOY)).stdout)
     networks = dict(setting.split("=") for setting in NETWORKS)
     (path / "toy-training.yaml").write_text("".join(f"{name}: {value}\n" for name, value in networks.items()))
+    (path / "toy-price-net.yaml").write_text("width: 4\n")
+    (path / "default.yaml").write_text(run("scenario").stdout)
     random = np.random.default_rng(0)
     channels = random.normal(size=(2, NUM_FRAMES, 1, 2))
     np.savez(

@@ -121,7 +121,7 @@ def test_users_are_limited_in_number_and_place():
         ("simulate", "--frames"),
         ("evaluate", "mrt", "--frames"),
         ("evaluate", "mrt", "--rollout-frames"),
-        ("evaluate", "price-net", "--unseen"),
+        ("evaluate-unseen", "price-net-varied", "--scenarios"),
         ("horizon", "--frames"),
         ("horizon", "--episodes"),
         ("reproduce", "--out", "x", "--frames"),
@@ -131,7 +131,7 @@ def test_users_are_limited_in_number_and_place():
         ("train", "ddpg", "--frames"),
         ("train", "ddpg", "--processes"),
         ("train", "ddpg", "--save-every"),
-        ("train", "price-net", "--steps"),
+        ("train-price-net", "--steps"),
     ],
 )
 def test_counts_on_the_command_line_have_a_most(arguments):

@@ -308,8 +308,8 @@ def test_gradients_of_training_are_finite_and_lower_the_cost() -> None:
 
 
 def test_simulate_rolls_the_shipped_policy_out_at_once() -> None:
-    result = json.loads(run("simulate", "--policy", "price-net", "--frames", 60, "--json").stdout)
+    result = json.loads(run("simulate-policy", "price-net", "--frames", 60, "--json").stdout)
     assert (result["policy"], result["frames"]) == ("price-net", 60)
     assert 0 <= result["estimates"]["outage"]["mean"] < 0.5
-    lines = refused("simulate", "--policy", "price-net", "--set", "num_antennas=2")
+    lines = refused("simulate-policy", "price-net", "--set", "num_antennas=2")
     assert any(line.startswith("num_antennas: 2 does not fit a price-net") for line in lines)

@@ -179,7 +179,7 @@ def test_page_is_whole_without_a_browser(contents, text):
         assert html.escape(finding.statement, quote=False) in body.replace("&#39;", "'")
     for command in ("scattermec solve", "scattermec reproduce --out again --figures 3a,learned --quick"):
         assert command in body
-    assert "scattermec train h-maddpg-opt --preset paper --seeds 4 --frames 2000" in body
+    assert "scattermec train h-maddpg-opt --config paper --seeds 4 --frames 2000" in body
     assert html.escape(f"--scenario '{contents.folder}/scenario.yaml'").replace("&#x27;", "&#39;") in body
     assert "scattermec reproduce --out &lt;here&gt;" in body
     assert "Made by <code>something</code>, with x &lt; 1." in body

@@ -161,7 +161,7 @@ def test_complete_covers_every_learner_setting_and_form() -> None:
     assert ("ap-ddpg", "paper-feasible") not in plan.items
     assert SETTINGS["paper-feasible"].action_form == PRESETS["tuned"].action_form == "feasible"
     command = train_command("h-maddpg", "tuned-paper", 3, 500)
-    assert command.startswith("scattermec train h-maddpg --preset tuned --train action_form=paper --seeds 3")
+    assert command.startswith("scattermec train h-maddpg --config tuned --train action_form=paper --seeds 3")
 
 
 # What all studies have in common

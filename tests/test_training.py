@@ -4,6 +4,7 @@ All runs have blocks of four seeds of one size of networks, so that few programs
 """
 
 import dataclasses
+import importlib.util
 import json
 import os
 import signal
@@ -375,7 +376,7 @@ def test_the_first_fault_is_named(changes, fault):
 
 # The command
 
-OPTIONS = ["--preset", "paper", "--train", "actor_layers=[8]", "--train", "critic_width=8"]
+OPTIONS = ["--config", "paper", "--train", "actor_layers=[8]", "--train", "critic_width=8"]
 OPTIONS += [
     "--train",
     "action_form=feasible",
@@ -449,7 +450,7 @@ from scattermec.cli.app import app
 for arguments in (
     ["ddpg", "--out", "other"],
     ["ddpg", "--set", "ap_power=-1"],
-    ["ddpg", "--preset", "paper", "--config", "c.yaml"],
+    ["ddpg", "--config", "c.yaml"],
     ["ap"],
 ):
     try:
@@ -467,7 +468,7 @@ def test_bad_input_is_refused_before_jax_is_imported(tmp_path):
     for fault in (
         "other: has something in it and is no training run; name another folder",
         "ap_power: -1 is not allowed; it must be",
-        "preset: paper and --config c.yaml exclude each other; choose one",
+        "config: c.yaml is neither paper nor tuned nor a file",
         "'ap' is not one of",
     ):
         assert fault in done.stderr
@@ -477,10 +478,8 @@ def test_bad_input_is_refused_before_jax_is_imported(tmp_path):
 def test_bad_configurations_and_missing_packages_are_refused(tmp_path, monkeypatch, arguments):
     (fault,) = refused(*arguments, "--out", tmp_path / "run", "--train", "batch_size=0")
     assert fault == "batch_size: 0 is not allowed; it must be >= 1 and <= 65536"
-    find = command.importlib.util.find_spec
-    monkeypatch.setattr(
-        command.importlib.util, "find_spec", lambda name: None if name == "optax" else find(name)
-    )
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "optax" else find(name))
     (fault,) = refused(*arguments, "--out", tmp_path / "run")
     assert fault == "learning: optax not installed; pip install 'scattermec[learning]'"
     assert not (tmp_path / "run").exists()
@@ -508,8 +507,8 @@ def test_configurations_of_price_net_have_maxima_too(config):
 
 
 def test_the_command_knows_all_algorithms_and_presets():
-    assert list(command.Algorithm) == [*ALGORITHMS, "price-net"]
-    assert list(command.Preset) == list(PRESETS)
+    assert list(command.Algorithm) == list(ALGORITHMS)
+    assert list(command.PRESETS) == list(PRESETS)
 
 
 def test_bad_plans_are_refused():

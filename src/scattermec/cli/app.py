@@ -15,21 +15,31 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from scattermec._version import __version__
+from scattermec.cli.held import outputs
 from scattermec.errors import ScattermecError, one_line
 
 COMMANDS = {
     "scenario": "Print a scenario: every constant of the model, with its meaning and unit.",
-    "simulate": "Roll the system out under the optimal allocation, or a trained policy, and tabulate what it "
-    "achieves.",
+    "simulate": "Roll the system out under the optimal allocation, and tabulate what it achieves.",
+    "simulate-policy": "Roll the system out under a policy of price-net, and tabulate what it achieves.",
     "solve": "Find the exact optimal allocation, and beams if wanted, for each of K frames of N users and M "
     "antennas.",
     "evaluate": "Tabulate what policies achieve, next to controls and to what is provably optimal.",
+    "evaluate-broadcast": "Tabulate what price-net achieves when its broadcast is rounded, late or lost.",
+    "evaluate-unseen": "Tabulate what price-net achieves in scenarios that it has not seen.",
     "horizon": "Tabulate what policies cost over a bound that knows all frames of an episode in advance.",
+    "train": "Train a learner, from scratch or from where it was interrupted.",
+    "train-price-net": "Train price-net, from scratch or from where it was interrupted.",
     "reproduce": "Draw the paper's figures, and judge each of its claims.",
     "report": "Draw and judge again what a reproduction has computed, without computing anything.",
-    "train": "Train a learner, from scratch or from where it was interrupted.",
 }
-"""The commands, each the function of its name in the module of its name, and how their help begins."""
+"""The commands and how their help begins; each is the function of its name in the file of its first word."""
+
+
+def function_of(name: str) -> Any:
+    """The function of a command, imported when it is asked for."""
+    module = importlib.import_module(f"scattermec.cli.{name.partition('-')[0]}")
+    return getattr(module, name.replace("-", "_"))
 
 
 class Command(TyperCommand):
@@ -41,9 +51,9 @@ class Command(TyperCommand):
     @functools.cached_property
     def imported(self) -> Any:
         """The command with its options."""
-        module = importlib.import_module(f"scattermec.cli.{self.name}")
+        function = function_of(str(self.name))
         app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
-        app.command(self.name)(getattr(module, str(self.name)))
+        app.command(self.name)(function)
         return get_command(app)
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
@@ -62,10 +72,9 @@ class _Commands(TyperGroup):
         super().__init__(**settings | {"commands": {name: Command(name) for name in COMMANDS}})
 
     def invoke(self, ctx: Any) -> Any:
-        from scattermec.cli.common import holding_outputs
-
+        """Run a command, and give up what it holds."""
         try:
-            with holding_outputs():
+            with outputs:
                 return super().invoke(ctx)
         except ScattermecError as error:
             _leave(error.faults, error.exit_status)

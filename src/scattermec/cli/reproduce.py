@@ -1,36 +1,28 @@
 """`scattermec reproduce`: the paper's figures, and whether its claims are borne out."""
 
-import shlex
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from scattermec._compilation import start_jax
-from scattermec.cli.common import (
-    Beams,
-    JsonOption,
-    ScenarioOption,
-    SeedOption,
-    SetOption,
-    check_rectifier,
-    hold_output,
-    load_scenario,
-    progress,
-    to_json,
-    warn_of,
-    warn_without_kernel,
-)
-from scattermec.cli.report import check_extras
+from scattermec.cli import options
+from scattermec.cli.checks import check_installed, check_rectifier, hold_output
 from scattermec.counts import MOST_FRAMES, MOST_SEEDS
 from scattermec.errors import InputError
 from scattermec.experiments.studies import NAMES
+from scattermec.training import workers
 
-if TYPE_CHECKING:
-    from scattermec.experiments.claims.optima import Finding
-    from scattermec.experiments.reproduce import Reproduction
-    from scattermec.experiments.studies.plan import Plan
+
+class Beams(StrEnum):
+    """How the AP chooses its beams."""
+
+    MRT = "mrt"
+    RANDOM = "random"
+    OPTIMAL = "optimal"
+
 
 FIGURES = ",".join(NAMES)
 BEAMS = "mrt,optimal"
@@ -60,12 +52,9 @@ def reproduce(
         ),
     ] = False,
     frames: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=MOST_FRAMES, metavar="K", help="Frames a point.  [default: 2000, quick: 256]"
-        ),
+        int | None, options.count("K", MOST_FRAMES, "Frames a point.  [default: 2000, quick: 256]")
     ] = None,
-    seed: SeedOption = 0,
+    seed: options.Seed = 0,
     beams: Annotated[
         str,
         typer.Option(
@@ -74,27 +63,18 @@ def reproduce(
             "commas: mrt, random, optimal.",
         ),
     ] = BEAMS,
-    scenario: ScenarioOption = None,
-    settings: SetOption = None,
+    scenario: options.ScenarioFile = None,
+    settings: options.Settings = None,
     seeds: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=MOST_SEEDS, metavar="N", help="Seeds of a training run.  [default: 20, quick: 4]"
-        ),
+        int | None, options.count("N", MOST_SEEDS, "Seeds of a training run.  [default: 20, quick: 4]")
     ] = None,
     training_frames: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=MOST_FRAMES,
-            metavar="K",
-            help="Frames each seed trains.  [default: 10000, quick: 2000]",
-        ),
+        int | None, options.count("K", MOST_FRAMES, "Frames each seed trains.  [default: 10000, quick: 2000]")
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start anew, discarding the results in the folder.")
     ] = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Draw the paper's figures, and judge each of its claims.
 
@@ -121,30 +101,25 @@ def reproduce(
         scattermec reproduce --out learning --figures 2a,2b --seeds 8
         scattermec reproduce --out weak --figures 3a,4b --beams mrt --set ap_power=0.5 --seed 7
     """
-    chosen = load_scenario(scenario, settings)
+    chosen = options.load_scenario(scenario, settings)
     wanted = _choices("figures", figures, NAMES)
-    kinds = _choices("beams", beams, list(Beams))
+    kinds = _choices("beams", beams, [kind.value for kind in Beams])
     # These have optimal beams in them.
     optimal = "optimal" in kinds or bool({"beams", "knowledge"} & set(wanted))
     check_rectifier(chosen, optimal)
     if out.exists() and not out.is_dir():
         raise InputError([f"{out}: is not a folder"])
-    check_extras("reproduce")
+    check_installed("reproduce", "report", "figures", "learning")
     out.mkdir(parents=True, exist_ok=True)
     hold_output(out, folder=True)
-    from scattermec.training.workers import use_one_thread
-
     # As `train` does, so that its commands give the digits of the report.
-    use_one_thread()
+    workers.use_one_thread()
     start_jax(lightly=False)
-    warn_of(chosen)
-    warn_without_kernel(optimal)
-    from scattermec.experiments import reproduce as experiment
-    from scattermec.experiments.studies.plan import FRAMES, QUICK_FRAMES, Plan
+    from scattermec.cli.jobs import reproduce as job
 
-    plan = Plan(
+    plan = job.Plan(
         scenario=chosen,
-        frames=frames or (QUICK_FRAMES if quick else FRAMES),
+        frames=frames or (job.QUICK_FRAMES if quick else job.FRAMES),
         seed=seed,
         beams=tuple(kinds),
         quick=quick,
@@ -153,14 +128,10 @@ def reproduce(
         seeds=seeds,
         training_frames=training_frames,
     )
-    with progress("Computing", quiet=as_json) as update:
-        result = experiment.reproduce(
-            plan, out, overwrite=overwrite, command=_command(plan, out, scenario, settings), progress=update
-        )
-    if as_json:
-        typer.echo(to_json(_report(plan, result)))
-    else:
-        _print(plan, result, out)
+    words = [] if scenario is None else ["--scenario", str(scenario)]
+    words += [word for setting in settings or [] for word in ("--set", setting)]
+    report = job.run(plan, out, words, overwrite=overwrite, optimal_beams=optimal, quiet=as_json)
+    report.put_out(as_json=as_json)
 
 
 def _choices(option: str, text: str, known: Sequence[str]) -> list[Any]:
@@ -170,77 +141,4 @@ def _choices(option: str, text: str, known: Sequence[str]) -> list[Any]:
     if unknown or not names:
         shown = ", ".join(unknown) or "nothing"
         raise InputError([f"{option}: {shown} is not known; choose from {', '.join(known)}"])
-    return [str(name) for name in known if name in names]
-
-
-def _command(plan: "Plan", out: Path, scenario: Path | None, settings: list[str] | None) -> str:
-    """What to type for the same again, with every default spelt out."""
-    words = ["scattermec", "reproduce", "--out", str(out), "--figures", ",".join(plan.wanted)]
-    words += ["--quick"] if plan.quick else []
-    words += ["--complete"] if plan.complete else []
-    words += ["--frames", str(plan.frames), "--seed", str(plan.seed), "--beams", ",".join(plan.beams)]
-    words += [] if plan.seeds is None else ["--seeds", str(plan.seeds)]
-    words += [] if plan.training_frames is None else ["--training-frames", str(plan.training_frames)]
-    words += [] if scenario is None else ["--scenario", str(scenario)]
-    for setting in settings or []:
-        words += ["--set", setting]
-    return shlex.join(words)
-
-
-def _report(plan: "Plan", result: "Reproduction") -> dict[str, Any]:
-    return {
-        **plan.settings(),
-        "computed": result.computed,
-        "reused": result.reused,
-        "not_converged": result.not_converged,
-        "gap": result.gap,
-        "claims": [finding.to_json() for finding in result.findings],
-        "files": [str(path) for path in result.files],
-    }
-
-
-def _print(plan: "Plan", result: "Reproduction", out: Path) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    from scattermec.experiments.report.markdown import about_learning, by_claim, kind_label
-
-    console = Console()
-    learned = [finding for finding in result.findings if about_learning(finding)]
-    exact = [finding for finding in result.findings if not about_learning(finding)]
-    titles = ("training runs", f"{plan.frames:,} independent frames a point")
-    for title, findings in zip(titles, (learned, exact), strict=True):
-        groups = by_claim(findings)
-        if not groups:
-            continue
-        title = f"The paper's claims ({title})"
-        table = Table(
-            title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_lines=True
-        )
-        table.add_column("Claim", no_wrap=True)
-        table.add_column("The paper", ratio=2)
-        for finding in groups[0]:
-            table.add_column(kind_label(finding), ratio=3)
-        for group in groups:
-            cells = (f"{_verdict(finding)}\n[dim]{_measured(finding)}[/]" for finding in group)
-            table.add_row(group[0].name, group[0].statement, *cells)
-        console.print(table)
-    typer.echo(f"Frames without a verdict: up to {result.not_converged:.2%} of a point's frames.")
-    again = f", {result.reused} were there already" if result.reused else ""
-    typer.echo(f"{result.computed} points computed{again}. Start from {out / 'index.html'}")
-    typer.echo(
-        f"Summed over the frames of a point, energies are within {result.gap:.1e} of certified bounds."
-    )
-
-
-def _verdict(finding: "Finding") -> str:
-    colours = {"holds": "green", "holds in part": "yellow", "does not hold": "red", "not examined": "dim"}
-    return f"[{colours[finding.verdict]}]{finding.verdict}[/]"
-
-
-def _measured(finding: "Finding") -> str:
-    from scattermec.experiments.report.markdown import decisive
-
-    condition = decisive(finding)
-    return f"{condition.statement}: {condition.measured}" if condition else finding.why
+    return [name for name in known if name in names]

@@ -2,23 +2,26 @@
 
 import typer
 
-from scattermec.cli.common import JsonOption, ScenarioOption, SetOption, load_scenario, to_json, warn_of
+from scattermec.cli import options
 
 
 def scenario(
-    scenario: ScenarioOption = None, settings: SetOption = None, as_json: JsonOption = False
+    scenario: options.ScenarioFile = None, settings: options.Settings = None, as_json: options.Json = False
 ) -> None:
     """Print a scenario: every constant of the model, with its meaning and unit.
 
     What is printed is a scenario file again. Start your own from it, or check one that you wrote: all that is
-    wrong with a file is listed, one line a fault.
+    wrong with a file is listed, one line per fault.
 
     Examples:
 
         scattermec scenario > mine.yaml
         scattermec scenario --scenario mine.yaml --set ap_power=2 --set "user_positions=[[3, 0], [0, 4]]"
     """
-    chosen = load_scenario(scenario, settings)
+    chosen = options.load_scenario(scenario, settings)
+    from scattermec.cli.jobs.common import warn_of
+    from scattermec.cli.output import to_json
+
     warn_of(chosen)
     text = to_json(chosen.model_dump(mode="json")) + "\n" if as_json else chosen.to_yaml()
     typer.echo(text, nl=False)

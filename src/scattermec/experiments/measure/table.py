@@ -1,5 +1,7 @@
-"""A table that the report shows."""
+"""A table that readers see, and how it is written in Markdown."""
 
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -23,14 +25,21 @@ class Table:
                 raise ValueError(f"{self.title}: a row of {len(row)} cells under {len(self.columns)} columns")
 
 
-def markdown(table: Table) -> str:
+def markdown(table: Table, *, numbers: bool = False) -> str:
     """A table as a section of a Markdown page."""
-    lines = [_line(table.columns), "|" + "---|" * len(table.columns), *(_line(row) for row in table.rows)]
-    parts = [f"### {table.title}", table.note, "\n".join(lines)]
+    parts = [f"### {table.title}", table.note, markdown_rows(table.columns, table.rows, numbers=numbers)]
     if table.command:
         parts.append(f"Again:\n\n```\n{table.command}\n```")
     return "\n\n".join(part for part in parts if part)
 
 
-def _line(cells: tuple[str, ...]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+def markdown_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool = False) -> str:
+    """Headings and rows alone; with ``numbers``, all columns but the first are aligned to the right."""
+    rule = "---:|" if numbers else "---|"
+    return "\n".join([_line(columns), "|---|" + rule * (len(columns) - 1), *map(_line, rows)])
+
+
+def _line(cells: Sequence[str]) -> str:
+    # A bar within a cell is escaped, if it is not already.
+    shown = (re.sub(r"(?<!\\)\|", r"\|", cell).replace("\n", "<br>") for cell in cells)
+    return f"| {' | '.join(shown)} |"

@@ -12,6 +12,7 @@ from scattermec.experiments.claims.learning import LearningCurves
 from scattermec.experiments.claims.optima import Condition, Finding
 from scattermec.experiments.measure.sweeps import ALL_METRICS, Measurement
 from scattermec.experiments.measure.table import markdown as table_markdown
+from scattermec.experiments.measure.table import markdown_rows
 from scattermec.experiments.report import learning_figures
 from scattermec.experiments.report.captions import (
     LEARNING_FIGURES,
@@ -109,13 +110,11 @@ def verdict_table(findings: Sequence[Finding]) -> str:
         return verdict_table(learned) + "\n\n" + verdict_table(exact)
     groups = by_claim(findings)
     kinds = [kind_label(finding) for finding in groups[0]] if groups else []
-    lines = [
-        f"| claim | the paper | {' | '.join(kinds)} |",
-        f"|---|---|{'---|' * len(kinds)}",
+    rows = [
+        (group[0].name, group[0].statement, *(f"**{finding.verdict}**" for finding in group))
+        for group in groups
     ]
-    for group in groups:
-        verdicts = " | ".join(f"**{finding.verdict}**" for finding in group)
-        lines.append(f"| {group[0].name} | {group[0].statement} | {verdicts} |")
+    lines = [markdown_rows(("claim", "the paper", *kinds), rows)]
     reasons: dict[str, list[str]] = {}
     for group in groups:
         if all(finding.verdict == "not examined" for finding in group):
@@ -133,9 +132,7 @@ def _section(group: Sequence[Finding]) -> str:
         lines += [
             f"**{_sentence(kind_label(finding))}: {finding.verdict}.** {finding.why}",
             "",
-            "| condition | met | measured |",
-            "|---|---|---|",
-            *(_condition(condition) for condition in finding.conditions),
+            markdown_rows(("condition", "met", "measured"), map(_condition, finding.conditions)),
             "",
         ]
     mechanism = next(finding.mechanism for finding in group)
@@ -150,15 +147,15 @@ def _kinds(settings: Mapping[str, Any]) -> str:
     return ", ".join(policy_label(kind) for kind in settings["beams"])
 
 
-def _condition(condition: Condition) -> str:
+def _condition(condition: Condition) -> tuple[str, str, str]:
     beside = "" if condition.essential else " (not essential)"
-    return f"| {condition.statement}{beside} | {MARKS[condition.judgement]} | {condition.measured} |"
+    return condition.statement + beside, MARKS[condition.judgement], condition.measured
 
 
 def index_markdown(contents: Contents) -> str:
     """The same as `index.html`, for readers of text."""
     settings, curves, record = contents.settings, contents.curves, contents.record
-    metrics = [f"| `{n}` | {m.unit} | {m.meaning} |" for n, m in ALL_METRICS.items()]
+    metrics = [(f"`{name}`", metric.unit, metric.meaning) for name, metric in ALL_METRICS.items()]
     parts = [
         f"# Reproduction of Fig. {'2, ' if curves else ''}3 and 4",
         f"{PAPER}. Fig. 3 and 4 are drawn from exactly optimised allocations for each kind of beams: "
@@ -178,7 +175,7 @@ def index_markdown(contents: Contents) -> str:
         *(table_markdown(table) for table in contents.tables),
         f"## Data\n\n[{DATA}]({DATA}) (as Parquet: [{PARQUET}]({PARQUET})): one row for each number, with "
         "its 95% bootstrap interval over frames.",
-        "\n".join(["| metric | unit | meaning |", "|---|---|---|", *metrics]),
+        markdown_rows(("metric", "unit", "meaning"), metrics),
         "## How to get this again",
         code_block("\n".join(map(one_line, record.commands))),
         f"Drawn again from the data, without computing: `{redraw_command(contents)}`.",
@@ -220,10 +217,9 @@ def duration(seconds: float) -> str:
 def _timings(record: Record) -> str:
     if not record.seconds:
         return ""
-    rows = [f"| {plain(name)} | {duration(seconds)} |" for name, seconds in record.seconds.items()]
-    total = f"| all | {duration(sum(record.seconds.values()))} |"
-    head = [f"| part | wall-clock time ({plain(record.machine)}) |", "|---|---|"]
-    return "\n".join([*head, *rows, total])
+    rows = [(plain(name), duration(seconds)) for name, seconds in record.seconds.items()]
+    rows.append(("all", duration(sum(record.seconds.values()))))
+    return markdown_rows(("part", f"wall-clock time ({plain(record.machine)})"), rows)
 
 
 def _figure(picture: Picture) -> str:

@@ -193,7 +193,7 @@ def train_command(learner: str, preset: str, seeds: int, frames: int) -> str:
     """What to type for the same run."""
     base = preset.split("-")[0]
     form = "" if preset in PRESETS else f" --train action_form={SETTINGS[preset].action_form}"
-    return f"scattermec train {learner} --preset {base}{form} --seeds {seeds} --frames {frames}"
+    return f"scattermec train {learner} --config {base}{form} --seeds {seeds} --frames {frames}"
 
 
 def run_folder(folder: Path, learner: str, preset: str) -> Path:

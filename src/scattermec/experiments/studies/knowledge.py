@@ -190,7 +190,7 @@ def _numbers(row: Row) -> dict[str, list[float]]:
 def _command(case: Case, settings: Mapping[str, Any]) -> str:
     change = f" --set {case.constant}={case.error:g}" if case.constant else ""
     return (
-        f"scattermec train {LEARNER} --preset {PRESET} --seeds {settings['seeds']} "
+        f"scattermec train {LEARNER} --config {PRESET} --seeds {settings['seeds']} "
         f"--frames {settings['training_frames']}{change}"
     )
 

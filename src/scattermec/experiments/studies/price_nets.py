@@ -126,7 +126,7 @@ def train_command(name: str, frames: int) -> list[str]:
     config = CONFIGS[name]
     settings = [f"--train=batch_size={BATCH}"]
     settings += [f"--train=discount={config.discount:g}"] if config.discount else []
-    return ["scattermec", "train", "price-net", *settings, "--steps", str(frames // BATCH), "--seed", "0"]
+    return ["scattermec", "train-price-net", *settings, "--steps", str(frames // BATCH), "--seed", "0"]
 
 
 def _train(study: PriceNets, name: str, progress: Progress) -> dict[str, Any]:

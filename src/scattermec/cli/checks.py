@@ -1,0 +1,84 @@
+"""What commands refuse before JAX is started. Nothing here imports it."""
+
+import importlib.util
+from pathlib import Path
+
+from scattermec.cli import held
+from scattermec.errors import InputError
+from scattermec.price_net import SHIPPED
+from scattermec.scenario import Scenario
+from scattermec.storage.atomic import writing
+from scattermec.storage.texts import read_object
+from scattermec.training.folder import RUN
+
+PRICE_NET = "price-net"
+
+FORMS = (".json", ".csv", ".md")
+"""In which results are written to files, by the files' names."""
+
+PACKAGES = {
+    "bench": ("cvxpy", "clarabel"),
+    "figures": ("matplotlib",),
+    "learning": ("equinox", "flashbax", "optax", "pyarrow"),
+    "report": ("jinja2", "plotly"),
+    "tensorboard": ("tensorboardX",),
+}
+"""What each extra brings that a command needs."""
+
+
+def check_installed(what: str, *extras: str) -> None:
+    """Raise InputError, a line per extra that is not installed, without importing any of it."""
+    faults = []
+    for extra in extras:
+        missing = [name for name in PACKAGES[extra] if importlib.util.find_spec(name) is None]
+        if missing:
+            faults.append(f"{what}: {', '.join(missing)} not installed; pip install 'scattermec[{extra}]'")
+    if faults:
+        raise InputError(faults)
+
+
+def check_rectifier(scenario: Scenario, optimal_beams: bool) -> None:
+    """Raise InputError where beams are to be optimised although the rectifier is not linear."""
+    if optimal_beams and scenario.harvest_model != "linear":
+        raise InputError(
+            [
+                f"harvest_model: {scenario.harvest_model!r} is not allowed with optimal beams; "
+                "it must be 'linear', or choose other beams"
+            ]
+        )
+
+
+def check_output(path: Path | None) -> None:
+    """Hold the file that results are to be written to; raises InputError where none can be put there."""
+    if path is None:
+        return
+    if path.suffix not in FORMS:
+        raise InputError([f"{path}: its name must end in .json, .csv or .md"])
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError([f"{path}: cannot be written: there is no folder {path.parent}"])
+    hold_output(path)
+
+
+def hold_output(path: Path, *, folder: bool = False) -> None:
+    """Be the only process that writes a file, or in a folder that exists, until the command ends.
+
+    Raises BusyError where another process is at it.
+    """
+    held.outputs.enter_context(writing(path, inside=folder))
+
+
+def is_price_net(name: str) -> bool:
+    """Whether that is a shipped policy, or the folder of a training run of price-net."""
+    if name in SHIPPED:
+        return True
+    try:
+        return read_object(Path(name) / RUN).get("algorithm") == PRICE_NET
+    except InputError:
+        return False
+
+
+def check_policy(name: str) -> None:
+    """Raise InputError for what `is_price_net` does not recognise."""
+    if not is_price_net(name):
+        known = ", ".join(SHIPPED)
+        raise InputError([f"{name}: is neither one of {known} nor the folder of a training run of price-net"])

@@ -1,0 +1,78 @@
+"""The paper's figures and claims computed and judged, for `scattermec reproduce`."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from scattermec.cli.jobs.common import warn_of, warn_without_kernel
+from scattermec.cli.output import Report, progress
+from scattermec.experiments.claims.optima import Finding
+from scattermec.experiments.measure.table import Table
+from scattermec.experiments.report.markdown import about_learning, by_claim, decisive, kind_label
+from scattermec.experiments.reproduce import reproduce
+from scattermec.experiments.studies.plan import FRAMES, QUICK_FRAMES, Plan
+
+__all__ = ["FRAMES", "QUICK_FRAMES", "Plan", "run"]
+
+COLOURS = {"holds": "green", "holds in part": "yellow", "does not hold": "red", "not examined": "dim"}
+
+
+def run(
+    plan: Plan, out: Path, scenario_words: list[str], *, overwrite: bool, optimal_beams: bool, quiet: bool
+) -> Report:
+    """Compute, draw and judge in the folder ``out``; ``scenario_words`` give a command the scenario."""
+    warn_of(plan.scenario)
+    warn_without_kernel(optimal_beams)
+    command = _command(plan, out, scenario_words)
+    with progress("Computing", quiet=quiet) as update:
+        result = reproduce(plan, out, overwrite=overwrite, command=command, progress=update)
+    again = f", {result.reused} were there already" if result.reused else ""
+    return Report(
+        data={
+            **plan.settings(),
+            "computed": result.computed,
+            "reused": result.reused,
+            "not_converged": result.not_converged,
+            "gap": result.gap,
+            "claims": [finding.to_json() for finding in result.findings],
+            "files": [str(path) for path in result.files],
+        },
+        tables=list(_tables(plan, result.findings)),
+        notes=[
+            f"Frames without a verdict: up to {result.not_converged:.2%} of a point's frames.",
+            f"{result.computed} points computed{again}. Start from {out / 'index.html'}",
+            f"Summed over the frames of a point, energies are within {result.gap:.1e} of certified bounds.",
+        ],
+        colours=COLOURS,
+    )
+
+
+def _command(plan: Plan, out: Path, scenario_words: list[str]) -> str:
+    """What to type for the same again, with every default spelt out."""
+    words = ["scattermec", "reproduce", "--out", str(out), "--figures", ",".join(plan.wanted)]
+    words += ["--quick"] if plan.quick else []
+    words += ["--complete"] if plan.complete else []
+    words += ["--frames", str(plan.frames), "--seed", str(plan.seed), "--beams", ",".join(plan.beams)]
+    words += [] if plan.seeds is None else ["--seeds", str(plan.seeds)]
+    words += [] if plan.training_frames is None else ["--training-frames", str(plan.training_frames)]
+    return shlex.join([*words, *scenario_words])
+
+
+def _tables(plan: Plan, findings: Sequence[Finding]) -> Iterator[Table]:
+    """One row per claim, one column per kind of beams; of learning, another table with presets."""
+    learned = [finding for finding in findings if about_learning(finding)]
+    exact = [finding for finding in findings if not about_learning(finding)]
+    titles = ("training runs", f"{plan.frames:,} independent frames a point")
+    for title, part in zip(titles, (learned, exact), strict=True):
+        groups = by_claim(part)
+        if groups:
+            columns = ("Claim", "The paper", *map(kind_label, groups[0]))
+            rows = tuple((group[0].name, group[0].statement, *map(_verdict, group)) for group in groups)
+            yield Table(f"The paper's claims ({title})", "", columns, rows)
+
+
+def _verdict(finding: Finding) -> str:
+    condition = decisive(finding)
+    return (
+        f"{finding.verdict}\n{f'{condition.statement}: {condition.measured}' if condition else finding.why}"
+    )
