@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= results/reproduce
 
-.PHONY: help install reproduce reproduce-full test bench torture docs lint types lock clean
+.PHONY: help install reproduce reproduce-full test bench torture docs results lint types lock clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -36,6 +36,9 @@ torture: install ## frames, files, kills, full disks and a soak, 20 minutes on t
 
 docs: install    ## the documentation's site: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+results: install ## the tables of results in the pages, by the commands that they name: ten minutes
+	$(BIN)/python docs/results.py
 
 lint: install    ## style
 	$(BIN)/ruff check .

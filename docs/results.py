@@ -1,0 +1,46 @@
+"""Renew the tables of results in the pages: `python docs/results.py [PAGE ...]`, or `make results`.
+
+A table stands between a comment with the command that makes it and ``<!-- end -->``. The command is run with
+``--out FILE.md``, and what it writes takes the place of what is there.
+"""
+
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+
+MADE = re.compile(
+    r"^<!-- scattermec (?P<arguments>.+) -->\n(?P<tables>.*?)^<!-- end -->$", re.DOTALL | re.MULTILINE
+)
+
+
+def renewed(page: str) -> str:
+    """The page's text with its tables made anew."""
+    return MADE.sub(lambda match: _made(match["arguments"]), page)
+
+
+def _made(arguments: str) -> str:
+    print(f"scattermec {arguments}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "tables.md"
+        command = [sys.executable, "-m", "scattermec", *shlex.split(arguments), "--out", str(out)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        # The page says itself what the tables are.
+        tables = re.findall(r"(?:^\|.*\n)+", out.read_text(encoding="utf-8"), re.MULTILINE)
+    return f"<!-- scattermec {arguments} -->\n\n" + "\n".join(tables) + "\n<!-- end -->"
+
+
+def main() -> None:
+    """Renew the pages that are named, or all that have such tables."""
+    for path in map(Path, sys.argv[1:] or sorted(map(str, DOCS.rglob("*.md")))):
+        text = path.read_text(encoding="utf-8")
+        if MADE.search(text):
+            path.write_text(renewed(text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
