@@ -120,7 +120,7 @@ PROBLEMS = {
     "three users": Problem(),
     "little energy": Problem(battery=(0, 0.002), load=50),
     "much noise": Problem(load=50, along_channels=False, changes={"noise_power": 4e-9}),
-    "causal harvest": Problem(battery=(0, 0.02), load=45, changes={"causal_harvest": True}),
+    "causal harvest": Problem(load=15, battery=(0, 0.3), changes={"causal_harvest": True}),
     "much power": Problem(load=55, changes={"ap_power": 2.0}),
     "costly circuits": Problem(load=20, changes={"circuit_power": 0.15}),
     "one antenna": Problem(load=3, changes={"num_antennas": 1}),
