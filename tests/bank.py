@@ -14,7 +14,7 @@ import pytest
 
 from scattermec.optimisation import allocation_problem, compiled, optimise_beams
 from scattermec.optimisation.allocation import solve_beam_times
-from scattermec.physics import Frame, maximum_ratio_beams, parameters
+from scattermec.physics import Frame, maximum_ratio_beams, parameters, run_frames
 from scattermec.scenario import Scenario
 
 POSITIONS = ((5, 5), (3, 3), (-2, 4), (4, -4), (-1, -3), (0, 6), (2, 1), (-5, 1), (1, -5), (-3, -3))
@@ -61,8 +61,13 @@ def random_beams(frames: Frame, seed: int) -> jax.Array:
     return jnp.asarray(beams / np.linalg.norm(beams, axis=-1, keepdims=True))
 
 
+@jax.jit
 def mrt(frames: Frame) -> jax.Array:
     return jax.vmap(maximum_ratio_beams)(frames.channels)
+
+
+play = jax.jit(run_frames)
+"""Constants, frames, beams and allocations: their outcomes."""
 
 
 def at(tree: Any, k: int) -> Any:
@@ -120,7 +125,7 @@ PROBLEMS = {
     "three users": Problem(),
     "little energy": Problem(battery=(0, 0.002), load=50),
     "much noise": Problem(load=50, along_channels=False, changes={"noise_power": 4e-9}),
-    "causal harvest": Problem(battery=(0, 0.02), load=45, changes={"causal_harvest": True}),
+    "causal harvest": Problem(load=15, battery=(0, 0.3), changes={"causal_harvest": True}),
     "much power": Problem(load=55, changes={"ap_power": 2.0}),
     "costly circuits": Problem(load=20, changes={"circuit_power": 0.15}),
     "one antenna": Problem(load=3, changes={"num_antennas": 1}),

@@ -69,13 +69,11 @@ def data_of(scenario, channels, workload, battery, beams) -> Data:
 class ReferenceSolver:
     """The problem in CVXPY for N users, parametrised so that it is canonicalised once.
 
-    ``elastic`` adds a shortfall at 1 J/kbit; ``slopes`` (N, S) value the energy left in S equal parts of each
-    battery, in J/mJ. Energies are in mJ; the exponential cone is scaled per user.
+    ``elastic`` adds a shortfall at 1 J/kbit; with ``parts`` the energy left in as many equal parts of each
+    battery has a value. Energies are in mJ; the exponential cone is scaled per user.
     """
 
-    def __init__(
-        self, users: int, scheme: str = "hybrid", elastic: bool = False, slopes: np.ndarray | None = None
-    ) -> None:
+    def __init__(self, users: int, scheme: str = "hybrid", elastic: bool = False, parts: int = 0) -> None:
         n = users
         self.parameters = {name: cp.Parameter(n, nonneg=True) for name in PER_USER}
         p = self.parameters
@@ -87,10 +85,11 @@ class ReferenceSolver:
         self.t_passive = t_b
         demand = e + cp.multiply(p["circuit"], t_a) + cp.multiply(p["local_energy"], l_c)
         worth = 0
-        if slopes is not None:
-            left = cp.Variable(slopes.shape, nonneg=True)
+        if parts:
+            self.slopes = cp.Parameter((n, parts), nonneg=True)
+            left = cp.Variable((n, parts), nonneg=True)
             demand += cp.sum(left, axis=1)
-            worth = cp.sum(cp.multiply(slopes, left))
+            worth = cp.sum(cp.multiply(self.slopes, left))
         done = l_a + l_b + l_c + (short if elastic else 0)
         constraints = [
             t_a + t_b <= p["slot"],
@@ -114,15 +113,21 @@ class ReferenceSolver:
         cost = self.costs["beam_power"] * cp.sum(t_b) + self.costs["receive_power"] * cp.sum(t_a)
         cost += self.costs["mec_energy"] * cp.sum(l_a + l_b) + (cp.sum(short) if elastic else 0)
         cost -= worth
-        if slopes is not None:
-            parts = slopes.shape[1]
+        if parts:
             constraints += [left[:, part] <= p["capacity"] / parts for part in range(parts)]
         self.problem = cp.Problem(cp.Minimize(cost), constraints)
 
-    def solve(self, data: Data, workload_factor: float = 1.0, tolerance: float = 1e-10) -> tuple[int, float]:
+    def solve(
+        self,
+        data: Data,
+        workload_factor: float = 1.0,
+        tolerance: float = 1e-10,
+        slopes: np.ndarray | None = None,
+    ) -> tuple[int, float]:
         """Verdict and optimal energy in J, idle included (elastic: the shortfall's price too; with ``slopes``
         less what the energy left is worth).
 
+        ``slopes`` (N, S) in J/mJ value each part of a battery.
         ``tolerance`` is the relative gap and infeasibility at which the solver stops.
         """
         p = self.parameters
@@ -133,6 +138,8 @@ class ReferenceSolver:
         p["carried_rate"].value = np.full(len(data.slot), data.bandwidth / np.log(2))
         p["snr"].value = 1 / data.active_noise
         self.harvest.value = data.harvest
+        if slopes is not None:
+            self.slopes.value = slopes
         for name, parameter in self.costs.items():
             parameter.value = getattr(data, name)
         verdict, value = solve_conic(self.problem, tolerance)

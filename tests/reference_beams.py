@@ -1,6 +1,7 @@
 """P2's relaxation (beams and allocation together) for a general-purpose conic solver, from NumPy data."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import cvxpy as cp
 import numpy as np
@@ -42,6 +43,14 @@ def beams_data_of(scenario, channels, workload, battery) -> BeamsData:
         reflected_snr=s.ap_power * np.array(s.per_user("reflection_gain")) * power_gain / noise,
         may_harvest=np.array(may_harvest, bool).reshape(n, n),
     )
+
+
+@cache
+def reference_beams(
+    users: int, antennas: int, scheme: str = "hybrid", causal: bool = False
+) -> "ReferenceBeams":
+    """The same one for all who ask, since stating it to CVXPY takes seconds."""
+    return ReferenceBeams(users, antennas, scheme, causal)
 
 
 class ReferenceBeams:

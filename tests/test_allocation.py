@@ -20,6 +20,7 @@ from bank import (
     at,
     mrt,
     p1,
+    play,
     random_beams,
     random_frames,
     scenario,
@@ -37,7 +38,7 @@ from scattermec.optimisation import (
     lower_bound,
     search_best_set,
 )
-from scattermec.physics import Frame, parameters, run_frame
+from scattermec.physics import Frame, parameters
 from scattermec.scenario import Scenario
 
 
@@ -190,7 +191,7 @@ def test_what_is_allocated_succeeds_when_played():
     beams = random_beams(frames, 9)
     p = parameters(s)
     solution = allocate_frames(p, frames, beams, serve="all-or-best")
-    outcome = jax.vmap(run_frame, (None, 0, 0, 0))(p, frames, beams, solution.allocation)
+    outcome = play(p, frames, beams, solution.allocation)
     np.testing.assert_array_equal(
         outcome.success | (frames.workload == 0), solution.served | (frames.workload == 0)
     )
@@ -211,7 +212,7 @@ def test_single_precision_solutions_can_be_executed():
     assert not np.any((rough.status == OPTIMAL) & (exact.status == INFEASIBLE))
     np.testing.assert_allclose(rough.energy[both], exact.energy[both], rtol=5e-3)
     allocation = jax.tree.map(lambda leaf: leaf.astype(float), rough.allocation)
-    played = jax.vmap(run_frame, (None, 0, 0, 0))(p, frames, beams, allocation)
+    played = play(p, frames, beams, allocation)
     assert np.all(played.success[both])
 
 
@@ -246,16 +247,15 @@ def certificate():
     frames = random_frames(s, 400, 12, battery=(0, 0.05))
     beams = mrt(frames)
     p = parameters(s)
-    problems = jax.vmap(lambda f, w: allocation_problem(p, f, w))(frames, beams)
+    problems = jax.jit(jax.vmap(allocation_problem, (None, 0, 0)))(p, frames, beams)
     return frames, problems, p1()(p, frames, beams)
 
 
 def test_bound_meets_the_energy_and_infeasibility_is_proved():
     _, problems, solution = certificate()
     ok = np.asarray(solution.status) == OPTIMAL
-    bound = jax.vmap(lower_bound)(problems, solution.prices)
+    bound, margin = _bounds(problems, solution.prices)
     np.testing.assert_allclose(bound[ok], solution.energy[ok], rtol=1e-6)
-    margin = jax.vmap(infeasibility_margin)(problems, solution.prices)
     assert np.all(margin[~ok] > 0)
     assert np.all(margin[ok] <= 0)
     assert 10 < (~ok).sum() < 390

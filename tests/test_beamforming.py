@@ -18,12 +18,13 @@ from bank import (
     mrt,
     p1,
     p2,
+    play,
     random_beams,
     random_frames,
     scenario,
     single,
 )
-from reference_beams import ReferenceBeams
+from reference_beams import reference_beams
 from scattermec.optimisation import (
     INFEASIBLE,
     NOT_CONVERGED,
@@ -37,7 +38,7 @@ from scattermec.optimisation import (
     optimise_service,
     optimise_service_frames,
 )
-from scattermec.physics import parameters, run_frame
+from scattermec.physics import parameters
 from scattermec.physics.rewards import ap_reward
 
 FEW = 12
@@ -49,7 +50,7 @@ def answers(name, scheme="hybrid"):
     """A problem's frames, and what the general solver says of each: (verdict, energy)."""
     s = PROBLEMS[name].scenario
     frames, _ = PROBLEMS[name].draw(FEW, seed=1)
-    reference = ReferenceBeams(s.num_users, s.num_antennas, scheme, s.causal_harvest)
+    reference = reference_beams(s.num_users, s.num_antennas, scheme, s.causal_harvest)
     arrays = (frames.channels, frames.workload, frames.battery)
     return frames, [reference.solve(s, *at(arrays, k)) for k in range(FEW)]
 
@@ -68,7 +69,10 @@ def compare(name, solver, scheme="hybrid"):
         np.asarray(leaf)[both] for leaf in (found.lower_bound, found.shared_energy, found.energy)
     )
     assert np.all(lower <= energies[both] * (1 + 1e-6))
-    np.testing.assert_allclose(shared, energies[both], rtol=2e-6)
+    close = np.isclose(shared, energies[both], rtol=2e-6)
+    assert close.mean() >= 0.8
+    # Where the general solver stops a little too high, the bound says so.
+    assert np.all(close | ((shared < energies[both]) & (shared <= lower * (1 + 2e-6))))
     assert np.all(energy >= energies[both] * (1 - 1e-6))
     np.testing.assert_allclose(energy, energies[both], rtol=1e-4)
 
@@ -154,9 +158,7 @@ def test_beams_and_allocation_do_what_they_promise_when_played():
     s = scenario(3)
     frames = random_frames(s, 200, seed=77)
     found = optimise_beams_frames(parameters(s), frames)
-    outcome = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))(
-        parameters(s), frames, found.beams, found.solution.allocation
-    )
+    outcome = play(parameters(s), frames, found.beams, found.solution.allocation)
     optimal = np.asarray(found.status) == OPTIMAL
     assert optimal.sum() > 150
     assert np.all(np.asarray(outcome.success)[optimal])

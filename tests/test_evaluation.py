@@ -11,6 +11,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from bank import play
 from command_line import refused, run
 from reference_frame import UserPlan, reference_frame
 from scattermec.agents.settings import TrainingConfig
@@ -28,7 +29,7 @@ from scattermec.experiments.measure.rollouts import simulate
 from scattermec.learners import ALGORITHMS, new_task
 from scattermec.learners.fixed import FIXED
 from scattermec.optimisation import batch
-from scattermec.physics import parameters, run_frame
+from scattermec.physics import parameters
 from scattermec.scenario import Scenario
 from scattermec.training import TrainedRun
 from scattermec.training.program import first_states
@@ -139,9 +140,7 @@ def test_policies_meet_the_same_frames(table):
 def test_controls_do_what_the_frame_says(table, policy):
     result, seen, _ = table
     played = [
-        jax.vmap(run_frame, in_axes=(None, 0, 0, 0))(
-            parameters(Scenario()), states.frame, decision.beams, decision.allocation
-        )
+        play(parameters(Scenario()), states.frame, decision.beams, decision.allocation)
         for states, decision in seen[list(FIXED).index(policy)]
     ]
     estimates = row_of(result, policy).estimates

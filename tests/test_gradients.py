@@ -46,7 +46,7 @@ def cases(elastic):
         for k in range(5):
             frame, w = jax.tree.map(jnp.asarray, (at(frames, k), at(beams, k)))
             heavier = dataclasses.replace(frame, workload=frame.workload * 1.01)
-            if elastic or allocate(parameters(s), heavier, w).status == OPTIMAL:
+            if elastic or np.isfinite(value(parameters(s), heavier, w, elastic=False)):
                 yield parameters(s), frame, w
 
 
@@ -181,4 +181,4 @@ def test_only_values_have_derivatives():
         )
         return jnp.sum(solution.allocation.t_passive)
 
-    assert np.all(np.asarray(jax.grad(time)(frame.battery)) == 0)
+    assert np.all(np.asarray(jax.jit(jax.grad(time))(frame.battery)) == 0)

@@ -4,12 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from bank import random_frames
+from bank import play, random_frames
 from scattermec.experiments.measure.beams import BEAMS, beam_rule, solve_frames
 from scattermec.experiments.measure.rollouts import QUANTITIES, WARM_UP, num_rollouts, simulate
 from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.optimisation import OPTIMAL, batch
-from scattermec.physics import parameters, run_frame
+from scattermec.physics import parameters
 from scattermec.scenario import Scenario
 
 NUM_FRAMES = 80  # eight rollouts: the size at which the fallback is compiled, too
@@ -150,9 +150,7 @@ def test_solved_frames_succeed_at_the_energy_that_is_told(drawn, name):
     constants = parameters(Scenario())
     solved = solve_frames(constants, drawn, name, scheme="hybrid", key=jax.random.key(1))
     np.testing.assert_allclose(np.linalg.norm(solved.beams, axis=2), 1)
-    played = jax.vmap(run_frame, in_axes=(None, 0, 0, 0))(
-        constants, drawn, solved.beams, solved.solution.allocation
-    )
+    played = play(constants, drawn, solved.beams, solved.solution.allocation)
     np.testing.assert_array_equal(played.success, solved.solution.served)
     np.testing.assert_array_equal(played.success.all(axis=1), solved.status == OPTIMAL)
     np.testing.assert_allclose(played.ap_energy, solved.solution.energy)

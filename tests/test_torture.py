@@ -14,7 +14,7 @@ from torture.reference import Answer, Constants, Frames
 from torture.scenarios import CASES, MOST_WORK, PROMISED, typical
 
 from reference_allocation import ReferenceSolver, data_of
-from reference_beams import ReferenceBeams
+from reference_beams import reference_beams
 from reference_frame import UserPlan, reference_frame
 from scattermec.physics import parameters
 from scattermec.scenario import Scenario
@@ -153,7 +153,7 @@ def test_bounds_are_below_what_a_conic_solver_finds_and_meet_it_at_the_best_pric
     beams_bounds = [
         reference.beams_bound(c, given, a, "hybrid") for a in (best, dataclasses.replace(best, **off))
     ]
-    allocation, joint = ReferenceSolver(3), ReferenceBeams(3, 3)
+    allocation, joint = ReferenceSolver(3), reference_beams(3, 3)
     compared = jointly = 0
     for k in range(COUNT):
         frame = (given.channels[k], given.workload[k], given.battery[k])

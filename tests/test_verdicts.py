@@ -7,7 +7,7 @@ import pytest
 from torture.reference import Answer, Constants, Frames, allocation_bound, beams_bound, links_of
 
 from bank import DEGENERATE, EDGES, at, degenerate_frames, kept_frames, random_frames
-from reference_beams import ReferenceBeams
+from reference_beams import reference_beams
 from scattermec import Scenario
 from scattermec.optimisation import (
     FEASIBLE,
@@ -89,7 +89,7 @@ def test_beams_of_degenerate_channels_are_as_good_as_the_conic_solvers(kind):
         status = np.asarray(found.status)
         assert set(status) <= {OPTIMAL, INFEASIBLE}
         energies[scheme] = np.asarray(found.energy)
-        reference = ReferenceBeams(3, scenario.num_antennas, scheme)
+        reference = reference_beams(3, scenario.num_antennas, scheme)
         arrays = (frames.channels, frames.workload, frames.battery)
         verdicts, expected = zip(*(reference.solve(scenario, *at(arrays, k)) for k in range(3)), strict=True)
         assert verdicts == tuple(status[:3])
