@@ -73,7 +73,7 @@ def compare(name, solver, scheme="hybrid"):
     assert close.mean() >= 0.8
     # Where the general solver stops a little too high, the bound says so.
     assert np.all(close | ((shared < energies[both]) & (shared <= lower * (1 + 2e-6))))
-    assert np.all(energy >= energies[both] * (1 - 1e-6))
+    assert np.all(energy >= shared * (1 - 1e-6))  # one beam a slot needs no less than several
     np.testing.assert_allclose(energy, energies[both], rtol=1e-4)
 
 
