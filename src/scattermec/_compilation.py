@@ -48,7 +48,7 @@ def programs_folder() -> Path | None:
 
 
 def use_compilation_cache() -> None:
-    """Make JAX cache programs in `cache_folder`, unless it has another cache or the folder is not writable."""
+    """Make JAX cache programs in `cache_folder`, unless it has another cache or the folder is read-only."""
     import jax
 
     if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]

@@ -17,8 +17,8 @@ def poisson(key: PRNGKeyArray | Shaped[Array, "2"], mean: Float[Array, "..."]) -
     """Poisson distributed numbers with any ``mean`` >= 0, as floats of its type.
 
     [0, 1) is divided into one interval per outcome, as long as its probability, in the order in which the
-    outcomes are tried; a uniform number picks the outcome. `jax.random.poisson` takes seconds to compile, this
-    a fraction of one.
+    outcomes are tried; a uniform number picks the outcome. `jax.random.poisson` takes seconds to compile,
+    this a fraction of one.
     """
     uniform = jax.random.uniform(key, mean.shape, mean.dtype)
     large = mean > LARGE_MEAN
