@@ -21,9 +21,9 @@ _LIGHTLY = {
 def compile_lightly() -> None:
     """Make XLA compile in a third of the time, to code that is hardly slower. Call before JAX is first used.
 
-    As measured, with the kernel `solve` gains even over 100,000 frames, since the kernel is compiled already;
-    with the portable solver `simulate` of 500 frames gains, and more frames were not tried. Training runs
-    long enough for full optimisation to pay off. Flags that the user has set in ``XLA_FLAGS`` stay.
+    Measurements: with the kernel, `solve` gains even over 100,000 frames, since the kernel is compiled
+    already; with the portable solver, `simulate` of 500 frames gains, and more frames were not tried.
+    Training runs long enough for full optimisation to pay off. The user's own ``XLA_FLAGS`` are kept.
     """
     given = os.environ.get("XLA_FLAGS", "").split()
     names = {flag.partition("=")[0] for flag in given}

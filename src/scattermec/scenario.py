@@ -143,7 +143,7 @@ class Scenario(FileSettings):
         return value if isinstance(value, tuple) else (value,) * self.num_users
 
     def load_trace(self) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Channels (frames, N, M) and workload (frames, N) in kbit of the trace; None if absent."""
+        """Channels (frames, N, M) and workload (frames, N) in kbit of the trace; each None if absent."""
         arrays = {} if self.trace is None else _read_trace(self.trace)
         return arrays.get("channels"), arrays.get("workload")
 

@@ -29,7 +29,7 @@ def explored(learning: Learning, key: Key, action: Float[Array, "*S"]) -> Float[
 def explored_with(
     learning: Learning, keys: tuple[Key, Key], action: Float[Array, " D"], epsilon: Float[Array, ""]
 ) -> Float[Array, " D"]:
-    """One agent explores around its action with probability ``epsilon``; keys: whether, and the noise."""
+    """One agent explores around its action with probability ``epsilon``; keys for the draw and the noise."""
     explores = jax.random.bernoulli(keys[0], epsilon)
     return jnp.where(explores, explored(learning, keys[1], action), action)
 

@@ -40,7 +40,7 @@ class EnvState:
     beams: Complex[Array, "N M"]
     """unit beams of the previous frame; maximum ratio transmission after a reset"""
     scatter: Complex[Array, "N M"]
-    """scattered component of the channels, needed for the next frame's"""
+    """scattered component of the channels; the next frame's depends on it"""
     time: Int[Array, ""]
     """frames played since the reset"""
     trace_start: Int[Array, ""]
@@ -106,7 +106,7 @@ def step(
     """Play the frame and draw the next one. It never resets: see `step_and_reset`.
 
     Args:
-        key: key of the next frame's randomness.
+        key: random key of the next frame.
         state: the frame to play.
         beams: the AP's beams; scaled to unit norm here, a zero beam means maximum ratio transmission along
             the channel that the AP sees.

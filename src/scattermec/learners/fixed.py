@@ -30,7 +30,7 @@ from scattermec.physics.links import unit_vectors
 __all__ = ["FIXED", "REFERENCES", "BatchPolicy", "Reference", "fixed_policy", "reference"]
 
 BatchPolicy = Callable[[Key, EnvState], Decision]
-"""From a key and R frames (leading axis of every leaf) to R decisions (the same). Not for use inside jit."""
+"""Maps a key and R frames (leading axis of every leaf) to R decisions (same axis). Not for use inside jit."""
 
 FIXED = {
     "random": "Beams drawn uniformly from the unit sphere, with the AP's estimate (P1)",

@@ -1,7 +1,7 @@
 """Model-free H-MADDPG: the paper's comparison. DDPG at the AP, classic MADDPG at the users, no estimate.
 
 The users' critics see the states and actions of all; their actors see their own state and the gain of their
-own beam. Problem (10) is solved nowhere in the loop.
+own beam. Problem (10) is never solved in the loop.
 """
 
 import jax

@@ -1,7 +1,7 @@
 """The value of the energy left in a battery for later frames: a concave, piecewise linear function.
 
 P1 and P2 remain convex problems of one frame, but trade off energy spent against energy kept. The slopes are
-given; `scattermec.price_net.battery` predicts them.
+given; `scattermec.price_net.battery` learns them.
 """
 
 import jax.numpy as jnp

@@ -106,7 +106,7 @@ def wanted(problem: AllocationProblem) -> Bool[Array, " N"]:
 def in_need(problem: AllocationProblem) -> Bool[Array, " N"]:
     """Users for whom the solver has more to decide than the beam in their slots.
 
-    Not in need are users without work and, if energy left has no value, users whose battery suffices to
+    Users without work are not in need; nor, if energy left has no value, are users whose battery suffices to
     compute all their work: that costs the AP nothing, and nothing else needs their energy.
     """
     p, constants = problem, problem.parameters
@@ -151,8 +151,8 @@ def standard_form(
 ) -> StandardForm:
     """State ``problem`` in the units of ``scales``.
 
-    Of users who are not `in_need`, only the slots matter. The solver needs an interior, so available energies
-    are at least `FLOOR`, and the capacity of a battery that cannot be filled is twice what it can reach.
+    Users who are not `in_need` contribute only their slots. The solver needs an interior, so available
+    energies are at least `FLOOR`, and a battery that cannot be filled has twice the capacity it can reach.
     """
     p, constants = problem, problem.parameters
     slot, work, energy = constants.slot_duration, scales.work, scales.energy

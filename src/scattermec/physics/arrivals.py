@@ -26,7 +26,7 @@ def poisson(key: PRNGKeyArray | Shaped[Array, "2"], mean: Float[Array, "..."]) -
 
 
 def _by_search(uniform: Float[Array, "..."], mean: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Try the first outcome, then ever farther neighbours, until the probabilities sum to ``uniform``."""
+    """Try the first outcome, then farther neighbours, until the total probability exceeds ``uniform``."""
     first = jnp.where(mean < SMALL_MEAN, 0, jnp.floor(mean))
     share = _probability_of_first(first, mean)
     least = jnp.finfo(mean.dtype).eps ** 2  # below this probability, any remainder is due to rounding

@@ -55,7 +55,7 @@ def harvest_rate(parameters: Parameters, beam_gains: Float[Array, "N N"]) -> Flo
 def usable_harvest_rate(parameters: Parameters, harvest_rate: Float[Array, "N N"]) -> Float[Array, "N N"]:
     """The part of `harvest_rate` that counts towards this frame's budget.
 
-    All of it according to (8); with causal harvesting only slots before the user's own.
+    In (8), all of it counts; with causal harvesting, only slots before the user's own.
     """
     return jnp.tril(harvest_rate, k=-1) if parameters.causal_harvest else harvest_rate
 
