@@ -2,8 +2,8 @@
 
 The system of Zhou et al., "Hierarchical Multi-Agent Deep Reinforcement Learning for Backscatter-aided Data
 Offloading", WCNC 2022. `scenario` holds the constants, `physics` one frame as pure functions, `optimisation`
-the exact allocation with its certificate, `environment` the learning environments, `experiments` what the
-command line runs.
+the exact allocation with its certificate, `environment` the learning environments, and `experiments` the
+studies that the command line runs.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ __all__ = ["Scenario", "ScenarioError", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    # Only here: the command line shows its help without what a scenario needs.
+    # Imported lazily, so that the command line shows its help without loading them.
     if name in ("Scenario", "ScenarioError"):
         from scattermec import scenario
 

@@ -8,14 +8,14 @@ from io import TextIOWrapper
 from typing import Any, NoReturn
 
 INTERRUPTED, TERMINATED = 130, 143
-"""Exit statuses after Ctrl-C and after SIGTERM, as shells have them."""
+"""Exit statuses after Ctrl-C and after SIGTERM, following the shell convention."""
 
 
 def main() -> None:
     """Run the command line on the arguments of this process."""
     signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
-        # Whatever a file or a scenario calls itself can be shown, in any terminal's encoding.
+        # Names of files and scenarios print in any terminal's encoding.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -29,16 +29,16 @@ def main() -> None:
 
 
 def _terminate(number: int, frame: Any) -> NoReturn:
-    """End at once, with nothing unfinished left behind.
+    """Stop child processes, remove unfinished files and exit at once.
 
-    No exception unwinds the stack: Python drops one that is raised within a finaliser, and JAX's compiler
-    crashes where it is interrupted.
+    No exception is raised: Python drops one raised within a finaliser, and JAX's compiler crashes when one
+    interrupts it.
     """
     multiprocessing = sys.modules.get("multiprocessing")
     for child in multiprocessing.active_children() if multiprocessing else ():
         child.terminate()
         child.join()
-    # What has not been imported yet has written nothing.
+    # If it has not been imported, nothing has been written.
     atomic = sys.modules.get("scattermec.storage.atomic")
     if atomic:
         atomic.abandon()
@@ -48,14 +48,14 @@ def _terminate(number: int, frame: Any) -> NoReturn:
 
 
 def _leave(status: int) -> NoReturn:
-    # Threads of the libraries crash now and then when the interpreter shuts down, JAX's compiler always where
-    # it was interrupted. Whatever had to be cleaned up has been by now, so leave without shutting down.
+    # On interpreter shutdown, library threads sometimes crash, and JAX's compiler always does if it was
+    # interrupted. Everything has been cleaned up by now, so leave without shutting down.
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except RuntimeError:  # a signal has come in the middle of another write
+        except RuntimeError:  # the signal arrived in the middle of another write
             pass
-        except OSError as error:  # a full disk, or nobody reads any more
+        except OSError as error:  # the disk is full, or the pipe is closed
             status = status or 1
             with contextlib.suppress(RuntimeError, OSError):
                 os.write(2, f"error: {error.strerror}\n".encode())

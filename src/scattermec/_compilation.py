@@ -1,6 +1,6 @@
-"""How JAX compiles for the commands: into one cache, and lightly where programs are short-lived.
+"""JAX compilation for the commands: one persistent cache, and light optimisation for short-lived programs.
 
-Nothing here imports JAX before it has to.
+JAX is imported only when a function needs it.
 """
 
 import os
@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 
 SWITCH = "SCATTERMEC_CACHE"
-"""Environment variable: 0 keeps no cache."""
+"""Environment variable: 0 switches the cache off."""
 
 _LIGHTLY = {
     "--xla_backend_optimization_level": "0",
@@ -19,12 +19,11 @@ _LIGHTLY = {
 
 
 def compile_lightly() -> None:
-    """Make XLA compile in a third of the time, code that is hardly slower; before JAX is first used.
+    """Make XLA compile in a third of the time, to code that is hardly slower. Call before JAX is first used.
 
-    Measured with the kernel, `solve` gains even over 100,000 frames, since the kernel is compiled already;
-    with the portable solver, `simulate` of 500 frames gains, and more frames were not tried. Training runs
-    long enough to be worth more. Flags that the
-    user has set in ``XLA_FLAGS`` stay.
+    Measurements: with the kernel, `solve` gains even over 100,000 frames, since the kernel is compiled
+    already; with the portable solver, `simulate` of 500 frames gains, and more frames were not tried.
+    Training runs long enough for full optimisation to pay off. The user's own ``XLA_FLAGS`` are kept.
     """
     given = os.environ.get("XLA_FLAGS", "").split()
     names = {flag.partition("=")[0] for flag in given}
@@ -33,7 +32,7 @@ def compile_lightly() -> None:
 
 
 def cache_folder() -> Path | None:
-    """Where compiled programs are kept: in the user's cache folder; None where that is switched off."""
+    """Folder of JAX's compilation cache, within the user's cache folder; None if it is switched off."""
     if os.environ.get(SWITCH, "") == "0":
         return None
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -44,12 +43,12 @@ _programs: Path | None = None
 
 
 def programs_folder() -> Path | None:
-    """Where `scattermec._programs` keeps programs; None unless `use_compilation_cache` chose a folder."""
+    """Folder in which `scattermec._programs` stores programs; None unless `use_compilation_cache` set it."""
     return _programs
 
 
 def use_compilation_cache() -> None:
-    """Keep what JAX compiles in `cache_folder`, unless JAX has another or it cannot be written."""
+    """Make JAX cache programs in `cache_folder`, unless it has another cache or the folder is read-only."""
     import jax
 
     if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
@@ -66,15 +65,15 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     global _programs
     _programs = folder.parent / "programs"
-    # Everything, since a command consists of many small programs, too.
+    # Cache everything, since a command also consists of many small programs.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    # A disk that fills up, or a file that was damaged, only means that it is compiled again.
+    # A full disk or a damaged file only means compiling again.
     warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache")
 
 
 def start_jax(*, lightly: bool) -> None:
-    """Set JAX up, before any array is made: in float64, with the cache of what commands have compiled.
+    """Set up JAX before any array is made: float64, and the compilation cache of the commands.
 
     ``lightly``: for commands that do not train, see `compile_lightly`.
     """

@@ -1,8 +1,8 @@
-"""Compiled programs kept whole, so that a later process neither traces nor lowers them again.
+"""Compiled programs stored whole, so that a later process neither traces nor lowers them again.
 
-JAX's own cache spares XLA's work alone, which is less than half of it. Used by the commands for functions
-that they call from outside of jit; within jit, on other devices than one CPU, and for whoever imports the
-package, these functions are what `jax.jit` makes of them.
+JAX's own cache saves only XLA's work, which is less than half of the total. The commands use this for
+functions called outside jit. Within jit, on anything but a single CPU, and when the package is imported as a
+library, these functions behave as under `jax.jit`.
 """
 
 import functools
@@ -31,14 +31,14 @@ _DIGEST = hashlib.sha256().digest_size
 
 _CALLS = re.compile(r'custom_call_target="([^"]*)"')
 _LAPACK, _OURS = "lapack_", "scattermec_"
-"""What kept programs may call: functions that are there when a program is loaded. Others it might call by an
-address that nobody has put in place."""
+"""Prefixes of the functions that stored programs may call, since these exist when a program is loaded. The
+address of any other function might not be set."""
 
 
 def kept_jit(function: Callable[..., Any], *, static_argnums: tuple[int, ...] = ()) -> Callable[..., Any]:
-    """`jax.jit` for positional arguments, whose programs are kept in `_compilation.programs_folder`.
+    """`jax.jit` for positional arguments, with programs stored in `_compilation.programs_folder`.
 
-    Static arguments are texts, numbers or None.
+    Static arguments are strings, numbers or None.
     """
     jitted = jax.jit(function, static_argnums=static_argnums)
     ready: dict[Hashable, Callable[..., Any]] = {}
@@ -64,7 +64,7 @@ def kept_jit(function: Callable[..., Any], *, static_argnums: tuple[int, ...] = 
             flat.__name__ = flat.__qualname__ = function.__name__
             name = f"{function.__module__}.{function.__qualname__}"
             described = "\n".join([name, repr(fixed), str(structure), *(_described(kind) for kind in kinds)])
-            if " at 0x" in described:  # something whose text differs in every process
+            if " at 0x" in described:  # an address, which differs in every process
                 ready[signature] = jax.jit(flat)
             else:
                 ready[signature] = _program(folder, described, flat, leaves)
@@ -84,7 +84,7 @@ def _on_one_cpu() -> bool:
 
 
 def _program(folder: Path, described: str, function: Callable[..., Any], leaves: list[Any]) -> Any:
-    """The program of that description: from its file, else compiled, and written there."""
+    """The program with that description: read from its file, else compiled and written there."""
     path = folder / _surroundings() / hashlib.sha256(described.encode()).hexdigest()
     program = _read(path)
     if program is None:
@@ -94,8 +94,8 @@ def _program(folder: Path, described: str, function: Callable[..., Any], leaves:
 
 
 def _compiled_whole(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
-    """The program, compiled here: what JAX takes from its own cache is serialised without its functions."""
-    # JAX looks at the switch only when it first uses its cache, or after a reset.
+    """Compile without JAX's cache: programs from it are serialised without their functions."""
+    # JAX reads the switch only when it first uses its cache, or after a reset.
     compilation_cache.reset_cache()
     jax.config.update("jax_enable_compilation_cache", False)
     try:
@@ -110,7 +110,7 @@ def _read(path: Path) -> Callable[..., Any] | None:
         content = path.read_bytes()
     except OSError:
         return None
-    # As machine code cannot be checked otherwise, a damaged file must not be run.
+    # A damaged file must not be run, and machine code cannot be checked in any other way.
     if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
         return None
     calls_lapack, serialized = pickle.loads(content[_DIGEST:])
@@ -118,12 +118,12 @@ def _read(path: Path) -> Callable[..., Any] | None:
         _prepare_lapack()
     try:
         return serialize_executable.deserialize_and_load(*serialized)
-    except jax.errors.JaxRuntimeError:  # something it calls is not there
+    except jax.errors.JaxRuntimeError:  # a function that it calls is missing
         return None
 
 
 def _write(path: Path, program: Any) -> None:
-    """Keep a program, unless another process does, it cannot be, or the disk is full: it only costs time."""
+    """Store a program. Failing to (another process is writing it, or the disk is full) only costs time."""
     calls = set(_CALLS.findall(program.as_text()))
     if not all(name.startswith((_LAPACK, _OURS)) for name in calls):
         return
@@ -134,7 +134,7 @@ def _write(path: Path, program: Any) -> None:
         return
     try:
         if not path.parent.is_dir():
-            # Of another version of the package, which would not be used again.
+            # Programs of another version of the package would not be used again.
             shutil.rmtree(path.parent.parent, ignore_errors=True)
             path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:
@@ -145,13 +145,13 @@ def _write(path: Path, program: Any) -> None:
 
 @functools.cache
 def _prepare_lapack() -> None:
-    """Let JAX look up LAPACK's functions: it does when it first lowers a call of one, not on loading."""
+    """Make JAX look up LAPACK's functions: it does so on first lowering a call to one, not on loading."""
     jax.jit(jax.lax.linalg.cholesky).lower(jax.ShapeDtypeStruct((1, 1), jnp.float32))
 
 
 @functools.cache
 def _surroundings() -> str:
-    """What a program depends on besides the function and its arguments: code, versions, settings, machine."""
+    """Digest of a program's other dependencies: code, versions, settings, machine."""
     digest = hashlib.sha256(code_digest())
     kernels = sorted(path.name for path in _PACKAGE.rglob("_kernel*.*"))
     settings = {
@@ -166,7 +166,7 @@ def _surroundings() -> str:
 
 @functools.cache
 def code_digest() -> bytes:
-    """Of the package's own code."""
+    """Digest of the package's own code."""
     digest = hashlib.sha256()
     for path in sorted(_PACKAGE.rglob("*.py")):
         digest.update(path.read_bytes())
@@ -174,7 +174,7 @@ def code_digest() -> bytes:
 
 
 def _processor() -> str:
-    """What machine code for this machine may use, as far as the system says."""
+    """Processor model and instruction sets, as far as the system reports them."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

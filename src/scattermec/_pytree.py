@@ -9,7 +9,7 @@ _T = TypeVar("_T")
 
 
 def static(**kwargs: Any) -> Any:
-    """Mark a field as part of the pytree's structure: hashable, not traced, a change recompiles."""
+    """Mark a field as part of the pytree's structure: hashable, not traced; changing it recompiles."""
     return dataclasses.field(metadata={"static": True}, **kwargs)
 
 

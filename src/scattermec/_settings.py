@@ -1,4 +1,4 @@
-"""Settings: typed constants with all that is told about them, whose faults are reported all at once."""
+"""Settings: typed, documented constants, whose faults are all reported at once."""
 
 import difflib
 import math
@@ -20,7 +20,7 @@ __all__ = ["FileSettings", "Settings", "constant", "notes_of"]
 
 _S = TypeVar("_S", bound="FileSettings")
 
-# What a number may be, as a fault shows it: `> 0 and <= 1`, say.
+# One condition of a rule such as `> 0 and <= 1`.
 _RULE = re.compile(r"(>=|<=|>|<) (\S+)")
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
@@ -31,34 +31,34 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def _conditions(rule: str) -> list[tuple[str, float]]:
-    """The comparisons of a rule about numbers; none of other rules."""
+    """The comparisons in a rule about numbers; empty for other rules."""
     found = [_RULE.fullmatch(part) for part in rule.split(" and ")]
     return [(one[1], float(one[2])) for one in found if one]
 
 
 def constant(default: Any, symbol: str, unit: str, rule: str, description: str) -> Any:
-    """A field with all that a reader of the written file, or of a fault, is told about it."""
+    """A field with its documentation, as shown in written files and in faults."""
     extra: dict[str, Any] = {"symbol": symbol, "unit": unit, "rule": rule}
-    if description.endswith(":"):  # a choice: its comment lists what there is to choose
+    if description.endswith(":"):  # a choice: its comment lists the options
         description += " " + rule
     return Field(default, description=description, json_schema_extra=extra)
 
 
 class Settings(BaseModel):
-    """Immutable settings, each a `constant`, that report all their faults at once, as one `InputError`."""
+    """Immutable settings, each a `constant`; all faults are reported at once, as one `InputError`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     _error: ClassVar[type[InputError]] = InputError
-    """what is raised"""
+    """exception raised"""
     _also_allowed: ClassVar[Mapping[Any, str]] = {}
-    """by a field's type, what it takes besides what its rule says"""
+    """field type: values allowed in addition to those of its rule"""
     _derived: ClassVar[Mapping[str, str]] = {}
-    """by the name of what follows from the settings, from what it follows"""
+    """derived quantity: the setting it comes from"""
 
     def __init__(self, /, **data: Any) -> None:
         data = {name: _plain(value) for name, value in data.items()}
-        # Here, since pydantic cannot show every name.
+        # Checked here, since pydantic cannot show every name.
         unknown = [name for name in data if name not in type(self).model_fields]
         data = {name: value for name, value in data.items() if name not in unknown}
         faults: list[str] = []
@@ -68,7 +68,7 @@ class Settings(BaseModel):
         except ValidationError as error:
             lines, failed = _field_faults(type(self), data, error)
             faults += lines
-            # The checks across fields still hold for the fields in order, so build with those alone.
+            # Checks across fields still apply to the valid fields, so build with those alone.
             super().__init__(**{name: value for name, value in data.items() if name not in failed})
         faults += [f"{name[:80]}: {_unknown(name, type(self))}" for name in unknown]
         faults += [line for names, line in self._cross_faults() if failed.isdisjoint(names)]
@@ -76,7 +76,7 @@ class Settings(BaseModel):
             raise self._error(faults)
 
     def _cross_faults(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Faults across fields: the names of the fields looked at, and the line."""
+        """Faults across fields: the names of the fields involved, and the line."""
         yield from ()
 
     @field_validator("*")
@@ -95,7 +95,7 @@ class Settings(BaseModel):
 
     @classmethod
     def _allowed(cls, name: str) -> str:
-        """All that a field takes, in words."""
+        """The allowed values of a field, in words."""
         field = cls.model_fields[name]
         rule = notes_of(field)["rule"]
         if _conditions(rule):
@@ -109,13 +109,13 @@ class FileSettings(Settings):
     """Settings that are written to files and read from them, as YAML with a comment on every line."""
 
     _title: ClassVar[str] = "settings"
-    """what they are, in words"""
+    """name of these settings in messages"""
     _sections: ClassVar[Mapping[str, str]] = {}
-    """headings, by the name of the first constant below each"""
+    """first constant of a section: its heading"""
 
     @classmethod
     def from_yaml(cls: type[_S], text: str, folder: str | os.PathLike[str] = ".") -> _S:
-        """Read YAML (or JSON) text; what it leaves out keeps its default.
+        """Read YAML (or JSON) text; constants that it omits keep their defaults.
 
         Relative paths in it are relative to `folder`.
         """
@@ -130,7 +130,7 @@ class FileSettings(Settings):
 
     @classmethod
     def load(cls: type[_S], path: str | os.PathLike[str]) -> _S:
-        """Read a YAML or JSON file, with whose name all faults begin; paths in it are relative to it."""
+        """Read a YAML or JSON file. Faults begin with its name; paths in it are relative to its folder."""
         try:
             with naming(Path(path)), open(path, "rb") as file:
                 text = file.read(4 * MOST_BYTES + 1).decode("utf-8-sig")
@@ -144,7 +144,7 @@ class FileSettings(Settings):
             raise cls._error(f"{os.fspath(path)}: {fault}" for fault in error.faults) from None
 
     def to_yaml(self) -> str:
-        """YAML with one commented line a constant; `from_yaml` gives back an equal one."""
+        """YAML with one commented line per constant; `from_yaml` restores an equal object."""
         lines: list[str] = []
         for name, field in type(self).model_fields.items():
             if name in self._sections:
@@ -160,7 +160,7 @@ class FileSettings(Settings):
         replace_text(Path(path), self.to_yaml())
 
     def with_settings(self: _S, settings: Iterable[str]) -> _S:
-        """A copy with settings such as `ap_power=2` or `rectifier.saturation=2`, their values in YAML."""
+        """A copy with settings such as `ap_power=2` or `rectifier.saturation=2`; values are YAML."""
         data = self.model_dump()
         faults: list[str] = []
         for setting in settings:
@@ -197,16 +197,16 @@ class FileSettings(Settings):
 
     @classmethod
     def _resolve(cls, data: dict[str, Any], folder: str | os.PathLike[str]) -> None:
-        """Make relative paths in ``data``, read from a file in ``folder``, mean what they mean there."""
+        """Resolve relative paths in ``data`` against ``folder``."""
 
 
 def notes_of(field: FieldInfo) -> dict[str, Any]:
-    """What `constant` notes beside the description: symbol, unit and rule."""
+    """Symbol, unit and rule of a `constant`."""
     return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
 def _plain(value: Any) -> Any:
-    """`value` with lists as tuples, numpy's values as Python's and paths as strings."""
+    """`value` with lists as tuples, NumPy values as Python values, and paths as strings."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, list | tuple):
@@ -227,7 +227,7 @@ def _numbers(value: Any) -> Iterator[float]:
 def _is_finite(number: int | float) -> bool:
     try:
         return math.isfinite(number)
-    except OverflowError:  # an integer that no float can be
+    except OverflowError:  # an integer too large for a float
         return False
 
 
@@ -239,7 +239,7 @@ def _with_unit(rule: str, field: FieldInfo) -> str:
 def _field_faults(
     model: type[Settings], data: dict[str, Any], error: ValidationError
 ) -> tuple[list[str], set[str]]:
-    """One line for each field that pydantic found wrong (or for each part of it), and the fields' names."""
+    """One line per field that pydantic found wrong (or per part of it), and the fields' names."""
     lines: dict[str, list[str]] = {}
     for details in error.errors(include_url=False):
         name = str(details["loc"][0])

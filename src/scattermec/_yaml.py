@@ -1,4 +1,4 @@
-"""YAML as people write it: values read with their faults, and shown on one line."""
+"""YAML for settings: values are read together with their faults, and shown on one line."""
 
 import math
 import re
@@ -12,11 +12,11 @@ from scattermec.errors import one_line
 __all__ = ["MOST_BYTES", "MOST_DEPTH", "parse", "show"]
 
 MOST_BYTES, MOST_DEPTH, MOST_VALUES = 1 << 18, 16, 50_000
-"""What a text may have: characters, lists and mappings within each other, values with those of aliases."""
+"""Limits of a text: characters, nesting of lists and mappings, values (counting those of aliases)."""
 
 
 def parse(text: str) -> tuple[Any, list[str]]:
-    """The value of a YAML text, and what is wrong with it. Whatever is in it, this takes little time."""
+    """The value of a YAML text, and its faults. Fast for any text."""
     if len(text) > MOST_BYTES:
         return None, [f"has {len(text):,} characters; it must have at most {MOST_BYTES:,}"]
     try:
@@ -48,7 +48,7 @@ def show(value: Any, width: int | None = None) -> str:
     elif isinstance(value, str) and not _is_text(value):
         text = f'"{one_line(value)}"'
     elif isinstance(value, bool | int | float | str | None):
-        # Quotes keep a string a string, on one line whatever is in it.
+        # Quotes keep a string a string, and on one line.
         style = '"' if isinstance(value, str) else None
         text = yaml.safe_dump(value, default_style=style, width=math.inf, allow_unicode=True)
         text = text.removesuffix("...\n").rstrip("\n")
@@ -73,7 +73,7 @@ class _Loader(yaml.SafeLoader):
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
-    # Tags for what no setting is, such as dates, are unknown.
+    # Other tags, such as dates, are unknown.
     yaml_constructors = {  # noqa: RUF012
         tag: construct
         for tag, construct in yaml.SafeLoader.yaml_constructors.items()
@@ -114,7 +114,7 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
-        except (ValueError, LookupError, OverflowError):  # a scalar that is not what its tag says
+        except (ValueError, LookupError, OverflowError):  # a scalar that contradicts its tag
             kind, shown = node.tag.split(":")[-1], show(node.value, 40)
             raise yaml.constructor.ConstructorError(
                 None, None, f"{shown} is not of the type {kind}", node.start_mark
@@ -130,14 +130,14 @@ class _Loader(yaml.SafeLoader):
         return value
 
     def sequence(self, node: yaml.Node) -> list[Any]:
-        # Built at once, unlike the base class's: a list inside itself is then an error.
-        if not isinstance(node, yaml.SequenceNode):  # a tag says that it is one
+        # Unlike the base class, build at once, so that a list that contains itself is an error.
+        if not isinstance(node, yaml.SequenceNode):  # tagged as a list, but is none
             raise yaml.constructor.ConstructorError(None, None, "a list is expected", node.start_mark)
         return self.construct_sequence(node, deep=True)
 
     def mapping(self, node: yaml.Node) -> dict[Any, Any]:
         lines: dict[str, int] = {}
-        if not isinstance(node, yaml.MappingNode):  # a tag says that it is one
+        if not isinstance(node, yaml.MappingNode):  # tagged as a mapping, but is none
             raise yaml.constructor.ConstructorError(None, None, "a mapping is expected", node.start_mark)
         for key, _ in node.value:
             line = key.start_mark.line + 1

@@ -1,6 +1,6 @@
-"""Everything that can go wrong by a user's doing or a computer's: one hierarchy, told one line per fault.
+"""The package's exceptions: faults of the input and of the computation, one line per fault.
 
-The command line turns each of these into its exit status in one place, `scattermec.cli.app`.
+The command line maps them to exit statuses in one place, `scattermec.cli.app`.
 """
 
 from collections.abc import Iterable
@@ -18,10 +18,10 @@ __all__ = [
 
 
 class ScattermecError(Exception):
-    """What is wrong, one line per fault in `faults`, each of printable characters only."""
+    """Base class: `faults` has one line per fault, of printable characters only."""
 
     exit_status: ClassVar[int] = 1
-    """of a command that ends with it"""
+    """exit status of a command that fails with this error"""
 
     def __init__(self, faults: Iterable[str] | str) -> None:
         lines = (faults,) if isinstance(faults, str) else faults
@@ -33,13 +33,13 @@ class ScattermecError(Exception):
 
 
 class InputError(ScattermecError, ValueError):
-    """Everything that is wrong with what a user gave."""
+    """All faults of a user's input."""
 
     exit_status: ClassVar[int] = 2
 
 
 class ScenarioError(InputError):
-    """Everything that is wrong with a scenario."""
+    """All faults of a scenario."""
 
 
 class BusyError(InputError):
@@ -47,15 +47,15 @@ class BusyError(InputError):
 
 
 class ComputationError(ScattermecError, RuntimeError):
-    """A computation that cannot go on, though nothing is wrong with what was given."""
+    """A computation that cannot continue, though its input is valid."""
 
 
 class TrainingError(ComputationError):
-    """Learning that cannot go on: numbers that are not finite or beyond all bounds."""
+    """Learning that cannot continue: numbers are not finite or exceed all bounds."""
 
 
 def one_line(text: str) -> str:
-    """``text`` with escapes for what does not print on one line: controls, line ends, lone surrogates."""
+    """``text`` on one line: control characters, line ends and lone surrogates are escaped."""
     if text.isprintable():
         return text
     return "".join(

@@ -27,7 +27,7 @@ Arrivals = Literal["poisson", "constant", "file"]
 Fading = Literal["rayleigh", "rician", "file"]
 
 NEAREST, FARTHEST = 0.1, 1e6
-"""Of users' distances in m: at the first the mean path gain is 1 (0 dB), at the second 1e-14."""
+"""Limits of the users' distances in m. The mean path gain is 1 (0 dB) at the first, 1e-14 at the second."""
 
 _POSITIONS = (
     f"a list of at least one [x, y] and at most {MOST_USERS}, each more than {NEAREST:g} m "
@@ -40,8 +40,8 @@ _TRACE = "File of channels (frames, N, M) and workload (frames, N)"
 class Rectifier(Settings):
     """Sigmoidal RF-to-DC conversion: a logistic curve of the received power that starts at 0.
 
-    The default values are an assumption in the spirit of published rectifiers at these power levels (users of
-    the default scenario harvest up to some tenths of a mW); they are not a measurement.
+    The default values are assumed, not measured; they resemble published rectifiers at these power levels
+    (users of the default scenario harvest up to some tenths of a mW).
     """
 
     _error: ClassVar = ScenarioError
@@ -55,7 +55,7 @@ class Scenario(FileSettings):
     """All constants of the model; immutable, compared and hashed by value.
 
     Constants typed `float | tuple[float, ...]` are one number for all users or one number per user.
-    Whatever is wrong is reported at once in a `ScenarioError`, on construction too.
+    All faults are reported at once in a `ScenarioError`, on construction too.
     """
 
     _error: ClassVar = ScenarioError
@@ -134,7 +134,7 @@ class Scenario(FileSettings):
 
     @property
     def num_users(self) -> int:
-        """Number of users N: that of `user_positions`."""
+        """Number of users N, the length of `user_positions`."""
         return len(self.user_positions)
 
     def per_user(self, name: str) -> tuple[float, ...]:
@@ -143,7 +143,7 @@ class Scenario(FileSettings):
         return value if isinstance(value, tuple) else (value,) * self.num_users
 
     def load_trace(self) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Channels (frames, N, M) and workload (frames, N) in kbit of the trace, None for what it lacks."""
+        """Channels (frames, N, M) and workload (frames, N) in kbit of the trace; each None if absent."""
         arrays = {} if self.trace is None else _read_trace(self.trace)
         return arrays.get("channels"), arrays.get("workload")
 
@@ -164,7 +164,7 @@ class Scenario(FileSettings):
     @field_validator("trace")
     @classmethod
     def _absolute(cls, value: str | None) -> str | None:
-        # An absolute path means the same file wherever the scenario is saved.
+        # An absolute path names the same file wherever the scenario is saved.
         return None if value is None else os.path.abspath(value)
 
     def _cross_faults(self) -> Iterator[tuple[tuple[str, ...], str]]:

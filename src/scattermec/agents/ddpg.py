@@ -23,7 +23,7 @@ _ADAM = optax.scale_by_adam()
 
 @pytree
 class Agent:
-    """An actor and a critic, their slowly following targets, and the state of their optimisers."""
+    """An actor and a critic, their target networks, and the states of their optimisers."""
 
     actor: Actor
     critic: Critic
@@ -35,7 +35,7 @@ class Agent:
 
 @pytree
 class Losses:
-    """What an update saw, averaged over its batch; of a team of A agents, each one's."""
+    """Averages over an update's batch, per agent for a team of A agents."""
 
     critic: Float[Array, " *A"]
     """mean squared temporal difference"""
@@ -51,7 +51,7 @@ def new_agent(
     *,
     critic_inputs: tuple[int, int] | None = None,
 ) -> Agent:
-    """A fresh agent. ``critic_inputs``: observation and action size of its critic where it sees more."""
+    """A new agent. ``critic_inputs``: observation and action size of its critic, if larger."""
     key_actor, key_critic = jax.random.split(key)
     actor = Actor(key_actor, observation_size, action_size, learning.actor_layers, learning.hidden_activation)
     critic = Critic(key_critic, *(critic_inputs or (observation_size, action_size)), learning.critic_width)
@@ -68,7 +68,7 @@ def new_agent(
 def learn(
     learning: Learning, agent: Agent, replay: Replay, key: Key, ready: Bool[Array, ""]
 ) -> tuple[Agent, Losses]:
-    """Draw a batch and `update`, once ``ready``. That must not be batched, or the work is done regardless."""
+    """Draw a batch and `update`, once ``ready``, which must not be batched (else this always updates)."""
     return update_when_ready(update, learning, agent, replay, key, ready)
 
 
@@ -80,7 +80,7 @@ def update_when_ready(
     key: Key,
     ready: Bool[Array, ""],
 ) -> tuple[Agent, Losses]:
-    """The same with the ``update`` of an agent, or of a team with its leading axis."""
+    """Like `learn`, with the given ``update`` of an agent, or of a team with a leading axis."""
     zero = jnp.zeros(agent.actor_optimiser.count.shape, DTYPE)
     return jax.lax.cond(
         ready,
@@ -90,7 +90,7 @@ def update_when_ready(
 
 
 def update(agent: Agent, batch: Transition, learning: Learning) -> tuple[Agent, Losses]:
-    """One step of the critic towards r + gamma Q'(s', mu'(s')), one of the actor up Q, targets following."""
+    """One step of the critic towards r + gamma Q'(s', mu'(s')), of the actor up Q, and of the targets."""
     next_action = jax.vmap(agent.target_actor)(batch.next_observation)
     next_value = jax.vmap(agent.target_critic)(batch.next_observation, next_action)
     target = bellman_target(batch.reward, batch.terminated, next_value, learning)
@@ -108,7 +108,7 @@ def bellman_target(
     next_value: Float[Array, "*B"],
     learning: Learning,
 ) -> Float[Array, "*B"]:
-    """r + gamma Q', without what follows where nothing does."""
+    """r + gamma Q', or r where the episode has terminated."""
     return reward + learning.discount * (1 - terminated) * next_value
 
 
@@ -140,7 +140,7 @@ def improve_actor(
     weight: Float[Array, " B"],
     learning: Learning,
 ) -> Agent:
-    """One step of Adam up the weighted mean of ``value``, the critic's judgement of an actor."""
+    """One step of Adam up the weighted mean of ``value``, the critic's value of an actor."""
     gradient = jax.grad(lambda actor: -_mean(value(actor), weight))(agent.actor)
     actor, optimiser = _adam_step(agent.actor, gradient, agent.actor_optimiser, learning.actor_learning_rate)
     return dataclasses.replace(agent, actor=actor, actor_optimiser=optimiser)
@@ -163,7 +163,7 @@ def follow(agent: Agent, learning: Learning) -> Agent:
 def _adam_step(
     network: Network, gradient: Network, optimiser: optax.OptState, learning_rate: Array
 ) -> tuple[Network, optax.OptState]:
-    # The rate is applied here rather than inside optax, so that it may be traced and swept.
+    # The learning rate is applied here rather than inside optax, so that it may be traced and swept.
     step, optimiser = _ADAM.update(gradient, optimiser)
     return jax.tree.map(lambda leaf, change: leaf - learning_rate * change, network, step), optimiser
 

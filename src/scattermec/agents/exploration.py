@@ -1,4 +1,4 @@
-"""Exploration: with which probability an agent departs from its policy, and how."""
+"""Exploration: the probability with which an agent deviates from its policy, and its noise."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from scattermec.physics.channel import Key
 
 
 def exploration_probability(learning: Learning, frame: Array) -> Float[Array, ""]:
-    """Epsilon at a frame: constant, or falling linearly to its floor and staying there."""
+    """Epsilon at a frame: constant, or decreasing linearly to its floor."""
     h = learning
     elapsed = jnp.where(h.exploration_decay > 0, frame / jnp.maximum(h.exploration_decay, 1), 0)
     left = jnp.maximum(1 - elapsed, 0)
@@ -19,7 +19,7 @@ def exploration_probability(learning: Learning, frame: Array) -> Float[Array, ""
 
 
 def explored(learning: Learning, key: Key, action: Float[Array, "*S"]) -> Float[Array, "*S"]:
-    """An action near ``action`` (Gaussian noise, clipped to [0, 1]), or any action at all (uniform)."""
+    """An action near ``action`` (Gaussian noise, clipped to [0, 1]), or a uniformly random one."""
     if learning.exploration == "uniform":
         return jax.random.uniform(key, action.shape, DTYPE)
     noise = learning.exploration_noise * jax.random.normal(key, action.shape, DTYPE)
@@ -29,7 +29,7 @@ def explored(learning: Learning, key: Key, action: Float[Array, "*S"]) -> Float[
 def explored_with(
     learning: Learning, keys: tuple[Key, Key], action: Float[Array, " D"], epsilon: Float[Array, ""]
 ) -> Float[Array, " D"]:
-    """One agent explores around its action with probability ``epsilon``; keys for whether, and for how."""
+    """One agent explores around its action with probability ``epsilon``; keys for the draw and the noise."""
     explores = jax.random.bernoulli(keys[0], epsilon)
     return jnp.where(explores, explored(learning, keys[1], action), action)
 

@@ -1,4 +1,4 @@
-"""MADDPG: a team of agents, each with an actor of its own and a critic that sees everyone.
+"""MADDPG: a team of agents, each with its own actor and a critic that sees all agents.
 
 An `Agent` here has a leading axis (A,) of agents on every leaf.
 """
@@ -31,7 +31,7 @@ def new_team(
     action_size: int,
     learning: Learning,
 ) -> Agent:
-    """Fresh agents whose critics see the observations and actions of all."""
+    """New agents whose critics see the observations and actions of all."""
 
     def one(key: Key) -> Agent:
         return new_agent(
@@ -60,8 +60,8 @@ def learn(
 def update(team: Agent, batch: Transition, learning: Learning) -> tuple[Agent, Losses]:
     """One step of every critic, actor and target on the same batch of joint transitions.
 
-    ``batch`` holds observations (B, A, K), actions (B, A, D) and rewards (B, A). An actor is judged with the
-    others' actions as they were stored. Returns losses (A,).
+    ``batch`` holds observations (B, A, K), actions (B, A, D) and rewards (B, A). An actor is evaluated with
+    the stored actions of the others. Returns losses (A,).
     """
     size, num_agents = batch.reward.shape
     everyone = batch.observation.reshape(size, -1)

@@ -1,4 +1,4 @@
-"""Actor and critic networks of Table I, in single precision whatever the physics computes in."""
+"""Actor and critic networks of Table I, in single precision whatever the precision of the physics."""
 
 import equinox as eqx
 import jax
@@ -58,6 +58,6 @@ class Critic(eqx.Module):
         self.output_layer = eqx.nn.Linear(width, "scalar", dtype=DTYPE, key=keys[2])
 
     def __call__(self, observation: Float[Array, " K"], action: Float[Array, " D"]) -> Float[Array, ""]:
-        """The estimated discounted return of ``action`` here."""
+        """The estimated discounted return of ``action`` after ``observation``."""
         hidden = jax.nn.relu(self.state_layer(observation) + self.action_layer(action))
         return self.output_layer(hidden)

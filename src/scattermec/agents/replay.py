@@ -1,7 +1,7 @@
-"""Replay buffers: the last transitions of an agent, drawn from uniformly.
+"""Replay buffers: an agent's most recent transitions, sampled uniformly.
 
-flashbax keeps them. A transition lies in one row of numbers, so that adding it is one write and drawing a
-batch one gather, whatever it consists of.
+They use flashbax. A transition is stored as one row of numbers, so that adding one is a single write and
+drawing a batch is a single gather.
 """
 
 import functools
@@ -21,7 +21,7 @@ from scattermec.physics.channel import Key
 
 @pytree
 class Transition:
-    """What one agent, or a team of A agents, learns from. Batches have a leading axis."""
+    """A transition of one agent, or of a team of A agents. Batches have a leading axis."""
 
     observation: Float[Array, "*A K"]
     action: Float[Array, "*A D"]
@@ -29,19 +29,19 @@ class Transition:
     reward: Float[Array, " *A"]
     next_observation: Float[Array, "*A K"]
     terminated: Float[Array, ""]
-    """1 where nothing follows, so that the value ends here, else 0"""
+    """1 if the value ends here, else 0"""
     valid: Float[Array, ""]
-    """0 for a transition that is not to be learned from, else 1"""
+    """0 for a transition that must not be learned from, else 1"""
 
 
 @pytree
 class Replay:
-    """A buffer of transitions of one kind and how it is read."""
+    """A buffer of transitions of one kind, and their layout."""
 
     rows: TrajectoryBufferState
     buffer: TrajectoryBuffer = static()
     shapes: tuple[tuple[int, ...], ...] = static()
-    """of a transition's parts, in order"""
+    """shapes of a transition's parts, in order"""
 
 
 _PARTS = ("observation", "action", "reward", "next_observation", "terminated", "valid")
@@ -62,7 +62,7 @@ def new_transition(
 
 
 def blank_transition(observation_size: int, action_size: int, *, num_agents: int | None = None) -> Transition:
-    """Zeros of the shapes of one agent's transition, or of a team's; not valid."""
+    """An invalid transition of one agent, or of a team: zeros."""
     team = () if num_agents is None else (num_agents,)
     observation = jnp.zeros((*team, observation_size), DTYPE)
     return Transition(
@@ -84,13 +84,13 @@ def new_replay(example: Transition, learning: Learning) -> Replay:
 
 @functools.cache
 def _make_buffer(size: int, batch_size: int) -> TrajectoryBuffer:
-    # Its functions are made anew with every buffer, and states that carry other functions are of another
-    # structure to JAX: what is compiled for one would be compiled again for the next.
+    # Cached, since every buffer has new functions, which are part of its pytree structure: JAX would compile
+    # again for every new buffer.
     return flashbax.make_item_buffer(max_length=size, min_length=1, sample_batch_size=batch_size)
 
 
 def remember(replay: Replay, transition: Transition) -> Replay:
-    """Add a transition; the oldest one makes room."""
+    """Add a transition, replacing the oldest one if the buffer is full."""
     return Replay(
         rows=replay.buffer.add(replay.rows, _pack(transition)), buffer=replay.buffer, shapes=replay.shapes
     )

@@ -23,9 +23,9 @@ TeamReward = Literal["success", "efficiency"]
 
 
 class TrainingConfig(FileSettings):
-    """How the learners learn; immutable, compared and hashed by value. The defaults are the preset `paper`.
+    """Hyperparameters of the learners; immutable, compared and hashed by value. Default: the preset `paper`.
 
-    Whatever is wrong is reported at once in an `InputError`, on construction too.
+    All faults are reported at once in an `InputError`, on construction too.
     """
 
     _also_allowed: ClassVar = {float | None: "null for the scenario's own"}
@@ -77,7 +77,7 @@ class TrainingConfig(FileSettings):
 
     @classmethod
     def preset(cls, name: str) -> "TrainingConfig":
-        """The configuration of that name, one of `PRESETS`; else InputError."""
+        """The configuration of that name in `PRESETS`; raises InputError for an unknown name."""
         if name not in PRESETS:
             raise InputError([f"preset: {name!r} is not known; choose from {', '.join(PRESETS)}"])
         return PRESETS[name]
@@ -112,12 +112,12 @@ PRESETS: dict[str, TrainingConfig] = {
         team_weight=1.0,
     ),
 }
-"""Table I to the letter; and what good engineering makes of the same algorithms with the same networks."""
+"""Table I exactly as in the paper; and tuned settings of the same algorithms and networks."""
 
 
 @pytree
 class Learning:
-    """A configuration as the learners take it: numbers that may be swept by vmap, and the program's shape."""
+    """A configuration as arrays that may be swept with vmap, and static settings."""
 
     # Numbers, in float32.
     actor_learning_rate: Float[Array, ""]
@@ -130,7 +130,7 @@ class Learning:
     exploration_noise: Float[Array, ""]
     reward_scale: Float[Array, ""]
     team_weight: Float[Array, ""]
-    # What shapes the program.
+    # Static: changing one recompiles.
     actor_layers: tuple[int, ...] = static()
     critic_width: int = static()
     hidden_activation: Activation = static()
@@ -144,7 +144,7 @@ class Learning:
 
 
 def learning(config: TrainingConfig, scenario: Scenario) -> Learning:
-    """``config`` as arrays; what it leaves to the scenario is the scenario's."""
+    """``config`` as arrays; settings that are None are taken from the scenario."""
 
     def value(field: dataclasses.Field) -> Any:
         given = getattr(config, field.name)

@@ -1,8 +1,8 @@
 """The environment: a functional core in JAX, and adapters for Gymnasium and PettingZoo.
 
-The core needs neither. The adapters live in `scattermec.environment.gymnasium_env` and
-`scattermec.environment.pettingzoo_env` and need ``pip install 'scattermec[environments]'``. Where Gymnasium
-is installed, importing this package registers ``scattermec/Offloading-v0``;
+The core needs neither. The adapters are in `scattermec.environment.gymnasium_env` and
+`scattermec.environment.pettingzoo_env` and need ``pip install 'scattermec[environments]'``. If Gymnasium is
+installed, importing this package registers ``scattermec/Offloading-v0``;
 ``gymnasium.make("scattermec.environment:scattermec/Offloading-v0")`` imports, registers and makes it.
 """
 
@@ -75,7 +75,7 @@ ENVIRONMENT_ID = "scattermec/Offloading-v0"
 
 
 def _register() -> None:
-    # Gymnasium is optional, and without it nobody can ask for the name.
+    # Gymnasium is optional.
     if find_spec("gymnasium") is None:
         return
     import gymnasium

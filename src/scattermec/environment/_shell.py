@@ -1,4 +1,4 @@
-"""What the adapters share: a scenario being played with numpy arrays in and out."""
+"""The common part of the adapters: plays a scenario, with NumPy arrays in and out."""
 
 from functools import partial
 from os import PathLike
@@ -30,13 +30,13 @@ INSTALL_HINT = "needs gymnasium and pettingzoo: pip install 'scattermec[environm
 RENDER_MODES = ["rgb_array"]
 
 OBSERVATION_LIMIT = 1e6
-"""Bound of the observations that have none of their own. They are of order one, so it never binds, and unlike
-infinity it leaves the space one that can be sampled and checked."""
+"""Bound of observations that have no natural one. They are of order one, so it never binds; unlike infinity,
+it allows the space to be sampled and checked."""
 
 
 @pytree
 class Played:
-    """A frame that was played: all that there is to draw and report of it."""
+    """A frame that was played, with everything needed to draw and report it."""
 
     frame: Frame
     beams: Complex[Array, "N M"]
@@ -47,10 +47,10 @@ class Played:
 
 
 class Shell:
-    """One scenario, one running episode. Actions and observations are float32 numpy arrays.
+    """One scenario, one running episode. Actions and observations are float32 NumPy arrays.
 
-    ``scenario`` is a `Scenario`, the path of a scenario file, or None for the default; ``form`` is how
-    the users' numbers are read (see `scattermec.environment.actions`).
+    ``scenario`` is a `Scenario`, the path of a scenario file, or None for the default; ``form`` is the form
+    of the users' actions (see `scattermec.environment.actions`).
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Shell:
 
     @property
     def state(self) -> core.EnvState:
-        """The episode's state, an array pytree: the true frame to play and what is seen of it."""
+        """The episode's state, an array pytree: the true frame to play, and the agents' view of it."""
         if self._state is None:
             raise RuntimeError("the environment has no state before reset()")
         return self._state
@@ -108,7 +108,7 @@ class Shell:
         return np.array(low, np.float32), np.array(high, np.float32)
 
     def reset(self, rng: np.random.Generator) -> None:
-        """Start an episode; ``rng`` decides it and all that follows."""
+        """Start an episode; ``rng`` determines it and all later frames."""
         self._rng = rng
         self._state = _reset(self._key(), self.parameters)
         self._last = None
@@ -116,7 +116,7 @@ class Shell:
     def play(self, ap_action: np.ndarray, user_actions: np.ndarray) -> tuple[Played, bool, bool]:
         """Play the frame with the AP's action (2NM,) and the users' (N, K).
 
-        Returns what was played, and whether the episode was terminated and truncated, all as numpy.
+        Returns the played frame in NumPy, and whether the episode was terminated and truncated.
         """
         state = self.state
         beams, allocation = _decide(
@@ -131,7 +131,7 @@ class Shell:
         return _within(_ap_observation(self.parameters, self.state), self.ap_bounds())
 
     def user_observations(self, ap_action: np.ndarray | None = None) -> np.ndarray:
-        """The users' observations (N, K), float32: with the beams of this action, or of the frame before."""
+        """The users' observations (N, K), float32, with the beams of ``ap_action`` or the previous ones."""
         if ap_action is None:
             seen = _user_observations_before(self.parameters, self.state)
         else:
@@ -141,7 +141,7 @@ class Shell:
     def checked(self, action: Any, size: int) -> np.ndarray:
         """An agent's action as a float32 vector clipped to [0, 1].
 
-        Raises ValueError if it has the wrong length or holds a number that is not finite.
+        Raises ValueError if it has the wrong length or contains a number that is not finite.
         """
         vector = np.asarray(action, np.float32).reshape(-1)
         if vector.shape != (size,):
@@ -151,7 +151,7 @@ class Shell:
         return np.clip(vector, 0, 1)
 
     def render(self) -> np.ndarray | None:
-        """Picture (H, W, 3) of the frame played last; after a reset, of the frame at hand with idle users."""
+        """Picture (H, W, 3) of the frame played last; after a reset, of the current frame with idle users."""
         if self.render_mode is None:
             return None
         from scattermec.pictures.frame import draw_frame
@@ -176,9 +176,9 @@ class Shell:
 
 
 def frame_report(played: Played) -> dict[str, Any]:
-    """What a frame led to, as plain floats and fresh arrays per user (N,).
+    """The results of a frame, as plain floats and new arrays over users (N,).
 
-    Rewards and battery at the frame's end as in `Outcome`; shares are parts of the work processed.
+    Rewards and battery at the end of the frame as in `Outcome`; shares are fractions of the processed work.
     """
     outcome = played.outcome
     active, passive, local = (float(share) for share in played.shares)
@@ -199,7 +199,7 @@ def _within(observation: Array, bounds: tuple[np.ndarray, np.ndarray]) -> np.nda
     return np.clip(np.asarray(observation, np.float32), *bounds)
 
 
-# Compiled once per shape of scenario, whatever the number of environments.
+# Compiled once per shape of scenario, for any number of environments.
 _reset = jax.jit(core.reset)
 _step = jax.jit(core.step)
 _ap_observation = jax.jit(core.ap_observation)

@@ -1,6 +1,6 @@
-"""Actions: numbers in [0, 1] to beams and allocations of one frame, and back.
+"""Actions: conversion from numbers in [0, 1] to beams and allocations of one frame, and back.
 
-An agent's network ends in a sigmoid, so an action is a vector of numbers in [0, 1]. What they mean is settled
+An agent's network ends in a sigmoid, so an action is a vector of numbers in [0, 1]. Their meaning is defined
 here, for the AP and for both forms of a user's action. Batch with `jax.vmap`.
 """
 
@@ -16,12 +16,12 @@ from scattermec.physics import Allocation, Parameters
 from scattermec.physics.links import unit_vectors
 
 ActionForm = Literal["paper", "feasible"]
-"""How a user's numbers are read: six independent ones, or four that respect slot and workload."""
+"""Forms of a user's action: six independent numbers, or four that respect slot and workload."""
 
 ACTION_FORMS: tuple[ActionForm, ...] = get_args(ActionForm)
 
 ApActionForm = Literal["beams", "prices"]
-"""How the AP's numbers are read: as the beams themselves, or as prices whose best beams are taken."""
+"""Forms of the AP's action: the beams themselves, or prices that determine the beams."""
 
 NUMBERS_PER_USER: dict[ActionForm, int] = {"paper": 6, "feasible": 4}
 """Length of a user's action in each form."""
@@ -36,14 +36,14 @@ def action_form(name: str) -> ActionForm:
 
 
 def ap_action_size(num_users: int, num_antennas: int, form: ApActionForm = "beams") -> int:
-    """Length of the AP's action: real and imaginary part of every beam's every entry, or N x N prices."""
+    """Length of the AP's action: real and imaginary parts of all entries of all beams, or N x N prices."""
     return num_users**2 if form == "prices" else 2 * num_users * num_antennas
 
 
 def beams_from_ap_action(
     form: ApActionForm, channels: Complex[Array, "N M"], action: Float[Array, " K"]
 ) -> Complex[Array, "N M"]:
-    """Beams of the AP from its action in either form, for the channels that it knows, in their precision."""
+    """Beams of the AP from its action in either form, for the channels that it knows; in their precision."""
     num_users, num_antennas = channels.shape
     if form == "prices":
         return beams_from_prices(channels, action.reshape(num_users, num_users))
@@ -53,7 +53,7 @@ def beams_from_ap_action(
 def beams_from_prices(channels: Complex[Array, "N M"], prices: Float[Array, "N N"]) -> Complex[Array, "N M"]:
     """The beam of slot i is the principal eigenvector of sum_j a_ij h_j h_j^H, as every optimal beam is.
 
-    Only the ratios of a slot's prices a_i matter (see the problem P2 in `scattermec.optimisation`).
+    Only the ratios of a slot's prices a_i matter (see problem P2 in `scattermec.optimisation`).
     """
     return principal_vectors(jnp.einsum("ij,ja,jb->iab", prices, channels, channels.conj()))
 
@@ -61,8 +61,8 @@ def beams_from_prices(channels: Complex[Array, "N M"], prices: Float[Array, "N N
 def beams_from_action(action: Float[Array, " K"], num_users: int, num_antennas: int) -> Complex[Array, "N M"]:
     """Beams of the AP from 2NM numbers in [0, 1]: all real parts (user by user), then all imaginary parts.
 
-    Each number is stretched to [-1, 1] and each user's beam scaled to unit norm. A beam of zeros (all numbers
-    0.5) stays zero, which the model reads as maximum ratio transmission.
+    Each number is mapped to [-1, 1] and each user's beam scaled to unit norm. A zero beam (all numbers 0.5)
+    stays zero, which the model takes as maximum ratio transmission.
     """
     parts = 2 * action.reshape(2, num_users, num_antennas) - 1
     return unit_vectors(lax.complex(parts[0], parts[1]))
@@ -79,13 +79,13 @@ def allocation_from_action(
 ) -> Allocation:
     """Allocation of all users from their actions in [0, 1], K = 6 ("paper") or 4 ("feasible") numbers each.
 
-    ``workload`` in kbit is what the users believe to be theirs. In the paper's form the numbers scale
+    ``workload`` in kbit is the workload as the users see it. In the paper's form the numbers scale
     (T, T, T, l, l, l) in the order of `Allocation`'s fields. The feasible form meets (1) and (2) and divides
     exactly ``workload``:
 
-    - u1: used part of the slot, u2: active part of what is used;
-    - v1: offloaded part of the work that could be computed locally (what could not is offloaded anyway),
-      v2: active part of what is offloaded.
+    - u1: fraction of the slot that is used, u2: active fraction of the used time;
+    - v1: offloaded fraction of the work that could be computed locally (the rest is offloaded anyway),
+      v2: active fraction of the offloaded work.
     """
     return _FROM_ACTION[form](parameters, workload, action)
 
@@ -95,7 +95,7 @@ def action_from_allocation(
 ) -> Float[Array, "N K"]:
     """Inverse of `allocation_from_action`, clipped to [0, 1].
 
-    Numbers that have no effect (shares of no work, or of no time) come out as 0.
+    Numbers that have no effect (fractions of zero work or zero time) are 0.
     """
     return jnp.clip(_TO_ACTION[form](parameters, workload, allocation), 0, 1)
 
@@ -130,8 +130,8 @@ def _feasible_allocation(
     used, active_time, offloaded, active_work = action.T
     time = used * parameters.slot_duration
     t_active = active_time * time
-    # The local part comes first and the rest is offloaded: the least share to offload, 1 - f_c T / l, loses
-    # the digits in which l_c <= f_c T has to hold where the workload is large.
+    # Compute the local part first and offload the rest. The other way, via the least offloaded fraction
+    # 1 - f_c T / l, rounding would violate l_c <= f_c T for large workloads.
     l_local = (1 - offloaded) * _most_local_work(parameters, workload)
     l_offloaded = workload - l_local
     l_active = active_work * l_offloaded

@@ -1,4 +1,4 @@
-"""The environment as pure functions of JAX arrays: `reset`, `step`, and what the agents observe.
+"""The environment as pure functions of JAX arrays: `reset`, `step`, and the agents' observations.
 
 The frame is played with the true channels and workload; agents see them with the scenario's errors.
 Everything runs under `jit`, `vmap` and `lax.scan`, in either precision.
@@ -29,7 +29,7 @@ from scattermec.physics.links import channel_gain, maximum_ratio_beams
 
 @pytree
 class EnvState:
-    """Where an episode stands at the start of a frame."""
+    """State of an episode at the start of a frame."""
 
     frame: Frame
     """true channels, workload with the backlog in kbit, and battery in mJ"""
@@ -38,9 +38,9 @@ class EnvState:
     observed_workload: Float[Array, " N"]
     """workload as the agents see it, in kbit"""
     beams: Complex[Array, "N M"]
-    """unit beams of the frame before; maximum ratio transmission after a reset"""
+    """unit beams of the previous frame; maximum ratio transmission after a reset"""
     scatter: Complex[Array, "N M"]
-    """scattered component of the channels, from which the next one follows"""
+    """scattered component of the channels; the next frame's depends on it"""
     time: Int[Array, ""]
     """frames played since the reset"""
     trace_start: Int[Array, ""]
@@ -49,26 +49,26 @@ class EnvState:
 
 @pytree
 class Draws:
-    """What nature adds to a frame, whatever was done in the one before."""
+    """The random part of a frame, independent of any decision."""
 
     scatter: Complex[Array, "N M"]
-    """new scattered component, CN(0, I); all of it, or what correlation leaves room for"""
+    """CN(0, I): the new scattered component, or its innovation if frames are correlated"""
     arrivals: Float[Array, " N"]
     """new work in kbit"""
     channel_error: Key
-    """randomness of how the channels are seen"""
+    """key of the errors in the observed channels"""
     workload_error: Key
-    """randomness of how the workload is seen"""
+    """key of the errors in the observed workload"""
 
 
 @pytree
 class StepResult:
-    """What a step leads to, besides the next state."""
+    """The results of a step, apart from the next state."""
 
     outcome: Outcome
     """the frame's outcome, rewards (11) and (12) included"""
     terminated: Bool[Array, ""]
-    """always false: the task has no end of its own, so values bootstrap past every episode"""
+    """always false: the task has no natural end, so values bootstrap past every episode"""
     truncated: Bool[Array, ""]
     """whether the episode has reached its length"""
 
@@ -106,7 +106,7 @@ def step(
     """Play the frame and draw the next one. It never resets: see `step_and_reset`.
 
     Args:
-        key: randomness of the next frame.
+        key: random key of the next frame.
         state: the frame to play.
         beams: the AP's beams; scaled to unit norm here, a zero beam means maximum ratio transmission along
             the channel that the AP sees.
@@ -117,7 +117,7 @@ def step(
 
 
 def draw_next(key: Key, state: EnvState, parameters: Parameters) -> Draws:
-    """What nature adds to the frame after ``state``'s, whatever is done in it."""
+    """The random part of the frame after ``state``, independent of any decision."""
     key_scatter, key_frame = jax.random.split(key)
     time = state.trace_start + state.time + 1
     return _draw(key_frame, parameters, channel.initial_scatter(key_scatter, parameters), time)
@@ -130,7 +130,7 @@ def advance(
     draws: Draws,
     parameters: Parameters,
 ) -> tuple[EnvState, StepResult]:
-    """`step` with given draws: several actions can be compared on the same next frame."""
+    """`step` with given draws, so that several actions can be compared on the same next frame."""
     beams = unit_beams(beams, state.observed_channels).astype(state.beams.dtype)
     outcome = run_frame(parameters, state.frame, beams, allocation)
     time = state.time + 1
@@ -153,9 +153,9 @@ def step_and_reset(
 ) -> tuple[EnvState, StepResult, EnvState]:
     """`step`, starting a new episode where the old one ends, for training inside `lax.scan`.
 
-    Returns the state to go on from, the step's result, and the state that the step itself reached. The two
-    states differ only after a truncation; the last one holds the final observation, from which the value of
-    what lies beyond the episode is to be estimated.
+    Returns the state to continue from, the step's result, and the state that the step itself reached. The two
+    states differ only after a truncation; the second holds the final observation, with which the value beyond
+    the episode is estimated.
     """
     key_step, key_reset = jax.random.split(key)
     reached, result = step(key_step, state, beams, allocation, parameters)
@@ -163,13 +163,13 @@ def step_and_reset(
 
 
 def reset_if_over(key: Key, reached: EnvState, result: StepResult, parameters: Parameters) -> EnvState:
-    """The state to go on from: ``reached``, or a new episode where the old one has ended."""
+    """The state to continue from: ``reached``, or a new episode if the old one has ended."""
     over = result.terminated | result.truncated
     return jax.lax.cond(over, lambda: reset(key, parameters), lambda: reached)
 
 
 def ap_observation(parameters: Parameters, state: EnvState) -> Float[Array, " K"]:
-    """What the AP sees, K = 2N(1 + M) numbers of order one, user by user within each group.
+    """The AP's observation: K = 2N(1 + M) numbers of order one, user by user within each group.
 
     Workload over its mean (N), battery over its capacity (N), real (NM) and imaginary (NM) parts of the
     channels over the path gain.
@@ -181,7 +181,7 @@ def ap_observation(parameters: Parameters, state: EnvState) -> Float[Array, " K"
 def user_observations(
     parameters: Parameters, state: EnvState, beams: Complex[Array, "N M"]
 ) -> Float[Array, "N K"]:
-    """What each user sees, K = 3 + 2M numbers: its own part of the state, and what the AP sends it.
+    """The users' observations, K = 3 + 2M numbers each: the user's part of the state, and the AP's message.
 
     Own workload, battery and channel as in `ap_observation`, then the gain of its own beam over that of
     maximum ratio transmission, |h_i^H w_i|^2 / ||h_i||^2 in [0, 1].
@@ -193,9 +193,9 @@ def user_observations(
 
 
 def phase_referenced(state: EnvState) -> EnvState:
-    """The same state with each user's observed channel turned so that its first entry is real.
+    """The same state with each user's observed channel rotated so that its first entry is real.
 
-    Nothing in the model depends on the phase of a user's channel as a whole, so observers may do without.
+    Nothing in the model depends on the common phase of a user's channel, so observations need not contain it.
     """
     first = state.observed_channels[:, :1]
     size = jnp.abs(first)
@@ -204,7 +204,7 @@ def phase_referenced(state: EnvState) -> EnvState:
 
 
 def own_beam_share(channels: Complex[Array, "N M"], beams: Complex[Array, "N M"]) -> Float[Array, " N"]:
-    """Gain of each user's own beam over the most that a unit beam can give it, in [0, 1]."""
+    """Gain of each user's own beam, relative to the largest gain of any unit beam, in [0, 1]."""
     most = channel_gain(channels)
     gain = jnp.diagonal(beam_gains(channels, unit_beams(beams, channels)))
     return jnp.clip(gain / jnp.where(most > 0, most, 1), 0, 1)
@@ -213,7 +213,7 @@ def own_beam_share(channels: Complex[Array, "N M"], beams: Complex[Array, "N M"]
 def work_shares(
     workload: Float[Array, " N"], allocation: Allocation, success: Bool[Array, " N"]
 ) -> Float[Array, "3"]:
-    """Parts (active, passive, local) of the `processed_work` of a frame; zeros where there was none."""
+    """Fractions (active, passive, local) of the `processed_work` of a frame; zeros if there is none."""
     totals = jnp.sum(processed_work(workload, allocation, success), axis=1)
     processed = jnp.sum(totals)
     return totals / jnp.where(processed > 0, processed, 1)

@@ -1,4 +1,4 @@
-"""What is decided in a frame, and the frame as those who decide see it."""
+"""The decision in a frame, and the frame as the agents see it."""
 
 import dataclasses
 
@@ -12,14 +12,14 @@ from scattermec.physics import Allocation, Frame
 
 @pytree
 class Decision:
-    """What is done in a frame."""
+    """Beams and allocation of a frame."""
 
     beams: Complex[Array, "N M"]
     allocation: Allocation
 
 
 def as_seen(state: EnvState) -> EnvState:
-    """The frame as the AP believes it to be: its view of channels and workload taken for the truth."""
+    """The frame as the AP sees it, with the observed channels and workload taken as the true ones."""
     frame = Frame(
         channels=state.observed_channels, workload=state.observed_workload, battery=state.frame.battery
     )

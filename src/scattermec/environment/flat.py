@@ -22,18 +22,18 @@ from scattermec.physics.channel import Key
 class FlatOffloading:
     """Offloading as an `Environment` of one agent; its reward is the AP's, (11) in kbit/J.
 
-    It sees what the AP sees. Its action is the AP's numbers followed by the users', user by user.
+    Its observation is the AP's. Its action is the AP's numbers followed by the users', user by user.
     """
 
     parameters: Parameters
     action_form: ActionForm = static()
     ap_action: ApActionForm = static(default="beams")
     phase_reference: bool = static(default=False)
-    """whether it sees the channels turned, see `phase_referenced`"""
+    """whether observed channels are rotated, see `phase_referenced`"""
 
     @property
     def action_shape(self) -> tuple[int]:
-        """2NM numbers for the beams, or N x N for their prices, and 6 or 4 for each user."""
+        """2NM numbers for the beams, or N x N for their prices, and 6 or 4 per user."""
         users, antennas = self.parameters.num_users, self.parameters.num_antennas
         return (ap_action_size(users, antennas, self.ap_action) + users * NUMBERS_PER_USER[self.action_form],)
 
@@ -46,7 +46,7 @@ class FlatOffloading:
         return ap_observation(self.parameters, phase_referenced(state) if self.phase_reference else state)
 
     def decide(self, state: EnvState, action: Float[Array, " D"]) -> tuple[Array, Allocation]:
-        """The beams (N, M) and the allocation that an action means."""
+        """The beams (N, M) and the allocation of an action."""
         p = self.parameters
         size = ap_action_size(p.num_users, p.num_antennas, self.ap_action)
         beams = beams_from_ap_action(self.ap_action, state.observed_channels, action[:size])

@@ -18,16 +18,16 @@ except ModuleNotFoundError as error:
 
 
 class OffloadingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
-    """A controller that sees what the AP sees and decides for everyone; its reward is (11) in kbit/J.
+    """A controller that has the AP's observation and decides for everyone; its reward is (11) in kbit/J.
 
     Observation: `scattermec.environment.ap_observation`. Action: numbers in [0, 1], first the AP's 2NM (see
     `beams_from_action`), then each user's 4 or 6 in turn (see `allocation_from_action`). An episode is
     truncated after the scenario's ``episode_length`` frames and never terminated. With ``idle_power`` 0 the
-    reward is infinite in a frame that is served without any energy of the AP.
+    reward is infinite if work is processed without any energy of the AP.
 
-    ``info`` after a step: ``success``, ``user_rewards`` (12), ``battery`` (mJ) and ``backlog`` (kbit) at the
-    frame's end, arrays over users; ``energy_efficiency`` (kbit/J), ``ap_energy`` (J), and ``active_share``,
-    ``passive_share``, ``local_share`` of the work processed, floats.
+    ``info`` after a step: arrays over users ``success``, ``user_rewards`` (12), and ``battery`` (mJ) and
+    ``backlog`` (kbit) at the end of the frame; floats ``energy_efficiency`` (kbit/J), ``ap_energy`` (J), and
+    ``active_share``, ``passive_share``, ``local_share`` of the processed work.
     """
 
     metadata: dict[str, Any] = {"render_modes": RENDER_MODES, "render_fps": 2}  # noqa: RUF012
@@ -46,7 +46,7 @@ class OffloadingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     @property
     def scenario(self) -> Scenario:
-        """The scenario that is played."""
+        """The scenario being played."""
         return self._shell.scenario
 
     @property

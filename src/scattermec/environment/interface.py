@@ -1,4 +1,4 @@
-"""What a learner asks of an environment: pure functions of pytrees, actions in [0, 1]."""
+"""The interface between learners and environments: pure functions of pytrees, actions in [0, 1]."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,17 +11,17 @@ from scattermec.physics.channel import Key
 
 @pytree
 class Step:
-    """What a step of an environment leads to."""
+    """The result of a step of an environment."""
 
     state: Any
-    """to go on from: that of a new episode where the old one has ended"""
+    """state to continue from: that of a new episode if the old one has ended"""
     observation: Float[Array, "*A K"]
-    """of the state that the step itself reached, from which the value of what follows is estimated"""
+    """observation of the state that the step itself reached, for estimating its value"""
     reward: Float[Array, " *A"]
     terminated: Bool[Array, ""]
-    """whether nothing follows. An episode that is only cut short (truncated) is not terminated."""
+    """whether the value ends here. An episode that is only cut short (truncated) is not terminated."""
     info: Any = None
-    """whatever else there is to tell"""
+    """any further information"""
 
 
 @runtime_checkable
@@ -42,7 +42,7 @@ class Environment(Protocol):
         ...
 
     def observe(self, state: Any) -> Array:
-        """What the agent or agents see of a state."""
+        """The observations of the agent or agents."""
         ...
 
     def step(self, key: Key, state: Any, action: Array) -> Step:

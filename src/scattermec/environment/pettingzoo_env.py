@@ -22,7 +22,7 @@ AP = "ap"
 
 
 class _Agents:
-    """Names, spaces and views of the agents: what both interfaces share.
+    """Names, spaces and observations of the agents: the common part of both interfaces.
 
     The AP observes `scattermec.environment.ap_observation` and acts with 2NM numbers in [0, 1] (see
     `beams_from_action`); its reward is (11) in kbit/J. A user observes its row of
@@ -56,7 +56,7 @@ class _Agents:
 
     @property
     def scenario(self) -> Scenario:
-        """The scenario that is played."""
+        """The scenario being played."""
         return self._shell.scenario
 
     @property
@@ -70,7 +70,7 @@ class _Agents:
         return self._shell.state
 
     def observation_space(self, agent: str) -> spaces.Space:
-        """Space of what an agent observes."""
+        """Space of an agent's observations."""
         return self.observation_spaces[agent]
 
     def action_space(self, agent: str) -> spaces.Space:
@@ -78,7 +78,7 @@ class _Agents:
         return self.action_spaces[agent]
 
     def state(self) -> np.ndarray:
-        """Global state for centralised critics: what the AP observes of all users."""
+        """Global state for centralised critics: the AP's observation."""
         return self._shell.ap_observation()
 
     def render(self) -> np.ndarray | None:
@@ -86,10 +86,10 @@ class _Agents:
         return self._shell.render()
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no resources are held."""
 
     def _start(self, seed: int | None) -> None:
-        # Without a seed the stream goes on, so that one seed decides a whole run of episodes.
+        # Without a seed the random stream continues, so that one seed determines a whole run of episodes.
         if seed is not None or self._rng is None:
             self._rng = np.random.default_rng(seed)
         self._shell.reset(self._rng)
@@ -106,7 +106,7 @@ class _Agents:
         return {AP: float(played.outcome.ap_reward)} | {user: float(reward) for user, reward in users}
 
     def _infos(self, played: Played) -> dict[str, dict[str, Any]]:
-        """The AP's info reports on the frame (see `frame_report`), a user's on itself."""
+        """The AP's info is the `frame_report`; a user's info is its own part of that."""
         report = frame_report(played)
         own = {
             user: {
@@ -123,9 +123,9 @@ class _Agents:
 
 
 class OffloadingAEC(_Agents, AECEnv[str, np.ndarray, np.ndarray | None]):
-    """Agents move in turn: the AP sends its beams, each user sees its own beam's gain and decides.
+    """Agents move in turn: the AP sends its beams, then each user sees the gain of its own beam and decides.
 
-    The frame is played after the last user's move, and all rewards come with it. See `_Agents` for
+    The frame is played, and all rewards are given, after the last user's move. See `_Agents` for
     observations, actions and rewards.
     """
 
@@ -133,7 +133,7 @@ class OffloadingAEC(_Agents, AECEnv[str, np.ndarray, np.ndarray | None]):
         "name": "offloading_v0",
         "render_modes": RENDER_MODES,
         "render_fps": 2,
-        # Users answer to the AP's move, so the order of moves matters; see `OffloadingParallel`.
+        # Users react to the AP's move, so the order of moves matters; see `OffloadingParallel`.
         "is_parallelizable": False,
     }
 
@@ -151,7 +151,7 @@ class OffloadingAEC(_Agents, AECEnv[str, np.ndarray, np.ndarray | None]):
         self._look()
 
     def observe(self, agent: str) -> np.ndarray:
-        """What an agent sees now; a user sees the beam sent last."""
+        """An agent's current observation; a user's contains the gain of the beam sent last."""
         return self._seen[agent].copy()
 
     def step(self, action: np.ndarray | None) -> None:
@@ -187,7 +187,7 @@ class OffloadingAEC(_Agents, AECEnv[str, np.ndarray, np.ndarray | None]):
 
 
 class OffloadingParallel(_Agents, ParallelEnv[str, np.ndarray, np.ndarray]):
-    """All agents move at once: a user sees its beam's gain in the frame before, on the channel of this one.
+    """All agents move at once: a user sees the gain of its previous beam on the current channel.
 
     See `_Agents` for observations, actions and rewards.
     """
@@ -232,15 +232,15 @@ class OffloadingParallel(_Agents, ParallelEnv[str, np.ndarray, np.ndarray]):
 
 
 def raw_env(**kwargs: Any) -> OffloadingAEC:
-    """The turn-based environment itself. Arguments: scenario, action_form, render_mode."""
+    """The turn-based environment, unwrapped. Arguments: scenario, action_form, render_mode."""
     return OffloadingAEC(**kwargs)
 
 
 def env(**kwargs: Any) -> OrderEnforcingWrapper:
-    """The turn-based environment, guarded against calls in the wrong order. Arguments as `raw_env`."""
+    """The turn-based environment, which checks the order of calls. Arguments as for `raw_env`."""
     return OrderEnforcingWrapper(raw_env(**kwargs))
 
 
 def parallel_env(**kwargs: Any) -> OffloadingParallel:
-    """The environment in which all agents move at once. Arguments as `raw_env`."""
+    """The environment in which all agents move at once. Arguments as for `raw_env`."""
     return OffloadingParallel(**kwargs)

@@ -1,4 +1,4 @@
-"""The learners: the paper's Algorithm 1 and what it is compared with, one file each."""
+"""The learners: the paper's Algorithm 1 and the algorithms compared with it, one file each."""
 
 from scattermec.learners import ap_ddpg, ddpg, h_maddpg, h_maddpg_opt
 from scattermec.learners.common import Algorithm, Record, Task, new_task
@@ -9,6 +9,6 @@ ALGORITHMS: dict[str, Algorithm] = {
     "ap-ddpg": ap_ddpg,
     "ddpg": ddpg,
 }
-"""Each learner's module of pure functions, by name."""
+"""The learners by name; each is a module of pure functions."""
 
 __all__ = ["ALGORITHMS", "Algorithm", "Record", "Task", "new_task"]

@@ -1,6 +1,6 @@
-"""AP DDPG: the high-level agent of Algorithm 1 alone, its estimate always executed.
+"""AP DDPG: only the high-level agent of Algorithm 1; its estimate is always executed.
 
-What the estimate is worth without users that learn: lines 2 to 4 and 20 to 22.
+It shows the value of the estimate without learning users: lines 2 to 4 and 20 to 22.
 """
 
 import jax

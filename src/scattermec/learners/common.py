@@ -1,4 +1,4 @@
-"""What the learners share: their task, what they decide, and what is recorded of a frame."""
+"""The common part of the learners: their task, their decisions, and the record of a frame."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -32,21 +32,21 @@ from scattermec.scenario import Scenario
 
 @pytree
 class Task:
-    """What is to be learned and how."""
+    """A learning task: the scenario and the configuration."""
 
     parameters: Parameters
     learning: Learning
 
     @property
     def learning_parameters(self) -> Parameters:
-        """The scenario's constants with the configuration's share of the team in the users' reward."""
+        """The scenario's constants with the configuration's team share in the users' reward."""
         weight = self.learning.team_weight.astype(self.parameters.team_weight.dtype)
         return dataclasses.replace(self.parameters, team_weight=weight)
 
 
 @pytree
 class Record:
-    """What is kept of a frame while learning."""
+    """Metrics of a frame while learning."""
 
     reward: Float[Array, ""]
     """(11) in kbit/J"""
@@ -59,15 +59,15 @@ class Record:
     processed: Float[Array, ""]
     """kbit"""
     estimate_chosen: Float[Array, ""]
-    """1 where the AP preferred its estimate to the users' reports; NaN where it has no such choice"""
+    """1 if the AP preferred its estimate to the users' reports; NaN if it has no such choice"""
     losses: Losses
-    """of each learning agent"""
+    """losses of each learning agent"""
 
 
 def new_record(
     outcome: Outcome, workload: Float[Array, " N"], losses: Losses, estimate_chosen: Array | float = jnp.nan
 ) -> Record:
-    """The record of a frame that was played."""
+    """The record of a played frame."""
     return Record(
         reward=outcome.ap_reward,
         user_reward=jnp.mean(outcome.user_reward),
@@ -80,22 +80,22 @@ def new_record(
 
 
 def see_as_ap(task: Task, state: EnvState) -> Float[Array, " K"]:
-    """The AP's observation as its networks take it."""
+    """The AP's observation, as input to its networks."""
     return ap_observation(task.parameters, _turned(task, state)).astype(DTYPE)
 
 
 def see_as_users(task: Task, state: EnvState, beams: Complex[Array, "N M"]) -> Float[Array, "N K"]:
-    """The users' observations as their networks take them."""
+    """The users' observations, as input to their networks."""
     return user_observations(task.parameters, _turned(task, state), beams).astype(DTYPE)
 
 
 def beams_of(task: Task, state: EnvState, action: Float[Array, " D"]) -> Complex[Array, "N M"]:
-    """The AP's numbers as beams, for the channels that it sees, in the precision of the physics."""
+    """The AP's action as beams, for the channels that it sees, in the precision of the physics."""
     return beams_from_ap_action(task.learning.ap_action, state.observed_channels, action)
 
 
 def ap_numbers(task: Task) -> int:
-    """How many numbers the AP's action has."""
+    """Length of the AP's action."""
     p = task.parameters
     return ap_action_size(p.num_users, p.num_antennas, task.learning.ap_action)
 
@@ -107,13 +107,13 @@ def ap_transition(
     result: StepResult,
     next_observation: Float[Array, " K"],
 ) -> Transition:
-    """What the AP learns from a frame: its reward (11), scaled."""
+    """The AP's transition of a frame, with its reward (11), scaled."""
     reward = task.learning.reward_scale * result.ap_reward.astype(DTYPE)
     return new_transition(observation, action, reward, next_observation, result.terminated)
 
 
 def users_rewards(task: Task, result: StepResult) -> Float[Array, " N"]:
-    """What the users learn from: (12), and the team's part in the form of the configuration."""
+    """The users' rewards for learning: (12), with the team's share in the configured form."""
     rewards = result.user_reward
     if task.learning.team_reward == "success":
         return rewards
@@ -133,7 +133,7 @@ def all_losses(ap: Losses, users: Losses) -> Losses:
 
 
 def allocation_of(task: Task, state: EnvState, actions: Float[Array, "N D"]) -> Allocation:
-    """The users' numbers as an allocation of the work that they believe to have."""
+    """The users' actions as an allocation of their workload as they see it."""
     workload = state.observed_workload
     numbers = actions.astype(workload.dtype)
     return allocation_from_action(task.learning.action_form, task.parameters, workload, numbers)
@@ -149,7 +149,7 @@ class Algorithm(Protocol):
 
     @property
     def MODES(self) -> Mapping[str, Callable[..., Decision]]:  # noqa: N802
-        """Ways of acting greedily once trained, by name; the first is the learner's own.
+        """Greedy policies of the trained learner, by name; the first is its own.
 
         Functions of task, state, the environment's state and a key.
         """

@@ -1,4 +1,4 @@
-"""DDPG over the whole joint action: one flat controller, to see what the hierarchy is worth.
+"""DDPG over the whole joint action: one flat controller, to compare with the hierarchy.
 
 `begin` and `advance` run on any environment of one agent with the interface of
 `scattermec.environment.interface`; the rest applies them to offloading.
@@ -72,7 +72,7 @@ def advance(
 
 
 def agent_names(num_users: int) -> tuple[str, ...]:
-    """The one controller."""
+    """The only agent, the controller."""
     return ("controller",)
 
 
@@ -89,7 +89,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
 
 
 def act_jointly(task: Task, state: State, environment: EnvState, key: Key) -> Decision:
-    """Greedy: the controller's beams and allocation."""
+    """Greedy policy: the controller's beams and allocation."""
     offloading = _offloading(task)
     beams, allocation = offloading.decide(
         environment, state.agent.actor(offloading.observe(environment).astype(DTYPE))

@@ -1,7 +1,7 @@
-"""Policies that do not learn, under the interface of those that do: what every table compares learners with.
+"""Policies that do not learn, with the interface of those that do; every table compares learners with them.
 
-A policy decides for a batch of frames on what the AP sees of them. The references, which no policy matches by
-chance, come with a certificate.
+A policy decides for a batch of frames from the AP's observations. The references, which are optimal, come
+with a certificate.
 """
 
 from collections.abc import Callable
@@ -30,8 +30,7 @@ from scattermec.physics.links import unit_vectors
 __all__ = ["FIXED", "REFERENCES", "BatchPolicy", "Reference", "fixed_policy", "reference"]
 
 BatchPolicy = Callable[[Key, EnvState], Decision]
-"""Randomness and R frames (leading axis of every leaf) to what is done in each (likewise). Not for use inside
-jit."""
+"""Maps a key and R frames (leading axis of every leaf) to R decisions (same axis). Not for use inside jit."""
 
 FIXED = {
     "random": "Beams drawn uniformly from the unit sphere, with the AP's estimate (P1)",
@@ -39,34 +38,34 @@ FIXED = {
     "optimum": "Jointly optimal beams and allocation, everyone served where that is possible",
     "best-set": "Jointly optimal beams and allocation for the users that maximise the reward",
 }
-"""The policies that `fixed_policy` makes, and what they do."""
+"""The policies that `fixed_policy` makes, with descriptions."""
 
 REFERENCES = ("optimum", "best-set")
-"""Those that are optimal for the frame at hand, and need a linear rectifier."""
+"""Policies that are optimal for the current frame; they need a linear rectifier."""
 
 SETTLED_GAP = 1e-4
-"""A best set is settled if nothing can have a reward that is higher by more than this, relatively."""
+"""A best set is settled if its reward is within this relative distance of its upper bound."""
 
 
 @pytree
 class Reference:
-    """What is optimal for each of R frames, and what proves it."""
+    """The optimal decisions for R frames, with their certificates."""
 
     decision: Decision
     achieved: Float[Array, " R"]
-    """J of the optimum; kbit/J of the best set"""
+    """optimum: energy in J; best set: reward in kbit/J"""
     bound: Float[Array, " R"]
-    """J: serving the same users takes no less; kbit/J: no users, beams and allocation have more
-    (infinite for more than 6 users)"""
+    """optimum: lower bound in J on the energy for the same users; best set: upper bound in kbit/J on the
+    reward for any users (infinite for more than 6 users)"""
     settled: Bool[Array, " R"]
-    """Optimum: everyone is served, or it is proved that no beams and no allocation do so. Best
-    set: the reward meets its bound to 1e-4."""
+    """optimum: everyone is served, or that is proved impossible for all beams and allocations; best set: the
+    reward meets its bound to 1e-4"""
 
 
 def fixed_policy(name: str, parameters: Parameters) -> BatchPolicy:
     """The policy of that name in `FIXED`.
 
-    Raises InputError for an unknown name, and for one of `REFERENCES` where the rectifier is not linear.
+    Raises InputError for an unknown name, and for one of `REFERENCES` if the rectifier is not linear.
     """
     if name not in FIXED:
         raise InputError([f"policy: {name!r} is not known; choose from {', '.join(FIXED)}"])
@@ -83,9 +82,9 @@ def fixed_policy(name: str, parameters: Parameters) -> BatchPolicy:
 
 
 def reference(name: str, parameters: Parameters, frames: Frame) -> Reference:
-    """What is optimal for R frames (leading axis), in the sense of one of `REFERENCES`.
+    """The optimal decisions for R frames (leading axis), in the sense of one of `REFERENCES`.
 
-    Not for use inside jit. Where serving everyone is neither solved nor proved impossible, the optimum serves
+    Not for use inside jit. If serving everyone is neither solved nor proved impossible, the optimum serves
     the best set.
     """
     if name == "optimum":
@@ -102,7 +101,7 @@ def reference(name: str, parameters: Parameters, frames: Frame) -> Reference:
 
 @partial(kept_jit, static_argnums=(0,))
 def _estimate_for(random: bool, parameters: Parameters, key: Key, states: EnvState) -> Decision:
-    """Beams chosen without regard to the allocation, and the allocation that the AP estimates for them."""
+    """Beams chosen independently of the allocation, and the AP's estimated allocation for them."""
 
     def decide(key: Key, frame: Frame) -> Decision:
         if random:

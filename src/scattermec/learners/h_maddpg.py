@@ -1,7 +1,7 @@
 """Model-free H-MADDPG: the paper's comparison. DDPG at the AP, classic MADDPG at the users, no estimate.
 
 The users' critics see the states and actions of all; their actors see their own state and the gain of their
-own beam. Problem (10) is solved nowhere in the loop.
+own beam. Problem (10) is never solved in the loop.
 """
 
 import jax
@@ -45,7 +45,7 @@ class State:
     """with a leading axis (N,)"""
     ap_replay: Replay
     user_replay: Replay
-    """of joint transitions"""
+    """joint transitions"""
     environment: EnvState
     key: Key
 
@@ -71,7 +71,7 @@ def initial(task: Task, key: Key) -> State:
 
 
 def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
-    """The AP chooses beams, the users act on what they see, everyone learns."""
+    """The AP chooses beams, the users act on their observations, everyone learns."""
     keys = jax.random.split(state.key, 7)
     environment, h = state.environment, task.learning
     epsilon = exploration_probability(h, time)
@@ -87,7 +87,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     following, result, reached = step_and_reset(
         keys[3], environment, beams, allocation_of(task, environment, actions), task.learning_parameters
     )
-    # What the users see next depends on the AP's next beams: those that it would choose now.
+    # The users' next observations depend on the AP's next beams: take those that it would choose now.
     next_seen_by_ap = see_as_ap(task, reached)
     next_beams = beams_of(task, reached, state.ap.actor(next_seen_by_ap))
     ap_replay = remember(state.ap_replay, ap_transition(task, seen_by_ap, ap_action, result, next_seen_by_ap))
@@ -115,7 +115,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
 
 
 def act_alone(task: Task, state: State, environment: EnvState, key: Key) -> Decision:
-    """Greedy and decentralised: the AP's beams, and each user's own actor alone."""
+    """Greedy, decentralised policy: the AP's beams, and each user's own actor."""
     beams = beams_of(task, environment, state.ap.actor(see_as_ap(task, environment)))
     actions = maddpg.act(state.users.actor, see_as_users(task, environment, beams))
     return Decision(beams=beams, allocation=allocation_of(task, environment, actions))

@@ -1,17 +1,17 @@
 """Optimization-driven H-MADDPG: the paper's Algorithm 1, whose 23 lines are marked here by number.
 
 A DDPG agent at the access point (AP) chooses the beams. For these it estimates the users' actions by solving
-problem (10), and each user improves on its own part of the estimate by a DDPG of its own, as if the others
-followed theirs. The AP then executes what it believes to be better: the estimate, or the users' reports.
+problem (10), and each user improves its own part of the estimate with its own DDPG agent, assuming that the
+others follow theirs. The AP then executes what it expects to be better: the estimate or the users' reports.
 
-What the paper leaves open is settled so:
+Choices that the paper leaves open:
 
-- Whether a frame explores is drawn before the AP acts, so that the estimate fits the beams that are executed.
-- Line 10 executes each user's action in the simulated frame, with the randomness of the real one. What the
-  user sees next is what its own action led to, and the AP's message of the real next frame; its transition
-  therefore waits for that message.
-- Lines 4 and 15 look one frame ahead with one draw of channels and arrivals, which both share and which is
-  not that of the real frame.
+- Whether a frame explores is drawn before the AP acts, so that the estimate fits the executed beams.
+- Line 10 executes each user's action in a simulated frame, with the randomness of the real one. The user's
+  next observation consists of the result of its own action and the AP's message in the real next frame; its
+  transition therefore waits for that message.
+- Lines 4 and 15 look one frame ahead with the same draw of channels and arrivals, which is independent of the
+  real frame's.
 """
 
 import dataclasses
@@ -62,19 +62,19 @@ from scattermec.physics.channel import Key
 
 @pytree
 class Message:
-    """What the AP decides and distributes: line 5."""
+    """The AP's decision, which it distributes: line 5."""
 
     beams: Complex[Array, "N M"]
-    """the beams that a^o means"""
+    """the beams of a^o"""
     estimate: Allocation
     """a^u, the users' actions as the AP estimates them"""
     seen_by_users: Float[Array, "N K"]
-    """what each user sees: its own state, its beam's gain and its own entry of the estimate"""
+    """the users' observations: own state, gain of the own beam, and own entry of the estimate"""
 
 
 @pytree
 class State:
-    """Everything that changes while learning. What belongs to the users has a leading axis (N,)."""
+    """Everything that changes while learning. The users' parts have a leading axis (N,)."""
 
     ap: Agent
     users: Agent
@@ -82,12 +82,12 @@ class State:
     user_replays: Replay
     environment: EnvState
     pending: Transition
-    """the users' transitions of the frame before; their next observations lack the AP's next message"""
+    """the users' transitions of the previous frame; their next observations lack the AP's next message"""
     key: Key
 
 
 class _Keys(NamedTuple):
-    """Randomness of one frame."""
+    """Random keys of one frame."""
 
     explores: Key
     ap_noise: Key
@@ -137,7 +137,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     ready = time >= task.learning.batch_size
     epsilon = exploration_probability(task.learning, time)
     explores = jax.random.bernoulli(keys.explores, epsilon)
-    # What the next frame brings in truth, and what the AP imagines of it.
+    # The real draw of the next frame, and the one that the AP imagines.
     real, imagined = draw_twice(task, environment, keys.environment, keys.lookahead)
 
     # 2: High-level AP's decision making
@@ -186,7 +186,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     # 22: Update the AP's critic and actor
     ap, ap_loss = ddpg.learn(task.learning, ap, ap_replay, keys.ap_batch, ready)
 
-    # The AP's next message completes the users' transitions only if it is about the same episode.
+    # The AP's next message completes the users' transitions only if it belongs to the same episode.
     goes_on = 1 - (result.truncated | result.terminated).astype(DTYPE)
     pending = dataclasses.replace(pending, valid=jnp.broadcast_to(goes_on, pending.valid.shape))
     losses = all_losses(ap_loss, user_losses)
@@ -207,7 +207,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
 
 
 def estimate_and_distribute(task: Task, environment: EnvState, ap_action: Float[Array, " D"]) -> Message:
-    """Lines 4 and 5 without y*: the allocation estimated for an action's beams, and what the users see."""
+    """Lines 4 and 5 without y*: the allocation estimated for an action's beams, and users' observations."""
     parameters, seen = task.parameters, as_seen(environment).frame
     beams = beams_of(task, environment, ap_action)
     estimate = estimate_allocation(parameters, seen, beams).allocation
@@ -221,7 +221,7 @@ def estimate_and_distribute(task: Task, environment: EnvState, ap_action: Float[
 
 
 def draw_twice(task: Task, environment: EnvState, first: Key, second: Key) -> tuple[Draws, Draws]:
-    """Two independent draws of the next frame, at once: drawing arrivals is slow to compile."""
+    """Two independent draws of the next frame in one call, since drawing arrivals is slow to compile."""
     both = jax.vmap(draw_next, in_axes=(0, None, None))(
         jnp.stack([first, second]), environment, task.parameters
     )
@@ -231,10 +231,10 @@ def draw_twice(task: Task, environment: EnvState, first: Key, second: Key) -> tu
 def target_value(
     task: Task, ap: Agent, environment: EnvState, message: Message, allocation: Allocation, draws: Draws
 ) -> Float[Array, ""]:
-    """y of lines 4 and 15: reward (11) as the AP expects it, and its target critic one frame ahead.
+    """y of lines 4 and 15: the AP's expected reward (11), plus its target critic's value one frame ahead.
 
-    In the unit of the scaled reward. The next frame has the battery and the backlog that the model gives,
-    and channels and arrivals as in ``draws``.
+    In units of the scaled reward. The next frame has the model's battery and backlog, and the channels and
+    arrivals of ``draws``.
     """
     ahead, result = advance(as_seen(environment), message.beams, allocation, draws, task.parameters)
     seen = see_as_ap(task, ahead)
@@ -245,7 +245,7 @@ def target_value(
 def try_each(
     task: Task, environment: EnvState, message: Message, actions: Float[Array, "N D"], draws: Draws
 ) -> Transition:
-    """Lines 8 and 10: what each user's action leads to while the others follow the estimate.
+    """Lines 8 and 10: try each user's action while the others follow the estimate.
 
     Returns transitions (N,) whose next observations lack the AP's next message: it is zero there.
     """
@@ -271,7 +271,7 @@ def try_each(
 
 
 def complete(pending: Transition, message: Message) -> Transition:
-    """The users' transitions with the AP's message, gain and estimate, in their next observations."""
+    """Add the AP's message (gain and estimate) to the next observations of the users' transitions."""
     size = pending.action.shape[1] + 1
     next_observation = jnp.concatenate(
         [pending.next_observation[:, :-size], message.seen_by_users[:, -size:]], axis=1
@@ -282,26 +282,26 @@ def complete(pending: Transition, message: Message) -> Transition:
 def learn_each(
     task: Task, users: Agent, replays: Replay, key: Key, ready: Bool[Array, ""]
 ) -> tuple[Agent, Losses]:
-    """Lines 11 and 12 for every user: a batch of its own, one step of its critic and actor."""
+    """Lines 11 and 12 for every user: its own batch, and one step of its critic and actor."""
     keys = jax.random.split(key, task.parameters.num_users)
     learn = jax.vmap(ddpg.learn, in_axes=(None, 0, 0, 0, None))
     return learn(task.learning, users, replays, keys, ready)
 
 
 def greedy_message(task: Task, state: State, environment: EnvState) -> Message:
-    """What the AP decides and distributes without exploring."""
+    """The AP's message without exploration."""
     return estimate_and_distribute(task, environment, state.ap.actor(see_as_ap(task, environment)))
 
 
 def act_alone(task: Task, state: State, environment: EnvState, key: Key) -> Decision:
-    """Greedy and decentralised: the AP's beams, and each user's own actor alone."""
+    """Greedy, decentralised policy: the AP's beams, and each user's own actor."""
     message = greedy_message(task, state, environment)
     reports = act(state.users.actor, message.seen_by_users)
     return Decision(beams=message.beams, allocation=allocation_of(task, environment, reports))
 
 
 def act_by_choice(task: Task, state: State, environment: EnvState, key: Key) -> Decision:
-    """Greedy, with the AP's choice between the users' reports and its estimate: lines 14 to 19."""
+    """Greedy policy with the AP's choice between the users' reports and its estimate: lines 14 to 19."""
     message = greedy_message(task, state, environment)
     reported = allocation_of(task, environment, act(state.users.actor, message.seen_by_users))
     draws = draw_next(key, environment, task.parameters)
@@ -311,7 +311,7 @@ def act_by_choice(task: Task, state: State, environment: EnvState, key: Key) -> 
 
 
 def act_by_estimate(task: Task, state: State, environment: EnvState, key: Key) -> Decision:
-    """Greedy, with the AP's estimate in any case: what its beams are worth by themselves."""
+    """Greedy policy that always executes the AP's estimate; it shows the value of the beams by themselves."""
     message = greedy_message(task, state, environment)
     return Decision(beams=message.beams, allocation=message.estimate)
 

@@ -1,4 +1,4 @@
-"""The users' part of H-MADDPG by itself: classic MADDPG in any environment of a team.
+"""The users' part of H-MADDPG on its own: classic MADDPG in any environment of a team.
 
 The environment has the interface of `scattermec.environment.interface`: observations (A, K), actions (A, D)
 in [0, 1], rewards (A,).
@@ -33,7 +33,7 @@ class State:
     team: Agent
     """with a leading axis (A,)"""
     replay: Replay
-    """of joint transitions"""
+    """joint transitions"""
     environment: Any
     """the environment's state"""
     key: Key
@@ -58,7 +58,7 @@ def advance(
 ) -> tuple[State, Step, Losses]:
     """One step: every agent acts on its own observation, the joint transition is stored, everyone learns.
 
-    ``time`` counts steps from 0 and must not be batched. Rewards are learned as they are.
+    ``time`` counts steps from 0 and must not be batched. Rewards are not scaled.
     """
     key_explore, key_environment, key_batch, key = jax.random.split(state.key, 4)
     observations = environment.observe(state.environment).astype(DTYPE)

@@ -1,4 +1,4 @@
-"""P1 solved: the exact allocation for given beams, with its prices and its certificate."""
+"""Solving P1: the exact allocation for given beams, with its prices and its certificate."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ from scattermec.physics.frame import Allocation, Frame
 from scattermec.physics.parameters import Parameters
 
 OPTIMAL, INFEASIBLE, NOT_CONVERGED, FEASIBLE = 0, 1, 2, 3
-"""Values of `Solution.status`: solved and certified; proved infeasible; neither; feasible, bound not met."""
+"""Values of `Solution.status`: certified optimal; proved infeasible; neither; feasible but not certified."""
 
 
 def is_feasible(status: Int[Array, "..."]) -> Bool[Array, "..."]:
@@ -40,45 +40,44 @@ def is_feasible(status: Int[Array, "..."]) -> Bool[Array, "..."]:
 
 
 TRACE = 1e-12
-"""Part of a user's work that is too little to be done by a way of its own."""
+"""Fraction of a user's work below which a link or the local processor is not used at all."""
 
 SMALL_ENERGY = 1e-3
-"""J: gaps are relative to the energy, or to this where the energy is less, so that 0 J has a gap too."""
+"""J: gaps are relative to the energy, or to this if the energy is smaller, so that they exist at 0 J too."""
 
 
 @pytree
 class Solution:
     """An allocation that minimises (7) for given beams.
 
-    Where the status is neither ``OPTIMAL`` nor ``FEASIBLE`` the energy is infinite, nobody is served and the
-    allocation is zero; the prices of an infeasible frame are those of the proof, a direction without a scale.
+    If the status is neither ``OPTIMAL`` nor ``FEASIBLE``, the energy is infinite, nobody is served and the
+    allocation is zero. The prices of an infeasible frame are those of the proof, a direction without a scale.
 
-    Derivatives: ``value`` and ``energy`` differentiate with respect to everything that the frame is made of,
-    through the prices (the envelope theorem), once. Nothing else here has a derivative.
+    Derivatives: ``value`` and ``energy`` have first derivatives with respect to the parameters, the frame and
+    the beams, computed from the prices (envelope theorem). The other fields have none.
     """
 
     allocation: Allocation
     transmit_power: Float[Array, " N"]
     """beta in mW"""
     energy: Float[Array, ""]
-    """E_o in J, idle included; the elastic form's priced shortfall is not part of it. As a function to
-    differentiate it holds the shortfall fixed."""
+    """E_o in J, idle included, without the elastic form's priced shortfall; its derivatives hold the
+    shortfall fixed"""
     value: Float[Array, ""]
-    """J: the optimal value, the energy plus the elastic form's priced shortfall, less what the energy left
-    in the batteries is worth"""
+    """J: the optimal value, i.e. the energy plus the elastic form's priced shortfall, less the value of the
+    energy left in the batteries"""
     lower_bound: Float[Array, ""]
-    """J: no allocation for these beams needs less (elastic: the shortfall's price included; batteries of
-    value: that deducted)"""
+    """J: lower bound on ``value`` over all allocations for these beams"""
     prices: Prices
     served: Bool[Array, " N"]
-    """whose workload is processed in full"""
+    """users whose workload is processed in full"""
     shortfall: Float[Array, " N"]
     """kbit left undone in the elastic form, else 0"""
     status: Int[Array, ""]
     """0 optimal, 1 infeasible, 2 not converged, 3 feasible but not certified to be optimal"""
     accuracy: Float[Array, ""]
-    """gap between value and bound, relative to energy and priced shortfall (`relative_gap`); for an
-    infeasible frame the margin of its proof"""
+    """gap between value and bound, relative to the energy plus priced shortfall (`relative_gap`); for an
+    infeasible frame, the margin of the proof"""
     iterations: Int[Array, ""]
 
 
@@ -92,20 +91,21 @@ def allocate(
     elastic: bool = False,
     battery_value: BatteryValue | None = None,
 ) -> Solution:
-    """Allocate times, work and power at the least energy for one frame and its beams: problem (10).
+    """Allocate times, work and power at minimum energy for one frame with given beams: problem (10).
 
     Args:
         parameters: the scenario's constants.
         frame: channels, workload (kbit) and battery (mJ).
         beams: (N, M), scaled to unit norm; a zero beam means maximum ratio transmission.
         scheme: which links may be used.
-        served: whose workload must be processed; everyone's by default. The others may lend their slots.
-        elastic: let work be left undone at ``shortfall_price``: always feasible.
-        battery_value: what energy left in the batteries is worth, to be weighed against the frame's energy;
-            nothing by default.
+        served: users whose workload must be processed, by default all. The AP may beam in the slots of the
+            others.
+        elastic: allow unprocessed work at ``shortfall_price``; always feasible.
+        battery_value: value of the energy left in the batteries, traded off against the frame's energy; none
+            by default.
 
     Batch it with vmap. In float32 the constraints are tightened by the accuracy of the arithmetic, so that
-    what it returns can be executed; use float64 for exact numbers.
+    the result can be executed; use float64 for exact numbers.
     """
     problem = allocation_problem(
         parameters, frame, beams, scheme=scheme, served=served, battery_value=battery_value
@@ -116,14 +116,14 @@ def allocate(
 def solve_allocation(
     problem: AllocationProblem, *, elastic: bool = False, skip: Bool[Array, ""] | None = None
 ) -> Solution:
-    """Solve P1 as stated by ``problem``; see `allocate`. Where ``skip`` is true the work is left undone."""
+    """Solve P1 as stated by ``problem``; see `allocate`. If ``skip`` is true, the result is meaningless."""
     return solve_beam_times(problem, elastic=elastic, skip=skip)[0]
 
 
 def solve_beam_times(
     problem: AllocationProblem, *, elastic: bool = False, skip: Bool[Array, ""] | None = None
 ) -> tuple[Solution, Float[Array, "N K"]]:
-    """The same, and the time in s that each beam of each slot gets."""
+    """Like `solve_allocation`, and the time in s of each beam of each slot."""
     given = jax.lax.stop_gradient(problem)
     tightened = _tightened(given)
     needy = in_need(tightened)
@@ -136,7 +136,7 @@ def solve_beam_times(
 
 
 def _tightened(problem: AllocationProblem) -> AllocationProblem:
-    """Ask for a little more than needed, so that what the solver may miss still leaves enough."""
+    """Tighten the problem a little, so that the solution is feasible despite the solver's tolerance."""
     margin = tolerances(problem.workload.dtype).margin
     capacity = problem.parameters.battery_capacity * (1 - margin)
     return dataclasses.replace(
@@ -164,8 +164,8 @@ def _prices(
 ) -> Prices:
     """Prices of P1 from those of the scaled problem.
 
-    Work that could all be computed locally is worth no more than the energy that this takes: a higher price
-    raises nothing in the bound.
+    If all the work can be computed locally, its price is at most that of the energy for it: a higher price
+    does not raise the bound.
     """
     p, y, tau = problem, optimum.y, optimum.tau
     per_kbit, per_millijoule = scales.cost / scales.work / tau, scales.cost / scales.energy / tau
@@ -192,11 +192,12 @@ def natural_prices(
     budget: Float[Array, " N"],
     capacity: Float[Array, " N"],
 ) -> Prices:
-    """Prices (J/kbit, J/mJ), with those that are known without solving put to their exact values.
+    """Prices (J/kbit, J/mJ), set to their exact values where these are known without solving.
 
-    Energy is worth nothing to who is not in need. Room in a battery that cannot be filled is worth nothing
-    either, so what the solver took for its price is one of energy at hand. Who can never have energy cannot
-    transmit: a price at which it would not pay to says so, and costs the bound nothing.
+    Energy has no price for users who are not in need. Nor has the capacity of a battery that cannot be
+    filled, so the solver's price of it is added to that of available energy. A user who can never have energy
+    cannot transmit: its energy price is raised until transmitting does not pay, which does not lower the
+    bound.
     """
     p = problem
     if p.battery_value is None:
@@ -215,13 +216,13 @@ def natural_prices(
 def relative_gap(
     energy: Float[Array, ""], value: Float[Array, ""], bound: Float[Array, ""]
 ) -> Float[Array, ""]:
-    """Distance of a value from its bound in J, relative to the energy, or to `SMALL_ENERGY` if more."""
+    """Gap between value and bound in J, relative to the energy, or to `SMALL_ENERGY` if that is larger."""
     return (value - bound) / jnp.maximum(energy, SMALL_ENERGY)
 
 
 @pytree
 class _Schedule:
-    """What an iterate comes to in natural units."""
+    """The schedule of an iterate, in natural units."""
 
     allocation: Allocation
     beam_times: Float[Array, "N K"]
@@ -231,23 +232,23 @@ class _Schedule:
     shortfall: Float[Array, " N"]
     """kbit"""
     stretch: Float[Array, ""]
-    """by how much, relatively, the worst user exceeds its means"""
+    """largest factor, less 1, by which a user's work was scaled up to meet its workload"""
 
 
 def _schedule(
     problem: AllocationProblem, needy: Bool[Array, " N"], scales: Scales, optimum: Optimum, elastic: bool
 ) -> _Schedule:
-    """Times and work, trimmed to what the workload needs.
+    """Times and work, trimmed to the workload.
 
-    The schedule keeps within slots, rates and budgets whatever the iterate is. What it then misses of the
-    workload is spread over its parts: the stretch.
+    The schedule keeps within slots, rates and budgets for any iterate. Its work is then scaled up to meet the
+    workload; ``stretch`` records by how much.
     """
     p, fixed, tau = problem, problem.parameters, optimum.tau
     x: Primal = jax.tree.map(lambda leaf: jnp.maximum(leaf / tau, 0), optimum.x)
     slot = fixed.slot_duration
     workload = jnp.where(needy, p.workload, 0)
 
-    # Where energy is of use to nobody, no beam is.
+    # If nobody can use energy, there is no need to beam.
     beam_times = jnp.where(jnp.any(energy_counts(p, needy)), x.t_passive, 0) * slot[:, None]
     t_passive = jnp.sum(beam_times, axis=-1)
     beam_times *= (jnp.minimum(t_passive, slot) / jnp.where(t_passive > 0, t_passive, 1))[:, None]
@@ -257,8 +258,8 @@ def _schedule(
     l_local = jnp.where(needy, x.l_local * scales.work, 0)
     t_active = jnp.where(needy, jnp.minimum(x.t_active * slot, slot - t_passive), 0)
     radiated = jnp.where(needy, x.energy * scales.energy, 0)
-    # Spending is scaled down to the budget to the last digit (to nothing where there is nothing): carried
-    # work is homogeneous in time and energy, so this keeps the transmit power.
+    # Scale the spending down to the budget, to the last digit (to zero for a zero budget). The active work is
+    # homogeneous in time and energy, so this keeps the transmit power.
     spent = radiated + fixed.circuit_power * t_active + fixed.local_energy * l_local
     affordable = jnp.clip(budget / jnp.where(spent > 0, spent, 1), 0, 1)
     l_local, t_active, radiated = affordable * l_local, affordable * t_active, affordable * radiated
@@ -274,7 +275,7 @@ def _schedule(
     power = radiated / jnp.where(t_active > 0, t_active, 1)
     carried = t_active * links.active_rate(fixed, p.channel_gain, power)
     l_active = jnp.where(p.active_bandwidth > 0, jnp.minimum(to_do - l_local - l_passive, carried), 0)
-    # Traces of work would have to be redone to the last digit over rates that may be rounding themselves.
+    # Drop traces of work: their rates may be rounding errors, so they could not be scaled up reliably.
     trace = TRACE * to_do
     l_active, l_passive, l_local = (
         jnp.where(work > trace, work, 0) for work in (l_active, l_passive, l_local)
@@ -284,7 +285,7 @@ def _schedule(
     stretch = jnp.where(done > 0, to_do / jnp.where(done > 0, done, 1), jnp.where(to_do > 0, 2, 1))
     l_active, l_passive, l_local = stretch * l_active, stretch * l_passive, stretch * l_local
 
-    # Who is not in need but has work computes it all from its battery.
+    # Users with work who are not in need compute all of it from their battery.
     l_local = jnp.where(wanted(p) & ~needy, p.workload, l_local)
     rate_local = jnp.where(fixed.local_rate > 0, fixed.local_rate, 1)
     return _Schedule(
@@ -315,7 +316,7 @@ def _battery_left(problem: AllocationProblem, schedule: _Schedule) -> Float[Arra
 def _judge(
     problem: AllocationProblem, needy: Bool[Array, " N"], scales: Scales, optimum: Optimum, elastic: bool
 ) -> tuple[Solution, Float[Array, "N K"]]:
-    """Turn the final iterate into a solution, with the verdict that its certificates support."""
+    """Turn the final iterate into a solution, with the status that its certificates support."""
     fixed = problem.parameters
     double = problem.workload.dtype == jnp.float64
     schedule = _schedule(problem, needy, scales, optimum, elastic)

@@ -1,4 +1,4 @@
-"""Many frames at once: blocks of one size, so that each program is compiled once and memory stays bounded."""
+"""Many frames at once, in blocks of fixed size, so that programs compile once and memory is bounded."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -25,18 +25,18 @@ Result = TypeVar("Result", Solution, BeamSolution)
 
 Serve = Literal["all", "best", "all-or-best"]
 SERVE: tuple[Serve, ...] = get_args(Serve)
-"""Whom to serve: everyone; the set that maximises (11); or everyone where that is possible, else that set."""
+"""Whom to serve: everyone; the set that maximises (11); or everyone if possible, else that set."""
 
 BLOCK, BEST_BLOCK = 512, 128
-"""Frames that the kernel solves together, and where sets of users are tried: enough to share what a call
-costs, though a lone frame pays for all. Always full, so that each program is compiled once."""
+"""Frames per call of the kernel, in general and when sets of users are tried: enough to amortise the cost of
+a call, though a single frame costs a full block. Blocks are always full, so that programs compile once."""
 
 PORTABLE_BLOCK, PORTABLE_BEST_BLOCK = 512, 16
-"""The same for the portable solver, where the slowest frame of a block sets its time."""
+"""The same for the portable solver, whose time is that of the slowest frame in a block."""
 
 SPARE = 16
-"""Frames at the end of each block that are never anyone's: what is left over of compiled loops is computed in
-another way, with another rounding, and a frame's answer must not depend on its place."""
+"""Unused frames at the end of each block: compiled loops compute their remainder with different rounding, and
+a frame's result must not depend on its position."""
 
 
 def _block() -> int:
@@ -61,9 +61,8 @@ def allocate_frames(
 ) -> Solution:
     """Solve P1 for K frames (leading axis of ``frames`` and ``beams``); arguments as for `allocate`.
 
-    Not for use inside jit: vmap `allocate` or `allocate_best_set` there. A call costs a whole block of frames
-    however few they are; who has one frame at a time had better jit `allocate`. Raises ValueError for an
-    unknown scheme or choice of whom to serve.
+    Not for use inside jit: vmap `allocate` or `allocate_best_set` there. Even one frame costs a whole block;
+    for single frames, jit `allocate` instead. Raises ValueError for an unknown ``scheme`` or ``serve``.
     """
     if serve not in SERVE:
         raise ValueError(f"serve: {serve!r} is not known; choose from {', '.join(SERVE)}")
@@ -93,7 +92,7 @@ def optimise_beams_frames(
 def optimise_service_frames(
     parameters: Parameters, frames: Frame, *, scheme: Scheme = "hybrid"
 ) -> ServiceSolution:
-    """The same with the set of users that maximises (11); arguments as for `optimise_service`."""
+    """Like `optimise_beams_frames`, for the set of users that maximises (11); see `optimise_service`."""
     everyone = optimise_beams_frames(parameters, frames, scheme=scheme)
     return _in_blocks(partial(_optimise_best, scheme), parameters, (frames, everyone), _best_block())
 
@@ -105,10 +104,10 @@ def allocate_all_or_best(
     *,
     scheme: Scheme = "hybrid",
 ) -> tuple[Solution, Int[np.ndarray, " K"]]:
-    """Serve everyone in each of K frames where that is possible, else the set that maximises (11).
+    """Serve everyone in each of K frames if possible, else the set that maximises (11).
 
-    Arguments as for `allocate_frames`, and like it not for use inside jit. Returns the solution and, for each
-    frame, the status of serving everyone: ``OPTIMAL`` where everyone is served.
+    Arguments as for `allocate_frames`; not for use inside jit either. Returns the solution and, per frame,
+    the status of serving everyone: ``OPTIMAL`` where everyone is served.
     """
     everyone = allocate_frames(parameters, frames, beams, scheme=scheme, serve="all")
     return _or_best(partial(_solve_best, scheme), parameters, (frames, beams), everyone)
@@ -121,9 +120,9 @@ def optimise_all_or_best(
     scheme: Scheme = "hybrid",
     battery_value: BatteryValue | None = None,
 ) -> tuple[BeamSolution, Int[np.ndarray, " K"]]:
-    """The same as `allocate_all_or_best` with the beams optimised too.
+    """Like `allocate_all_or_best`, but the beams are optimised too.
 
-    ``battery_value`` is regarded where everyone is served.
+    ``battery_value`` applies only where everyone is served.
     """
     everyone = optimise_beams_frames(parameters, frames, scheme=scheme, battery_value=battery_value)
 
@@ -138,12 +137,12 @@ def optimise_all_or_best(
 def _or_best(
     solve: Callable[..., Result], parameters: Parameters, data: tuple, everyone: Result
 ) -> tuple[Result, Int[np.ndarray, " K"]]:
-    """Replace what could not serve everyone by what ``solve`` finds for the block; and the status before."""
+    """Replace the solutions that could not serve everyone by those of ``solve``; also the status before."""
     status = np.asarray(everyone.status)
     failed = np.flatnonzero((status != OPTIMAL) & (status != FEASIBLE))
     if not failed.size:
         return everyone, status
-    # Collected in numpy: JAX would compile programs of its own for every number of failures.
+    # Collected in NumPy: JAX would compile new programs for every number of failures.
     solution: Result = jax.tree.map(np.array, everyone)
     arrays = jax.tree.map(np.asarray, (*data, everyone))
     for index, skip in _blocks(failed.size, _best_block()):
@@ -218,11 +217,11 @@ def frame_rewards(parameters: Parameters, frames: Frame, solution: Solution) -> 
 def _in_blocks(solve: Callable[..., Any], parameters: Parameters, data: tuple, size: int) -> Any:
     """Results for the leading axis of ``data``, block by block.
 
-    Blocks are of one size however few the frames are: programs of other sizes round differently in the last
-    digit, and a frame's answer must not depend on its neighbours.
+    Even a few frames fill a whole block: programs of other sizes round the last digit differently, and a
+    frame's result must not depend on its neighbours.
     """
     count = len(data[0].workload)
-    # Cut and joined in numpy: JAX would run, and compile, a program for every array.
+    # Split and joined in NumPy: JAX would compile and run a program for every array.
     parameters, arrays = jax.tree.map(np.asarray, (parameters, data))
     parts = []
     for index, skip in _blocks(count, size):
@@ -233,7 +232,7 @@ def _in_blocks(solve: Callable[..., Any], parameters: Parameters, data: tuple, s
 
 
 def _blocks(count: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Which frames a block holds, and whether to skip them: those that fill it up, and the spare ones."""
+    """Frame indices of each block, and which to skip: the padding and the spare frames."""
     for start in range(0, count, size):
         index = np.arange(start, start + size + SPARE)
         yield np.minimum(index, count - 1), index >= min(count, start + size)

@@ -1,7 +1,7 @@
-"""What energy left in a battery is worth to later frames: a concave function, piecewise linear.
+"""The value of the energy left in a battery for later frames: a concave, piecewise linear function.
 
-With it P1 and P2 still are convex problems of one frame, which now weigh energy spent against energy kept.
-Where its slopes come from is not their business; see `scattermec.price_net.battery`.
+P1 and P2 remain convex problems of one frame, but trade off energy spent against energy kept. The slopes are
+given; `scattermec.price_net.battery` learns them.
 """
 
 import jax.numpy as jnp
@@ -14,10 +14,10 @@ from scattermec.physics import Parameters
 
 @pytree
 class BatteryValue:
-    """Each user's battery from empty to full in S parts of one size."""
+    """Value of each user's stored energy; the battery is divided into S equal parts, from empty to full."""
 
     slopes: Float[Array, "N S"]
-    """J of the AP's energy that a mJ is worth in each part; not negative, and falling from part to part"""
+    """value in each part, in J of the AP's energy per mJ; non-negative, and decreasing from part to part"""
 
 
 def part_size(parameters: Parameters, value: BatteryValue) -> Float[Array, " N"]:
@@ -26,19 +26,19 @@ def part_size(parameters: Parameters, value: BatteryValue) -> Float[Array, " N"]
 
 
 def worth(parameters: Parameters, value: BatteryValue, battery: Float[Array, " N"]) -> Float[Array, " N"]:
-    """What each user's battery (mJ) is worth, in J."""
+    """Value of each user's battery level (mJ), in J."""
     size = part_size(parameters, value)
     below = size[:, None] * jnp.arange(value.slopes.shape[-1])
     return jnp.sum(value.slopes * jnp.clip(battery[:, None] - below, 0, size[:, None]), axis=-1)
 
 
 def slopes_at(parameters: Parameters, value: BatteryValue, battery: Float[Array, " N"]) -> Float[Array, " N"]:
-    """What a mJ more would be worth at each user's battery (mJ), in J: its part's slope."""
+    """Marginal value in J per mJ at each user's battery level (mJ): the slope of its part."""
     return jnp.take_along_axis(value.slopes, part_of(parameters, value, battery)[:, None], axis=-1)[:, 0]
 
 
 def part_of(parameters: Parameters, value: BatteryValue, battery: Float[Array, " N"]) -> Array:
-    """Which part each user's battery (mJ) is in, (N,) int."""
+    """Index of the part that each user's battery level (mJ) is in, (N,) int."""
     parts = value.slopes.shape[-1]
     share = battery / parameters.battery_capacity
     return jnp.clip(jnp.floor(share * parts).astype(jnp.int32), 0, parts - 1)

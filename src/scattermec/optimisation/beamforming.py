@@ -1,10 +1,10 @@
-"""P2 solved: the globally optimal beams and allocation of a frame, with a certificate.
+"""Solving P2: the globally optimal beams and allocation of a frame, with a certificate.
 
-The convex relaxation of the problem, beams as Hermitian matrices of any rank, is solved by column generation:
-P1 shares the time of each slot among a few beams, its prices tell which beam would be worth most
-(`scattermec.optimisation.pricing`), and that beam takes the place of the least used one. The worth of the
-best beams makes the prices a lower bound on the energy of all beams and allocations; energy and bound meet.
-In the end one beam a slot is made of the few.
+The convex relaxation of the problem, with beams as Hermitian matrices of any rank, is solved by column
+generation: P1 shares the time of each slot among a few beams, its prices determine the most valuable beam
+(`scattermec.optimisation.pricing`), and that beam replaces the least used one. From the prices and the values
+of the best beams follows a lower bound on the energy of all beams and allocations, to which the energy
+converges. Finally, the beams of each slot are merged into one.
 """
 
 from functools import partial
@@ -51,11 +51,11 @@ from scattermec.physics.frame import Frame
 from scattermec.physics.parameters import Parameters
 
 FEWEST_BEAMS, MOST_BEAMS = 4, 8
-"""Beams among which P1 shares a slot's time while the best one is sought: as many as there are users, between
-these. With fewer the search keeps losing beams that it needs."""
+"""Limits of the number of beams per slot during the search, which is otherwise the number of users. With
+fewer the search keeps losing beams that it needs."""
 
 CERTIFIED_GAP = {"float64": 1e-4, "float32": 5e-3}
-"""Largest gap of what is called optimal."""
+"""Largest gap of a solution with status optimal."""
 
 
 @pytree
@@ -63,28 +63,26 @@ class BeamSolution:
     """The beams and the allocation that minimise (7) for a frame."""
 
     beams: Complex[Array, "N M"]
-    """of unit norm"""
+    """unit norm"""
     solution: Solution
-    """P1's for these beams"""
+    """solution of P1 for these beams"""
     lower_bound: Float[Array, ""]
-    """J: no beams and no allocation need less, what is left in batteries credited at its value; infinite
-    where nothing is feasible"""
+    """J: lower bound on the value over all beams and allocations (energy left in batteries is credited at its
+    value); infinite if infeasible"""
     gap: Float[Array, ""]
-    """(value - lower_bound) / energy, where batteries have no value (energy - lower_bound) / energy, with
-    energies below 1e-3 J taken as that (`relative_gap`); 0 for an infeasible frame, infinite if no allocation
-    was found"""
+    """(value - lower_bound) / max(energy, 1e-3 J), see `relative_gap`; without battery values, value is the
+    energy; 0 for an infeasible frame, infinite if no allocation was found"""
     shared_energy: Float[Array, ""]
-    """J: what is needed if several beams may share the time of a slot. Where that meets the bound and the
-    energy does not, the optimal beams are not of rank one."""
+    """J: energy if several beams may share the time of a slot. If this meets the bound and the energy does
+    not, the optimal beams are not of rank one."""
     status: Int[Array, ""]
-    """0 optimal, with a gap of at most `CERTIFIED_GAP`; 1 proved infeasible for all beams; 2
-    neither; 3 beams and allocation found, but their bound not met: where ``shared_energy`` meets it, the
-    optimum takes several beams that share a slot's time, which may be what a frame of status 2 takes to be
-    feasible, too"""
+    """0 optimal, with a gap of at most `CERTIFIED_GAP`; 1 proved infeasible for all beams; 2 neither; 3 beams
+    and allocation found, but the bound is not met: if ``shared_energy`` meets it, the optimum needs several
+    beams that share a slot's time (a frame of status 2 may be feasible only with these)"""
     prices: Prices
-    """of the bound, or of the proof of infeasibility"""
+    """prices of the bound, or of the proof of infeasibility"""
     beam_worth: Float[Array, " N"]
-    """J/s: what the best beam of each slot is worth at these prices, D of the certificate"""
+    """J/s: value of the best beam of each slot at these prices, D of the certificate"""
     rounds: Int[Array, ""]
 
     @property
@@ -94,12 +92,12 @@ class BeamSolution:
 
 
 class _Found(NamedTuple):
-    """What a search for beams ends with."""
+    """The result of a search for beams."""
 
     beams: Array
     prices: Prices
     worth: Array
-    """(N,) J/s of the best beams at these prices"""
+    """(N,) value of the best beams at these prices, in J/s"""
     shared_energy: Array
     infeasible: Array
     rounds: Array
@@ -114,11 +112,11 @@ def optimise_beams(
     skip: Bool[Array, ""] | None = None,
     battery_value: BatteryValue | None = None,
 ) -> BeamSolution:
-    """Find the beams and the allocation of least energy for a frame: problem (10) with the beams free.
+    """Find the beams and the allocation of minimum energy for a frame: problem (10) with free beams.
 
-    Arguments as for `allocate`; where ``skip`` is true the result is of no meaning, and costs no time on a
-    CPU. Batch it with vmap. Raises ValueError where the rectifier is not linear, since the problem is not
-    convex in the beams then.
+    Arguments as for `allocate`; if ``skip`` is true, the result is meaningless and costs no time on a CPU.
+    Batch it with vmap. Raises ValueError unless the rectifier is linear, since the problem is otherwise not
+    convex in the beams.
     """
     if parameters.harvest_model != "linear":
         raise ValueError(
@@ -155,7 +153,7 @@ def optimise_beams(
 
 
 def _first_beams(channels: Complex[Array, "N M"]) -> Complex[Array, "N K M"]:
-    """Where the search begins: along the own channel, towards all others, along the strongest channels."""
+    """Initial beams of each slot: along the own channel, towards all others, along the strongest channels."""
     users = channels.shape[0]
     own = links.unit_vectors(channels)
     gathered = jnp.einsum("ja,jb->ab", channels, channels.conj())
@@ -167,14 +165,14 @@ def _first_beams(channels: Complex[Array, "N M"]) -> Complex[Array, "N K M"]:
 
 
 def _harvest_per_gain(problem: AllocationProblem) -> Float[Array, "N N"]:
-    """Power in mW that counts for user j (row) in slot i (column) for a beam gain of 1."""
+    """Usable harvested power in mW of user j (row) in slot i (column) for a beam gain of 1."""
     users = len(problem.workload)
     unit_gains = jnp.ones((users, users), problem.workload.dtype)
     return usable_harvest_rate(problem.parameters, harvest_rate(problem.parameters, unit_gains))
 
 
 def _reflected_snr(problem: AllocationProblem) -> Float[Array, " N"]:
-    """Signal-to-noise ratio of backscatter for a beam gain of 1; 0 where the scheme has none."""
+    """Signal-to-noise ratio of backscatter for a beam gain of 1; 0 if the scheme has no backscatter."""
     snr = links.reflected_snr(problem.parameters, problem.channel_gain, jnp.ones_like(problem.channel_gain))
     return jnp.where(jnp.any(problem.passive_rate > 0, axis=-1), snr, 0)
 
@@ -182,13 +180,13 @@ def _reflected_snr(problem: AllocationProblem) -> Float[Array, " N"]:
 def _search_compiled(
     problem: AllocationProblem, frame: Frame, first: Complex[Array, "N K M"], skip: Bool[Array, ""] | None
 ) -> _Found:
-    """The whole search by the kernel, in the units of the scaled problem, from the ``first`` beams on."""
+    """The whole search by the kernel, in the units of the scaled problem, starting from ``first``."""
     p, fixed = problem, problem.parameters
     needy = in_need(p)
     scales, slot = natural_scales(p, needy), fixed.slot_duration
     found = compiled.search_beams(
         standard_form(p, scales, needy),
-        # Work that nobody needs has no price, whatever the solver's interior leaves of one.
+        # Work that nobody needs has no price, though the interior-point method leaves a small one.
         reflected_work=jnp.where(needy, fixed.bandwidth / jnp.log(2.0) * slot / scales.work, 0),
         reflected_snr=_reflected_snr(p),
         harvest_weight=_harvest_per_gain(p)
@@ -221,15 +219,15 @@ def _search_compiled(
 
 @pytree
 class _Search:
-    """What the portable search carries from round to round."""
+    """State of the portable search."""
 
     beams: Complex[Array, "N K M"]
     best: Complex[Array, "N M"]
-    """the beams that the prices made best last"""
+    """best beams at the last prices"""
     times: Float[Array, "N K"]
     """s"""
     prices: Prices
-    """of the best bound"""
+    """prices of the best bound"""
     worth: Float[Array, " N"]
     bound: Float[Array, ""]
     value: Float[Array, ""]
@@ -248,7 +246,7 @@ def _search_portably(
     scheme: Scheme,
     served: Bool[Array, " N"] | None,
 ) -> _Found:
-    """The same search in JAX alone."""
+    """The same search in pure JAX."""
     parameters = problem.parameters
     limits = tolerances(problem.workload.dtype)
     harvest, snr = _harvest_per_gain(problem), _reflected_snr(problem)
@@ -281,7 +279,7 @@ def _search_portably(
         done = proved | (jnp.isfinite(value) & closed)
         least_used = jnp.argmin(times, axis=-1)
         put = jax.vmap(lambda old, k, new: old.at[k].set(new))
-        # A search that takes long keeps losing beams that it needs: the one made of all stands for them.
+        # A long search keeps losing beams that it needs; their merged beam stands in for them.
         merge = solved & ((search.rounds + 1) % MERGE_ROUNDS == 0)
         used_more = jnp.argmin(times.at[jnp.arange(len(times)), least_used].set(jnp.inf), axis=-1)
         single = _single_beams(frame.channels, search.beams, times, best, prices, harvest, snr)
@@ -337,11 +335,11 @@ def _single_beams(
     harvest: Float[Array, "N N"],
     snr: Float[Array, " N"],
 ) -> Complex[Array, "N M"]:
-    """One beam per slot, (N, M), in place of those that share its time; ``best`` where it has no time."""
+    """One beam per slot, (N, M), in place of those that share its time; ``best`` if the slot is not used."""
     total = jnp.sum(times, axis=-1, keepdims=True)
     shares = times / jnp.where(total > 0, total, 1)
     gains = jnp.einsum("ik,jik->ij", shares, jnp.abs(jnp.einsum("ja,ika->jik", channels.conj(), beams)) ** 2)
-    # What the gains are worth, per slot and user: who puts no price on one may lose it.
+    # Value of the gains per slot and user: a user for whom a gain has no value may lose it.
     worth = gains * (harvest * prices.budget[:, None]).T + jnp.diag(
         jnp.diagonal(gains) * snr * prices.workload
     )

@@ -1,7 +1,7 @@
 """The certificate of P1 and P2: a lower bound on the energy of every allocation, from any prices.
 
-It is stated in natural units, for whoever wants to check it with the prices that a solution publishes; the
-solver's own form of it is in `scattermec.optimisation.dual`.
+It is stated in natural units, so that it can be checked with the prices of a solution; the solver's own form
+is in `scattermec.optimisation.dual`.
 """
 
 import jax.numpy as jnp
@@ -20,27 +20,27 @@ class Prices:
     """Lagrange multipliers of P1, all non-negative."""
 
     workload: Float[Array, " N"]
-    """mu: J per kbit of more work, of constraint (3)"""
+    """mu: J per kbit of additional work, constraint (3)"""
     budget: Float[Array, " N"]
-    """lambda: J per mJ of energy at hand, of constraint (9)"""
+    """lambda: J per mJ of available energy, constraint (9)"""
     capacity: Float[Array, " N"]
-    """kappa: J per mJ of battery capacity, of constraint (9)"""
+    """kappa: J per mJ of battery capacity, constraint (9)"""
 
 
 def lower_bound(
     problem: AllocationProblem, prices: Prices, beam_worth: Float[Array, " N"] | None = None
 ) -> Float[Array, ""]:
-    """Energy in J, idle included, that no allocation for these beams can undercut (weak duality).
+    """Lower bound in J, idle included, on the energy of all allocations for these beams (weak duality).
 
-    Holds for ANY non-negative prices, however they were found; equals the optimum at the optimal prices.
-    With the ``beam_worth`` in J/s of the best beams at these prices it holds for all beams. Where energy left
-    in the batteries has a value, that is credited: the bound is one of energy less the value.
+    Holds for ANY non-negative prices, however they were found, and is tight at the optimal prices. With the
+    values ``beam_worth`` (J/s) of the best beams at these prices, it holds for all beams. If energy left in
+    the batteries has a value, the bound is on the energy less that value.
     """
     return jnp.sum(bound_terms(problem, prices, beam_worth)) + idle_energy(problem.parameters)
 
 
 def least_value(problem: AllocationProblem) -> Float[Array, ""]:
-    """The bound without prices in J: the idle energy, less what full batteries are worth."""
+    """The bound without prices in J: the idle energy, less the value of full batteries."""
     least = idle_energy(problem.parameters)
     if problem.battery_value is not None:
         full = problem.parameters.battery_capacity
@@ -51,10 +51,10 @@ def least_value(problem: AllocationProblem) -> Float[Array, ""]:
 def infeasibility_margin(
     problem: AllocationProblem, prices: Prices, beam_worth: Float[Array, " N"] | None = None
 ) -> Float[Array, ""]:
-    """How clearly the prices prove that the workload cannot be processed, relative to what they value it at.
+    """Margin by which the prices prove that the workload cannot be processed, relative to the priced work.
 
-    Where it is positive, no allocation meets all constraints; with ``beam_worth`` none for any beams. It is
-    the bound of a problem without costs, whose optimum would be 0 if it were feasible.
+    If it is positive, no allocation meets all constraints; with ``beam_worth``, for any beams. It is the
+    bound of the problem without costs, whose optimum would be 0 if it were feasible.
     """
     valued = jnp.sum(jnp.where(wanted(problem), prices.workload * problem.workload, 0))
     free = jnp.sum(bound_terms(problem, prices, beam_worth, costs=0.0))
@@ -67,14 +67,13 @@ def bound_terms(
     beam_worth: Float[Array, " N"] | None = None,
     costs: float = 1.0,
 ) -> Float[Array, " N"]:
-    """What each user and its slot contribute to the bound, in J, idle energy apart.
+    """Contribution of each user and its slot to the bound, in J, without idle energy.
 
         mu l - tau T - lambda E - kappa E_max - rho min(f_c T, l),
         rho = max(mu - (lambda + kappa) phi_c, 0),
 
-    with tau in J/s what the slot is worth at most, beaming or receiving, after its cost. ``costs`` is how
-    often the AP's costs count: 0 for the problem without an objective. By default the beams are the
-    problem's own.
+    where tau in J/s is the largest net value of the slot's time, beaming or receiving. ``costs`` multiplies
+    the AP's costs: 0 for the problem without an objective. By default the beams are the problem's own.
     """
     p, fixed = problem, problem.parameters
     mu = jnp.where(wanted(p), prices.workload, 0)
@@ -103,15 +102,15 @@ def active_worth(
     energy: Float[Array, " N"],
     circuit: Float[Array, " N"],
 ) -> Float[Array, " N"]:
-    """What a unit of active time is worth at the best transmit power x >= 0, before the AP's cost.
+    """Value of a unit of active time at the best transmit power x >= 0, before the AP's cost.
 
     max over x of  c ln(1 + a x) - pi (x + p_o),  reached at x = c/pi - 1/a; infinite if energy is free.
 
     Args:
-        work: c, what carried work is worth per unit of ln(1 + snr).
-        snr: a, per unit of power; 0 where there is no link.
+        work: c, the value of transmitted work per unit of ln(1 + snr).
+        snr: a, per unit of power; 0 without a link.
         energy: pi, the price of energy.
-        circuit: p_o, the power that transmitting takes besides.
+        circuit: p_o, the circuit power while transmitting.
     """
     linked = (work > 0) & (snr > 0)
     a, pi = jnp.where(linked, snr, 1), jnp.where(energy > 0, energy, 1)

@@ -1,10 +1,10 @@
 """The compiled kernel: `scattermec.optimisation.interior_point` for many frames at once on a CPU.
 
-It is built with the package where there is a C++ compiler, and not needed: the environment variable
-``SCATTERMEC_PORTABLE=1`` does without it, and ``SCATTERMEC_INSTRUCTIONS`` chooses a set of instructions. It
-computes in double precision whatever the precision of the data.
+It is optional, and built with the package if there is a C++ compiler. The environment variable
+``SCATTERMEC_PORTABLE=1`` disables it, ``SCATTERMEC_INSTRUCTIONS`` selects an instruction set. It computes in
+double precision whatever the precision of the data.
 
-What it takes, and the constants that it shares with the portable solver, are in
+Its arguments, and the constants that it shares with the portable solver, are in
 `scattermec.optimisation.shared`. It does not run on other devices (`choose`), and has no derivatives:
 those of a solution come from its prices (`scattermec.optimisation.allocation`). Its search for beams has no
 elastic form.
@@ -37,7 +37,7 @@ except ImportError:  # installed without a compiler
 
 @functools.cache
 def available() -> bool:
-    """Whether the kernel was built, and is wanted."""
+    """Whether the kernel was built and is not disabled."""
     if _kernel is None or os.environ.get("SCATTERMEC_PORTABLE", "") not in ("", "0"):
         return False
     wanted = os.environ.get("SCATTERMEC_INSTRUCTIONS", "")
@@ -54,11 +54,11 @@ def available() -> bool:
 
 
 def instruction_set(wanted: str = "") -> str:
-    """The set of instructions that the kernel uses: ``baseline``, ``avx2`` or ``avx512``.
+    """The instruction set that the kernel uses: ``baseline``, ``avx2`` or ``avx512``.
 
-    ``wanted`` chooses one; the widest that the processor has is used by default, or what the environment
-    variable ``SCATTERMEC_INSTRUCTIONS`` names. Raises ValueError for one that it does not have, and
-    RuntimeError where there is no kernel.
+    ``wanted`` selects one; the default is the environment variable ``SCATTERMEC_INSTRUCTIONS``, else the
+    widest set of the processor. Raises ValueError for one that the processor lacks, and RuntimeError without
+    the kernel.
     """
     if _kernel is None:
         raise RuntimeError("the compiled kernel was not built")
@@ -67,7 +67,7 @@ def instruction_set(wanted: str = "") -> str:
 
 
 def choose(kernel: Callable[..., Any], portable: Callable[..., Any], *data: Any) -> Any:
-    """Call ``kernel`` with the data where it is available and they are on a CPU, else ``portable``."""
+    """Call ``kernel`` if it is available and the data are on a CPU, else ``portable``."""
     if not available():
         return portable(*data)
     if jax.default_backend() == "cpu":
@@ -93,11 +93,11 @@ def _call(
     skip: Bool[Array, ""] | None,
     others: dict[str, Array],
 ) -> dict[str, Any]:
-    """Call the kernel with the arrays of a problem and others by name; its results by name."""
+    """Call the kernel with the arrays of a problem and ``others``, by name; returns its results by name."""
     real = problem.workload.dtype
     users, beams = problem.passive_rate.shape
     given = vars(problem) | others | {"skip": jnp.zeros((), bool) if skip is None else skip}
-    # What a problem has not is of size 0.
+    # Absent parts of a problem have size 0.
     nothing = jnp.zeros((users, 0), real)
     for name in ("gain_stored", "part_size"):
         given[name] = nothing if given[name] is None else given[name]
@@ -134,18 +134,18 @@ def _call(
 
 
 class BeamSearch(NamedTuple):
-    """What the search for the best beams ends with, in the units of the scaled problem."""
+    """The result of the search for the best beams, in the units of the scaled problem."""
 
     beams: Array
-    """(N, M) complex: one a slot"""
+    """(N, M) complex: one per slot"""
     work: Array
-    """(N,) prices that give the best bound, or the proof of infeasibility"""
+    """(N,) prices of the best bound, or of the proof of infeasibility"""
     budget: Array
     capacity: Array
     worth: Array
-    """(N,) what a slot of the best beam brings at these prices"""
+    """(N,) value of a slot of the best beam at these prices"""
     shared_energy: Array
-    """() with the time of each slot shared among several beams"""
+    """() energy with the time of each slot shared among several beams"""
     infeasible: Array
     """() bool: proved"""
     rounds: Array
@@ -166,16 +166,16 @@ def search_beams(
     """Search for the best beams of one frame; batch it with vmap. See `scattermec.optimisation.beamforming`.
 
     Args:
-        problem: the scaled problem, whose own beams do not matter.
+        problem: the scaled problem; its own beams are ignored.
         reflected_work: scaled work of a slot per ln(1 + snr).
         reflected_snr: signal-to-noise ratio of backscatter for a beam gain of 1.
         harvest_weight: scaled energy that user j (row) harvests in slot i (column) for a beam gain of 1.
-        constant: scaled energy besides the problem's cost.
-        small: scaled energy below which gaps are relative to this one.
+        constant: scaled energy that is not part of the problem's cost.
+        small: gaps of smaller scaled energies are relative to this one.
         fills: whether a user's battery can be filled.
-        channels: of all users.
-        beams: K a slot, to begin with.
-        skip: where true, the result is of no meaning.
+        channels: channels of all users.
+        beams: the initial beams, K per slot.
+        skip: if true, the result is meaningless.
     """
     others = {
         "reflected_work": reflected_work,

@@ -1,4 +1,4 @@
-"""The dual function of the scaled problem, by which the solver judges how good its prices are."""
+"""The dual function of the scaled problem, with which the solver judges its prices."""
 
 import jax.numpy as jnp
 from jax import Array
@@ -14,7 +14,7 @@ def disproof(
     budget: Float[Array, " N"],
     capacity: Float[Array, " N"],
 ) -> Float[Array, ""]:
-    """Dual function of the problem without its costs, relative to the priced work: positive is a proof."""
+    """Dual function without costs, relative to the priced work: if positive, a proof of infeasibility."""
     value = jnp.sum(work * form.workload)
     free = dual_function(form, work, budget, capacity, costs=0.0)
     return jnp.where(value > 0, free / jnp.where(value > 0, value, 1), -1)
@@ -29,8 +29,8 @@ def dual_function(
 ) -> Float[Array, ""]:
     """Minimum of the Lagrangian over the variables, given the prices of work and of energy.
 
-    The prices of time and of local computing that belong to these are what a slot and a unit of local work
-    are worth at most. ``costs`` is how often the costs count: 0 for the problem without an objective.
+    The prices of time and of local computing follow from these: the largest values of a slot and of a unit of
+    local work. ``costs`` multiplies the costs: 0 for the problem without an objective.
     """
     f, energy = form, budget + capacity
     brought = jnp.einsum("j,jik->ik", budget, f.harvest) + work[:, None] * f.passive_rate

@@ -22,12 +22,12 @@ def estimate_allocation(
     scheme: Scheme = "hybrid",
     battery_value: BatteryValue | None = None,
 ) -> Solution:
-    """Allocate for given beams without trying sets of users: elastic P1, then P1 for whom that serves.
+    """Allocate for given beams without trying sets of users: elastic P1, then P1 for the users it serves.
 
-    Always feasible, for any number of users, at two solves at most. The elastic problem leaves undone as
-    little work as possible; users whose work it leaves undone are in outage, and the second solve wastes
-    nothing on them. Not always the set of users that maximises (11): see `allocate_best_set`. Arguments as
-    for `allocate`.
+    Always feasible, for any number of users, with at most two solves. The elastic problem leaves as little
+    work unprocessed as possible; users with unprocessed work are in outage, and the second solve wastes
+    nothing on them. The served users are not always the set that maximises (11): see `allocate_best_set`.
+    Arguments as for `allocate`.
     """
     problem = allocation_problem(parameters, frame, beams, scheme=scheme, battery_value=battery_value)
     elastic = solve_allocation(problem, elastic=True)

@@ -1,4 +1,4 @@
-"""P1 as a homogeneous problem: its variables and prices, and the functions that the method works with.
+"""P1 as a homogeneous problem: its variables, prices and functions.
 
 Every constraint of `scattermec.optimisation.standard_form` is a constant plus a concave function that is
 homogeneous of degree one, so multiplying the constants by a variable tau gives a homogeneous self-dual
@@ -16,9 +16,9 @@ from scattermec.optimisation.standard_form import StandardForm
 
 
 class Primal(NamedTuple):
-    """Numbers that belong to the variables: (N,) each, ``t_passive`` (N, K), ``shortfall`` None if rigid.
+    """One number per variable: (N,) each, ``t_passive`` (N, K), ``shortfall`` None in the rigid form.
 
-    ``stored`` is (N, S), and None where energy left in the battery has no value.
+    ``stored`` is (N, S), or None if energy left in the battery has no value.
     """
 
     t_active: Array
@@ -30,7 +30,7 @@ class Primal(NamedTuple):
 
 
 class Dual(NamedTuple):
-    """Numbers that belong to the constraints: (N,) each, ``stored`` as in `Primal`."""
+    """One number per constraint: (N,) each, ``stored`` as in `Primal`."""
 
     time: Array
     work: Array
@@ -43,7 +43,7 @@ class Dual(NamedTuple):
 class Iterate(NamedTuple):
     """A point of the homogeneous problem: variables x, prices y, reduced costs s and constraint values z.
 
-    All entries are positive. Where x s and y z vanish with tau > 0, x/tau and y/tau solve the problem.
+    All entries are positive. If x s and y z vanish with tau > 0, x/tau and y/tau solve the problem.
     """
 
     x: Primal
@@ -55,9 +55,9 @@ class Iterate(NamedTuple):
 
 
 class Optimum(NamedTuple):
-    """What the method ends with: x/tau solves the problem and y/tau are its prices.
+    """The result of the method: x/tau solves the problem and y/tau are its prices.
 
-    A problem without a feasible point ends with tau near zero and y as the proof. The largest entry is 1.
+    For an infeasible problem, tau is near zero and y is the proof. The largest entry is 1.
     """
 
     x: Primal
@@ -127,7 +127,7 @@ def constraints(problem: StandardForm, x: Primal) -> Dual:
 
 
 def _received(problem: StandardForm, x: Primal) -> Float[Array, " N"]:
-    """Signal-to-noise ratio of the active link; 0 where it is not used at all."""
+    """Signal-to-noise ratio of the active link; 0 if it is not used."""
     used = x.t_active > 0
     return jnp.where(used, problem.snr * x.energy / jnp.where(used, x.t_active, 1), 0)
 
@@ -158,7 +158,7 @@ def priced_gradient(problem: StandardForm, x: Primal, y: Dual) -> Primal:
 
 
 def residuals(problem: StandardForm, point: Iterate) -> tuple[Primal, Dual, Float[Array, ""]]:
-    """What is missing to dual feasibility, to primal feasibility and to a closed gap."""
+    """Residuals of dual feasibility, of primal feasibility and of the gap."""
     x, y, s, z, tau, kappa = point
     cost, constant = costs(problem), constants(problem)
     gradient, values = priced_gradient(problem, x, y), constraints(problem, x)

@@ -1,16 +1,16 @@
-"""What foresight is worth: policies over an episode, beside a lower bound that knows all of it in advance.
+"""A lower bound on the energy of an episode that holds even with perfect foresight.
 
-Batteries couple frames: energy that is harvested in a good frame may be spent in a bad one. With channels and
-arrivals known in advance, (10) over T frames with the beams is one convex problem once the beams may have any
+Batteries couple frames: energy harvested in a good frame may be spent in a bad one. With channels and
+arrivals known in advance, (10) over T frames with free beams is one convex problem if the beams may have any
 rank (problem P2 of `scattermec.optimisation.beamforming`, T times), since batteries add linear inequalities:
 
     E[k+1] <= E[k] + harvested[k] - spent[k],    E[k+1] <= E_max - spent[k],    E[k+1] >= 0.
 
-Less than or equal, not equal: energy may be spilled, which makes the problem only easier.
+These are inequalities because energy may be spilled, which only makes the problem easier.
 
-Its optimum is found by a general-purpose solver (CVXPY with Clarabel, of the extra `bench`), in which nothing
-has to be trusted: the bound is computed from the solver's prices by weak duality, frame by frame as
-`scattermec.optimisation.bound` does it, and holds for any non-negative prices.
+The optimum is found by a general-purpose solver (CVXPY with Clarabel, of the extra `bench`). The solver need
+not be trusted: the bound is computed from its prices by weak duality, frame by frame as in
+`scattermec.optimisation.bound`, and holds for any non-negative prices.
 """
 
 import dataclasses
@@ -41,11 +41,11 @@ TOLERANCE = 1e-9
 """Relative gap and infeasibility at which the solver stops."""
 
 LEAST_PRICE = 1e-12
-"""Of energy, J per mJ: where energy is free, what can be sent with it has no bound."""
+"""Smallest price of energy, J per mJ: with free energy, the work that can be sent is unbounded."""
 
 
 class Episode(NamedTuple):
-    """What nature does in T frames, whatever is done in them."""
+    """Channels and arrivals of T frames, and the initial battery: independent of any decision."""
 
     channels: np.ndarray
     """(T, N, M) complex"""
@@ -57,12 +57,12 @@ class Episode(NamedTuple):
 
 @pytree
 class Plan:
-    """What is done in T frames."""
+    """The schedule of T frames."""
 
     t_active: Float[Array, "T N"]
     """s"""
     t_passive: Float[Array, "T N"]
-    """s, of all beams that share a slot"""
+    """s, total of all beams that share a slot"""
     l_active: Float[Array, "T N"]
     """kbit"""
     l_passive: Float[Array, "T N"]
@@ -70,34 +70,34 @@ class Plan:
     shortfall: Float[Array, "T N"]
     """kbit of the workload left undone"""
     radiated: Float[Array, "T N"]
-    """mJ, of active offloading"""
+    """mJ, by active offloading"""
     harvested: Float[Array, "T N"]
     """mJ"""
     battery: Float[Array, "T N"]
-    """mJ after the frame, without what may have been spilled"""
+    """mJ after the frame, after any spilling"""
     main_beam: Float[Array, "T N"]
-    """part of t_passive that goes to the strongest of the beams that share it: 1 where there is only one"""
+    """share of the strongest beam in t_passive: 1 if there is only one"""
 
 
 @dataclass(frozen=True)
 class HorizonBound:
-    """The clairvoyant optimum of an episode, as a solver found it, and what it proves."""
+    """The clairvoyant optimum of an episode as found by the solver, and the bound that it proves."""
 
     bound: float
-    """J: no policy needs less, see `bound_energy`; infinite where the solver says that nothing is feasible"""
+    """J: no policy needs less, see `bound_energy`; infinite if the solver finds the problem infeasible"""
     value: float
-    """J of the solver's own optimum, beams of any rank; infinite likewise"""
+    """J: the solver's own optimum, with beams of any rank; infinite if infeasible"""
     plan: Plan | None
-    """the solver's; None where it has none"""
+    """the solver's plan; None if infeasible"""
 
     @property
     def gap(self) -> float:
-        """(value - bound) / value: how much higher the bound could be at most, relatively."""
+        """(value - bound) / value: the most by which the bound could be raised, relative to the value."""
         return (self.value - self.bound) / self.value if 0 < self.value < np.inf else 0.0
 
 
 def check_scenario(scenario: Scenario) -> None:
-    """Raise InputError where the problem over a horizon is not the convex one above."""
+    """Raise InputError if the problem over a horizon is not the convex one above."""
     faults = harvest_faults(scenario, "over a horizon")
     if faults:
         raise InputError(faults)
@@ -106,18 +106,18 @@ def check_scenario(scenario: Scenario) -> None:
 def bound_energy(
     scenario: Scenario, episode: Episode, *, elastic: bool = True, tolerance: float = TOLERANCE
 ) -> HorizonBound:
-    """Bound what T frames cost at least, whoever decides and whatever it knows of the frames to come.
+    """Lower bound on the cost of T frames under any policy, even with perfect foresight.
 
-    Without ``elastic``, the total energy (7) of the AP in J, idle included, of any policy that serves every
-    user's fresh work in every one of these frames.
+    Without ``elastic``, the cost is the total energy (7) of the AP in J, idle included, and the policy serves
+    every user's fresh work in every frame.
 
-    With it, that energy and ``shortfall_price`` for each kbit of work that is not processed, of any policy
-    whose unprocessed work is dropped (``backlog_cap`` 0), also if it is credited with parts of a workload.
-    Beams must keep within their slots, also those of users in outage. What a frame forgives when it judges
-    success, 1e-6 of each constraint, is not in the bound.
+    With ``elastic``, each kbit of unprocessed work adds ``shortfall_price``, and the policy drops unprocessed
+    work (``backlog_cap`` 0); it may be credited for parts of a workload. Beams must keep within their slots,
+    including those of users in outage. The bound does not allow for a frame's tolerance of 1e-6 per
+    constraint.
 
     Raises InputError for a scenario that does not fit, an episode with impossible numbers, JAX in single
-    precision, or without the solver.
+    precision, or if the solver is not installed.
     """
     check_scenario(scenario)
     channels, workload, battery = map(np.asarray, episode)
@@ -143,15 +143,15 @@ def certified_energy(
     battery: Float[Array, " N"],
     prices: Prices,
 ) -> Float[Array, ""]:
-    """Energy in J that T frames take at least, from ANY non-negative prices (T, N) each (weak duality).
+    """Lower bound in J on the energy of T frames, from ANY non-negative prices, (T, N) each (weak duality).
 
     The prices are those of (3), of the battery's balance, E[k+1] <= E[k] + harvested - spent, and of its
-    capacity, E[k+1] <= E_max - spent. Where none of the first exceeds the shortfall's price, the bound holds
-    with the priced shortfall as well.
+    capacity, E[k+1] <= E_max - spent. If no price of (3) exceeds the shortfall's price, the bound also holds
+    for the energy plus the priced shortfall.
 
-    Given the prices, frames are independent: each is worth at least the bound of its own with no energy at
-    hand. What is left of the Lagrangian is linear in the batteries, -budget[k] E[k] + (budget[k-1] +
-    capacity[k-1]) E[k], for E[0] as given and 0 <= E[k] <= E_max.
+    Given the prices, frames are independent: each contributes at least its own bound with an empty battery.
+    The rest of the Lagrangian is linear in the batteries, -budget[k] E[k] + (budget[k-1] + capacity[k-1])
+    E[k], with E[0] given and 0 <= E[k] <= E_max.
     """
     p = parameters
     users = workload.shape[1]
@@ -160,7 +160,7 @@ def certified_energy(
     def of_frame(
         channels: Complex[Array, "N M"], workload: Float[Array, " N"], prices: Prices
     ) -> Float[Array, ""]:
-        # With a full battery, whose worth is taken back: the bound of a frame takes no user for dead then.
+        # Bound with a full battery, so that no user counts as without energy; its value is added back.
         frame = Frame(channels=channels, workload=workload, battery=p.battery_capacity)
         problem = allocation_problem(p, frame, links.maximum_ratio_beams(channels))
         gain = links.channel_gain(channels)
@@ -202,7 +202,7 @@ def _check_episode(scenario: Scenario, episode: Episode) -> None:
 
 
 def _solver() -> ModuleType:
-    """CVXPY, with Clarabel beside it."""
+    """CVXPY; checks that Clarabel is installed too."""
     try:
         cvxpy, _ = (importlib.import_module(name) for name in ("cvxpy", "clarabel"))
     except ImportError as error:
@@ -214,11 +214,11 @@ class _Relaxation:
     """The problem in CVXPY. Variables and constraints run over T N slots, frame by frame.
 
     Beams are Hermitian positive semidefinite matrices V = t_b w w^H of any rank. V = R + iS is positive
-    semidefinite where the real matrix [[R, -S], [S, R]] is; any real symmetric X of that size yields such a V
+    semidefinite if the real matrix [[R, -S], [S, R]] is; any real symmetric X of that size yields such a V
     by averaging its blocks, which leaves the solver fewer equations.
 
-    So that all numbers are of order one, energies on the users' side are counted in what computing the mean
-    workload locally takes, and u <= t ln(1 + k x / t) is written u - t ln k <= t ln(1/k + x / t).
+    To keep all numbers of order one, the users' energies are in units of the energy for computing the mean
+    workload locally, and u <= t ln(1 + k x / t) is written u - t ln k <= t ln(1/k + x / t).
     """
 
     def __init__(self, constants: Parameters, episode: Episode, elastic: bool) -> None:
@@ -250,7 +250,7 @@ class _Relaxation:
         demand = e + cp.multiply(each(p.circuit_power) / unit, t_a)
         demand += cp.multiply(each(p.local_energy) / unit, l_c)
         carried, reflects = cp.Variable(slots), cp.Variable(slots)
-        # Those whose prices are asked for come first.
+        # The constraints whose prices are needed.
         self.priced = [
             l_a + l_b + l_c + short >= episode.workload.ravel(),
             after <= before + harvested - demand,
@@ -281,7 +281,7 @@ class _Relaxation:
         return np.asarray(snr).ravel()
 
     def _beams(self, channels: np.ndarray, reflection: np.ndarray) -> tuple[Any, Any, Any]:
-        """Time, reflected SNR over the largest there is, and harvest of each slot, linear in its matrix."""
+        """Time, relative reflected SNR and harvest of each slot, linear in its matrix."""
         cp, p = self.solver, self.constants
         frames, users, antennas = channels.shape
         scale = links.MILLIWATTS_PER_WATT * p.harvest_efficiency * p.ap_power / self.unit
@@ -303,10 +303,10 @@ class _Relaxation:
         return cp.hstack(times), cp.hstack(received), cp.hstack(harvested)
 
     def solve(self, tolerance: float) -> bool:
-        """Whether there is a solution; raises ComputationError where the solver cannot say."""
+        """Whether there is a solution; raises ComputationError if the solver cannot decide."""
         cp = self.solver
         limits = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), tolerance)
-        # What is less accurate than asked for still gives a bound; its gap tells.
+        # An inaccurate solution still gives a valid bound; its gap shows how good.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Solution may be inaccurate")
             try:
@@ -325,13 +325,13 @@ class _Relaxation:
         return float(self.problem.value) + self.idle
 
     def prices(self) -> Prices:
-        """In J per kbit and J per mJ, (T, N) each."""
+        """Prices in J per kbit and J per mJ, (T, N) each."""
         work, budget, capacity = (np.maximum(part.dual_value, 0).reshape(self.shape) for part in self.priced)
         budget, capacity = (np.maximum(part / self.unit, LEAST_PRICE) for part in (budget, capacity))
         return Prices(workload=jnp.asarray(work), budget=jnp.asarray(budget), capacity=jnp.asarray(capacity))
 
     def plan(self) -> Plan:
-        """Of the solution, in natural units."""
+        """Plan of the solution, in natural units."""
         values = {name: np.asarray(part.value).reshape(self.shape) for name, part in self.variables.items()}
         for name in ("radiated", "harvested", "battery"):
             values[name] = values[name] * self.unit
@@ -349,7 +349,7 @@ class _Relaxation:
 
 
 def _real_form(hermitian: np.ndarray) -> np.ndarray:
-    """H (..., M, M) as a real G (..., 2M, 2M): sum(G * X) = tr(H V) for the V that X stands for."""
+    """H (..., M, M) as a real G (..., 2M, 2M) with sum(G * X) = tr(H V) for the V that X represents."""
     real, imaginary = hermitian.real, hermitian.imag
     rows = np.concatenate([real, -imaginary], axis=-1), np.concatenate([imaginary, real], axis=-1)
     return np.concatenate(rows, axis=-2) / 2

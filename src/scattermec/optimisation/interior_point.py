@@ -2,7 +2,7 @@
 
 It works on the homogeneous problem of `scattermec.optimisation.homogeneous`: it starts anywhere, and ends
 with tau > 0 at an optimum or with kappa > 0 at a proof that there is none. Each Newton system is eliminated
-user by user (five pivots) down to one system in the passive times, through which alone the users are coupled.
+user by user (five pivots) down to one system in the passive times, which alone couple the users.
 
 This is the portable form, for any device; ``kernel/solver.h`` is the same method for many frames on a CPU.
 """
@@ -49,37 +49,37 @@ from scattermec.optimisation.standard_form import StandardForm
 
 
 class State(NamedTuple):
-    """What the iteration carries."""
+    """State of the iteration."""
 
     point: Iterate
     iterations: Int[Array, ""]
     begun: Int[Array, ""]
-    """iterations before the attempt"""
+    """iterations before this attempt"""
     step: Float[Array, ""]
     attempt: Int[Array, ""]
     done: Bool[Array, ""]
 
 
 class Tolerances(NamedTuple):
-    """When to stop, by the precision of the arithmetic: violation of a constraint, certified gap, proof."""
+    """Stopping tolerances: constraint violation, certified gap, proof of infeasibility."""
 
     residual: float
     gap: float
     margin: float
-    """by how much more than the workload is asked for, relatively, to make up for a violation"""
+    """relative tightening of the problem that makes up for violations"""
     proof: float
     """margin that counts as a proof of infeasibility"""
 
 
 def tolerances(dtype: jnp.dtype) -> Tolerances:
-    """Stopping tolerances, relative to the scaled problem's data of order one."""
+    """Stopping tolerances for a precision, relative to the scaled problem's data of order one."""
     if dtype == jnp.float64:
         return Tolerances(residual=RESIDUAL_PER_GAP * GAP, gap=GAP, margin=0.0, proof=PROOF)
     return Tolerances(residual=2e-5, gap=1e-4, margin=2e-4, proof=1e-4)
 
 
 def _way(attempt: Int[Array, ""], dtype: jnp.dtype) -> Attempt:
-    """How the given attempt goes."""
+    """Settings of the given attempt."""
     return Attempt(*(jnp.asarray(values, dtype)[attempt] for values in zip(*ATTEMPTS, strict=True)))
 
 
@@ -95,8 +95,8 @@ def _direction(
 ) -> Iterate:
     """Newton direction that removes ``reduction`` of the residuals and changes each product by ``products``.
 
-    ``products`` holds, in s, z and kappa, the wanted x ds + s dx and so on; ``bend`` the second-order change
-    of the slacks that the linearisation misses.
+    ``products`` holds the wanted x ds + s dx and so on in s, z and kappa; ``bend`` holds the second-order
+    change of the slacks that the linearisation misses.
     """
     x, y, s, z, tau, kappa = point
     cost, constant = costs(problem), constants(problem)
@@ -129,7 +129,7 @@ def _exact_slacks(
     missing: tuple[Primal, Dual, Float[Array, ""]],
     left: Float[Array, ""],
 ) -> tuple[Primal, Dual]:
-    """Slacks that leave exactly ``left`` times what is missing at the moved x, y and tau."""
+    """Slacks at the moved x, y and tau whose residuals are exactly ``left`` times ``missing``."""
     gradient, values = priced_gradient(problem, moved.x, moved.y), constraints(problem, moved.x)
     s = jax.tree.map(lambda c, g, r: c * moved.tau - g + left * r, costs(problem), gradient, missing[0])
     z = jax.tree.map(lambda b, v, r: b * moved.tau + v + left * r, constants(problem), values, missing[1])
@@ -145,11 +145,11 @@ def _take_step(
     step: Float[Array, ""],
     way: Attempt,
 ) -> tuple[Iterate, Bool[Array, ""]]:
-    """Move, and say whether the new point is positive and near the central path.
+    """The point after a step, and whether it is positive and near the central path.
 
-    The slacks of linear constraints follow the direction. Those that the active work bends take their exact
-    values, so that residuals fall in proportion to the step, unless that would take them far off the central
-    path: then a residual of the order of the mean product is left for the next step to remove.
+    Linear slacks follow the direction. Those that the active work makes nonlinear take their exact values, so
+    that residuals fall in proportion to the step. If that would take them far off the central path, a
+    residual of the order of the mean product is left to the next step.
     """
     moved = _move(point, direction, step)
     s, z = _exact_slacks(problem, moved, missing, 1 - step * reduction)
@@ -180,7 +180,7 @@ def _take_step(
 
 
 def _iterate(problem: StandardForm, state: State, limits: Tolerances) -> State:
-    """One predictor-corrector step (Mehrotra), with a second-order term for the curved constraint too."""
+    """One predictor-corrector step (Mehrotra), with a second-order term for the curved constraint."""
     point = state.point
     missing = residuals(problem, point)
     mean = mean_product(point)
@@ -190,7 +190,7 @@ def _iterate(problem: StandardForm, state: State, limits: Tolerances) -> State:
     flat = jax.tree.map(jnp.zeros_like, (point.x, point.y))
 
     def wanted(target: Float[Array, ""], second_order: Iterate) -> Iterate:
-        """Changes of the products that bring each to ``target``."""
+        """Changes that bring each product to ``target``."""
         change = lambda a, b, o: target - a * b - o  # noqa: E731
         return point._replace(
             s=jax.tree.map(change, point.x, point.s, second_order.s),
@@ -205,7 +205,7 @@ def _iterate(problem: StandardForm, state: State, limits: Tolerances) -> State:
     )
     reach = _step_to_boundary(point, predictor)
 
-    # After a short step: recentre, and leave out the second order, which a short step would overdo.
+    # After a short step, recentre and drop the second-order terms, which would be too large.
     way = _way(state.attempt, mean.dtype)
     recentre = state.step < SHORT_STEP
     keep = jnp.where(recentre, 0.0, 1.0).astype(mean.dtype)
@@ -266,7 +266,7 @@ def _iterate(problem: StandardForm, state: State, limits: Tolerances) -> State:
 
 
 def _start(problem: StandardForm, attempt: Int[Array, ""]) -> Iterate:
-    """The same point for every problem: a guess at first, then ones, but for the times."""
+    """The same point for every problem: a guess in the first attempt, else ones except for the times."""
     first, short = attempt == 0, _way(attempt, problem.workload.dtype).start
 
     def fill(name: str, like: Array, later: float | Array = 1.0) -> Array:
@@ -303,9 +303,9 @@ def _bend(
     step: Float[Array, ""],
     most: Float[Array, ""],
 ) -> tuple[Primal, Dual]:
-    """Second-order change of the three slacks that the active work bends, measured along the predictor.
+    """Second-order change, along the predictor, of the three slacks that depend on the active work.
 
-    It is limited to what changes no product by more than ``most``.
+    It is limited so that no product changes by more than ``most``.
     """
     moved = _move(point, predictor, step)
     s, z = _exact_slacks(problem, moved, missing, 1 - step)
@@ -325,9 +325,9 @@ def _bend(
 
 
 def _accuracy(problem: StandardForm, point: Iterate, limits: Tolerances) -> Float[Array, ""]:
-    """Largest constraint violation and certified gap, in units of their tolerances: at most 1 is solved.
+    """The larger of constraint violation and certified gap, in units of their tolerances: solved if <= 1.
 
-    The gap is to the bound that the prices prove, whatever their own residual.
+    The gap is to the bound proved by the prices, whatever their residual.
     """
     values = constraints(problem, point.x)
     missing = jax.tree.map(lambda v, b: -v / point.tau - b, values, constants(problem))
@@ -337,13 +337,13 @@ def _accuracy(problem: StandardForm, point: Iterate, limits: Tolerances) -> Floa
     if problem.cost_shortfall is not None:
         work = jnp.minimum(work, problem.cost_shortfall)
     gap = cost - dual_function(problem, work, budget, capacity)
-    # Offloading all the work is charged beforehand, and credited for what is computed locally.
+    # Offloading is charged for all the work beforehand, and refunded for local work.
     whole = jnp.abs(cost + jnp.sum(problem.gain_local))
     return jnp.maximum(violation / limits.residual, jnp.abs(gap) / (whole + LEAST_COST) / limits.gap)
 
 
 def solve(problem: StandardForm) -> Optimum:
-    """Solve one scaled problem; whoever takes the result has to judge what it is worth."""
+    """Solve one scaled problem. The result is uncertified: the caller must check it."""
     limits = tolerances(problem.workload.dtype)
     unit = jnp.ones((), problem.workload.dtype)
     nothing = jnp.zeros((), jnp.int32)

@@ -1,4 +1,4 @@
-"""Who is served when the beams are free: the set of users, beams and allocation that maximise reward (11)."""
+"""Service with free beams: the set of users, the beams and the allocation that maximise reward (11)."""
 
 import dataclasses
 
@@ -26,12 +26,12 @@ class ServiceSolution:
     """The best set of users with its beams and allocation."""
 
     best: BeamSolution
-    """for the set that is served; nobody, for the idle energy alone, where no set can be"""
+    """solution for the served set; serves nobody, at the idle energy, if no set can be served"""
     reward: Float[Array, ""]
     """kbit/J: reward (11)"""
     reward_bound: Float[Array, ""]
-    """kbit/J: no set, beams and allocation can have more; infinite for more than 6 users, where the set is
-    searched without a certificate"""
+    """kbit/J: upper bound on the reward of all sets, beams and allocations; infinite for more than 6 users,
+    where the set is found without a certificate"""
     sets_tried: Int[Array, ""]
 
 
@@ -45,12 +45,12 @@ def optimise_service(
 ) -> ServiceSolution:
     """Find the set of users, the beams and the allocation that maximise reward (11) for a frame.
 
-    Exact for N <= 6: sets are tried in the order of what they could reach at most, until none that is left
-    could beat the best. The prices of each bound all others too, since the dual function sums over users.
-    Beyond 6 users, the beams are optimised for the set that is best with maximum ratio beams.
+    Exact for N <= 6: sets are tried in the order of their upper bounds, until none that is left can beat the
+    best. The prices of one set bound all others too, since the dual function is a sum over users. Beyond 6
+    users, the beams are optimised for the set that is best with maximum ratio beams.
 
-    ``everyone`` is the solution that serves everyone, where that is known: it is not sought again, and the
-    best set is never worse. Other arguments as for `optimise_beams`.
+    ``everyone`` is the solution that serves everyone, if known: it is not computed again, and the best set is
+    never worse. Other arguments as for `optimise_beams`.
     """
     if parameters.num_users > ENUMERATED_USERS:
         return _searched(parameters, frame, scheme, skip, everyone)
@@ -102,18 +102,18 @@ def optimise_service(
 
 @pytree
 class _State:
-    """What the enumeration of S sets carries."""
+    """State of the enumeration of S sets."""
 
     best: BeamSolution
     reward: Float[Array, ""]
     bounds: Float[Array, " S"]
-    """J: no beams and no allocation serve the set for less"""
+    """J: lower bounds on the energy of serving each set, for all beams and allocations"""
     tried: Bool[Array, " S"]
     done: Bool[Array, ""]
 
 
 def _nobody(parameters: Parameters, frame: Frame, scheme: Scheme) -> BeamSolution:
-    """Nobody served, for the idle energy alone."""
+    """The solution that serves nobody, at the idle energy."""
 
     def example() -> BeamSolution:
         return optimise_beams(parameters, frame, scheme=scheme)
@@ -137,10 +137,10 @@ def _bounds(
     sets: Bool[Array, "S N"],
     found: BeamSolution,
 ) -> Float[Array, " S"]:
-    """What the prices found for one set say of the energy of every set; infinite if they rule it out.
+    """Lower bounds on the energy of every set, from the prices found for one; infinite if they rule it out.
 
-    For a user outside the set its work has no price. The best beam of its slot is then worth no more than
-    with one, so the worth found serves for both.
+    The work of users outside a set has no price. That only lowers the value of the best beam in their slots,
+    so the value found for one set is valid for all.
     """
     prices, nothing = found.prices, jnp.zeros_like(frame.workload)
     infeasible = found.status == INFEASIBLE
@@ -165,7 +165,7 @@ def _searched(
     skip: Bool[Array, ""] | None,
     everyone: BeamSolution | None,
 ) -> ServiceSolution:
-    """Many users: the set that is best with maximum ratio beams."""
+    """Solution for many users: the set that is best with maximum ratio beams."""
     seen = allocate_best_set(parameters, frame, maximum_ratio_beams(frame.channels), scheme=scheme)
     best = optimise_beams(parameters, frame, scheme=scheme, served=seen.served, skip=skip)
     reward = jnp.where(jnp.any(seen.served), _reward(parameters, frame, best), -1)
@@ -180,6 +180,6 @@ def _searched(
 
 
 def _reward(parameters: Parameters, frame: Frame, found: BeamSolution) -> Float[Array, ""]:
-    """Reward (11) in kbit/J, less than any where nothing was found."""
+    """Reward (11) in kbit/J; -1 if nothing was found."""
     reward = ap_reward(parameters, frame.workload, found.solution.served, found.energy)
     return jnp.where(is_feasible(found.status), reward, -1)

@@ -14,29 +14,29 @@ class NewtonSystem:
     """The Newton equations at a point, factorised once and solved for several right-hand sides.
 
     In the reduced unknowns (dx, dy) they read  (Q + S/X) dx - J' dy = f,  J dx + (Z/Y) dy = g.  The prices dy
-    are eliminated first, which leaves per user a positive definite matrix over (m, e, c, t, v, b), v being
-    the energy harvested and m the energy left, where that has a value; then m, e, c, t and v by Cholesky
-    pivots, which leaves N K x N K over the passive times b.
-    Each pivot is kept above what it has at least in exact arithmetic, so rounding cannot make it negative.
+    are eliminated first, which leaves per user a positive definite matrix over (m, e, c, t, v, b), where v is
+    the energy harvested and m the energy left, if that has a value. Then m, e, c, t and v are eliminated by
+    Cholesky pivots, which leaves an N K x N K matrix over the passive times b. Each pivot is kept above its
+    lower bound in exact arithmetic, so rounding cannot make it negative.
     """
 
     def __init__(self, problem: StandardForm, point: Iterate) -> None:
         p, x, y, s, z = problem, point.x, point.y, point.s, point.z
         self.problem = p
         self.by_time, self.by_energy = lt, le = active_slopes(p, x)
-        # Minus the Hessian of y' (active work): rank one, curved only across the ray of constant power.
+        # Minus the Hessian of y' (active work): of rank one, zero along the ray of constant power.
         power = x.energy / x.t_active
         curvature = y.work * p.active_rate * p.snr**2 / (x.t_active * (1 + p.snr * power) ** 2)
         d = jax.tree.map(jnp.divide, s, x)
         w = jax.tree.map(jnp.divide, y, z)
         self.w_time, self.w_local = w.time, w.local
-        # The shortfall occurs in one constraint alone, so it is eliminated together with that constraint.
+        # The shortfall occurs in one constraint only, so it is eliminated together with it.
         self.per_shortfall = jnp.zeros_like(w.work)
         if x.shortfall is not None and s.shortfall is not None:
             self.per_shortfall = x.shortfall / s.shortfall
         self.w_work = w_work = 1 / (z.work / y.work + self.per_shortfall)
         self.w_budget, self.w_capacity = w.budget, w.capacity
-        # As are energies e, c, t and v weigh, once the sum m of the energies left is eliminated.
+        # Weights of the energies e, c, t and v once the sum m of the energies left is eliminated.
         w_energy, w_harvest, w_own = w.budget + w.capacity, w.budget, w.budget
         if d.stored is not None and w.stored is not None:
             self.w_stored, self.per_stored = w.stored, 1 / (d.stored + w.stored)

@@ -1,6 +1,6 @@
-"""The best beam of a slot for given prices, and what a second of it is worth: D_i of the certificate.
+"""The best beam of a slot for given prices, and its value per second: D_i of the certificate.
 
-Energy of price a_j at user j and reflected work of price c make a beam w worth
+With energy of price a_j at user j and reflected work of price c, the value of a beam w is
 
     sum over j of a_j |h_j^H w|^2 + c ln(1 + q |h_i^H w|^2)  per second.
 
@@ -9,7 +9,7 @@ Its maximum over unit beams, and over density matrices, is the minimum over x of
     x + c ln(q c F(x)) - c + 1 / (q F(x)),    F(x) = h_i^H (x - A)^-1 h_i,    A = sum over j of a_j h_j h_j^H,
 
 over x above A's largest eigenvalue: x is the largest eigenvalue of A + h_i h_i^H / F(x). Every such x gives a
-bound. The best beam is that matrix's principal eigenvector (x - A)^-1 h_i.
+bound. The best beam is the principal eigenvector of that matrix, (x - A)^-1 h_i.
 """
 
 import jax
@@ -26,11 +26,11 @@ def best_beams(
     work_worth: Float[Array, " N"],
     reflected_snr: Float[Array, " N"],
 ) -> tuple[Complex[Array, "N M"], Float[Array, " N"]]:
-    """Best unit beam of each slot, (N, M), and its worth in J/s, (N,), never below the true maximum.
+    """Best unit beam of each slot, (N, M), and its value in J/s, (N,), never below the true maximum.
 
     Args:
-        channels: of all users.
-        energy_worth: a in J/s, of slot i (row) and user j (column).
+        channels: channels of all users.
+        energy_worth: a in J/s, for slot i (row) and user j (column).
         work_worth: c in J/s.
         reflected_snr: q, the signal-to-noise ratio of backscatter for a beam gain of 1.
     """
@@ -58,7 +58,7 @@ def _best_beam(
     c, q = jnp.where(reflects, c, 1), jnp.where(reflects, q, 1)
 
     def distance(y: Float[Array, ""]) -> Float[Array, ""]:
-        # Falls from positive to negative; zero where the beam's own gain is the one that its price assumes.
+        # Decreases from positive to negative; zero where the beam's own gain is the intended one.
         parts = weight / (y + below)
         F = jnp.sum(parts)
         return c * F - 1 / q - F**2 / jnp.sum(parts / (y + below))
@@ -66,7 +66,7 @@ def _best_beam(
     highest = jnp.where(reflects, c * q * jnp.sum(weight), 1)
 
     def halve(_: int | Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        # Of the logarithm: where the channel hardly has a part in the principal eigenvector, y is tiny.
+        # Bisect the logarithm: y is tiny if the channel is almost orthogonal to the principal eigenvector.
         low, high = ends
         middle = (low + high) / 2
         right = distance(highest * jnp.exp(middle)) > 0
@@ -77,7 +77,7 @@ def _best_beam(
     y = highest * jnp.exp(end)
     F = jnp.sum(weight / (y + below))
     F = jnp.where(reflects, F, 1)
-    # Where the channel is orthogonal to the principal eigenvector, reflection may have no price at all.
+    # If the channel is orthogonal to the principal eigenvector, reflection may have no price at all.
     F = jnp.maximum(F, 1 / (q * c))
     worth = eigenvalues[-1] + y + c * jnp.log(q * c * F) - c + 1 / (q * F)
     beam = vectors @ (own / (y + below))
@@ -91,10 +91,10 @@ def _completed(
     principal: Complex[Array, " M"],
     intended: Float[Array, ""],
 ) -> Complex[Array, " M"]:
-    """Unit beam along ``beam`` whose own gain is not above the ``intended``.
+    """Unit beam along ``beam`` whose own gain is at most ``intended``.
 
-    Where the channel has next to no part in the principal eigenvectors, rounding loses theirs in the beam:
-    they take what the intended gain leaves.
+    If the channel is almost orthogonal to the principal eigenvectors, rounding removes their component from
+    the beam. It is restored here, with all power that the intended gain does not need.
     """
     squared = jnp.sum(jnp.real(beam) ** 2 + jnp.imag(beam) ** 2)
     beam = beam / jnp.sqrt(jnp.where(squared > 0, squared, 1))

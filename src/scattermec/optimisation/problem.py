@@ -1,4 +1,4 @@
-"""Problem (10) with beams fixed, P1, as plain data: what the solver needs to know of a frame."""
+"""P1, i.e. problem (10) with fixed beams, as plain data for the solver."""
 
 from typing import Literal, get_args
 
@@ -15,7 +15,7 @@ from scattermec.physics.parameters import Parameters
 
 Scheme = Literal["hybrid", "active", "passive", "local"]
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
-"""Which ways of processing a scheme allows; all of them beam for energy, and all of them compute locally.
+"""Schemes, by the links that they allow; all of them beam for energy, and all of them compute locally.
 
 ``hybrid`` allows both links, ``active`` (Active-enabled) only the active one, ``passive`` only backscatter,
 ``local`` (MEC-disabled) neither.
@@ -32,11 +32,11 @@ class AllocationProblem:
                    l_b <= passive_rate t_b,  l_c <= local_limit                                            (3)
                    e + circuit_power t_a + local_energy l_c <= min(battery + harvest_rate t_b, capacity)   (9)
 
-    over non-negative times (s), work (kbit) and radiated energies e (mJ). Keeping l_b free below
-    ``passive_rate t_b`` lets a beam run for its energy alone.
+    over non-negative times (s), work (kbit) and radiated energies e (mJ). As l_b may be less than
+    ``passive_rate t_b``, a beam can run for its energy alone.
 
-    Where energy left in the battery has a value, part s of the battery is filled by m_s <= ``part_size`` mJ,
-    each worth ``battery_value`` in the objective; all m_s together are on the left side of (9).
+    If energy left in the battery has a value, part s of the battery is filled by m_s <= ``part_size`` mJ,
+    with value ``battery_value`` per mJ in the objective; the sum of all m_s is on the left side of (9).
     """
 
     parameters: Parameters
@@ -44,21 +44,21 @@ class AllocationProblem:
     workload: Float[Array, " N"]
     """kbit"""
     served: Bool[Array, " N"]
-    """whether the workload has to be processed; who is not served may still lend its slot"""
+    """whether the workload must be processed; the AP may still beam in the slots of the other users"""
     battery: Float[Array, " N"]
     """mJ"""
     channel_gain: Float[Array, " N"]
     """||h||^2"""
     passive_rate: Float[Array, "N K"]
-    """kbit/s; 0 where the scheme has no backscatter"""
+    """kbit/s; 0 if the scheme has no backscatter"""
     active_bandwidth: Float[Array, " N"]
-    """kHz; 0 where the scheme has no active link"""
+    """kHz; 0 if the scheme has no active link"""
     harvest_rate: Float[Array, "N N K"]
-    """mW that user j (first) may count on during beam k of slot i"""
+    """usable mW of user j (first) during beam k of slot i"""
     most_harvest: Float[Array, "N N"]
-    """mW that user j may count on in slot i at most, whatever the time shares of the beams"""
+    """largest usable mW of user j in slot i, over all beams"""
     battery_value: BatteryValue | None = None
-    """what energy left in the battery is worth; None for nothing"""
+    """value of the energy left in the battery; None if it has none"""
     free_beams: bool = static(default=False)
     """whether other beams may be used as well (P2)"""
 
@@ -69,7 +69,7 @@ class AllocationProblem:
 
     @property
     def passive_power(self) -> Array:
-        """What the AP draws while beaming, p + p_br, in W."""
+        """Power of the AP while beaming, p + p_br, in W."""
         return self.parameters.ap_power + self.parameters.passive_receive_power
 
     @property
@@ -88,11 +88,11 @@ def allocation_problem(
     battery_value: BatteryValue | None = None,
     free_beams: bool = False,
 ) -> AllocationProblem:
-    """State P1 for a frame and its beams, one or K a slot, under a scheme.
+    """State P1 for a frame and its beams, one or K per slot, under a scheme.
 
-    ``served`` (default: everyone) says whose workload must be processed, ``battery_value`` what energy left
-    in the batteries is worth (default: nothing); with ``free_beams`` the beams are only some of those that
-    may be used (P2). Raises ValueError for an unknown scheme.
+    ``served`` (default: everyone) are the users whose workload must be processed, ``battery_value`` is the
+    value of energy left in the batteries (default: none); with ``free_beams``, other beams may be used as
+    well (P2). Raises ValueError for an unknown scheme.
     """
     if scheme not in SCHEMES:
         raise ValueError(f"scheme: {scheme!r} is not known; choose from {', '.join(SCHEMES)}")

@@ -1,4 +1,4 @@
-"""Who is served: the set of users whose service maximises the AP's reward (11), for given beams."""
+"""Service with given beams: the set of users that maximises the AP's reward (11)."""
 
 import dataclasses
 import itertools
@@ -23,7 +23,7 @@ from scattermec.physics.parameters import Parameters
 from scattermec.physics.rewards import ap_reward
 
 ENUMERATED_USERS = 6
-"""Up to this many users every set is tried; beyond, a local search is used."""
+"""Up to this many users, every set is tried; beyond, a local search is used."""
 
 
 def allocate_best_set(
@@ -34,11 +34,11 @@ def allocate_best_set(
     scheme: Scheme = "hybrid",
     everyone: Solution | None = None,
 ) -> Solution:
-    """Allocate for the set of users that maximises (11), serving nobody where no set can be served.
+    """Allocate for the set of users that maximises (11), serving nobody if no set can be served.
 
-    Exact for N <= 6, where every set is solved; a steepest-ascent search over single additions and removals
-    beyond. ``everyone`` is the solution that serves everyone, where that is known: the best set is never
-    worse. Other arguments as for `allocate`.
+    Exact for N <= 6, where every set is solved; beyond, a steepest-ascent search over single additions and
+    removals. ``everyone`` is the solution that serves everyone, if known: the best set is never worse. Other
+    arguments as for `allocate`.
     """
     if parameters.num_users > ENUMERATED_USERS:
         served = search_best_set(parameters, frame, beams, scheme=scheme)
@@ -57,7 +57,7 @@ def allocate_best_set(
 
 
 def _better(parameters: Parameters, frame: Frame, first: Solution, second: Solution) -> Solution:
-    """Which of two solutions has the larger reward (11); the first if both have the same."""
+    """The solution with the larger reward (11); the first if both have the same."""
     both = jax.tree.map(lambda a, b: jnp.stack([a, b]), first, second)
     best = jnp.argmax(_rewards(parameters, frame, both))
     return jax.tree.map(lambda leaf: leaf[best], both)
@@ -95,8 +95,8 @@ def search_best_set(
 ) -> Bool[Array, " N"]:
     """Search for the set that maximises (11) by steepest ascent over single additions and removals.
 
-    It climbs from everyone and from those whom the elastic form serves, and keeps the better end. Sets that
-    cannot be served rank below all others, by the work that they leave undone, which leads the climb out of
+    It starts from everyone and from the users that the elastic form serves, and returns the better result.
+    Sets that cannot be served rank below all others, by their unprocessed work, so that the search leaves
     them.
     """
     users = parameters.num_users
@@ -130,14 +130,14 @@ def search_best_set(
 
 
 def _or_nobody(parameters: Parameters, solution: Solution) -> Solution:
-    """Where no set can be served, the optimum is to serve nobody."""
+    """``solution``, or serving nobody if no set can be served."""
     nobody = solution.status == INFEASIBLE
     empty = dataclasses.replace(serving_nobody(parameters, solution), iterations=solution.iterations)
     return jax.tree.map(lambda a, b: jnp.where(nobody, a, b), empty, solution)
 
 
 def serving_nobody(parameters: Parameters, like: Solution) -> Solution:
-    """The solution that serves nobody, for the idle energy alone; its arrays have the shapes of ``like``."""
+    """The solution that serves nobody, at the idle energy; its arrays have the shapes of ``like``."""
     idle = idle_energy(parameters)
     empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
     return dataclasses.replace(empty, energy=idle, value=idle, lower_bound=idle)

@@ -1,7 +1,7 @@
-"""What the portable solver and the kernel share: constants, and the arrays that a call of the kernel takes.
+"""Constants shared by the portable solver and the kernel, and the arrays passed to and from the kernel.
 
-``setup.py`` makes the kernel's ``shared.h`` from here, and `scattermec.optimisation.compiled` calls the
-kernel by the same tables. So this module imports nothing but the standard library.
+``setup.py`` generates the kernel's ``shared.h`` from this module, and `scattermec.optimisation.compiled`
+calls the kernel with the same tables. So this module imports only the standard library.
 """
 
 import hashlib
@@ -9,20 +9,20 @@ from typing import Any, NamedTuple
 
 
 class Attempt(NamedTuple):
-    """How an attempt to solve a frame goes: boldly at first, more carefully where that gets stuck."""
+    """Settings of an attempt to solve a frame: bold at first, more careful if that gets stuck."""
 
     boundary: Any
-    """a step goes this part of the way to where the first entry would vanish"""
+    """longest step, as a fraction of the step to the boundary"""
     centrality: Any
-    """each complementarity product stays above this part of the mean"""
+    """least complementarity product, as a fraction of the mean"""
     centring: Any
-    """least part of the mean product that a step aims to leave"""
+    """least target of the products, as a fraction of their mean"""
     span: Any
-    """a slack takes its exact value where that is within this factor of the linearised one"""
+    """a slack takes its exact value if that is within this factor of the linearised one"""
     slack: Any
-    """else it is kept near the linearised one, if that leaves a residual below this many mean products"""
+    """else it is kept near the linearised one, if the residual is then below this many mean products"""
     start: Any
-    """where the times start, in slots"""
+    """initial times, in slots"""
 
 
 ATTEMPTS = (
@@ -33,7 +33,7 @@ ATTEMPTS = (
     Attempt(0.99, 1e-3, 1e-3, 10.0, 30.0, 1e-4),
 )
 MAX_ITERATIONS = 80
-"""Of an attempt."""
+"""Iterations per attempt."""
 
 GUESS = {
     "t_active": 0.7,
@@ -47,25 +47,25 @@ GUESS = {
     "capacity": 0.01,
     "tau": 1.6,
 }
-"""Where the first attempt starts, every product being 1: found to take the fewest iterations over many
-scenarios. The others start at 1 everywhere, but for the times."""
+"""Starting point of the first attempt, where every product is 1: chosen for the fewest iterations over many
+scenarios. Later attempts start at 1, except for the times."""
 
 STEP_BACK = 0.8
 """Factor by which a step is shortened until it stays near the central path."""
 LEAST_STEP = 1e-8
-"""It is not shortened below this."""
+"""Length below which a step is not shortened."""
 SHORT_STEP = 0.1
-"""After a step shorter than this the next one recentres."""
+"""After a step shorter than this, the next one recentres."""
 BEND_REACH = 0.95
-"""The second-order change of the bent slacks is measured at this part of the predictor's step,"""
+"""Fraction of the predictor's step at which the second-order change of the curved slacks is measured."""
 BEND_LIMIT = 10.0
-"""and limited to so many mean products."""
+"""Limit of that change, in mean products."""
 
 GAP = 1e-8
-"""Certified gap at which a problem counts as solved, relative to its cost plus `LEAST_COST`."""
+"""Certified gap below which a problem is solved, relative to its cost plus `LEAST_COST`."""
 LEAST_COST = 1e-2
 RESIDUAL_PER_GAP = 1e-4
-"""Violation of a constraint that is allowed then, in parts of the gap."""
+"""Constraint violation that is allowed then, as a fraction of the gap."""
 PROOF = 1e-9
 """Margin that counts as a proof of infeasibility."""
 
@@ -74,26 +74,26 @@ BEAM_GAP = 1e-6
 MAX_ROUNDS = 200
 """Rounds of new beams after which the search gives up; a handful is usual."""
 MERGE_ROUNDS = 8
-"""After so many rounds the beam made of a slot's several takes the place of one of them."""
+"""Every so many rounds, one beam of each slot is replaced by the merged beam."""
 
 BEAM_STEPS = 30
-"""Gauss-Newton steps towards a single beam,"""
+"""Gauss-Newton steps towards a single beam, per start."""
 BEAM_STARTS = 12
-"""each from so many starts,"""
+"""Starting points of the search for a single beam."""
 BEAM_TURN = 2.399963
-"""which differ in the phase between two beams."""
+"""Phase between two beams, by which the starting points differ."""
 BEAM_RIDGE = 1e-14
 BEAM_DAMPING = 1e-3
 LONGEST_BEAM_STEP = 0.5
 
 
 class Argument(NamedTuple):
-    """An array of a call of the kernel."""
+    """An argument or result of the kernel."""
 
     name: str
     dimensions: str = "N"
-    """N users, K beams per slot, M antennas, S parts of a battery whose energies have values, E = N in the
-    elastic form. Where batteries have no values, or the form is rigid, S or E is 0."""
+    """N users, K beams per slot, M antennas, S parts of a battery (0 without battery values), E = N in the
+    elastic form (0 in the rigid form)"""
     kind: str = "real"
     """``real`` and ``complex`` in the precision of the data, ``bool`` or ``int``"""
 
@@ -120,11 +120,11 @@ FRAME = (
     Argument("part_size", "NS"),
     Argument("skip", "", "bool"),
 )
-"""A problem apart from its beams, as in `scattermec.optimisation.standard_form.StandardForm`; and whether
-to skip it."""
+"""A problem without its beams, as in `scattermec.optimisation.standard_form.StandardForm`, and whether to
+skip it."""
 
 ALLOCATION = (Argument("passive_rate", "NK"), Argument("harvest", "NNK"))
-"""The problem's beams besides, where these are given: P1."""
+"""Additional arguments of P1: the given beams."""
 
 ALLOCATION_RESULTS = (
     Argument("t_active"),
@@ -147,7 +147,7 @@ SEARCH = (
     Argument("channels", "NM", "complex"),
     Argument("beams", "NKM", "complex"),
 )
-"""What a search for beams is given besides: P2. See `scattermec.optimisation.compiled.search_beams`."""
+"""Additional arguments of P2, the search for beams; see `scattermec.optimisation.compiled.search_beams`."""
 
 SEARCH_RESULTS = (
     Argument("beams", "NM", "complex"),
@@ -160,12 +160,12 @@ SEARCH_RESULTS = (
 
 
 def digest() -> str:
-    """What tells a kernel that was built from here from one that was not."""
+    """Digest of the header, which shows whether a kernel was built from this module."""
     return hashlib.sha256(_header().encode()).hexdigest()
 
 
 def header() -> str:
-    """All of this as C++: ``kernel/shared.h``."""
+    """This module as C++: ``kernel/shared.h``."""
     return _header() + f'constexpr char DIGEST[] = "{digest()}";\n'
 
 
@@ -194,7 +194,7 @@ _TYPES = {"real": "Scalar", "complex": "std::complex<Scalar>", "bool": "bool", "
 def _struct(
     name: str, arguments: tuple[Argument, ...], *, constant: bool = False, base: str = "", first: int = 0
 ) -> list[str]:
-    """A struct of pointers to the arrays of Q frames: read from a call, or moved to frame q."""
+    """A struct of pointers to the arrays of Q frames, read from a call or moved to frame q."""
     const, source = ("const ", "input") if constant else ("", "output")
     declared, read, moved = [], [], []
     for position, argument in enumerate(arguments, first):

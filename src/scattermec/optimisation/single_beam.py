@@ -1,9 +1,9 @@
 """One beam in place of several that share a slot's time.
 
-The relaxation of P2 may share a slot among several beams. What counts of them is their mean gain for each
-user, and one beam with these gains does as well: its own reflection carries no less, since the logarithm is
-concave. It need not be a principal eigenvector, which is only one of the several where channels are
-orthogonal. For few users there always is such a beam; for many there may be none.
+The relaxation of P2 may share a slot among several beams. Only their mean gain for each user matters, and a
+single beam with these gains is as good: it reflects at least as much work, since the logarithm is concave. It
+need not be a principal eigenvector (for orthogonal channels, that is only one of the several beams). For few
+users such a beam always exists; for many there may be none.
 """
 
 import jax
@@ -29,14 +29,14 @@ def single_beam(
     columns: Complex[Array, "K M"],
     guess: Complex[Array, " M"],
 ) -> Complex[Array, " M"]:
-    """The unit beam that brings the users most of what they want; ``guess`` where nothing is better.
+    """The unit beam that best meets the wanted gains; ``guess`` if nothing better is found.
 
     Args:
-        channels: of all users.
-        wanted: gain |h^H w|^2 for each user; 0 where it does not matter.
-        shares: parts of the slot's time.
-        columns: the beams that have them.
-        guess: where the search starts first.
+        channels: channels of all users.
+        wanted: gain |h^H w|^2 for each user; 0 if it does not matter.
+        shares: time shares of the given beams.
+        columns: the given beams.
+        guess: the first starting point.
     """
     angles = BEAM_TURN * jnp.arange(BEAM_STARTS - 1)[:, None] * jnp.arange(len(shares))
     mixed = (jnp.sqrt(shares) * jnp.exp(1j * angles)) @ columns
@@ -49,7 +49,7 @@ def single_beam(
 def _fulfilment(
     channels: Complex[Array, "N M"], wanted: Float[Array, " N"], beam: Complex[Array, " M"]
 ) -> Float[Array, ""]:
-    """What the beam brings the users in the worst case, in parts of what they want."""
+    """Smallest ratio of the beam's gain to the wanted gain, over all users."""
     gains = jnp.abs(channels.conj() @ beam) ** 2
     worst = jnp.min(jnp.where(wanted > 0, gains / jnp.where(wanted > 0, wanted, 1), jnp.inf))
     return jnp.where(jnp.isfinite(jnp.sum(gains)), worst, -1)

@@ -1,8 +1,8 @@
-"""P1 in the form that the solver and the certificates work on: four variables a user, data of order one.
+"""P1 in the form that the solver and the certificates use: four variables per user, data of order one.
 
-The variables are the active time t and the passive time b in parts of the slot, the radiated energy e, the
-local work c and, in the elastic form, the shortfall s. Where a slot offers K beams there is one b for each,
-and b stands for their sum where they count alike:
+The variables are the active time t and the passive time b as fractions of the slot, the radiated energy e,
+the local work c and, in the elastic form, the shortfall s. If a slot offers K beams, there is one b per beam;
+b below stands for their sum where they count equally:
 
     minimise    cost_active t + cost_passive b - gain_local c + cost_shortfall s
     subject to  time      1 - t - b                                               >= 0
@@ -12,14 +12,14 @@ and b stands for their sum where they count alike:
                 capacity  capacity - e - circuit t - local_energy c               >= 0
                 t, b, e, c, s                                                     >= 0.
 
-Where energy left in the battery has a value, there is the energy m left in each part of it besides, and
+If energy left in the battery has a value, the energies m left in its parts are additional variables:
 
     minimise    ... - (gain_stored m)
     subject to  stored    part_size - m  >= 0
                 budget    ... - (sum of m)  >= 0,    capacity    ... - (sum of m)  >= 0,    m >= 0.
 
-Whatever is not computed locally is offloaded, so the server's energy is charged as a constant for all of the
-workload, with ``gain_local`` back for each unit of c <= l.
+All work that is not computed locally is offloaded, so the server's energy for the whole workload is charged
+as a constant, and ``gain_local`` is refunded per unit of c <= l.
 """
 
 import jax.numpy as jnp
@@ -32,13 +32,13 @@ from scattermec.optimisation.problem import AllocationProblem
 from scattermec.physics.energy import idle_energy
 
 FLOOR = {"float64": 1e-15, "float32": 2e-6}
-"""Least energy at hand, in scaled units: below what the solver resolves."""
+"""Smallest available energy, in scaled units: below the solver's resolution."""
 
 LEAST_LINK = {"float64": 1e-11, "float32": 2e-5}
-"""Least part of its work that an active link must be able to carry to be regarded."""
+"""Active links that can carry less than this fraction of their user's work are ignored."""
 
 WIDEST = 1e3
-"""Most energy at hand, in scaled units, by choice of the unit."""
+"""Largest available energy, in scaled units; the unit is chosen accordingly."""
 
 
 @pytree
@@ -61,9 +61,9 @@ class StandardForm:
     cost_shortfall: Float[Array, " N"] | None
     """None for the rigid form"""
     gain_stored: Float[Array, "N S"] | None = None
-    """None where energy left in the battery has no value"""
+    """None if energy left in the battery has no value"""
     part_size: Float[Array, "N S"] | None = None
-    """likewise"""
+    """None if energy left in the battery has no value"""
 
 
 @pytree
@@ -79,11 +79,11 @@ class Scales:
 
 
 def natural_scales(problem: AllocationProblem, needy: Bool[Array, " N"]) -> Scales:
-    """Units that bring a frame's numbers to order one, each user by what it has to do and has at hand."""
+    """Units that bring a frame's numbers to order one, per user by its work and available energy."""
     p, constants = problem, problem.parameters
     slot = constants.slot_duration
     work = jnp.where(needy, p.workload, 1)
-    # What computing all of the work takes, or sending it during all of the slot if that is less.
+    # Energy for computing all the work, or for sending it over the whole slot if that is less.
     computing = constants.local_energy * work
     linked = p.active_bandwidth * p.active_snr > 0
     bandwidth, snr = jnp.where(linked, p.active_bandwidth, 1), jnp.where(linked, p.active_snr, 1)
@@ -99,15 +99,15 @@ def natural_scales(problem: AllocationProblem, needy: Bool[Array, " N"]) -> Scal
 
 
 def wanted(problem: AllocationProblem) -> Bool[Array, " N"]:
-    """Users with work that has to be processed."""
+    """Users with work that must be processed."""
     return problem.served & (problem.workload > 0)
 
 
 def in_need(problem: AllocationProblem) -> Bool[Array, " N"]:
-    """Users for whom the solver has something to decide besides their time to lend.
+    """Users for whom the solver has more to decide than the beam in their slots.
 
-    Not who has no work; nor, where energy left has no value, whose battery pays for computing all of it: that
-    costs the AP nothing, and nothing else needs that energy.
+    Users without work are not in need; nor, if energy left has no value, are users whose battery suffices to
+    compute all their work: that costs the AP nothing, and nothing else needs their energy.
     """
     p, constants = problem, problem.parameters
     pays = (p.workload <= p.local_limit) & (constants.local_energy * p.workload <= p.battery)
@@ -115,18 +115,18 @@ def in_need(problem: AllocationProblem) -> Bool[Array, " N"]:
 
 
 def energy_counts(problem: AllocationProblem, needy: Bool[Array, " N"]) -> Bool[Array, " N"]:
-    """Users whose energy counts."""
+    """Users whose energy matters."""
     return needy if problem.battery_value is None else jnp.ones_like(needy)
 
 
 def most_energy(problem: AllocationProblem) -> Float[Array, " N"]:
-    """What each user can have at most, in mJ."""
+    """Largest energy that each user can have, in mJ."""
     p, constants = problem, problem.parameters
     return jnp.minimum(p.battery + p.most_harvest @ constants.slot_duration, constants.battery_capacity)
 
 
 def can_transmit(problem: AllocationProblem) -> Bool[Array, " N"]:
-    """Users whose active link carries more of their work than what the solver resolves."""
+    """Users whose active link can carry more of their work than the solver's resolution."""
     p = problem
     per_millijoule = p.active_bandwidth / jnp.log(2.0) * p.active_snr  # kbit, at a vanishing power
     most = per_millijoule * most_energy(p)
@@ -140,7 +140,7 @@ def can_fill(problem: AllocationProblem) -> Bool[Array, " N"]:
 
 
 def fixed_energy(problem: AllocationProblem, needy: Bool[Array, " N"]) -> Float[Array, ""]:
-    """What the energy (7) has besides the form's cost, in J: the server's for all the work, and the idle."""
+    """Energy (7) in J that is not in the form's cost: the server's for all the work, and the idle energy."""
     p = problem
     work = jnp.where(needy, p.workload, 0)
     return jnp.sum(p.parameters.mec_energy * work) + idle_energy(p.parameters)
@@ -151,9 +151,8 @@ def standard_form(
 ) -> StandardForm:
     """State ``problem`` in the units of ``scales``.
 
-    Users who are not `in_need` keep only their time to lend. The solver needs an interior, so energies at
-    hand are at least `FLOOR`. A battery that cannot be filled
-    has room for twice of what it can hold.
+    Users who are not `in_need` contribute only their slots. The solver needs an interior, so available
+    energies are at least `FLOOR`, and a battery that cannot be filled has twice the capacity it can reach.
     """
     p, constants = problem, problem.parameters
     slot, work, energy = constants.slot_duration, scales.work, scales.energy

@@ -1,4 +1,4 @@
-"""Poisson numbers by inversion: one uniform draw each, and a program that compiles at once."""
+"""Poisson numbers by inversion: one uniform draw per number, and fast compilation."""
 
 import jax
 import jax.numpy as jnp
@@ -6,18 +6,19 @@ from jax import Array
 from jaxtyping import Float, PRNGKeyArray, Shaped
 
 SMALL_MEAN = 16.0
-"""Below it the outcomes are tried from 0 upwards, else from the mode in both directions."""
+"""Below this mean, outcomes are tried from 0 upwards, else from the mode in both directions."""
 
 LARGE_MEAN = 1e6
-"""Above it the quantile is computed from its expansion for large means, which is then off by less than 1e-9
-in probability: trying the outcomes one by one would take thousands of steps."""
+"""Above this mean, the quantile is computed from its expansion for large means, whose error in probability is
+then below 1e-9; trying the outcomes one by one would take thousands of steps."""
 
 
 def poisson(key: PRNGKeyArray | Shaped[Array, "2"], mean: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Poisson distributed numbers of any ``mean`` >= 0, as floats of its type.
+    """Poisson distributed numbers with any ``mean`` >= 0, as floats of its type.
 
-    A uniform number picks the outcome whose share of [0, 1) it lies in, the shares laid side by side in the
-    order in which the outcomes are tried. `jax.random.poisson` compiles for seconds, this for a fraction.
+    [0, 1) is divided into one interval per outcome, as long as its probability, in the order in which the
+    outcomes are tried; a uniform number picks the outcome. `jax.random.poisson` takes seconds to compile,
+    this a fraction of one.
     """
     uniform = jax.random.uniform(key, mean.shape, mean.dtype)
     large = mean > LARGE_MEAN
@@ -25,13 +26,13 @@ def poisson(key: PRNGKeyArray | Shaped[Array, "2"], mean: Float[Array, "..."]) -
 
 
 def _by_search(uniform: Float[Array, "..."], mean: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Try the mode, then ever farther neighbours of it, until the shares exceed ``uniform``."""
+    """Try the first outcome, then farther neighbours, until the total probability exceeds ``uniform``."""
     first = jnp.where(mean < SMALL_MEAN, 0, jnp.floor(mean))
     share = _probability_of_first(first, mean)
-    least = jnp.finfo(mean.dtype).eps ** 2  # of a share; what is left there is due to rounding
+    least = jnp.finfo(mean.dtype).eps ** 2  # below this probability, any remainder is due to rounding
 
-    # What is carried: distance from the first outcome, uniform number less the shares so far (negative once
-    # found), the shares at that distance above and below, and the outcome.
+    # Carried: distance from the first outcome, uniform number less the probabilities so far (negative once
+    # found), the probabilities at that distance above and below, and the outcome.
     Carried = tuple[Array, Array, Array, Array, Array]
 
     def searching(carried: Carried) -> Array:
@@ -52,10 +53,10 @@ def _by_search(uniform: Float[Array, "..."], mean: Float[Array, "..."]) -> Float
 
 
 def _probability_of_first(first: Float[Array, "..."], mean: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Probability of the outcome ``first``, which is 0, or the mode of a mean of at least `SMALL_MEAN`.
+    """Probability of the outcome ``first``: 0, or the mode if the mean is at least `SMALL_MEAN`.
 
-    The latter by Stirling's series for first!, whose error is below 1e-13 there, in a form without
-    cancellation: exp(-first log(first/mean) - mean + first - series) / sqrt(2 pi first).
+    For the mode, Stirling's series for first! (error below 1e-13 there) in a form without cancellation:
+    exp(-first log(first/mean) - mean + first - series) / sqrt(2 pi first).
     """
     n = jnp.maximum(first, SMALL_MEAN)
     excess = (jnp.maximum(mean, SMALL_MEAN) - n) / n
@@ -66,7 +67,7 @@ def _probability_of_first(first: Float[Array, "..."], mean: Float[Array, "..."])
 
 def _from_expansion(uniform: Float[Array, "..."], mean: Float[Array, "..."]) -> Float[Array, "..."]:
     """The quantile by its expansion for large means; see Giles, ACM Trans. Math. Softw. 42 (2016)."""
-    edge = jnp.finfo(mean.dtype).eps / 2  # never infinite
+    edge = jnp.finfo(mean.dtype).eps / 2  # keeps `normal` finite
     normal = jnp.sqrt(2.0) * jax.lax.erf_inv(jnp.clip(2 * uniform - 1, edge - 1, 1 - edge))
     root = jnp.sqrt(jnp.maximum(mean, 1))
     shift = 1 / 3 + normal**2 / 6 - (normal / 36 + normal**3 / 72) / root

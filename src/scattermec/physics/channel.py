@@ -1,4 +1,4 @@
-"""What nature draws: fading channels, arriving work, and the error with which both are seen."""
+"""The random parts of the model: fading channels, arriving work, and observation errors in both."""
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ def next_scatter(
 ) -> Complex[Array, "N M"]:
     """One step of the Gauss-Markov process with ``drawn`` from CN(0, I).
 
-    Correlation 0 is block fading, independent frames.
+    Correlation 0 is block fading: frames are independent.
     """
     rho = parameters.correlation
     return rho * scatter + jnp.sqrt(1 - rho**2) * drawn
@@ -44,7 +44,7 @@ def channels_from_scatter(parameters: Parameters, scatter: Complex[Array, "N M"]
 def channels_at(
     parameters: Parameters, scatter: Complex[Array, "N M"], frame: Int[Array, ""]
 ) -> Complex[Array, "N M"]:
-    """Channels of a frame: drawn, or read from the trace (which repeats when it ends)."""
+    """Channels of a frame: drawn, or read from the trace (which repeats)."""
     if parameters.fading == "file":
         assert parameters.trace_channels is not None
         return parameters.trace_channels[frame % parameters.trace_channels.shape[0]]
@@ -69,7 +69,7 @@ def initial_battery(key: Key, parameters: Parameters) -> Float[Array, " N"]:
 
 
 def trace_start(key: Key, parameters: Parameters) -> Int[Array, ""]:
-    """Frame at which an episode enters the trace: drawn, so that episodes see all of it; 0 without one."""
+    """First frame of an episode in the trace: random, so that episodes cover all of it; 0 without a trace."""
     for trace in (parameters.trace_channels, parameters.trace_workload):
         if trace is not None:
             return jax.random.randint(key, (), 0, trace.shape[0])

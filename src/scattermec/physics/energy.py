@@ -1,4 +1,4 @@
-"""Where the energy goes: the AP's (7), what users harvest (8), spend, and may spend (9)."""
+"""Energies: the AP's consumption (7), the users' harvest (8), and their demand and budget (9)."""
 
 import jax.numpy as jnp
 from jax import Array
@@ -33,7 +33,7 @@ def rectified_power(parameters: Parameters, incident_power: Float[Array, "..."])
     """Direct-current power in mW from incident radio power in mW.
 
     Linear: eta times the incident power, as in equation (8). Sigmoidal: a logistic curve shifted to start at
-    zero, of given saturation, steepness and turn-on (Boshkovska et al., IEEE Commun. Lett. 19(12), 2015).
+    zero, with given saturation, steepness and turn-on (Boshkovska et al., IEEE Commun. Lett. 19(12), 2015).
     """
     p = parameters
     if p.harvest_model == "linear":
@@ -55,7 +55,7 @@ def harvest_rate(parameters: Parameters, beam_gains: Float[Array, "N N"]) -> Flo
 def usable_harvest_rate(parameters: Parameters, harvest_rate: Float[Array, "N N"]) -> Float[Array, "N N"]:
     """The part of `harvest_rate` that counts towards this frame's budget.
 
-    All of it by the letter of (8); with causal harvesting only slots before the user's own.
+    In (8), all of it counts; with causal harvesting, only slots before the user's own.
     """
     return jnp.tril(harvest_rate, k=-1) if parameters.causal_harvest else harvest_rate
 
@@ -68,7 +68,7 @@ def harvested_energy(harvest_rate: Float[Array, "N N"], t_passive: Float[Array, 
 def energy_budget(
     parameters: Parameters, battery: Float[Array, " N"], harvested: Float[Array, " N"]
 ) -> Float[Array, " N"]:
-    """What a user may spend in mJ, the right-hand side of (9): min(E + E^h, E_max)."""
+    """Energy in mJ that a user may spend, the right-hand side of (9): min(E + E^h, E_max)."""
     return jnp.minimum(battery + harvested, parameters.battery_capacity)
 
 
@@ -78,7 +78,7 @@ def energy_demand(
     t_active: Float[Array, " N"],
     l_local: Float[Array, " N"],
 ) -> Float[Array, " N"]:
-    """What a user's schedule needs in mJ, the left-hand side of (9): t_a (beta + p_o) + phi_c l_c.
+    """Energy in mJ that a user's schedule needs, the left-hand side of (9): t_a (beta + p_o) + phi_c l_c.
 
     ``transmit_power`` is beta in mW and may be infinite; the demand is then infinite, never NaN.
     """

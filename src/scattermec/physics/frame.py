@@ -1,4 +1,4 @@
-"""One frame: what happens when the AP's beams and the users' allocations meet the channels."""
+"""One frame: the outcome of the AP's beams and the users' allocations on the given channels."""
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +10,12 @@ from scattermec.physics import energy, links, rewards
 from scattermec.physics.parameters import Parameters
 
 TOLERANCE = 1e-6
-"""Relative tolerance at which a constraint counts as met."""
+"""Relative tolerance of the constraints."""
 
 
 @pytree
 class Frame:
-    """What a frame starts from."""
+    """The state at the start of a frame."""
 
     channels: Complex[Array, "N M"]
     """channels h"""
@@ -39,7 +39,7 @@ class Allocation:
 
 @pytree
 class Outcome:
-    """What a frame leads to."""
+    """The results of a frame."""
 
     success: Bool[Array, " N"]
     """x: whether the user's workload was processed within its slot"""
@@ -50,11 +50,11 @@ class Outcome:
     harvested: Float[Array, " N"]
     """E^h in mJ"""
     demand: Float[Array, " N"]
-    """what the schedule needs, in mJ (possibly infinite)"""
+    """energy that the schedule needs, in mJ (possibly infinite)"""
     budget: Float[Array, " N"]
-    """what the user may spend, in mJ"""
+    """energy that the user may spend, in mJ"""
     spent: Float[Array, " N"]
-    """what the user spends, in mJ"""
+    """energy that the user spends, in mJ"""
     overflow: Float[Array, " N"]
     """harvest lost to a full battery, in mJ"""
     battery: Float[Array, " N"]
@@ -145,14 +145,14 @@ def is_processed(
 
 
 def _at_most(left: Float[Array, " N"], right: Float[Array, " N"]) -> Bool[Array, " N"]:
-    # Relative to the right-hand side alone, so that more work never turns an outage into a success.
+    # Relative to the right-hand side only, so that more work never turns an outage into a success.
     return left <= right * (1 + TOLERANCE)
 
 
 def processed_work(
     workload: Float[Array, " N"], allocation: Allocation, success: Bool[Array, " N"]
 ) -> Float[Array, "3 N"]:
-    """Work of each user in kbit that was processed (active, passive, local); zeros in an outage.
+    """Processed work per user in kbit (active, passive, local); zeros in an outage.
 
     Local work counts only as far as it is needed: a surplus costs the AP nothing and says nothing about the
     mode.

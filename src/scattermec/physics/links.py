@@ -44,9 +44,9 @@ def beam_gains(channels: Complex[Array, "N M"], beams: Complex[Array, "N M"]) ->
 def reflected_snr(
     parameters: Parameters, channel_gain: Float[Array, " N"], own_beam_gain: Float[Array, " N"]
 ) -> Float[Array, " N"]:
-    """Signal-to-noise ratio at the AP of what each user reflects in its own slot.
+    """Signal-to-noise ratio at the AP of each user's reflection in its own slot.
 
-    ``own_beam_gain`` is G[i, i]. Self-interference that is left after cancellation adds to the noise.
+    ``own_beam_gain`` is G[i, i]. Residual self-interference adds to the noise.
     """
     p = parameters
     noise = p.noise_power + p.residual_interference * p.ap_power
@@ -82,7 +82,7 @@ def active_power(
 ) -> Float[Array, " N"]:
     """Transmit power beta in mW that carries ``l_active`` kbit in ``t_active`` s: equation (4) inverted.
 
-    Zero for no work; infinite for work in no time, or over no path to the AP; never NaN.
+    Zero without work; infinite for work in zero time or over a blocked channel; never NaN.
     """
     snr = active_snr(parameters, channel_gain)
     possible = (t_active > 0) & (snr > 0)

@@ -1,4 +1,4 @@
-"""The constants of a scenario as arrays: the pytree that every function of the model takes."""
+"""The constants of a scenario as arrays: the pytree passed to every function of the model."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from scattermec.scenario import Scenario
 
 @pytree
 class Parameters:
-    """Constants of one scenario as arrays, so that any of them can be swept by vmap or differentiated.
+    """Constants of one scenario as arrays, so that any of them can be swept with vmap or differentiated.
 
     Units as in `Scenario`: s, kbit, kHz, W and J on the AP's side, mW and mJ on the users' side.
     """
@@ -64,7 +64,7 @@ class Parameters:
     """channels of the trace file, or None"""
     trace_workload: Float[Array, "F N"] | None
     """workload of the trace file, or None"""
-    # What shapes the program rather than its numbers.
+    # Settings that change the program rather than its numbers.
     fading: str = static()
     arrivals: str = static()
     harvest_model: str = static()
@@ -119,9 +119,9 @@ def parameters(
 ) -> Parameters:
     """Turn a scenario into arrays of JAX's default precision (float64 where x64 is enabled).
 
-    ``num_users`` and ``num_antennas`` override the scenario's for frames whose channels come from elsewhere:
-    the positions then play no part (path gains are 1). Raises ValueError if a constant that the scenario
-    gives per user does not have ``num_users`` entries.
+    ``num_users`` and ``num_antennas`` override the scenario's for frames whose channels come from elsewhere;
+    positions are then ignored (path gains are 1). Raises ValueError if a constant that the scenario gives per
+    user does not have ``num_users`` entries.
     """
     own_topology = num_users is None and num_antennas is None
     users = scenario.num_users if num_users is None else num_users
@@ -136,7 +136,7 @@ def parameters(
         return jnp.asarray(np.broadcast_to(value, (users,)))
 
     def number(value: float) -> Array:
-        # Through NumPy, so that the type is strong: replacing a constant must not recompile.
+        # Via NumPy, so that the type is strong and replacing a constant does not recompile.
         return jnp.asarray(np.asarray(value, dtype=float))
 
     positions = np.asarray(scenario.user_positions, dtype=float) if own_topology else np.ones((users, 2))
@@ -170,7 +170,7 @@ def path_loss_db(distance_m: np.ndarray) -> np.ndarray:
 
 
 def harvest_faults(scenario: Scenario | Parameters, where: str) -> list[str]:
-    """What is wrong with harvesting where only a linear rectifier, and not a causal one, is allowed."""
+    """Faults of the harvesting settings where only linear, non-causal harvesting is allowed."""
     faults = []
     if scenario.harvest_model != "linear":
         faults.append(
@@ -182,9 +182,9 @@ def harvest_faults(scenario: Scenario | Parameters, where: str) -> list[str]:
 
 
 def size_faults(scenario: Scenario | Parameters, trained: Scenario, what: str, hint: str = "") -> list[str]:
-    """What keeps a learner that was trained in one scenario from acting in another: its size.
+    """Mismatches of size that keep a learner trained in one scenario from acting in another.
 
-    ``what`` names the learner and ends with "trained with"; ``hint`` follows.
+    ``what`` names the learner and ends with "trained with"; ``hint`` is appended.
     """
     sizes = (
         ("num_antennas: {} does not fit", scenario.num_antennas, trained.num_antennas),

@@ -12,7 +12,7 @@ def energy_efficiency(
 ) -> Float[Array, ""]:
     """Processed kbit per J of AP-side energy: the second factor of (11).
 
-    With no energy spent (possible only without idle power): 0 if nothing was processed, else infinite.
+    If no energy was spent (possible only without idle power): 0 if nothing was processed, else infinite.
     """
     processed = jnp.sum(jnp.where(success, workload, 0))
     spent = energy > 0

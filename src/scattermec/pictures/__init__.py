@@ -1,4 +1,4 @@
-"""Pictures: a frame drawn, and the look that all figures share. Needs the `figures` extra."""
+"""Pictures: the drawing of a frame, and the style of all figures. Needs the `figures` extra."""
 
 from scattermec.pictures.frame import draw_frame
 from scattermec.pictures.style import render_rgb_array, save_figure

@@ -1,4 +1,4 @@
-"""Bars, one row a user: energy in against energy out, and the division of the workload."""
+"""Bars, one row per user: energy in against energy out, and the division of the workload."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +15,7 @@ from scattermec.pictures.style import Number
 _BAR = 0.36
 _GAP = 0.02
 _OFF_SCALE = 1.7
-"""A capacity this many times beyond all bars is written, not drawn, or the bars would shrink to nothing."""
+"""A capacity this many times beyond all bars is written, not drawn, since the bars would become too short."""
 
 _OUT_LOOKS: dict[str, tuple[str, dict[str, object]]] = {
     "transmit": (style.ACTIVE, {}),
@@ -28,13 +28,13 @@ _OUT_LOOKS: dict[str, tuple[str, dict[str, object]]] = {
 
 
 def draw_energy(axes: Axes, facts: FrameFacts) -> None:
-    """Upper bar: battery and harvest, slot by slot. Lower bar: what was spent, what is left, what is lost."""
+    """Upper bar: battery and harvest, slot by slot. Lower bar: energy spent, left over and lost."""
     style.tidy_axes(axes, grid="x")
     axes.spines["left"].set_visible(False)
     income = facts.battery + facts.harvest.sum(axis=1)
     longest = float(income.max()) or 1.0
     drawn = facts.capacity <= _OFF_SCALE * longest
-    # Room on the right for what an outage would have needed.
+    # Room on the right for the energy that an outage would have needed.
     limit = (1.16 if facts.success.all() else 1.24) * max(
         longest, float(facts.capacity[drawn].max(initial=0))
     )
@@ -73,7 +73,7 @@ def _draw_income(axes: Axes, facts: FrameFacts, user: int) -> None:
 def _part(
     axes: Axes, left: Number, top: Number, width: Number, colour: str, gid: str, **looks: object
 ) -> Rectangle:
-    """A part of a bar, with a white line at its end rather than a rim, which would swallow a sliver."""
+    """A part of a bar, with a white line at its end rather than a rim, which would hide a thin part."""
     bar = block(axes, left, top, width, _BAR, colour=colour, gid=gid, **{"linewidth": 0, **looks})
     if size_in_points(axes, width, _BAR)[0] > 1.5:
         axes.plot([left + width] * 2, [top, top + _BAR], color="white", linewidth=0.8, solid_capstyle="butt")
@@ -155,7 +155,7 @@ def _name_the_bars(axes: Axes, facts: FrameFacts, user: int) -> None:
 
 
 def draw_work(axes: Axes, facts: FrameFacts) -> None:
-    """Each user's workload by mode; an outage is crossed out, for all of its work is processed again."""
+    """Each user's workload by mode; an outage is crossed out, since all of its work is processed again."""
     style.tidy_axes(axes, grid="x")
     axes.spines["left"].set_visible(False)
     scheduled = sum(np.maximum(part, 0) for part in facts.work.values())

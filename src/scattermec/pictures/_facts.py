@@ -1,4 +1,4 @@
-"""What a picture of a frame shows, as plain NumPy numbers, worked out once for all panels."""
+"""The numbers in a picture of a frame, in NumPy, computed once for all panels."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,16 +16,16 @@ from scattermec.physics.links import channel_gain, passive_rate
 from scattermec.physics.rewards import energy_efficiency
 
 Placement = Literal["given", "mirrored", "spread"]
-"""How users came by their places: told by the caller; deduced, left and right undecided; or spread out."""
+"""Origin of the users' positions: given by the caller; deduced, except for left and right; or spread out."""
 
 
 @dataclass(frozen=True)
 class FrameFacts:
-    """One frame in numbers: per user (N,) unless said; times in s, work in kbit, users' energies in mJ."""
+    """One frame in numbers: per user (N,) unless stated; times in s, work in kbit, users' energies in mJ."""
 
     slot: np.ndarray
     start: np.ndarray
-    """when each slot begins"""
+    """start of each slot"""
     time: dict[str, np.ndarray]
     """active, passive and local time"""
     work: dict[str, np.ndarray]
@@ -33,14 +33,14 @@ class FrameFacts:
     workload: np.ndarray
     success: np.ndarray
     reasons: tuple[str, ...]
-    """why a user is in outage; empty where it is served"""
+    """why a user is in outage; empty if it is served"""
     battery: np.ndarray
     harvest: np.ndarray
     """(N, N) energy that user j (row) harvests in slot i (column)"""
     usable: np.ndarray
     """(N, N) whether that energy counts in this frame (bool)"""
     spending: dict[str, np.ndarray]
-    """transmit, circuit and local of a schedule within its budget; wasted: all that one beyond it spends"""
+    """transmit, circuit and local energy of schedules within budget; wasted: all energy of those beyond it"""
     left_over: np.ndarray
     overflow: np.ndarray
     demand: np.ndarray
@@ -67,12 +67,12 @@ class FrameFacts:
 
     @property
     def reflects(self) -> np.ndarray:
-        """Whether a user's work rides on its beam, which otherwise runs for energy alone (bool)."""
+        """Whether a user backscatters work on its beam, which otherwise only delivers energy (bool)."""
         return self.work["passive"] > 1e-6 * self.workload
 
     @property
     def unserved(self) -> np.ndarray:
-        """Work that the schedule leaves out, in kbit."""
+        """Work that is not scheduled, in kbit."""
         return np.maximum(self.workload - sum(self.work.values()), 0)
 
 
@@ -119,7 +119,7 @@ def frame_facts(
 
 @jax.jit
 def _derived(parameters: Parameters, frame: Frame, beams: Array, outcome: Outcome) -> dict[str, Array]:
-    """What the model knows beyond the outcome; compiled as one, or the first picture would take seconds."""
+    """Quantities that are not in the outcome; compiled as one, or the first picture would take seconds."""
     unit = unit_beams(beams, frame.channels)
     gains = beam_gains(frame.channels, unit)
     return {
@@ -136,12 +136,12 @@ def _numbers(values: ArrayLike) -> np.ndarray:
 
 
 def _spending(parameters: Parameters, allocation: Allocation, outcome: Outcome) -> dict[str, np.ndarray]:
-    """The parts of the spent energy; a schedule beyond its budget spends all of it in vain, undivided."""
+    """The parts of the spent energy; a schedule beyond its budget wastes all of it, which is not divided."""
     spent = _numbers(outcome.spent)
     affordable = _numbers(outcome.demand) <= _numbers(outcome.budget) * (1 + TOLERANCE)
     circuit = np.where(affordable, _numbers(allocation.t_active) * _numbers(parameters.circuit_power), 0)
     local = np.where(affordable, _numbers(allocation.l_local) * _numbers(parameters.local_energy), 0)
-    # The transmit energy is the rest: the power alone may be infinite.
+    # The transmit energy is the rest, since the transmit power may be infinite.
     transmit = np.where(affordable, np.maximum(spent - circuit - local, 0), 0)
     rounding = 1e-6 * spent
     transmit = np.where(transmit > rounding, transmit, 0)
@@ -152,7 +152,7 @@ def _spending(parameters: Parameters, allocation: Allocation, outcome: Outcome) 
 def _outage_reasons(
     parameters: Parameters, frame: Frame, passive_rate: Array, allocation: Allocation, outcome: Outcome
 ) -> tuple[str, ...]:
-    """For each user the first limit that its schedule breaks, in a few words; empty where it is served."""
+    """Per user, the first limit that its schedule violates, in a few words; empty if it is served."""
     names = ("t_active", "t_passive", "t_local", "l_active", "l_passive", "l_local")
     t_active, t_passive, t_local, l_active, l_passive, l_local = (
         _numbers(getattr(allocation, name)) for name in names
@@ -188,17 +188,17 @@ def _given(positions: ArrayLike, num_users: int) -> np.ndarray:
 
 
 def _positions(parameters: Parameters) -> tuple[np.ndarray, Placement]:
-    """Where users stand, as far as the constants tell, and how that was found.
+    """The users' positions, as far as the constants determine them, and their origin.
 
-    The distance follows from the path gain 0.1/d, the bearing from the array's response, which does not tell
-    left from right: users are drawn on the right, or on the left where another user is in the way. Without
-    bearings users are spread over a sector.
+    The distance follows from the path gain 0.1/d, the bearing from the array's response, which does not
+    distinguish left from right: users are drawn on the right, or on the left if another user is in the way.
+    If the bearings are unknown, users are spread over a sector.
     """
     distance = 0.1 / _numbers(parameters.path_gain)
     response = np.asarray(parameters.line_of_sight)
     users, antennas = response.shape
     sine = np.angle(response[:, 1]) / np.pi if antennas > 1 else np.zeros(users)
-    # Frames whose channels come from elsewhere have no topology: all users then share one place.
+    # Frames whose channels come from elsewhere have no topology: all users then have the same position.
     known = antennas > 1 and (users == 1 or np.ptp(sine) > 1e-6 or np.ptp(distance) > 1e-6)
     bearing = np.arcsin(np.clip(sine, -1, 1)) if known else np.linspace(-1.1, 1.1, users + 2)[1:-1]
     place = distance[:, None] * np.stack([np.cos(bearing), np.sin(bearing)], axis=1)

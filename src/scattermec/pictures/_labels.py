@@ -1,4 +1,4 @@
-"""Blocks with labels that appear only where there is room for them."""
+"""Blocks, with labels that appear only if there is room for them."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from scattermec.pictures import style
 from scattermec.pictures.style import Number
 
 _POINTS_PER_LETTER = 0.6
-"""Mean width of a letter as a share of the font size, on the safe side."""
+"""Mean width of a letter relative to the font size, rounded up."""
 
 
 def block(
@@ -24,8 +24,8 @@ def block(
     gid: str,
     **looks: Any,
 ) -> Rectangle:
-    """A coloured rectangle in data coordinates with a white rim that parts it from its neighbours."""
-    # On a sliver the rim would leave nothing to see.
+    """A coloured rectangle in data coordinates with a white rim that separates it from its neighbours."""
+    # The rim would hide a thin rectangle.
     thin = min(size_in_points(axes, width, height)) < 2.5
     rim = {"edgecolor": "white", "linewidth": 0.0 if thin else 0.7, **looks}
     rectangle = Rectangle((left, bottom), width, height, facecolor=colour, gid=gid, **rim)
@@ -34,7 +34,7 @@ def block(
 
 
 def size_in_points(axes: Axes, width: Number, height: Number) -> tuple[float, float]:
-    """A width and a height in data coordinates, in points on the page."""
+    """Convert a width and a height from data coordinates to points on the page."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     box = axes.get_position()
@@ -53,7 +53,7 @@ def fitting_label(
     colour: str | None = None,
     size: Number = style.SMALL_SIZE,
 ) -> None:
-    """Write into a rectangle the first of the texts that fits, if any does, a little smaller if need be."""
+    """Write the first text that fits into a rectangle, if any does, in a smaller font if necessary."""
     width, height = size_in_points(axes, rectangle.get_width(), abs(rectangle.get_height()))
     if colour is None:
         colour = style.text_colour(*to_rgb(rectangle.get_facecolor()))
@@ -76,7 +76,7 @@ def fitting_label(
 
 
 def fits(words: str, size: Number, width: Number, height: Number) -> bool:
-    """Whether a text of a font size fits a width and height in points."""
+    """Whether a text in a font size fits a width and height in points."""
     lines = words.split("\n")
     letters = max(len(line) for line in lines)
     return bool(letters * _POINTS_PER_LETTER * size + 3 <= width and 1.1 * size * len(lines) <= height)

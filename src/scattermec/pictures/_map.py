@@ -14,11 +14,11 @@ _ANTENNA = Path(
 )
 _WIDEST_ARROW = 7.0
 _DIRECTIONS = np.deg2rad(np.arange(90, 450, 10))
-"""Where labels of the rings may go, the first that suits: from upwards all the way round."""
+"""Directions for the labels of the rings, in order of preference: all around, starting upwards."""
 
 
 def draw_map(axes: Axes, facts: FrameFacts) -> None:
-    """Users at their places, an arrow from the AP to each, as wide as the energy that the user harvests."""
+    """Users at their positions, with an arrow from the AP to each, whose width shows the harvested energy."""
     reach = float(np.hypot(*facts.positions.T).max())
     _frame_the_view(axes, facts.positions, reach)
     if facts.placement != "spread" or np.ptp(np.hypot(*facts.positions.T)) > 0:
@@ -51,13 +51,13 @@ def _frame_the_view(axes: Axes, positions: np.ndarray, reach: float) -> None:
 
 
 def _draw_rings(axes: Axes, positions: np.ndarray, reach: float) -> None:
-    """Circles of equal distance, their labels in the direction that users leave free."""
+    """Circles of equal distance, with labels in the direction with the most free space."""
     step = _round_step(reach / 2.5)
     radii = np.arange(step, 2.2 * reach, step)
     for radius in radii:
         axes.add_patch(Circle((0, 0), radius, fill=False, edgecolor="#D9DDE1", linewidth=0.8, zorder=1))
     taken = _taken_places(axes, positions)
-    # The direction with the most labels; the rest of the rings go without.
+    # The direction with room for the most labels; the other rings have none.
     places = max((_free_places(axes, angle, radii, taken) for angle in _DIRECTIONS), key=len)
     for radius, (x, y) in places.items():
         axes.text(
@@ -80,14 +80,14 @@ def _round_step(size: float) -> float:
 
 
 def _inside(axes: Axes, x: float, y: float) -> bool:
-    """Whether a point lies in the view with room for a label around it."""
+    """Whether a point is in the view, with room for a label around it."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     margin = 0.06 * (right - left)
     return bool(left + margin < x < right - margin and bottom + margin < y < top - margin)
 
 
 def _taken_places(axes: Axes, positions: np.ndarray) -> np.ndarray:
-    """Points (K, 2) of the map where something is drawn: arrows, users and their labels, the AP's name."""
+    """Points (K, 2) of the map that are occupied by arrows, users and their labels, and the AP's name."""
     size = axes.get_xlim()[1] - axes.get_xlim()[0]
     arrows = [share * positions for share in (0.25, 0.4, 0.55, 0.7, 0.85, 1.0)]
     side = np.where(positions[:, 1:] < 0, -1, 1) * 0.07 * size
@@ -98,7 +98,7 @@ def _taken_places(axes: Axes, positions: np.ndarray) -> np.ndarray:
 def _free_places(
     axes: Axes, angle: float, radii: np.ndarray, taken: np.ndarray
 ) -> dict[float, tuple[float, float]]:
-    """For each ring whose label has room in a direction, where that label goes."""
+    """Position of the label of each ring that has room for one in a direction."""
     clearance = 0.075 * (axes.get_xlim()[1] - axes.get_xlim()[0])
     points = {float(radius): (radius * np.cos(angle), radius * np.sin(angle)) for radius in radii}
     return {
@@ -116,7 +116,7 @@ def _draw_arrows(axes: Axes, facts: FrameFacts) -> None:
             axes.plot([0, x], [0, y], color="#B9BEC5", linewidth=1, linestyle=(0, (2, 3)), zorder=2)
             continue
         width = 0.8 + (_WIDEST_ARROW - 0.8) * harvested[user] / most
-        # Neighbouring users bend their arrows to different sides, or one behind the other would hide.
+        # Bend arrows alternately, so that neighbouring users in one direction do not hide each other's.
         bend = 0.16 if user % 2 == 0 else -0.16
         arrow = FancyArrowPatch(
             (0, 0),
@@ -167,7 +167,7 @@ def _draw_user(axes: Axes, facts: FrameFacts, user: int) -> None:
 def _note(
     axes: Axes, place: tuple[float, float], words: str, *, below: bool, gid: str, distance: int
 ) -> None:
-    """A small text beside a point, on its side away from the AP."""
+    """A small text above or below a point."""
     axes.annotate(
         words,
         place,

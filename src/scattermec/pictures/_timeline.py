@@ -1,4 +1,4 @@
-"""The frame along time: the beam of each slot, the energy that it brings, what each user does in its slot."""
+"""The frame over time: the beam of each slot, the energy that it delivers, and the users' schedules."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,11 +17,11 @@ _LOCAL_LANE = (0.04, 0.24)
 
 
 def set_time_axis(axes: Axes, facts: FrameFacts, *, labelled: bool) -> None:
-    """The time axis that the three panels share, with the borders of the slots as ticks."""
+    """The common time axis of the three panels, with the borders of the slots as ticks."""
     axes.set_xlim(0, facts.duration)
     edges = [*facts.start, facts.duration]
     if labelled:
-        # Labels of slots too short for one are left out.
+        # Omit labels of slots that are too short for one.
         room = 0.035 * facts.duration
         axes.set_xticks([edge for edge in edges if edge in (0, edges[-1]) or _apart(edge, edges) > room])
         axes.xaxis.set_major_formatter(lambda edge, _: style.compact(edge))
@@ -35,7 +35,7 @@ def _apart(edge: float, edges: list[float]) -> float:
 
 
 def draw_beams(axes: Axes, facts: FrameFacts) -> None:
-    """For each slot the pattern of its beam as it would be in free space, all on one scale."""
+    """The free-space pattern of each slot's beam, all on one scale."""
     style.tidy_axes(axes)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -55,7 +55,7 @@ def beam_pattern(beam: np.ndarray, angles: np.ndarray) -> np.ndarray:
 
 def _draw_pattern(axes: Axes, facts: FrameFacts, slot: int) -> None:
     across, high = size_in_points(axes, facts.slot[slot], 1.0)
-    # Circles on the page: radii in points, turned into the two scales of the axes.
+    # Circles on the page: radii in points, converted to the scales of both axes.
     radius = 0.46 * min(across, high)
     x_radius, y_radius = radius * facts.slot[slot] / across, radius / high
     middle = np.array([facts.start[slot] + facts.slot[slot] / 2, 0.5])
@@ -102,8 +102,8 @@ def draw_received(axes: Axes, facts: FrameFacts) -> None:
 
 
 def user_rows(axes: Axes, facts: FrameFacts) -> None:
-    """One row a user, the first on top."""
-    # Fewer than three rows are not stretched over the whole height.
+    """One row per user, the first on top."""
+    # Do not stretch fewer than three rows over the whole height.
     spare = max(0.0, 2.4 - facts.num_users) / 2
     axes.set_ylim(facts.num_users - 0.5 + spare, -0.5 - spare)
     size = style.SMALL_SIZE if facts.num_users <= 8 else style.TINY_SIZE
@@ -132,7 +132,7 @@ def _cell_looks(facts: FrameFacts, user: int, slot: int, most: float) -> tuple[s
 
 
 def draw_timeline(axes: Axes, facts: FrameFacts) -> None:
-    """The slots one after another: active, passive and idle time in the wide lane, local computing below."""
+    """The slots in order: active, passive and idle time in the wide lane, local computing below."""
     style.tidy_axes(axes)
     axes.spines["left"].set_visible(False)
     axes.set_ylim(0, 1.28)
@@ -163,7 +163,7 @@ def _draw_slot(axes: Axes, facts: FrameFacts, user: int) -> None:
     axes.axvline(start, color="#AEB4BB", linewidth=0.8, zorder=0.5)
     left = start
     for mode in ("active", "passive"):
-        # What does not fit the slot is cut at its end, where a mark says so.
+        # Time beyond the slot is cut off, and marked at its end.
         width = min(max(facts.time[mode][user], 0), start + length - left)
         if width > 0:
             _draw_mode(axes, facts, user, mode, left, width)

@@ -1,4 +1,4 @@
-"""One frame in one picture: who is where, what happens when, where energy and work come from and go."""
+"""One frame in one picture: positions, schedule, energies and work."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 else:
-    # Names for those who read annotations at run time.
+    # For annotations that are evaluated at run time.
     Axes = Figure = Text = Any
 
 _WIDTH, _HEIGHT = 1200, 800
-"""The page in pixels, at 100 dots an inch; boxes below are left, top, width and height on it."""
+"""The page in pixels, at 100 dots per inch; the boxes below are left, top, width and height on it."""
 
 _BOXES = {
     "map": (36, 152, 318, 318),
@@ -45,29 +45,29 @@ def draw_frame(
     positions: ArrayLike | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Draw one frame for one look, 1200 x 800 pixels at 100 dots an inch.
+    """Draw one frame as a picture of 1200 x 800 pixels at 100 dots per inch.
 
-    Four parts: the map; the slots along time, with each slot's beam and the energy that it brings to each
+    Four parts: the map; the slots over time, with each slot's beam and the energy that it delivers to each
     user; each user's energy, in against out; and the division of each user's workload.
 
-    The beam patterns are those of a half-wavelength array in free space. Under fading the channels decide
-    what arrives, so the energy that each user harvests is shown beside them.
+    The beam patterns are those of a half-wavelength array in free space. Under fading the received energy
+    depends on the channels, so the energy that each user harvests is shown next to them.
 
     Args:
         parameters: the scenario's constants.
         frame: channels, workload and battery at the start.
         beams: (N, M) the AP's beams, of any norm; a zero beam means maximum ratio transmission.
         allocation: the users' times and work.
-        outcome: what `run_frame` made of them.
-        positions: (N, 2) users' places in m. Without them distances follow from the path gains and bearings
-            from the array's response, which does not tell left from right.
-        title: the header's first line.
+        outcome: the result of `run_frame`.
+        positions: (N, 2) users' positions in m. If None, distances are deduced from the path gains and
+            bearings from the array's response, which does not distinguish left from right.
+        title: the first line of the header.
 
     Returns:
-        A figure of its own, unknown to pyplot; see `save_figure` and `render_rgb_array`.
+        A new figure, not registered with pyplot; see `save_figure` and `render_rgb_array`.
     """
     figure = style.new_figure(_WIDTH / 100, _HEIGHT / 100)
-    # Imported here, for these need matplotlib, whose absence `new_figure` reports.
+    # Imported here, since these need matplotlib, and `new_figure` reports if that is missing.
     from scattermec.pictures import _bars, _map, _timeline
 
     facts = frame_facts(parameters, frame, beams, allocation, outcome, positions)
@@ -92,7 +92,7 @@ def _axes(figure: Figure, name: str) -> Axes:
 
 
 def _write(figure: Figure, x: Number, y: Number, words: str, **looks: Any) -> Text:
-    """Text at a pixel of the page, counted from its top left corner."""
+    """Text at a pixel of the page, relative to its top left corner."""
     looks = {"fontsize": style.TEXT_SIZE, "color": style.INK, "va": "center", **looks}
     return figure.text(x / _WIDTH, 1 - y / _HEIGHT, words, **looks)
 
@@ -137,7 +137,7 @@ def _write_header(figure: Figure, facts: FrameFacts, title: str | None) -> None:
 
 
 def _draw_key(figure: Figure) -> None:
-    """One line that explains every colour of the page."""
+    """The legend, one line with all colours of the page."""
     from matplotlib.patches import Patch
 
     crossed: dict[str, Any] = {"facecolor": "white", "hatch": style.OUTAGE_HATCH, "edgecolor": style.OUTAGE}
@@ -188,7 +188,7 @@ def _write_headings(figure: Figure, facts: FrameFacts) -> None:
     )
     for x, y, words, more in headings:
         heading = _write(figure, x, y, words, fontsize=style.HEADING_SIZE, fontweight="bold")
-        # Attached to the end of the heading, wherever its font puts that.
+        # Attached to the end of the heading, which depends on the font.
         beside = Annotation(
             more,
             (1, 0),

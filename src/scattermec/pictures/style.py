@@ -1,8 +1,8 @@
-"""The look shared by all figures: colours, schemes, fonts, and how a figure is made and exported.
+"""The style of all figures (colours, schemes, fonts), and functions to create and export figures.
 
-Matplotlib is imported where it is used, so that the rest of the package works without it. Figures are made
-without pyplot: nothing is registered globally, so that they work headless and in threads, and are freed like
-any other object.
+Matplotlib is imported where it is used, so that the rest of the package works without it. Figures are created
+without pyplot: nothing is registered globally, so they work headless and in threads, and are freed like any
+other object.
 """
 
 import os
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 else:
-    # Names for those who read annotations at run time.
+    # For annotations that are evaluated at run time.
     Axes = Figure = Any
 
 Number = int | float
-"""Whole numbers count where the type is checked at run time."""
+"""Includes int, since run-time type checkers do not accept an int as a float."""
 
 ACTIVE = "#0072B2"
 PASSIVE = "#E69F00"
@@ -32,19 +32,19 @@ HARVESTED = "#009E73"
 OUTAGE = "#B2182B"
 CIRCUIT = "#7FB8DA"
 LATE = "#A9D9C9"
-"""Harvested too late to count in the frame itself."""
+"""Energy harvested too late to count in the same frame."""
 BATTERY = "#8C929A"
 LEFT_OVER = "#CFD3D8"
 
 PARTS = {"active": ACTIVE, "passive": PASSIVE, "local": LOCAL, "harvested": HARVESTED, "outage": OUTAGE}
-"""One fixed colour for each part of the story, told apart by all kinds of colour vision (Okabe and Ito)."""
+"""One fixed colour per quantity, distinguishable with all kinds of colour vision (Okabe and Ito)."""
 
 INK = "#1A1D21"
 QUIET = "#5B626B"
 FAINT = "#E4E7EA"
 
 OUTAGE_HATCH = "xxxx"
-"""Outage never rests on colour alone."""
+"""Outage is never shown by colour alone."""
 
 TITLE_SIZE = 15.0
 HEADING_SIZE = 10.5
@@ -57,7 +57,7 @@ FORMATS = ("svg", "pdf", "png")
 
 @dataclass(frozen=True)
 class SchemeStyle:
-    """How one offloading scheme is drawn, the same in every figure."""
+    """Style of one offloading scheme, the same in every figure."""
 
     label: str
     colour: str
@@ -83,9 +83,9 @@ SCHEMES = {
     "passive": SchemeStyle("Passive-only", PASSIVE, "D", ":"),
 }
 
-# The hash salt makes the identifiers inside an SVG repeatable; TrueType fonts keep a PDF's text selectable.
+# The hash salt makes identifiers in an SVG reproducible; TrueType fonts keep the text of a PDF selectable.
 _EXPORT_SETTINGS: Any = {"svg.hashsalt": "scattermec", "pdf.fonttype": 42}
-# What would differ from run to run, or from one version of the library to the next, is left out of the files.
+# Omit metadata that differ between runs or between versions of the library.
 _METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -96,7 +96,7 @@ _export_lock = threading.Lock()
 
 
 def require_matplotlib() -> None:
-    """Raise ImportError with the command that helps, unless matplotlib is there."""
+    """Raise ImportError with the command to install matplotlib, if it is missing."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
@@ -104,7 +104,7 @@ def require_matplotlib() -> None:
 
 
 def new_figure(width: Number, height: Number) -> Figure:
-    """An empty white figure of the given size in inches, at 100 dots an inch, with its own canvas."""
+    """An empty white figure of the given size in inches, at 100 dots per inch, with its own canvas."""
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -115,7 +115,7 @@ def new_figure(width: Number, height: Number) -> Figure:
 
 
 def tidy_axes(axes: Axes, *, grid: str | None = None) -> None:
-    """The common look of axes: two thin spines, small ticks, a faint grid along ``grid`` (x, y or both)."""
+    """The common style of axes: two thin spines, small ticks, a faint grid along ``grid`` (x, y or both)."""
     axes.set_facecolor("white")
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
@@ -131,14 +131,14 @@ def tidy_axes(axes: Axes, *, grid: str | None = None) -> None:
 
 
 def text_colour(red: float, green: float, blue: float) -> str:
-    """Ink or white, whichever reads better on a colour whose parts lie in [0, 1]."""
+    """Ink or white, whichever is more readable on a colour with parts in [0, 1]."""
     return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else INK
 
 
 def save_figure(figure: Figure, stem: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Write ``figure`` as SVG, PDF and PNG (200 dots an inch), making folders as needed; the paths written.
+    """Write ``figure`` as SVG, PDF and PNG (200 dots per inch), creating folders; returns the paths.
 
-    ``stem`` is the path without its suffix. The same figure gives the same bytes, whenever it is written.
+    ``stem`` is the path without suffix. The same figure always gives the same bytes.
     """
     import matplotlib
 
@@ -162,7 +162,7 @@ def render_rgb_array(figure: Figure) -> np.ndarray:
 
 
 def compact(value: Number, digits: int = 3) -> str:
-    """A number in as few characters as a label has room for: some significant digits, ∞ for infinity."""
+    """A number as a short label: ``digits`` significant digits, ∞ for infinity."""
     if np.isnan(value):
         return "–"
     if np.isinf(value):

@@ -1,4 +1,4 @@
-"""Files of frames and of solutions, streamed in bounded memory; what is written is whole or absent."""
+"""Files of frames and of solutions, streamed in bounded memory; output files are complete or absent."""
 
 from scattermec.errors import InputError
 from scattermec.storage.arrays import Header, open_arrays

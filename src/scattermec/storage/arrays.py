@@ -25,7 +25,7 @@ __all__ = ["Archive", "ArrayFile", "Header", "open_archive", "open_arrays"]
 
 
 class Header(NamedTuple):
-    """What a ``.npy`` file says of its array, and where in the file the numbers start."""
+    """Header of a ``.npy`` file, and the offset at which the numbers start."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -34,19 +34,19 @@ class Header(NamedTuple):
 
     @property
     def num_bytes(self) -> int:
-        """Size of the array's numbers."""
+        """Size of the numbers."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 class ArrayFile(ABC):
-    """Named arrays that can be read row by row, the first axis being the rows."""
+    """Named arrays that can be read row by row (first axis)."""
 
     names: tuple[str, ...]
-    """what there is"""
+    """names of the arrays"""
 
     @abstractmethod
     def header(self, name: str) -> Header:
-        """Shape and type of an array; raises InputError if it is not one that can be read."""
+        """Shape and type of an array; raises InputError if it cannot be read."""
 
     @abstractmethod
     def load(self, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -67,7 +67,7 @@ def open_arrays(path: str | os.PathLike[str]) -> ArrayFile:
 
 
 def open_archive(path: str | os.PathLike[str]) -> "Archive":
-    """Arrays of an ``.npz`` file; raises InputError if it is none."""
+    """Arrays of an ``.npz`` file; raises InputError if it is not one."""
     path = Path(path)
     with _readable(path, "is not an .npz file"):
         return Archive(path)
@@ -100,7 +100,7 @@ class _Folder(ArrayFile):
 
 
 class Archive(ArrayFile):
-    """An ``.npz`` file, whose members are decompressed as they are read."""
+    """An ``.npz`` file; its members are decompressed as they are read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -151,7 +151,7 @@ class Archive(ArrayFile):
         """Consecutive blocks of ``count`` rows."""
         with self._opened() as archive, self._member(name, archive) as (file, header):
             if header.fortran_order and len(header.shape) > 1:
-                # Its rows lie scattered over the whole member, so it has to be laid out on disk first.
+                # Rows are scattered over the whole member, so decompress it to disk first.
                 with tempfile.TemporaryFile() as copy:
                     shutil.copyfileobj(file, copy)
                     copy.flush()
@@ -168,21 +168,21 @@ class Archive(ArrayFile):
 def _mapped_rows(file: BufferedIOBase, header: Header, count: int) -> Iterator[np.ndarray]:
     order: Literal["C", "F"] = "F" if header.fortran_order else "C"
     for start in range(0, header.shape[0], count):
-        # Mapped anew for each block: what a mapping has touched counts as memory in use until it ends.
+        # Map anew for each block: the pages that a mapping has touched count as memory in use until it ends.
         array = np.memmap(file, header.dtype, mode="r", offset=header.offset, shape=header.shape, order=order)
         yield np.array(array[start : start + count])
         del array
 
 
 _MOST_HEADER = 10_000
-"""Characters of a header, as NumPy has it."""
+"""Largest header in characters; NumPy's limit."""
 
 _MOST_COMPRESSED = 1032
-"""Bytes that deflate can make of one."""
+"""Largest compression ratio of deflate."""
 
 
 def _check_member(member: zipfile.ZipInfo, archive_size: int) -> None:
-    """Raise ValueError where the archive cannot hold what its directory says of a member."""
+    """Raise ValueError if the archive cannot contain a member of the size given in its directory."""
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError("compressed in an unknown way")
     ratio = 1 if member.compress_type == zipfile.ZIP_STORED else _MOST_COMPRESSED
@@ -193,10 +193,10 @@ def _check_member(member: zipfile.ZipInfo, archive_size: int) -> None:
 def _read_header(file: BufferedIOBase, size: int) -> Header:
     """Header of the ``.npy`` file of ``size`` bytes that starts here; raises ValueError if it is not one.
 
-    Read here rather than by NumPy, whose parser has many ways to fail, and warns of some headers.
+    Not read by NumPy, whose parser fails in many ways and warns about some headers.
     """
     version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):  # others are for structured types with names that are not ASCII
+    if version not in ((1, 0), (2, 0)):  # other versions are for structured types with non-ASCII names
         raise ValueError("of an unknown version")
     width, kind = (2, "<H") if version == (1, 0) else (4, "<I")
     (length,) = struct.unpack(kind, _read_exactly(file, width))
@@ -220,7 +220,7 @@ def _read_header(file: BufferedIOBase, size: int) -> Header:
 
 
 def _read_array(file: BufferedIOBase, header: Header) -> np.ndarray:
-    """All numbers, from where the header ends."""
+    """All numbers, starting after the header."""
     numbers = np.frombuffer(_read_exactly(file, header.num_bytes), header.dtype)
     return numbers.reshape(header.shape, order="F" if header.fortran_order else "C")
 
@@ -234,12 +234,12 @@ def _read_exactly(file: BufferedIOBase, size: int) -> bytes:
 
 @contextmanager
 def _readable(path: Path, problem: str) -> Iterator[None]:
-    """Turn whatever a broken file leads to into one line."""
+    """Turn any error from a broken file into one line."""
     try:
         yield
     except InputError:
         raise
     except OSError as error:
         raise InputError([f"{path}: cannot be read: {error.strerror or error}"]) from error
-    except Exception as error:  # whatever a damaged file makes of zipfile, zlib, ast and NumPy
+    except Exception as error:  # any error that a damaged file causes in zipfile, zlib, ast and NumPy
         raise InputError([f"{path}: {problem}"]) from error

@@ -1,8 +1,8 @@
-"""The only writer of files: what is written is whole or absent, and by one process at a time. Without JAX.
+"""The only writer of files: output is complete or absent, and written by one process at a time. Without JAX.
 
-While a file NAME is written it is called `.NAME.partial`, and `.NAME.lock` beside it is held by its writer.
-Both names are always the same and both files go at the end. What a killed process leaves of them is unlocked,
-since locks end with their process, and is taken over by whoever writes the same output next.
+While a file NAME is written, it is called `.NAME.partial`, and its writer holds the lock file `.NAME.lock`
+beside it. The names never vary, and both files are removed at the end. If a process is killed, its files are
+unlocked, since locks end with their process, and the next writer of the same output takes them over.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from scattermec.errors import BusyError
 
 try:
     import fcntl
-except ImportError:  # not on Windows, where two writers of one output go unnoticed
+except ImportError:  # Windows, where two writers of one output are not detected
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
@@ -37,12 +37,12 @@ _held: set[Path] = set()
 
 
 def partial_of(path: Path) -> Path:
-    """Where ``path`` is written before it is complete."""
+    """Temporary name of ``path`` while it is written."""
     return path.with_name(f".{path.name}{_PARTIAL}")
 
 
 def is_scaffold(name: str) -> bool:
-    """Whether a file of that name is what writers use, and may leave behind when they are killed."""
+    """Whether a name is that of a partial or lock file, which killed writers may leave behind."""
     return name.startswith(".") and name.endswith((_PARTIAL, _LOCK))
 
 
@@ -50,8 +50,8 @@ def is_scaffold(name: str) -> bool:
 def writing(path: Path, *, inside: bool = False) -> Iterator[None]:
     """Be the only process that writes ``path``, a file or a folder; may be nested within a process.
 
-    The lock lies beside ``path``, or ``inside`` a folder that exists and stays. Raises BusyError where
-    another process is writing the same.
+    The lock file is beside ``path``, or ``inside`` a folder that exists and stays. Raises BusyError if
+    another process is writing the same path.
     """
     lock = Path(os.path.abspath(path / _LOCK if inside else path.with_name(f".{path.name}{_LOCK}")))
     if lock in _held or fcntl is None:
@@ -64,13 +64,13 @@ def writing(path: Path, *, inside: bool = False) -> Iterator[None]:
         yield
     finally:
         _held.discard(lock)
-        # Removed while it is still held: who has opened it meanwhile will find it gone, and try again.
+        # Remove the lock file while it is held: a process that has opened it finds it gone and tries again.
         lock.unlink(missing_ok=True)
         file.close()
 
 
 def _locked(lock: Path, path: Path) -> IO[bytes]:
-    """The lock file, opened and held."""
+    """The lock file, opened and locked."""
     while True:
         file = lock.open("ab")
         try:
@@ -83,14 +83,14 @@ def _locked(lock: Path, path: Path) -> IO[bytes]:
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
                 return file
-        file.close()  # its holder removed it before we had it
+        file.close()  # its holder removed it before we locked it
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` to write to; what is written there takes its place at the end, or never.
+    """Yield a temporary name beside ``path``; at the end it replaces ``path``, unless there was an exception.
 
-    An OSError, such as of a full disk, names ``path``.
+    An OSError, for instance if the disk is full, names ``path``.
     """
     partial = partial_of(path)
     with writing(path), naming(path, partial):
@@ -104,7 +104,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a text file, line ends as they are; an interruption leaves what was there before, or nothing."""
+    """Write a text file with line ends as they are; an interruption leaves the old file, or none."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="")
 
@@ -118,7 +118,7 @@ def discard(partial: Path) -> None:
 
 
 def discard_partials(folder: Path) -> None:
-    """Remove what writers that were ended left in and below a folder, of which no other is alive."""
+    """Remove files of killed writers in and below a folder, in which no other writer may be active."""
     for path in folder.rglob(f".*{_PARTIAL}"):
         discard(path)
     for path in folder.rglob(f".*{_LOCK}"):
@@ -127,7 +127,7 @@ def discard_partials(folder: Path) -> None:
 
 
 def abandon() -> None:
-    """Remove what this process has not finished writing, and its locks, before it ends at once."""
+    """Remove this process's unfinished files and locks, before it exits at once."""
     for lock in list(_held):
         if lock.name == _LOCK:
             discard_partials(lock.parent)
@@ -139,7 +139,7 @@ def abandon() -> None:
 
 @contextlib.contextmanager
 def naming(path: Path, *stand_ins: Path) -> Iterator[None]:
-    """Let an OSError name ``path`` where it names nothing, or a file that stands in for it."""
+    """Let an OSError name ``path`` if it names no file, or a file at or below one of ``stand_ins``."""
     try:
         yield
     except OSError as error:

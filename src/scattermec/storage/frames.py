@@ -15,7 +15,7 @@ from scattermec.storage.arrays import ArrayFile, Header, open_arrays
 __all__ = ["NORM_TOLERANCE", "FrameChunk", "FrameFile", "open_frames"]
 
 NORM_TOLERANCE = 1e-3
-"""How far the norm of a beam may be from 1."""
+"""Largest deviation of a beam's norm from 1."""
 
 _AXES = {"channels": "KNM", "workload": "KN", "battery": "KN", "beams": "KNM"}
 _OPTIONAL = ("beams",)
@@ -27,7 +27,7 @@ class FrameChunk:
     """Consecutive frames, k of them, in double precision."""
 
     start: int
-    """number of the first, from 0"""
+    """index of the first frame, from 0"""
     channels: NDArray[np.complex128]
     """(k, N, M)"""
     workload: NDArray[np.float64]
@@ -35,21 +35,21 @@ class FrameChunk:
     battery: NDArray[np.float64]
     """(k, N) mJ"""
     beams: NDArray[np.complex128] | None
-    """(k, N, M), or None where the file has none"""
+    """(k, N, M), or None if the file has none"""
 
 
 class Checked(NamedTuple):
-    """What is allowed in a file of frames, but worth telling."""
+    """Counts of values in a file of frames that are allowed but unusual."""
 
     overfull: int
     """batteries above their capacity, which count as full"""
     strong: int
-    """frames with channels of ||h||^2 >= 1 for some user"""
+    """frames in which a user's channel has ||h||^2 >= 1"""
 
 
 @dataclass(frozen=True)
 class FrameFile:
-    """Frames in a file, whose arrays fit together; their numbers are seen only by `check` and `chunks`."""
+    """Frames in a file whose arrays have matching shapes; only `check` and `chunks` read their numbers."""
 
     arrays: ArrayFile
     num_frames: int
@@ -73,14 +73,14 @@ class FrameFile:
     def check(
         self, battery_capacity: NDArray[np.float64], progress: Callable[[int], None] | None = None
     ) -> Checked:
-        """Read all frames once; raises InputError with a line for each kind of fault.
+        """Read all frames once; raises InputError with one line per kind of fault.
 
         Args:
             battery_capacity: (N,) E_max in mJ.
-            progress: told how many frames have been read.
+            progress: called with the number of frames read so far.
 
         Returns:
-            What is allowed, but worth telling.
+            Counts of values that are allowed but unusual.
         """
         faults: dict[str, _Fault] = {}
         overfull = strong = 0
@@ -99,11 +99,10 @@ class FrameFile:
 
 
 def open_frames(path: str | os.PathLike[str]) -> FrameFile:
-    """Open an ``.npz`` file, or a folder of ``.npy`` files, and see whether its arrays fit together.
+    """Open an ``.npz`` file, or a folder of ``.npy`` files, and check that its arrays have matching shapes.
 
     It must have ``channels`` (K, N, M) complex, ``workload`` (K, N) in kbit and ``battery`` (K, N) in mJ, and
-    may have ``beams`` (K, N, M) complex; whatever else it has is left alone. Raises InputError with a line a
-    fault.
+    may have ``beams`` (K, N, M) complex; other arrays are ignored. Raises InputError with one line per fault.
     """
     arrays = open_arrays(path)
     faults: list[str] = []
@@ -153,7 +152,7 @@ def open_frames(path: str | os.PathLike[str]) -> FrameFile:
 
 @dataclass
 class _Fault:
-    """A rule that is broken: the first place, and in how many frames."""
+    """A violated rule: the first place, and the number of frames."""
 
     first: str
     frames: int = 0
@@ -168,7 +167,7 @@ _Place = tuple[int, ...]
 def _violations(
     chunk: FrameChunk,
 ) -> Iterator[tuple[str, NDArray[np.bool_], Callable[[_Place, int], str]]]:
-    """Each rule's name, where the chunk breaks it (first axis: frames), and how to say so of one place."""
+    """Per rule: its name, where the chunk violates it (first axis: frames), and a message for a place."""
 
     def value(name: str, array: np.ndarray, requirement: str) -> Callable[[_Place, int], str]:
         return lambda at, start: f"{_where(name, at, start)} is {array[at]}; it must be {requirement}"
@@ -192,7 +191,7 @@ def _violations(
         if name == "beams":
             allowed, requirement = np.abs(norm - 1) <= NORM_TOLERANCE, f"it must be 1 within {NORM_TOLERANCE}"
         else:
-            # The model squares the norm. A user without a path to the AP has channels of zeros.
+            # The model squares the norm. The channels of a blocked user are zero.
             allowed, requirement = np.isfinite(norm), "it and its square must be finite"
         yield f"{name} norm", finite.all(axis=2) & ~allowed, length(name, norm, requirement)
 
@@ -207,11 +206,11 @@ def _first(bad: NDArray[np.bool_]) -> _Place:
 
 
 def _where(name: str, at: _Place, start: int) -> str:
-    """A place in words; ``start`` is the number of the chunk's first frame."""
+    """A place in words; ``start`` is the index of the chunk's first frame."""
     axes = zip(("frame", "user", "antenna"), (at[0] + start, *at[1:]), strict=False)
     return f"{name}: " + ", ".join(f"{axis} {index}" for axis, index in axes)
 
 
 def _checked_at_once(numbers_per_frame: int) -> int:
-    """Frames per chunk: some thousands, fewer where they are large, so that a chunk has at most 16 MB."""
+    """Frames per chunk: some thousands, fewer if they are large, so that a chunk has at most 16 MB."""
     return max(1, min(1 << 13, (1 << 20) // numbers_per_frame))

@@ -1,4 +1,4 @@
-"""JSON read from files that anyone may have changed."""
+"""Reading JSON from files that may be damaged."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ __all__ = ["read_object", "read_text"]
 
 
 def read_text(path: Path) -> str:
-    """A text file; raises InputError where it cannot be read or is not UTF-8."""
+    """Read a text file; raises InputError if it cannot be read or is not UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
@@ -20,7 +20,7 @@ def read_text(path: Path) -> str:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A file with one JSON object; raises InputError where it cannot be read or holds something else."""
+    """Read a file with one JSON object; raises InputError if it cannot be read or contains anything else."""
     text = read_text(path)
     try:
         found = json.loads(text)

@@ -1,4 +1,4 @@
-"""Arrays written as streams of rows, whole or not at all."""
+"""Arrays written as streams of rows, completely or not at all."""
 
 import contextlib
 import os
@@ -17,17 +17,18 @@ __all__ = ["ArrayWriter"]
 
 
 class ArrayWriter:
-    """Context manager that appends rows to named arrays, of an ``.npz`` file or a folder of ``.npy`` files.
+    """Context manager that appends rows to named arrays, in an ``.npz`` file or a folder of ``.npy`` files.
 
-    What it writes gets its name only when complete. Until then it lies in a folder beside the final place,
-    which is removed if anything goes wrong. Raises InputError on construction where the output cannot be put,
-    BusyError on entering where another process writes the same output; an OSError names the output.
+    The output gets its name only when complete. Until then it is in a temporary folder beside its final
+    place, which is removed if anything goes wrong. Raises InputError on construction if the output cannot be
+    placed there, and BusyError on entering if another process writes the same output; an OSError names the
+    output.
 
     Args:
         path: an ``.npz`` file (replaced if it exists) if the name ends so, else a folder (new or empty).
         num_rows: rows of every array.
         rows: shape of one row, and type, by name.
-        texts: strings kept beside the arrays, by name, as arrays of no dimension.
+        texts: strings stored with the arrays, by name, as zero-dimensional arrays.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class ArrayWriter:
     def __enter__(self) -> "ArrayWriter":
         try:
             self._held.enter_context(writing(self.path))
-            discard(self._folder)  # what a killed writer left
+            discard(self._folder)  # left by a killed writer
             self._folder.mkdir()
         except OSError as error:
             self._held.close()
@@ -91,7 +92,7 @@ class ArrayWriter:
             np.save(self._folder / f"{name}.npy", np.array(text), allow_pickle=False)
 
     def append(self, rows: Mapping[str, np.ndarray]) -> None:
-        """Write the next rows of every array, each converted to its type."""
+        """Write the next rows of every array, converted to its type."""
         counts = {len(rows[name]) for name in self._rows}
         if len(counts) != 1:
             raise ValueError(f"the arrays differ in their numbers of rows: {sorted(counts)}")
@@ -139,7 +140,7 @@ class ArrayWriter:
     def _discard(self) -> None:
         with self._held:
             for file in self._files.values():
-                # What is left in a buffer may still not fit on the disk, but is not wanted any more.
+                # Flushing the rest may fail on a full disk, but the file is discarded anyway.
                 with contextlib.suppress(OSError):
                     file.close()
             discard(self._folder)

@@ -1,7 +1,7 @@
-// Feeds the solver with the problems of a batch, each with its own beams: P1.
+// Feeds the solver with a batch of problems, each with its own beams: P1.
 // Included once per instruction set, after solver.h, inside that set's namespace.
 
-// A frame's data apart from its beams into a lane.
+// Load a frame's data, without its beams, into a lane.
 template <class Solver, class Scalar>
 void load_frame(Solver& solver, const Frame<Scalar>& in, const Sizes& sizes, int lane, long q) {
   const int n = sizes.users;
@@ -55,7 +55,7 @@ class AllocationFeed {
       for (int a = 0; a < m; ++a) solver_.harvest[a * n + j][lane] = in_.harvest[(q * n + j) * m + a];
   }
 
-  // Where to put each array of a result, and what.
+  // Destination and source of each result array.
   struct Output { Scalar* to; const Real* from; int count; };
   std::array<Output, 12> outputs() const {
     const int n = sizes_.users, m = n * sizes_.beams, s = n * sizes_.parts;
@@ -68,7 +68,7 @@ class AllocationFeed {
   }
 
   void store(int lane, long q) {
-    // Scaled by the largest entry, so that a ray, which has no scale of its own, fits any precision.
+    // Scale by the largest entry, so that a ray, which has no natural scale, fits any precision.
     double scale = solver_.at.tau[lane];
     for (const Output& array : outputs())
       for (int i = 0; i < array.count; ++i) scale = std::max(scale, array.from[i][lane]);
@@ -79,7 +79,7 @@ class AllocationFeed {
     out_.iterations[q] = solver_.iterations_[lane];
   }
 
-  // What is left where a frame is skipped.
+  // The result of a skipped frame.
   void clear(long q) {
     for (const Output& array : outputs()) std::fill_n(array.to + q * array.count, array.count, Scalar(0));
     out_.tau[q] = Scalar(1);

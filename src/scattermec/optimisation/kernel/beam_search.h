@@ -45,7 +45,7 @@ class BeamFeed {
     return false;
   }
 
-  // Price the beams with what P1 has found, and go on with the best ones in place of the least used.
+  // Price the beams with the solution of P1, and replace the least used ones by the best.
   bool done(int index) {
     Lane& lane = lanes_[index];
     const int n = sizes_.users, size = sizes_.antennas;
@@ -95,12 +95,12 @@ class BeamFeed {
       const double scale = std::max(lane.energy, static_cast<double>(in_.small[q]));
       const double gap = (lane.value - (lane.bound + constant)) / scale;
       if (gap <= BEAM_GAP) return finish(index, false);
-      // The next problem need only be solved well enough to tell which beams are worth more.
+      // The next problem need only be solved accurately enough to rank beams.
       const double relative = gap * scale / (std::abs(lane.value - constant + solver_.offloading()[index]) + LEAST_COST);
       if (solved) solver_.gap_limit[index] = std::max(GAP, std::min(FIRST_GAP, GAP_SHARE * relative));
     }
     if (lane.rounds >= MAX_ROUNDS) return finish(index, false);
-    // A search that takes long keeps losing beams that it needs: the one made of all of them stands for them.
+    // A long search keeps losing beams that it needs; their merged beam stands in for them.
     const bool merge = lane.rounds % MERGE_ROUNDS == 0 && lane.energy < INFINITY;
     if (merge) make_single(index);
     for (int i = 0; i < n; ++i) {
@@ -124,18 +124,18 @@ class BeamFeed {
   struct Lane {
     long frame;
     int rounds;
-    double energy, value, bound;  // scaled; the value less what batteries are worth; the bound without the constant
+    double energy, value, bound;  // scaled; value: energy less battery value; bound: without the constant
     std::vector<Complex> channels, beams, priced, kept;
-    std::vector<Complex> columns;  // the beams of the least energy so far,
-    std::vector<double> shares;    // and the parts of their slots' times that they had; `kept` is made of them
-    std::vector<double> prices, worth;  // of the best bound: work, budget and capacity, and the beams' worth
+    std::vector<Complex> columns;  // the beams of the best value so far
+    std::vector<double> shares;    // their shares of the slots' times; merged into `kept`
+    std::vector<double> prices, worth;  // of the best bound: work, budget and capacity, and the beams' values
   };
 
   static double at(const Real* values, int i, int lane) { return values[i][lane]; }
   double time(int lane, int i, int k) const { return at(solver_.at.x.t_passive, i * sizes_.beams + k, lane); }
   Complex* beam(Lane& lane, int i, int k) const { return &lane.beams[(i * sizes_.beams + k) * sizes_.antennas]; }
 
-  // The beam of slot i that has the least time, but for `other`.
+  // The beam of slot i with the least time, excluding `other`.
   int least_used(int index, int i, int other) const {
     int least = other == 0 ? 1 : 0;
     for (int k = 0; k < sizes_.beams; ++k)
@@ -143,7 +143,7 @@ class BeamFeed {
     return least;
   }
 
-  // Give beam k of slot i to the solver.
+  // Pass beam k of slot i to the solver.
   void offer(int index, int i, int k) {
     Lane& lane = lanes_[index];
     const int n = sizes_.users, size = sizes_.antennas, a = i * sizes_.beams + k;
@@ -159,7 +159,8 @@ class BeamFeed {
     }
   }
 
-  // Room in a battery that cannot be filled is worth nothing: what the solver took for its price is one of energy.
+  // The capacity of a battery that cannot be filled has no price: the solver's price of it is added to the
+  // budget's.
   double budget_price(int index, int i) const {
     const double budget = at(solver_.at.y.budget, i, index);
     return fills(index, i) ? budget : budget + at(solver_.at.y.capacity, i, index);
@@ -167,7 +168,7 @@ class BeamFeed {
   double capacity_price(int index, int i) const { return fills(index, i) ? at(solver_.at.y.capacity, i, index) : 0.0; }
   bool fills(int index, int i) const { return in_.fills[lanes_[index].frame * sizes_.users + i]; }
 
-  // What user i adds to the dual function with the costs, to that without, and to the priced work.
+  // Add user i's part of the dual function with costs, of that without, and of the priced work.
   void add_to_bound(int index, int i, double tau, double& dual, double& free, double& value) const {
     const auto given = [&](const Real* values) { return at(values, i, index); };
     const double work = given(solver_.at.y.work) / tau, budget = budget_price(index, i) / tau,
@@ -198,7 +199,7 @@ class BeamFeed {
     std::copy_n(worth_.begin(), sizes_.users, lane.worth.begin());
   }
 
-  // The beams as they are, and what part of its slot's time each has: 0 for all where the slot has none.
+  // Keep the current beams and their shares of the slots' times: 0 for all beams of an unused slot.
   void keep_beams(int index, double tau) {
     Lane& lane = lanes_[index];
     std::copy(lane.priced.begin(), lane.priced.end(), lane.kept.begin());
@@ -211,8 +212,8 @@ class BeamFeed {
     }
   }
 
-  // One beam a slot: the one that comes nearest to sharing the slot's time as found, and where it brings less than the
-  // several did, one that does not. That of its price where the slot has no time.
+  // One beam per slot: the principal eigenvector of its beams, or a better one if that has lower gains than
+  // these. An unused slot keeps the best beam at the prices.
   void make_single(int index) {
     Lane& lane = lanes_[index];
     const int n = sizes_.users, size = sizes_.antennas, k = sizes_.beams;
@@ -229,7 +230,7 @@ class BeamFeed {
         double gain = 0;
         for (int c = 0; c < k; ++c) gain += shares[c] * beam_gain(size, &lane.channels[j * size], &columns[c * size]);
         wanted_[j] = gain;
-        // What the gain is worth: users to whom it is worth nothing may lose it.
+        // The value of the gain: users for whom it has none may lose it.
         worth_[j] = gain * (j == i ? lane.prices[i] * in_.reflected_snr[lane.frame * n + i]
                                    : lane.prices[n + j] * in_.harvest_weight[(lane.frame * n + j) * n + i]);
         most = std::max(most, worth_[j]);

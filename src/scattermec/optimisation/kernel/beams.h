@@ -1,4 +1,4 @@
-// The best beam of a slot for given prices, and its worth; see pricing.py, whose names are used here.
+// The best beam of a slot for given prices, and its value; names as in pricing.py.
 
 #include <cmath>
 #include <complex>
@@ -6,8 +6,8 @@
 
 using Complex = std::complex<double>;
 
-// Eigenvalues, ascending, and orthonormal eigenvectors (columns) of a small Hermitian matrix (row by row), by
-// Jacobi rotations; the matrix is destroyed. SIZE fixes the size when compiling; 0 leaves it open.
+// Ascending eigenvalues and orthonormal eigenvectors (columns) of a small Hermitian matrix (row by row), by
+// Jacobi rotations; the matrix is destroyed. SIZE fixes the size at compile time; 0 leaves it open.
 template <int SIZE>
 void hermitian_eigen_of(int given, Complex* matrix, double* values, Complex* vectors) {
   const int size = SIZE ? SIZE : given;
@@ -77,15 +77,15 @@ inline void add_outer(int size, double weight, const Complex* v, Complex* matrix
     for (int b = 0; b < size; ++b) matrix[a * size + b] += weight * v[a] * std::conj(v[b]);
 }
 
-// Room for matrices of one size.
+// Workspace for matrices of one size.
 struct BeamWorkspace {
   explicit BeamWorkspace(int size) : matrix(size * size), vectors(size * size), own(size), values(size), weight(size) {}
   std::vector<Complex> matrix, vectors, own;
   std::vector<double> values, weight;
 };
 
-// The unit beam that is worth most, where workspace.matrix is A, the priced sum of the users' channels; returns
-// what it is worth.
+// The most valuable unit beam, where workspace.matrix is A, the priced sum of the users' channels; returns
+// its value.
 inline double best_beam(int size, const Complex* channel, double c, double q, BeamWorkspace& work, Complex* beam) {
   hermitian_eigen(size, work.matrix.data(), work.values.data(), work.vectors.data());
   const double highest = work.values[size - 1];
@@ -111,8 +111,9 @@ inline double best_beam(int size, const Complex* channel, double c, double q, Be
       cubes += part * inverse * inverse;
     }
   };
-  // Newton's steps for the falling function c F - 1/q - F^2 / squares, kept within a shrinking bracket. Where the
-  // channel hardly has a part in the principal eigenvector y is tiny, so the bracket is halved on a scale of logarithms.
+  // Newton steps for the decreasing function c F - 1/q - F^2 / squares, within a shrinking bracket. If the
+  // channel is almost orthogonal to the principal eigenvector, y is tiny, so the bracket is halved on a
+  // logarithmic scale.
   double low = 0, high = c * q * gain, y = 0.5 * high, F, squares, cubes;
   const double least = 1e-40 * high;
   for (int step = 0; step < 100; ++step) {
@@ -126,8 +127,8 @@ inline double best_beam(int size, const Complex* channel, double c, double q, Be
     y = next;
   }
   sums(y, F, squares, cubes);
-  // Where the channel has next to no part in the principal eigenvectors, rounding loses theirs in the beam: it takes
-  // what the beam's intended own gain leaves.
+  // If the channel is almost orthogonal to the principal eigenvectors, rounding removes their component from
+  // the beam. Restore it, with all power that the intended own gain does not need.
   const double intended = std::max(c * F - 1 / q, 0.0);
   double rest = 0, own_gain = 0, missing = 0;
   for (int m = 0; m < size; ++m) {
@@ -154,7 +155,8 @@ inline double best_beam(int size, const Complex* channel, double c, double q, Be
   return highest + y + c * std::log(q * c * F) - c + 1 / (q * F);
 }
 
-// What a beam brings the users in the worst case, in parts of `wanted` (0: does not matter); at least 1 is enough.
+// Smallest ratio of a beam's gain to the `wanted` gain (0: does not matter) over all users; at least 1 is
+// enough.
 inline double fulfilment(int users, int size, const Complex* channels, const double* wanted, const Complex* beam) {
   double least = INFINITY;
   for (int j = 0; j < users; ++j)
@@ -162,7 +164,8 @@ inline double fulfilment(int users, int size, const Complex* channels, const dou
   return least;
 }
 
-// Solve a small symmetric positive definite system in place by Cholesky's method; returns whether it is one.
+// Solve a small symmetric positive definite system in place by Cholesky's method; returns whether it is
+// definite.
 inline bool solve_definite(int size, double* matrix, double* right) {
   for (int a = 0; a < size; ++a) {
     for (int b = 0; b <= a; ++b) {
@@ -229,9 +232,9 @@ inline void match_gains(int users, int size, const Complex* channels, const doub
   }
 }
 
-// One unit beam in place of several that share a slot's time: its gains for the users are those that the several
-// bring on average, `wanted`, where that can be (their average is what counts, and for the own reflection it counts
-// for no less). `beam` is a first guess, and stays where nothing better is found.
+// One unit beam in place of several that share a slot's time. If possible, it has their mean gains, `wanted`:
+// only these matter, and its own reflection carries at least as much work. `beam` is the first guess, and is
+// kept if nothing better is found.
 inline void single_beam(int users, int size, int beams, const Complex* channels, const double* wanted,
                         const double* shares, const Complex* columns, Complex* beam) {
   constexpr double ENOUGH = 1 - 1e-11;
@@ -239,7 +242,7 @@ inline void single_beam(int users, int size, int beams, const Complex* channels,
   std::vector<Complex> trial(size);
   for (int start = 0; start < BEAM_STARTS && best < ENOUGH; ++start) {
     std::copy_n(beam, size, trial.begin());
-    if (start > 0) {  // the several with other phases, the same ones every time
+    if (start > 0) {  // the sum of the beams with other phases, the same in every call
       std::fill(trial.begin(), trial.end(), Complex(0));
       for (int k = 0; k < beams; ++k)
         for (int a = 0; a < size; ++a)

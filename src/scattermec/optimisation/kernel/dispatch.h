@@ -1,5 +1,5 @@
-// Choose the solver compiled for the number of users and beams, where there is one, or with room for them. Old
-// processors get the open one alone: each takes a while to compile.
+// Choose the solver compiled for the number of users and beams, if there is one, or one with room for them.
+// Old processors only get the general one, since each takes a while to compile.
 // Included once per instruction set, last, inside that set's namespace.
 
 template <class Scalar>

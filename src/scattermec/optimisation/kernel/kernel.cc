@@ -1,5 +1,6 @@
-// The interior-point solver as an XLA custom call for the CPU; `standard_form.py` and `interior_point.py` say
-// what it computes. Compiled for several instruction sets, the best of which is taken when it runs.
+// The interior-point solver as an XLA custom call for the CPU; for the problem and the method see
+// `standard_form.py` and `interior_point.py`. Compiled for several instruction sets, of which the best is
+// chosen at run time.
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -26,10 +27,10 @@ namespace ffi = xla::ffi;
 
 struct Sizes {
   long frames;
-  int users, beams, antennas, parts, shortfalls;  // parts of a battery whose energies have values
+  int users, beams, antennas, parts, shortfalls;  // parts of a battery, 0 without battery values
 };
 
-// Constants, and the arrays of a call: made from shared.py.
+// Constants and the arrays of a call, generated from shared.py.
 #include "shared.h"
 #include "beams.h"
 
@@ -68,7 +69,7 @@ constexpr int LANES = 8;
 #pragma GCC pop_options
 #endif
 
-// What the processor has of the sets that the solvers are compiled for, the narrowest first; and the one to use.
+// The instruction sets of the solvers, narrowest first; the widest of this processor; the one in use.
 static const char* const INSTRUCTION_SETS[] = {"baseline", "avx2", "avx512"};
 static int widest_set() {
 #ifdef HAS_WIDE_REGISTERS
@@ -88,8 +89,8 @@ static void solve(const Problems& in, const Results& out, const Sizes& sizes) {
   baseline::solve(in, out, sizes);
 }
 
-// Split the frames among the threads that XLA has for this computation. This thread takes parts too, and waits
-// only for those that another has begun, so that it cannot wait for a thread that waits itself.
+// Split the frames among the threads that XLA has for this computation. This thread takes parts too, and
+// waits only for parts that another thread has begun, so that it cannot deadlock.
 struct Parts {
   std::atomic<long> next{0};
   std::mutex mutex;
@@ -103,7 +104,7 @@ static void in_parallel(ffi::ThreadPool& pool, long count, long least, const Wor
   if (parts == 1) return work(0, count);
   const auto shared = std::make_shared<Parts>();
   shared->left = parts;
-  // `work` is touched only by who holds a part, hence never after this function has returned.
+  // `work` is used only while a part is held, hence never after this function has returned.
   const auto take_parts = [shared, parts, count, &work] {
     for (long part; (part = shared->next++) < parts;) {
       work(count * part / parts, count * (part + 1) / parts);
@@ -146,7 +147,7 @@ static void solve_in_parallel(ffi::ThreadPool& pool, const Problems& in, const R
   });
 }
 
-// Solve what the arrays of a call hold, in the precision of the first of them, (Q, N).
+// Solve the problems of a call; the first array, (Q, N), determines the precision.
 template <template <class> class Problems, template <class> class Results>
 static ffi::Error call(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets results, std::int64_t users,
                        std::int64_t beams, std::int64_t antennas, std::int64_t parts, std::int64_t shortfalls) {
@@ -191,8 +192,8 @@ static PyObject* handlers(PyObject*, PyObject*) {
   return found;
 }
 
-// use_instructions(name=""): use that set, where the processor has it; the name of the one in use. All sets give the
-// same answers but for rounding.
+// use_instructions(name=""): use that set, if the processor has it; returns the name of the one in use. All
+// sets give the same results except for rounding.
 static PyObject* use_instructions(PyObject*, PyObject* args) {
   const char* wanted = "";
   if (!PyArg_ParseTuple(args, "|s", &wanted)) return nullptr;
@@ -209,7 +210,7 @@ static PyObject* use_instructions(PyObject*, PyObject* args) {
   return PyUnicode_FromString(INSTRUCTION_SETS[instruction_set]);
 }
 
-// built_from(): the digest of what shared.h was made from.
+// built_from(): the digest in shared.h, of the tables that it was generated from.
 static PyObject* built_from(PyObject*, PyObject*) { return PyUnicode_FromString(DIGEST); }
 
 static PyMethodDef methods[] = {{"built_from", built_from, METH_NOARGS, "Digest of the constants and arguments."},

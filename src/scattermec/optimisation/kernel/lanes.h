@@ -1,6 +1,6 @@
-// A vector of doubles, one frame a lane, and the few functions of it that the solver needs.
-// Included once per instruction set, inside that set's namespace, after LANES, the number of doubles in one of
-// its registers; hence no include guard and no includes.
+// A vector of doubles, one frame per lane, and the few functions on it that the solver needs.
+// Included once per instruction set, inside that set's namespace, after LANES, the number of doubles per
+// register; hence no include guard and no includes.
 
 typedef double Real __attribute__((vector_size(LANES * sizeof(double))));
 typedef long long Mask __attribute__((vector_size(LANES * sizeof(double))));  // -1 where true
@@ -19,7 +19,7 @@ INLINE bool any(Mask mask) {
   return found != 0;
 }
 
-// Square root by the processor's own instruction.
+// Square root with the processor's instruction.
 INLINE Real square_root(Real a) {
   Real root;
   for (int lane = 0; lane < LANES; ++lane) root[lane] = __builtin_sqrt(a[lane]);

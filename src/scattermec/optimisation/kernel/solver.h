@@ -3,16 +3,16 @@
 // Included once per instruction set, after lanes.h, inside that set's namespace.
 
 constexpr std::size_t ALIGNMENT = 64;  // bytes, of the workspace
-constexpr double WARM = 1e-2;  // mean product, over tau^2, from which a similar problem starts
+constexpr double WARM = 1e-2;  // least mean product, over tau^2, of a starting point for a similar problem
 
-// An array whose size is known when compiling lies in the object itself, which spares the processor most of its loads
-// and stores; else (0) it is a pointer into the workspace.
+// An array whose size is known at compile time is part of the object, which saves most loads and stores; else
+// (0) it is a pointer into the workspace.
 template <int COUNT> struct ArrayOf { typedef Real type[COUNT]; };
 template <> struct ArrayOf<0> { typedef Real* type; };
 
-// All of it is open to the feeds, which fill the lanes and read them.
-// USERS and BEAMS fix the numbers of users and of beams a slot when compiling; 0 leaves them open. ROOM and BEAM_ROOM
-// are for how many users, and beams a slot, there is room in the object itself.
+// All members are public, since the feeds fill and read the lanes.
+// USERS and BEAMS fix the numbers of users and of beams per slot at compile time; 0 leaves them open. ROOM
+// and BEAM_ROOM are the largest such numbers whose arrays are part of the object.
 template <int USERS, int BEAMS, int ROOM = USERS, int BEAM_ROOM = BEAMS>
 class Solver {
  public:
@@ -34,8 +34,8 @@ class Solver {
   Solver(const Solver&) = delete;
   Solver& operator=(const Solver&) = delete;
 
-  // Solve what the feed has: it loads a lane (``next``), and is told when the lane's problem is done (``done``);
-  // each says whether there is another one to solve in the lane.
+  // Solve the feed's problems. ``next`` loads a lane, ``done`` is called when a lane's problem is solved;
+  // both return whether the lane has another problem to solve.
   template <class Feed>
   void run(Feed& feed) {
     int busy = 0;
@@ -44,7 +44,7 @@ class Solver {
       busy += more;
       start(lane);
     };
-    // A lane without a problem goes along with the others; nobody looks at its numbers.
+    // A lane without a problem is computed like the others, and its numbers are ignored.
     for (int lane = 0; lane < LANES; ++lane) proceed(lane, feed.next(lane));
     while (busy > 0) {
       iterate();
@@ -65,7 +65,7 @@ class Solver {
   // ---- memory
 
   void allocate_workspace() {
-    // Twice: first to count, then to hand out.
+    // Two passes: count, then assign.
     for (int pass = 0; pass < 2; ++pass) {
       cursor_ = 0;
       const int n = this->n(), m = this->m();
@@ -110,7 +110,7 @@ class Solver {
   template <std::size_t COUNT>
   void place(Real (&array)[COUNT], int) { std::fill_n(array, COUNT, Real{}); }
 
-  // A guess at first, then ones, but for the times; every product is 1.
+  // A guess in the first attempt, else ones except for the times; every product is 1.
   void start(int lane) {
     const int n = this->n(), m = this->m(), shortfalls = elastic_ ? n : 0;
     const bool first = attempt_[lane] == 0;
@@ -137,7 +137,7 @@ class Solver {
     fill(at.y.stored, at.z.stored, stores(), 1.0, 1.0);
     fill(&at.tau, &at.kappa, 1, GUESS.tau, 1.0);
     if (first && similar_) {
-      // Without one to resume from, `warm` is what another frame has left in this lane.
+      // If there is nothing to resume, `warm` is left over from another frame in this lane: overwrite it.
       Mask only{};
       only[lane] = -1;
       if (resume_[lane]) copy_where(only, at, warm);
@@ -156,7 +156,7 @@ class Solver {
 
   // ---- the functions of the problem
 
-  // What the active link does at x: signal-to-noise ratio, its logarithm, and the slopes of the work by t and e.
+  // The active link at x: signal-to-noise ratio, its logarithm, and the derivatives of the work by t and e.
   INLINE void receive(const Primal& x, Active& link) const {
     for (int i = 0; i < n(); ++i) {
       const Real received = snr[i] * x.energy[i] / x.t_active[i];
@@ -172,7 +172,7 @@ class Solver {
   INLINE Real spent(const Primal& x, int i) const {
     return x.energy[i] + circuit[i] * x.t_active[i] + local_energy[i] * x.l_local[i];
   }
-  // Energy left in the battery, where that has a value.
+  // Energy left in the battery, if that has a value.
   INLINE Real stored(const Primal& x, int i) const {
     Real sum{};
     for (int s = i * parts_; s < (i + 1) * parts_; ++s) sum += x.stored[s];
@@ -188,13 +188,13 @@ class Solver {
     for (int c = 0; c < k(); ++c) done += passive_rate[i * k() + c] * x.t_passive[i * k() + c];
     return elastic_ ? done + x.shortfall[i] : done;
   }
-  // What each user harvests from all beams, into `gained`.
+  // Energy that each user harvests from all beams, into `gained`.
   INLINE void harvest_from(const Real* t_passive) {
     for (int i = 0; i < n(); ++i) gained[i] = harvest[i] * t_passive[0];
     for (int a = 1; a < m(); ++a)
       for (int i = 0; i < n(); ++i) gained[i] += harvest[a * n() + i] * t_passive[a];
   }
-  // What a second of beam a is worth in energy at given prices.
+  // Value of the energy per unit of time of beam a at given prices.
   INLINE Real energy_worth(const Real* budget, int a) const {
     Real sum = budget[0] * harvest[a * n()];
     for (int j = 1; j < n(); ++j) sum += budget[j] * harvest[a * n() + j];
@@ -210,7 +210,7 @@ class Solver {
     for (int s = 0; s < stores(); ++s) sum -= gain_stored[s] * x.stored[s];
     return sum;
   }
-  // Cost of offloading all the work, which is charged beforehand and credited for what is computed locally.
+  // Cost of offloading all the work, which is charged beforehand and refunded for local work.
   INLINE Real offloading() const {
     Real sum{};
     for (int i = 0; i < n(); ++i) sum += gain_local[i];
@@ -238,7 +238,7 @@ class Solver {
   }
   INLINE double count() const { return (elastic_ ? 9 : 8) * n() + m() + 2 * stores() + 1; }
 
-  // Missing to dual and primal feasibility and to a closed gap. Needs receive() at the point.
+  // Residuals of dual and primal feasibility and of the gap. Needs receive() at the point.
   Real residuals() {
     const Real tau = at.tau;
     harvest_from(at.x.t_passive);
@@ -276,7 +276,7 @@ class Solver {
       const Real lt = here.by_time[i], le = here.by_energy[i], q = circuit[i], fe = local_energy[i];
       const Real inverse_t = per.x.t_active[i];
       const Real power = x.energy[i] * inverse_t;
-      // Minus the Hessian of the priced active work: rank one, curved only across the ray of constant power.
+      // Minus the Hessian of the priced active work: of rank one, zero along the ray of constant power.
       const Real curvature = y.work[i] * le * here.bent[i] * inverse_t;
       const Real d_active = s.t_active[i] * inverse_t, d_energy = s.energy[i] * per.x.energy[i],
                  d_local = s.l_local[i] * per.x.l_local[i];
@@ -290,7 +290,7 @@ class Solver {
       } else {
         w_work[i] = y.work[i] * per.z.work[i];
       }
-      // How energies e, c, t and v weigh, once the sum m of the energies left is eliminated.
+      // Weights of the energies e, c, t and v once the sum m of the energies left is eliminated.
       const Real wt = w_time[i], ww = w_work[i];
       Real we = w_budget[i] + w_capacity[i], wb = w_budget[i], w_own = w_budget[i];
       if (parts_) {
@@ -342,7 +342,7 @@ class Solver {
         cb[a] = cb0 * inv_c[i];
         tb[a] = tb0 * inv_t[i];
         vb[a] = -(ev[i] * eb0 + cv[i] * cb0 + tv[i] * tb0) * inv_v;
-        // The user's own block, now without e, c, t and v: rows of the harvest take the rest below.
+        // The user's own block after eliminating e, c, t and v; the harvest terms are added below.
         for (int b = i * k; b <= a; ++b) {
           const Real own = wt + ww * r * passive_rate[b] - eb0 * eb[b] - cb0 * cb[b] - tb0 * tb[b] -
                            pivot_v[i] * vb[a] * vb[b];
@@ -350,7 +350,8 @@ class Solver {
         }
       }
     }
-    // The coupled matrix: the harvest with the elimination's own terms, weighted, and what each user left.
+    // The coupled matrix: the weighted harvest, with the terms of the elimination, plus each user's own
+    // block.
     for (int a = 0; a < n * m; ++a) rows[a] = harvest[a];
     for (int a = 0; a < m; ++a) rows[a * n + a / k] += vb[a];
     for (int a = 0; a < m; ++a) {
@@ -471,7 +472,7 @@ class Solver {
     if (parts_) visit(stores(), &Dual::stored);
   }
 
-  // One division for each pair: dividing is what takes longest.
+  // One division per pair, since divisions take the longest.
   void invert() {
     pairs([&](int end, auto v) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i) {
@@ -491,11 +492,11 @@ class Solver {
     per.kappa = 1.0 / at.kappa;
   }
 
-  // Newton direction that removes `reduction` of the residuals and brings each product to `target`, less the
-  // second-order products of `from` where `keep` is 1.
+  // Newton direction that removes `reduction` of the residuals and brings each product to `target`, corrected
+  // by the second-order products of `from` if `keep` is 1.
   void newton(Point& to, Real reduction, Real gap, Real target, const Point* from, Real keep) {
     const Real tau = at.tau, kappa = at.kappa;
-    // The wanted changes of the products are kept in the direction's s and z meanwhile.
+    // The direction's s and z temporarily hold the wanted changes of the products.
     pairs([&](int end, auto v) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i) {
         Real change = target - (at.x.*v)[i] * (at.s.*v)[i];
@@ -576,7 +577,8 @@ class Solver {
     to.kappa = at.kappa + step * d.kappa;
   }
 
-  // The slacks of user i that the active work bends, exactly, where `left` of the residuals remain.
+  // Exact values of user i's curved slacks (those that depend on the active work) if `left` of the residuals
+  // remain.
   struct Slacks { Real t_active, energy, work; };
   INLINE Slacks exact_slacks(const Point& p, int i, Real left) const {
     const Real price = p.y.budget[i] + p.y.capacity[i], work = p.y.work[i], tau = p.tau;
@@ -605,7 +607,7 @@ class Solver {
     return clip(exact, low, high);
   }
 
-  // The slacks that the active work bends after a step, near enough to the central path where that is possible.
+  // The curved slacks after a step: exact if that is near enough to the central path.
   INLINE Slacks settled(int i, Real left, Real slack) const {
     const Slacks exact = exact_slacks(moved, i, left);
     return {settle(exact.t_active, moved.s.t_active[i], slack / moved.x.t_active[i]),
@@ -613,8 +615,8 @@ class Solver {
             settle(exact.work, moved.z.work[i], slack / moved.y.work[i])};
   }
 
-  // Move only what the bent slacks depend on, settle them, and say where they stay near the central path. The
-  // sum of all products along the step is given: start + step (first + step second), but for the bent slacks.
+  // Move only the variables that the curved slacks depend on, settle these, and return where they stay near
+  // the central path. The sum of all products with linear slacks is sum[0] + step (sum[1] + step sum[2]).
   Mask try_step(Real reduction, Real step, const Real (&sum)[3]) {
     const auto moved_to = [&](auto v, int end) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i) (moved.x.*v)[i] = (at.x.*v)[i] + step * (direction.x.*v)[i];
@@ -652,7 +654,7 @@ class Solver {
     return (lowest > 0.0) & (lowest >= centrality_ * total / count());
   }
 
-  // Complete the move of try_step(), and say where all of the new point is near the central path.
+  // Complete the move of try_step(), and return where the whole new point is near the central path.
   Mask complete_step(Real step) {
     const Real *const t = moved.s.t_active, *const e = moved.s.energy, *const w = moved.z.work;
     pairs([&](int end, auto v) INLINE_LAMBDA {
@@ -677,7 +679,7 @@ class Solver {
     return good;
   }
 
-  // Sum of the products along the direction: its value, slope and curvature.
+  // Sum of the products along the direction: coefficients of its quadratic in the step.
   void products_along(Real (&sum)[3]) {
     sum[0] = at.tau * at.kappa;
     sum[1] = at.tau * direction.kappa + at.kappa * direction.tau;
@@ -697,8 +699,8 @@ class Solver {
     });
   }
 
-  // Largest violation and certified gap at the moved point in units of their tolerances (at most 1 is solved),
-  // and the margin by which its prices disprove feasibility. Needs receive() at the point.
+  // The larger of violation and certified gap at the moved point in units of their tolerances (solved if <=
+  // 1), and the margin by which its prices disprove feasibility. Needs receive() at the point.
   void certify(Real& accuracy, Real& margin) {
     const Real tau = moved.tau;
     Real violation{}, dual{}, free{}, value{};
@@ -711,7 +713,7 @@ class Solver {
       violation = maximum(violation, gone - gained[i] - battery[i] * tau);
       violation = maximum(violation, gone - capacity[i] * tau);
 
-      // The dual function at the prices, times tau: with the costs, and without them.
+      // The dual function at the prices, times tau: with and without the costs.
       const Real budget = moved.y.budget[i], price = budget + moved.y.capacity[i];
       Real work = moved.y.work[i];
       if (elastic_) work = minimum(work, cost_shortfall[i] * tau);
@@ -738,11 +740,11 @@ class Solver {
     const Real cost = cost_of(moved.x) * inverse_tau;
     const Real gap = magnitude(cost - dual * inverse_tau) / ((magnitude(cost + offloading()) + LEAST_COST) * gap_limit);
     accuracy = maximum(violation * inverse_tau / (RESIDUAL_PER_GAP * gap_limit), gap);
-    accuracy = choose(gap >= 0.0, accuracy, splat(1.0 / 0.0));  // not a number is no accuracy
+    accuracy = choose(gap >= 0.0, accuracy, splat(1.0 / 0.0));  // infinite if the gap is NaN
     margin = choose(value > 0.0, free / choose(value > 0.0, value, splat(1.0)), splat(-1.0));
   }
 
-  // One predictor-corrector step (Mehrotra), with a second-order term for the curved constraint too.
+  // One predictor-corrector step (Mehrotra), with a second-order term for the curved constraint.
   void iterate() {
     receive(at.x, here);
     const Real gap = residuals();
@@ -770,7 +772,7 @@ class Solver {
 
     newton(predictor, splat(1.0), gap, Real{}, nullptr, Real{});
     const Real reach = step_to_boundary(predictor);
-    // After a short step: recentre, and leave out the second order, which a short step would overdo.
+    // After a short step, recentre and drop the second-order terms, which would be too large.
     const Mask recentre = step_ < SHORT_STEP;
     const Real keep = choose(recentre, Real{}, splat(1.0));
     const Real missed = 1.0 - reach;
@@ -792,7 +794,7 @@ class Solver {
         shorten = ~good & (step > LEAST_STEP) & active_;
         if (!any(shorten)) break;
       }
-      // By halves once it has become short: the other lanes wait.
+      // Halve the step once it is short, since the other lanes wait.
       step = choose(shorten, choose(step > 0.3 * longest, splat(STEP_BACK), splat(0.5)) * step, step);
     }
     Real accuracy, margin;
@@ -817,7 +819,7 @@ class Solver {
     copy(&to.kappa, &from.kappa, 1);
   }
 
-  // Beam a of a lane is a new one: its time and its cost start with what the others have as products.
+  // Beam a of a lane is new: its time and reduced cost start with the product tau kappa.
   void renew(int a, int lane) {
     const double product = warm.tau[lane] * warm.kappa[lane];
     warm.x.t_passive[a][lane] = warm.s.t_passive[a][lane] = std::sqrt(product);
@@ -842,7 +844,7 @@ class Solver {
     }
   }
 
-  const int users_, beams_, parts_;  // parts of a battery whose energies have values; 0 where they have none
+  const int users_, beams_, parts_;  // parts of a battery, 0 without battery values
   const bool elastic_;
   void* memory_ = nullptr;
   std::size_t cursor_ = 0;
@@ -853,10 +855,10 @@ class Solver {
   PerBeam passive_rate;
   PerBeamAndUser harvest;
   PerPart gain_stored, part_size;
-  // The iterate, the steps from it, and a point on trial.
+  // The iterate, the steps from it, and a trial point.
   Point at, predictor, direction, moved;
-  Point warm;  // the last one of each lane that is far enough from its solution for a similar problem to start there
-  Point per;  // 1 over each entry of the iterate
+  Point warm;  // each lane's last point far enough from its solution for a similar problem to start there
+  Point per;  // reciprocals of the iterate
   Active here, there;
   // Residuals, right-hand side, the column of tau and the second-order terms.
   Primal rd, f, tau_x;
@@ -871,12 +873,12 @@ class Solver {
   PerBeamAndUser rows;
   PerPairOfBeams factor;
   // The lanes.
-  Real gap_limit = splat(GAP);  // relative, at which a problem counts as solved
+  Real gap_limit = splat(GAP);  // relative gap of a solved problem
   Real step_, span_, slack_, boundary_, centrality_, centring_;
   Mask active_;
   int attempt_[LANES] = {}, iterations_[LANES] = {}, begun_[LANES] = {};  // begun: iterations before the attempt
   bool done_[LANES] = {};
-  bool similar_ = false;  // whether a lane's problems resemble each other,
-  bool resume_[LANES] = {};  // and the next one is to start from `warm`
+  bool similar_ = false;  // whether consecutive problems of a lane are similar
+  bool resume_[LANES] = {};  // whether the next one starts from `warm`
   Real accuracy_, margin_;  // of the last step, see certify()
 };
