@@ -9,7 +9,7 @@ import typer
 
 from scattermec._compilation import start_jax
 from scattermec.cli import options
-from scattermec.cli.checks import check_rectifier
+from scattermec.cli.checks import check_rectifier, hold_output
 from scattermec.errors import InputError
 from scattermec.storage import open_frames
 
@@ -101,6 +101,7 @@ def solve(
     how = {"scheme": scheme.value, "serve": serve.value, "beams": beams.value}
     if frames.resolve() == out.resolve():
         raise InputError([f"{out}: is the input; name another file"])
+    hold_output(out)
     start_jax(lightly=True)
     from scattermec.cli.jobs.solve import run
 
