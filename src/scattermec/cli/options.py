@@ -1,4 +1,4 @@
-"""Options that several commands have, and the scenario that they describe. Nothing here imports JAX."""
+"""Options of several commands, and the scenario that they describe. Nothing here imports JAX."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +16,7 @@ def count(metavar: str, most: int, meaning: str, *, least: int = 1) -> Any:
 
 
 class Scheme(StrEnum):
-    """Which ways of processing may be used."""
+    """The ways of processing that may be used."""
 
     HYBRID = "hybrid"
     ACTIVE = "active"
