@@ -47,8 +47,8 @@ def reproduce(
         bool,
         typer.Option(
             "--complete",
-            help="Fig. 2 for every learner, preset and form of the users' actions, not the paper's learners "
-            "alone.",
+            help="Fig. 2 for every learner, preset and form of the users' actions, not only the paper's "
+            "learners.",
         ),
     ] = False,
     frames: Annotated[

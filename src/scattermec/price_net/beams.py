@@ -1,4 +1,4 @@
-"""Beams from prices, with the derivative that training needs: MODEL section 5, the best beam of a slot.
+"""Beams from prices, with the derivative that training needs: the best beam of a slot in P2 (docs/model.md).
 
 The beam of slot i is the principal eigenvector of sum_j a_ij u_j u_j^H with u_j = h_j/||h_j||; prices of
 channels that are not normalised are these times 1/||h_j||^2.

@@ -100,8 +100,8 @@ def _users(parameters: Parameters, frame: Frame) -> Float[Array, "N F"]:
 
 
 def _worth(parameters: Parameters, frame: Frame, value: BatteryValue) -> Float[Array, "N 3"]:
-    """Marginal worth of energy after the frame, in units of local computing, if a user's battery ends with
-    its present level less, exactly, or plus the energy of its work.
+    """Worth to later frames of the energy that each user's work needs, at three battery levels: that energy
+    below the present level, the present level, and that energy above it.
     """
     p, need = parameters, _local_energy(parameters, frame)
     beaming = (p.ap_power + p.passive_receive_power) * p.slot_duration

@@ -52,7 +52,7 @@ class Contender:
 
     policy: str
     decide: BatchPolicy
-    """for S R frames, the R of the first seed first"""
+    """for S R frames, ordered by seed"""
     mode: str | None = None
     """mode of a learner; None for a policy that does not learn"""
     trained: int | None = None

@@ -37,7 +37,7 @@ class SolvedFrames(NamedTuple):
     """(R,) J: no allocation to the same users needs less with these beams; if the beams are optimal, with any
     beams"""
     status: np.ndarray
-    """(R,) of serving everyone: ``OPTIMAL`` where everyone is served"""
+    """(R,) status of serving everyone: ``OPTIMAL`` where everyone is served"""
 
 
 def solve_frames(

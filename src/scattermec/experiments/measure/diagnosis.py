@@ -12,7 +12,7 @@ from scattermec.price_net import variety
 from scattermec.scenario import Scenario
 
 MOST_SNR_DB = 90.0
-"""More than receivers resolve."""
+"""Higher SNRs are beyond what receivers resolve."""
 
 MOST_LOAD = 10.0
 """A workload is far too high above this multiple of what bandwidth and slot carry at the frame's own SNR."""

@@ -1,6 +1,6 @@
 """Means with their uncertainty: 95% percentile bootstrap over independent units.
 
-A unit is whatever was drawn independently: a rollout, or a frame of a set of independent frames. Frames of
+A unit is anything drawn independently: a rollout, or a frame of a set of independent frames. Frames of
 one rollout are not independent (battery and backlog carry over), so sum or average them per rollout first.
 """
 

@@ -57,7 +57,7 @@ class Sweep:
     """the figures that it supplies: the paper's, and the comparison of beams"""
 
     def values(self, quick: bool = False) -> tuple[float, ...]:
-        """The constant's values, in four digits so that tables stay readable."""
+        """The constant's values, rounded to four digits so that tables stay readable."""
         space = np.geomspace if self.logarithmic else np.linspace
         points = space(self.low, self.high, self.quick_points if quick else self.points)
         return tuple(float(f"{value:.4g}") for value in points)

@@ -11,7 +11,7 @@ class Table:
 
     title: str
     note: str
-    """what the numbers are, and how to read them; whole sentences"""
+    """explanation of the numbers, in whole sentences"""
     columns: tuple[str, ...]
     """headings, units included"""
     rows: tuple[tuple[str, ...], ...]
