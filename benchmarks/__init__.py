@@ -3,5 +3,5 @@
 import sys
 from pathlib import Path
 
-# The references of the test suite are peers here too; they are plain modules beside the tests.
+# The test suite's reference solvers are also peers here; they are plain modules beside the tests.
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from benchmarks.results import Section
 
 SECTIONS = ("allocation", "beams", "learning", "pendulum", "startup")
-"""What is measured where nothing else is asked for; a GPU only on demand."""
+"""Sections measured by default; a GPU only on demand."""
 
 BEAMS = ((3, 3), (6, 4))
-"""Users and antennas of the comparisons of P2."""
+"""Numbers of users and antennas in the comparisons of P2."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as fault:
         _parser().error(str(fault))
 
-    # Only now: JAX and the solvers size their thread pools when they are imported.
+    # Imported only now: JAX and the solvers size their thread pools on import.
     import jax
     from rich.console import Console
 
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
             _measure(section, options, max(allowed - {core}, default=None))
             results.finish(section)
         screen = Console()
-        # Into a file or a pipe, where no width is known, the tables come whole.
+        # Output to a file or a pipe has no known width, so tables are printed at full width.
         results.print(screen if screen.is_terminal else Console(width=120))
     results.save()
     if options.docs is not None:
@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _measure(section: "Section", options: argparse.Namespace, other_core: int | None) -> None:
-    """One section. Imports what it needs: a machine with a GPU need not have the peers."""
+    """Measure one section. Imports only what it needs: a machine with a GPU need not have the peers."""
     from rich.console import Console
 
     progress = Console(stderr=True)
@@ -113,7 +113,7 @@ def _measure(section: "Section", options: argparse.Namespace, other_core: int | 
 
 
 def _sample(users: int) -> int:
-    """Frames that everyone solves: enough for a steady rate, few enough for the slowest peer."""
+    """Frames that every solver gets: enough for a steady rate, few enough for the slowest peer."""
     return 1024 if users <= 3 else 512 if users <= 10 else 64
 
 
@@ -132,31 +132,29 @@ def _parser() -> argparse.ArgumentParser:
         type=_positive,
         nargs="+",
         metavar="K",
-        help="frames a call of ours (1 64 1024 8192; on a GPU 1000 to 1000000 in powers of ten)",
+        help="frames per call of ours (1 64 1024 8192; on a GPU 1000 to 1000000 in powers of ten)",
     )
     parser.add_argument(
-        "--only", choices=(*SECTIONS, "gpu"), help="leave the rest out, and as it is in the files"
+        "--only", choices=(*SECTIONS, "gpu"), help="measure only this section; the others stay as they are"
+    )
+    parser.add_argument("--seconds", type=_seconds, metavar="S", help="minimum time for each measurement (3)")
+    parser.add_argument(
+        "--pendulum-steps", type=_positive, metavar="T", help="training steps of DDPG on the pendulum (15000)"
     )
     parser.add_argument(
-        "--seconds", type=_seconds, metavar="S", help="time to spend on each measurement, at least (3)"
+        "--pendulum-seeds", type=_positive, metavar="R", help="seeds trained on the pendulum (10)"
     )
+    parser.add_argument("--core", type=int, metavar="C", help="core to run on (the idlest one)")
     parser.add_argument(
-        "--pendulum-steps", type=_positive, metavar="T", help="steps that DDPG learns on the pendulum (15000)"
+        "--json", type=Path, metavar="FILE", help="keep the numbers here as they come (beside the page)"
     )
-    parser.add_argument(
-        "--pendulum-seeds", type=_positive, metavar="R", help="seeds that learn on the pendulum (10)"
-    )
-    parser.add_argument("--core", type=int, metavar="C", help="the core to run on (the idlest one)")
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="keep the numbers here, as they come (beside the page)"
-    )
-    parser.add_argument("--commit", metavar="NAME", help="what the numbers are of, where git does not say it")
+    parser.add_argument("--commit", metavar="NAME", help="commit that was measured, if git does not know it")
     parser.add_argument("--docs", type=Path, metavar="FILE", help="write the tables as a Markdown page")
     parser.add_argument(
-        "--add", type=Path, metavar="FILE", help="measure nothing; take over what another machine has saved"
+        "--add", type=Path, metavar="FILE", help="measure nothing; add the results saved by another machine"
     )
     parser.add_argument(
-        "--label", metavar="TEXT", help="what to call that beside what is there (it is replaced otherwise)"
+        "--label", metavar="TEXT", help="label that keeps added results apart (otherwise they replace others)"
     )
     return parser
 

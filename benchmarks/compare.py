@@ -1,4 +1,4 @@
-"""The measurements: ours and the peers on the same frames."""
+"""The measurements: our solvers and the peers on the same frames."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -30,14 +30,14 @@ from scattermec.optimisation import (
 from scattermec.physics import Frame, Parameters, parameters
 
 BATTERY_PARTS = 16
-"""As many as the shipped policy with foresight has."""
+"""Number of battery levels, as in the shipped policy with foresight."""
 
 FORESIGHT = "frames a second with battery values of 16 parts, relative to without"
 
 MOREAU_BATCHES = (1, 64)
 
 LONGEST_PASS = 60.0
-"""s: a batch size with which a pass would take longer, by the rate of the size before, is left out."""
+"""s: a batch size is left out if a pass would take longer, judging by the rate of the previous size."""
 
 Tell = Callable[[str], None]
 
@@ -158,7 +158,7 @@ def compare_beams(
 def _foresight(
     solve: Callable[..., Any], constants: Parameters, data: tuple[Any, ...], seconds: float
 ) -> float:
-    """Frames a second where energy left in the batteries has a value, in parts of those where it has none."""
+    """Frames per second if energy left in the batteries has a value, relative to those if it has none."""
     slopes = jnp.broadcast_to(jnp.linspace(3.0, 0.0, BATTERY_PARTS), (constants.num_users, BATTERY_PARTS))
     rates = []
     for value in (BatteryValue(slopes=slopes), None):
@@ -170,7 +170,7 @@ def _foresight(
 
 
 def _left_out(case: Case, batch: int, frames: int) -> bool:
-    """Whether a batch size would take too long; if so the case says it."""
+    """Whether a batch size would take too long; if so, the case notes it."""
     if not case.rows:
         return False
     expected = frames / case.rows[-1]["frames_per_second"]
@@ -187,7 +187,7 @@ def _add_scan(
     ours: Answers | None,
     seconds: float,
 ) -> None:
-    """One frame a step of a compiled scan: what a simulation or a learner pays."""
+    """One frame per step of a compiled scan: the cost in a simulation or for a learner."""
 
     @jax.jit
     def solve(constants: Parameters, frames_and_beams: tuple[Frame, Array]) -> Solution:
@@ -262,12 +262,12 @@ def _add_peers(
 
 
 def _whole(sample: int, batch: int) -> int:
-    """The least multiple of ``batch`` that holds the sample."""
+    """The least multiple of ``batch`` that is at least ``sample``."""
     return math.ceil(sample / batch) * batch
 
 
 def _cast(tree: Any, precision: str) -> Any:
-    """Real and complex leaves in the given precision."""
+    """The tree with real and complex leaves in the given precision."""
     real = jnp.dtype(precision)
     complex_ = jnp.result_type(real, jnp.complex64)
 

@@ -1,9 +1,9 @@
-"""P1 and P2 as an expert would hand them to a conic solver: few variables, all numbers of order one.
+"""P1 and P2 formulated as an expert would for a conic solver: few variables, all numbers of order one.
 
-A problem reads: minimise cost @ x + constant such that right - matrix @ x lies in a product of cones, which
-come in this order: non-negative rows, triangles of positive semidefinite matrices, and exponential cones
-{(a, b, c): b exp(a/b) <= c}. Energies on the users' side are counted in what computing the whole workload
-locally would take, about 0.2 mJ in the default scenario; work in parts of the workload.
+A problem reads: minimise cost @ x + constant such that right - matrix @ x lies in a product of cones, in this
+order: non-negative rows, triangles of positive semidefinite matrices, and exponential cones
+{(a, b, c): b exp(a/b) <= c}. The unit of energy on the users' side is the energy to compute the whole
+workload locally, about 0.2 mJ in the default scenario; the unit of work is the workload.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from reference_beams import BeamsData
 
 @dataclass
 class ConicProblem:
-    """The numbers of one problem. Two frames of one size differ in numbers only, never in their pattern."""
+    """Numbers of one problem. Two frames of one size differ in numbers only, never in their pattern."""
 
     cost: np.ndarray
     """(n,) J"""
     rows: np.ndarray
-    """(nonzeros,) of the matrix, whose columns are ``columns`` and whose values are ``values``"""
+    """(nonzeros,) row indices of the matrix, whose columns are ``columns`` and values ``values``"""
     columns: np.ndarray
     values: np.ndarray
     right: np.ndarray
@@ -29,9 +29,9 @@ class ConicProblem:
     constant: float
     """J"""
     nonnegative: int
-    """how many rows are inequalities"""
+    """number of inequalities"""
     exponential: int
-    """how many exponential cones there are"""
+    """number of exponential cones"""
     semidefinite: tuple[int, ...] = ()
     """sides of the semidefinite matrices"""
 
@@ -43,7 +43,7 @@ class _Entries:
         self.blocks: list[tuple[np.ndarray, ...]] = []
 
     def add(self, rows: np.ndarray, columns: np.ndarray, values: np.ndarray | float) -> None:
-        """Entries of arrays that broadcast together."""
+        """Add entries from arrays that broadcast together."""
         self.blocks.append(tuple(part.ravel() for part in np.broadcast_arrays(rows, columns, values)))
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -54,25 +54,25 @@ class _Entries:
 
 @dataclass
 class _Passive:
-    """What the passive variables do: columns and values of linear functions of them, users along axis 0."""
+    """Linear functions of the passive variables: columns and values, users along axis 0."""
 
     time: tuple[np.ndarray, np.ndarray]
     """t_b in s"""
     work: tuple[np.ndarray, np.ndarray]
-    """what can be reflected in kbit"""
+    """most work that can be reflected, in kbit"""
     harvest: tuple[np.ndarray, np.ndarray, np.ndarray]
-    """mJ: the harvesting user first"""
+    """mJ; the harvesting user is the first axis"""
 
 
 def _active(
     data: Data, entries: _Entries, passive: _Passive, first_cone: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of everything but the passive link's own constraints, and the costs of its variables.
+    """Rows of everything except the passive link's own constraints, and the costs of its variables.
 
     Variables, N each: v, t_a, y, c. Local work is c times the workload; l_a = r (v + t_a ln k), r = B / ln 2,
-    with k the SNR of a unit of energy spent in a second, so that the link is the cone v, t_a, y for
-    y = t_a / k + e: all of order one whatever the SNR is. Charging the server for all work but c makes l_a
-    and l_b slack variables, which are left out. Returns the right-hand side (7N,) and the cost (4N,).
+    where k is the SNR when a unit of energy is spent in a second. The link is then the cone v, t_a, y with
+    y = t_a / k + e: all of order one for any SNR. The server is charged for all work except c, which makes
+    l_a and l_b slack variables; they are left out. Returns the right-hand side (7N,) and the cost (4N,).
     """
     n = len(data.workload)
     v, t_a, y, c = (k * n + np.arange(n) for k in range(4))
@@ -95,7 +95,7 @@ def _active(
         entries.add(row, c, data.local_energy * load / unit)
     user, columns, values = passive.harvest
     entries.add(budget[user], columns, -values / unit[user])
-    # e >= 0: without it a user could gain energy by carrying less than nothing.
+    # e >= 0: otherwise a user could gain energy by carrying a negative amount of work.
     entries.add(radiated, y, -1.0)
     entries.add(radiated, t_a, 1 / k)
     entries.add(computed, c, -1.0)
@@ -137,9 +137,9 @@ def allocation_problem(data: Data) -> ConicProblem:
 def beams_problem(data: BeamsData) -> ConicProblem:
     """P2's relaxation: (5 + 2M^2 + M)N variables, 7N inequalities, 2N exponential cones, N matrices.
 
-    V = R + iS is positive semidefinite where the real matrix [[R, -S], [S, R]] is. Any real symmetric X of
-    that size yields such a V by averaging its blocks, so X is left free: with V's own M^2 numbers as the
-    variables the solver is as fast but loses digits.
+    V = R + iS is positive semidefinite if and only if the real matrix [[R, -S], [S, R]] is. Any real
+    symmetric X of that size yields such a V by averaging its blocks, so X is left free: with V's own M^2
+    numbers as variables the solver is equally fast but less accurate.
     """
     fixed = data.fixed
     n, m = data.channels.shape
@@ -156,7 +156,7 @@ def beams_problem(data: BeamsData) -> ConicProblem:
     allowed = data.may_harvest[harvester, slot]
     passive = _Passive(
         time=(diagonal, np.full((n, 2 * m), 0.5)),
-        # l_b <= r (w + t_b ln most): scaled as the active link is.
+        # l_b <= r (w + t_b ln most): scaled like the active link.
         work=(
             np.concatenate([w[:, None], diagonal], axis=1),
             rate * np.concatenate([np.ones((n, 1)), np.repeat(np.log(most)[:, None] / 2, 2 * m, 1)], axis=1),

@@ -1,4 +1,4 @@
-"""The frames that everyone solves."""
+"""The frames that all solvers get."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from scattermec.physics import Frame, Parameters, maximum_ratio_beams
 from scattermec.scenario import Scenario
 
 ANNULUS = (3.0, 7.0)
-"""m: nearest and farthest user where the default scenario's three positions do not serve."""
+"""m: nearest and farthest user, where the default scenario's three positions are not used."""
 
 SEED = 0
 
@@ -19,7 +19,7 @@ SEED = 0
 def scenario(users: int, antennas: int) -> Scenario:
     """The default scenario with N users and M antennas.
 
-    For N other than 3 the users are spread uniformly over an annulus around the AP, the same ones every time.
+    For N other than 3 the users are spread uniformly over an annulus around the AP, always in the same way.
     """
     default = Scenario(num_antennas=antennas)
     if users == default.num_users:

@@ -1,6 +1,6 @@
 """Large batches on a GPU beside one core of the CPU.
 
-Needs no more than the package itself, for machines with a GPU on which little else is installed.
+Needs only the package itself, for machines with a GPU on which little else is installed.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,16 +28,16 @@ from scattermec.physics import Frame, Parameters, parameters
 BATCHES = (1_000, 10_000, 100_000, 1_000_000)
 
 MOST_IN_BLOCKS = 10_000
-"""Batches up to this many frames are also solved by the functions that cut them into blocks."""
+"""Batches up to this many frames are also solved by the functions that split them into blocks."""
 
 LONGEST_PASS = 120.0
-"""s: a batch with which a pass would take longer, by the rate of the one before, is left out."""
+"""s: a batch is left out if a pass would take longer, judging by the rate of the previous one."""
 
 Tell = Callable[[str], None]
 
 
 def find_gpu() -> Any:
-    """The first GPU that JAX finds; None where there is none, or JAX is not installed for it."""
+    """The first GPU that JAX finds; None if there is none, or JAX is installed without GPU support."""
     try:
         return jax.devices("gpu")[0]
     except RuntimeError:
@@ -95,7 +95,7 @@ SOLVERS = {
     "P1": (jax.jit(_solve_p1), allocate_frames),
     "P2": (jax.jit(_solve_p2), optimise_beams_frames),
 }
-"""Of each problem: all frames in one program, and in blocks."""
+"""For each problem: all frames in one program, and in blocks."""
 
 
 def _compare(
@@ -109,7 +109,7 @@ def _compare(
     seconds: float,
     tell: Tell,
 ) -> None:
-    """One row per batch, with the frames in one call, and in blocks."""
+    """One row per batch, with the frames in one call and in blocks."""
     whole, in_blocks = SOLVERS[problem]
     constants, *arrays = data
     tell(f"{problem}: one core, {cpu_frames:,} frames")
@@ -159,7 +159,7 @@ def _compare(
 def _measure(
     solve: Callable[..., Any], data: tuple[Any, ...], count: int, seconds: float
 ) -> tuple[Timing, int]:
-    """Time ``count`` frames in as few calls as memory allows; and how many frames a call had."""
+    """Time ``count`` frames in as few calls as memory allows; also returns the frames per call."""
     constants, *arrays = data
     call = count
     while True:
@@ -178,7 +178,7 @@ def _measure(
 
 
 def _worst_gap(solutions: Sequence[Any]) -> float | None:
-    """Of the frames called optimal; None for P1, whose gap is not in its solution."""
+    """Largest gap of the frames called optimal; None for P1, whose solution has no gap."""
     if not hasattr(solutions[0], "gap"):
         return None
     gap = np.concatenate([np.asarray(solution.gap) for solution in solutions])

@@ -1,4 +1,4 @@
-"""The learners beside PyTorch's: how fast they learn, what they take, and whether DDPG learns as well."""
+"""Our learners beside PyTorch's: speed, memory, and whether DDPG learns equally well."""
 
 import math
 import tempfile
@@ -19,32 +19,32 @@ from scattermec.scenario import Scenario
 LEARNERS = ("h-maddpg", "h-maddpg-opt")
 SEEDS = 4
 MORE_SEEDS = 64
-"""for what a seed takes in memory"""
+"""for the memory per seed"""
 GOALS = {"h-maddpg-opt, one core": 2300.0, "h-maddpg-opt, two cores": 4500.0}
 """frames/s"""
 GOAL_OVER_BENCHMARL = 30.0
 BENCHMARL, BENCHMARL_SHARED = "BenchMARL MADDPG", "BenchMARL MADDPG, shared networks"
 SB3 = "Stable-Baselines3 DDPG"
 STARTS = 20
-"""episodes in which a trained seed is evaluated, each from a start of its own"""
+"""episodes in which a trained seed is evaluated, each from its own start"""
 
 Tell = Callable[[str], None]
 
 
 @dataclass
 class Runner:
-    """Someone who takes part in the rounds: workers that do a pass at once, one a core."""
+    """A participant in the rounds: workers that do a pass at the same time, one per core."""
 
     name: str
     counted: str
     pairs: int
-    """of an actor and a critic that are updated with each thing counted"""
+    """pairs of an actor and a critic that are updated with each counted item"""
     workers: list[Worker]
     request: dict[str, Any]
 
 
 def compare_speed(section: Section, other_core: int | None, *, quick: bool, tell: Tell) -> None:
-    """Frames and updates a second, all taking turns; compilation and memory of ours."""
+    """Frames and updates per second, all taking turns; compilation and memory of our learners."""
     speed = Sheet(
         "Speed",
         {
@@ -108,7 +108,7 @@ def _ours(
     quick: bool,
     tell: Tell,
 ) -> list[Runner]:
-    """Our learners, compiled and past their first batch; what compiling took goes into ``costs``."""
+    """Our learners, compiled and past their first batch; compilation times go into ``costs``."""
     frames, counted = 80 if quick else 400, f"frames, {SEEDS} seeds"
     pairs = 1 + Scenario().num_users
     runners = []
@@ -141,7 +141,7 @@ def _train(learner: str, seeds: int, frames: int, cache: str | None, core: int |
 
 
 def _peers(stack: ExitStack, speed: Sheet, *, quick: bool, tell: Tell) -> list[Runner]:
-    """The peers that can be had here; of the others, ``speed`` says why not."""
+    """The available peers; for the others, ``speed`` gives the reason."""
     setup, updates, runners = _settings(), 20 if quick else 100, []
     for name, shared in ((BENCHMARL, False), (BENCHMARL_SHARED, True)):
         try:
@@ -168,7 +168,7 @@ def _peers(stack: ExitStack, speed: Sheet, *, quick: bool, tell: Tell) -> list[R
 
 
 def _rates(runner: Runner, passes: list[list[dict[str, float]]]) -> list[dict[str, Any]]:
-    """The best pass of everyone; and BenchMARL's with its collection of frames."""
+    """The best pass of each runner; for BenchMARL also including its collection of frames."""
 
     def best(seconds: str) -> float:
         return max(sum(one["count"] / one[seconds] for one in together) for together in passes)
@@ -194,7 +194,7 @@ def _rates(runner: Runner, passes: list[list[dict[str, float]]]) -> list[dict[st
 
 
 def _compare(speed: Sheet) -> None:
-    """Ratios to BenchMARL, and what has been reached of the goals."""
+    """Ratios to BenchMARL, and the achieved share of the goals."""
     rows: dict[str, dict[str, Any]] = {}
     for row in speed.rows:
         rows.setdefault(row["who"], row)  # the first: without the collection of frames
@@ -287,7 +287,7 @@ def _verdict(ours: dict[str, Any], peer: dict[str, Any]) -> str:
 
 
 def _settings() -> dict[str, Any]:
-    """Of our default configuration, what the peers know too."""
+    """The settings of our default configuration that the peers have too."""
     config, scenario = TrainingConfig(), Scenario()
     return {
         "actor_layers": list(config.actor_layers),

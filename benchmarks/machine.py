@@ -1,4 +1,4 @@
-"""One core for everyone, and what the numbers were measured on. Imports nothing that starts threads."""
+"""One core for everyone, and a description of the machine. Imports nothing that starts threads."""
 
 import os
 import platform
@@ -19,12 +19,12 @@ _ONE_THREAD = (
 
 
 def use_one_core(core: int | None, *, with_gpu: bool = False) -> int | None:
-    """Bind this process to one core (the idlest by default); None where that is impossible.
+    """Bind this process to one core (the idlest by default); None if that is impossible.
 
     JAX sees the CPU alone unless ``with_gpu``.
 
-    To be called before JAX and NumPy are imported: they size their thread pools then. Raises ValueError for
-    a core that this process may not use.
+    Call this before JAX and NumPy are imported, since they size their thread pools then. Raises ValueError
+    for a core that this process may not use.
     """
     for name in _ONE_THREAD:
         os.environ[name] = "1"
@@ -43,7 +43,7 @@ def use_one_core(core: int | None, *, with_gpu: bool = False) -> int | None:
 
 
 def allowed_cores() -> set[int]:
-    """The cores that this process may use; none where it cannot be bound to one."""
+    """The cores that this process may use; empty if it cannot be bound to one."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
@@ -59,7 +59,7 @@ def describe(core: int | None) -> dict[str, object]:
 
 
 def versions(commit: str | None = None) -> dict[str, str | None]:
-    """Version of each package, None where it is not installed; and the commit, else that of this checkout."""
+    """Version of each package, None if not installed; and ``commit``, by default that of this checkout."""
     found: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
@@ -71,7 +71,7 @@ def versions(commit: str | None = None) -> dict[str, str | None]:
 
 
 def _idlest(cores: set[int], seconds: float = 0.5) -> int:
-    """The core that others use least over a short while; the last one where the system does not say."""
+    """The core that others use least over a short while; the last one if the system does not say."""
     try:
         before = _busy_ticks()
         time.sleep(seconds)
@@ -82,7 +82,7 @@ def _idlest(cores: set[int], seconds: float = 0.5) -> int:
 
 
 def _busy_ticks() -> dict[int, int]:
-    """Clock ticks since the start in which each core did anything."""
+    """Clock ticks since the start in which each core was busy."""
     busy = {}
     for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines():
         name, *ticks = line.split()

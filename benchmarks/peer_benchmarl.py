@@ -1,4 +1,4 @@
-"""A worker that runs BenchMARL's MADDPG on VMAS. In a virtual environment of its own."""
+"""A worker that runs BenchMARL's MADDPG on VMAS, in a virtual environment of its own."""
 
 import tempfile
 import time
@@ -13,29 +13,29 @@ from benchmarl.models.mlp import MlpConfig
 from benchmarks.processes import Desk
 
 ENVIRONMENTS = 10
-"""simulated at once, which VMAS is made for"""
+"""simulated at once, which is what VMAS is made for"""
 
 
 class Turns(Callback):
-    """Stops BenchMARL's own training loop after each of its iterations until the next is asked for."""
+    """Pauses BenchMARL's own training loop after each iteration until the next is requested."""
 
     desk: Desk
-    """of the class, since BenchMARL copies its callbacks with their attributes"""
+    """a class attribute, since BenchMARL copies its callbacks with their attributes"""
 
     def __init__(self) -> None:
         super().__init__()
         self.resume()
 
     def resume(self) -> None:
-        """An iteration begins."""
+        """Begin an iteration."""
         self.started, self.processor = time.perf_counter(), time.process_time()
 
     def on_batch_collected(self, batch: Any) -> None:
-        """Frames have been collected; what follows is to store them and to learn."""
+        """Frames have been collected; storing them and learning follow."""
         self.collected, self.collected_processor = time.perf_counter(), time.process_time()
 
     def on_train_end(self, training_td: Any, group: str) -> None:
-        """All optimiser steps of an iteration have been made. The first iteration warms up."""
+        """All optimiser steps of an iteration are done. The first iteration warms up."""
         now, processor = time.perf_counter(), time.process_time()
         seconds = now - self.collected
         self.desk.answer(
@@ -51,7 +51,7 @@ class Turns(Callback):
 
 
 def main() -> None:
-    """Train with BenchMARL's experiment as a user would, an iteration a request."""
+    """Train with BenchMARL's experiment as a user would, one iteration per request."""
     torch.set_num_threads(1)
     Turns.desk = desk = Desk()
     settings = desk.setup

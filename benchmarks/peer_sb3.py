@@ -1,4 +1,4 @@
-"""A worker that runs Stable-Baselines3's DDPG on Pendulum-v1. In an environment of its own."""
+"""A worker that runs Stable-Baselines3's DDPG on Pendulum-v1, in an environment of its own."""
 
 import time
 from typing import Any
@@ -13,7 +13,7 @@ from benchmarks.processes import Desk, timed
 
 
 def main() -> None:
-    """Answer requests: some more steps of one long training, timed; or a training from scratch, evaluated."""
+    """Answer requests: further steps of one long training, timed; or a training from scratch, evaluated."""
     torch.set_num_threads(1)
     desk = Desk()
     settings = desk.setup
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def learner(env: Any, settings: dict[str, Any], seed: int) -> DDPG:
-    """One update a step, as our learners do; everything else from ``settings``."""
+    """One update per step, as in our learners; everything else from ``settings``."""
     return DDPG(
         "MlpPolicy",
         env,
@@ -53,7 +53,7 @@ def learner(env: Any, settings: dict[str, Any], seed: int) -> DDPG:
 
 
 def train(env: Any, settings: dict[str, Any], seed: int, steps: int) -> dict[str, Any]:
-    """Train from scratch; the greedy return of an episode from each start, averaged."""
+    """Train from scratch; returns the greedy return of one episode from each start, averaged."""
     started = time.perf_counter()
     model = learner(env, settings, seed)
     model.learn(steps)

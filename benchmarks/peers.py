@@ -1,4 +1,4 @@
-"""General-purpose solvers: structure built once, then the numbers of one problem (or batch) at a time."""
+"""General-purpose solvers: the structure is built once, then the numbers of a problem or batch are loaded."""
 
 import importlib
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from benchmarks.conic import ConicProblem
 from reference_allocation import INFEASIBLE, OPTIMAL, UNDECIDED
 
 TOLERANCE = 1e-8
-"""At which the peers stop: their energies then agree with ours to about that, measured in every run."""
+"""Tolerance of the peers; their energies then agree with ours to about that, measured in every run."""
 
 
 class Unavailable(Exception):  # noqa: N818 - not an error but a fact about the machine
-    """A peer that cannot be used here, with the reason."""
+    """A peer cannot be used here; the message is the reason."""
 
 
 class ClarabelDirect:
     """Clarabel without a modelling language: one solver object, whose data `load` replaces.
 
-    ``update`` forbids presolve and chordal decomposition, neither of which finds anything to do here.
-    Equilibration is off: the problems are scaled already, it would be that of the first frame for all, and
-    with it P1 takes more iterations and P2 misses proofs of infeasibility.
+    ``update`` forbids presolve and chordal decomposition, neither of which would help here. Equilibration is
+    off: the problems are scaled already, it would be based on the first frame for all frames, and with it P1
+    takes more iterations and P2 misses proofs of infeasibility.
     """
 
     def __init__(self, example: ConicProblem) -> None:
@@ -58,7 +58,7 @@ class ClarabelDirect:
     def verdict(self, solution: Any, constant: float) -> tuple[int, float]:
         """Verdict and energy in J, the problem's ``constant`` included.
 
-        What the solver calls almost solved counts as undecided.
+        A result that the solver calls almost solved counts as undecided.
         """
         status = solution.status
         if status == clarabel.SolverStatus.Solved:
@@ -68,7 +68,7 @@ class ClarabelDirect:
 
 
 class Moreau:
-    """moreau's compiled solver on the CPU: one structure, a batch of problems a call."""
+    """moreau's compiled solver on the CPU: one structure, one batch of problems per call."""
 
     def __init__(self, example: ConicProblem, batch: int) -> None:
         try:
@@ -101,7 +101,7 @@ class Moreau:
                 ),
             )
         except Exception as error:
-            # Whatever it is (a licence, a device, a cone that is not supported), the comparison goes on.
+            # Whatever the reason (licence, device, unsupported cone), the comparison continues.
             raise Unavailable(str(error).splitlines()[0]) from None
         self.batch = batch
 

@@ -10,7 +10,7 @@ from scattermec.environment.interface import Step
 from scattermec.physics.channel import Key
 
 STEPS = 200
-"""of an episode"""
+"""per episode"""
 START = (jnp.pi, 1.0)
 """Episodes start uniformly within these limits: rad, rad/s"""
 
@@ -31,7 +31,7 @@ class Swing:
 
 @pytree
 class Pendulum:
-    """To be swung up and held upright. One action in [0, 1]: the torque, from -2 to 2 N m."""
+    """A pendulum to be swung up and held upright. One action in [0, 1]: the torque, from -2 to 2 N m."""
 
     @property
     def action_shape(self) -> tuple[int]:
@@ -39,20 +39,20 @@ class Pendulum:
         return (1,)
 
     def reset(self, key: Key) -> Swing:
-        """Anywhere, turning slowly."""
+        """Start at any angle, turning slowly."""
         angle, speed = jax.random.uniform(key, (2,), minval=-1, maxval=1) * jnp.array(START)
         return self.start(angle, speed)
 
     def start(self, angle: Array, speed: Array) -> Swing:
-        """An episode from a given position."""
+        """Start an episode at a given position."""
         return Swing(angle=angle, speed=speed, steps=jnp.zeros((), jnp.int32))
 
     def observe(self, state: Swing) -> Float[Array, "3"]:
-        """Where it points and how fast it turns."""
+        """Its direction and angular speed."""
         return jnp.stack([jnp.cos(state.angle), jnp.sin(state.angle), state.speed])
 
     def step(self, key: Key, state: Swing, action: Float[Array, "1"]) -> Step:
-        """Turn on for a moment. Episodes are only ever cut short: nothing terminates."""
+        """Turn for one time step. Episodes are only ever truncated: nothing terminates."""
         torque = _TORQUE * (2 * action[0].astype(state.angle.dtype) - 1)
         off = (state.angle + jnp.pi) % (2 * jnp.pi) - jnp.pi
         cost = off**2 + 0.1 * state.speed**2 + 0.001 * torque**2

@@ -1,4 +1,4 @@
-"""A worker that trains our DDPG on the pendulum, the seeds side by side, and evaluates each greedily."""
+"""A worker that trains our DDPG on the pendulum, all seeds side by side, and evaluates each greedily."""
 
 import dataclasses
 import time
@@ -34,7 +34,7 @@ def main() -> None:
         exploration_noise=settings["noise"],
     )
     h, pendulum = learning(config, Scenario()), Pendulum()
-    # Until the first batch is full it acts at random, as Stable-Baselines3 does.
+    # It acts at random until the first batch is full, as Stable-Baselines3 does.
     at_random = dataclasses.replace(h, exploration="uniform")
 
     @jax.jit
@@ -53,7 +53,7 @@ def main() -> None:
         def episode(actor, start):
             def one(state, _):
                 action = actor(pendulum.observe(state).astype(DTYPE))
-                # The key only serves the episode after this one, which is not played.
+                # The key only affects the next episode, which is not played.
                 result = pendulum.step(jax.random.key(0), state, action)
                 return result.state, result.reward
 

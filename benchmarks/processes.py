@@ -1,6 +1,6 @@
-"""Workers: processes that stay loaded and warm, and do one pass of work each time they are asked.
+"""Workers: processes that stay loaded and warm, and do one pass of work per request.
 
-So learners and peers that cannot live in one process take turns on the same core. A request and its answer
+Learners and peers that cannot run in one process thus take turns on the same core. A request and its answer
 are one line of JSON each. The peers' workers run in virtual environments of their own: only the standard
 library is imported here.
 """
@@ -17,19 +17,19 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
-"""where PyTorch is looked for as well if the usual index does not lead to an installation"""
+"""further index for PyTorch, if installation from the usual index fails"""
 
 
 class Unavailable(Exception):  # noqa: N818 - not an error but a fact about the machine
-    """Something that cannot be measured here, with the reason."""
+    """Something that cannot be measured here; the message is the reason."""
 
 
 class Worker:
-    """The near end of a worker. A context: leaving it ends the process."""
+    """The caller's end of a worker. A context: leaving it ends the process."""
 
     def __init__(self, module: str, setup: dict[str, Any], *, python: str = sys.executable) -> None:
         self.name = module
-        # Not a pipe, which would block a worker that says much; looked at only if it fails.
+        # Not a pipe, which would block a worker that prints much; read only if the worker fails.
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
             [python, "-m", f"benchmarks.{module}", json.dumps(setup)],
@@ -49,7 +49,7 @@ class Worker:
         self.errors.close()
 
     def answer(self) -> Any:
-        """Wait for the next answer; the first one comes unasked, when the worker is warm."""
+        """Wait for the next answer; the first comes without a request, when the worker is warm."""
         line = self.process.stdout.readline() if self.process.stdout else ""
         if not line:
             self.process.wait()
@@ -59,22 +59,22 @@ class Worker:
         return json.loads(line)
 
     def request(self, **what: Any) -> None:
-        """Ask for something, without waiting."""
+        """Send a request, without waiting."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps(what) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            pass  # It has ended; `answer` says why.
+            pass  # The worker has ended; `answer` gives the reason.
 
     def ask(self, **what: Any) -> Any:
-        """Ask and wait."""
+        """Send a request and wait for the answer."""
         self.request(**what)
         return self.answer()
 
 
 class Desk:
-    """The far end: takes requests from standard input and answers on what was standard output."""
+    """The worker's end: takes requests from standard input and answers on the original standard output."""
 
     def __init__(self) -> None:
         self.setup: dict[str, Any] = json.loads(sys.argv[1])
@@ -82,14 +82,14 @@ class Desk:
         if self.setup.get("core") is not None:
             os.sched_setaffinity(0, {self.setup["core"]})
         self._out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-        os.dup2(2, 1)  # What libraries print must not look like an answer.
+        os.dup2(2, 1)  # Output of libraries must not look like an answer.
 
     def answer(self, what: Any) -> None:
         """Send an answer."""
         print(json.dumps(what), file=self._out, flush=True)
 
     def request(self) -> dict[str, Any]:
-        """The next request. Ends the process when there are no more."""
+        """The next request; ends the process if there are no more."""
         line = sys.stdin.readline()
         if not line:
             os._exit(0)
@@ -105,7 +105,7 @@ def timed(work: Callable[[], Any]) -> dict[str, float]:
 
 
 def peer_python(peer: str, *, install: bool, tell: Callable[[str], None]) -> str:
-    """The interpreter of a peer's virtual environment, which is made if need be. Raises Unavailable."""
+    """The interpreter of a peer's virtual environment, created if needed. Raises Unavailable."""
     folder, requirements = ROOT / f".venv-bench-{peer}", Path(__file__).parent / f"requirements-{peer}.txt"
     done, wanted = folder / ".installed", requirements.read_text(encoding="utf-8")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -129,7 +129,7 @@ def peer_python(peer: str, *, install: bool, tell: Callable[[str], None]) -> str
 
 
 def _run(command: list[str]) -> None:
-    # An environment made by one Python must not look for packages of another.
+    # An environment created by one Python must not search for packages of another.
     clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=clean)
     if done.returncode:

@@ -1,7 +1,7 @@
-"""What was measured: one row per solver and batch size, saved as it comes; tables made of it.
+"""Results: one row per solver and batch size, saved immediately; and the tables made from them.
 
-The file of numbers keeps one section per kind of measurement, each with what it was measured on; the page is
-made from that file. So a run that measures one kind leaves the other sections as they are.
+The file of numbers has one section per kind of measurement, each with a description of its machine; the page
+is made from that file. So a run that measures one kind leaves the other sections unchanged.
 """
 
 import json
@@ -50,14 +50,14 @@ SECTIONS = {
 }
 """Title and explanation by name, in the order of the page.
 
-A section that was added with a label is called "name, label" and comes after that name's own.
+A section added with a label is called "name, label" and follows the section of that name.
 """
 
 WORDS = ("solver", "", "counted", "problem", "command")
-"""Columns that do not hold numbers."""
+"""Columns that do not contain numbers."""
 
 BUSY = 0.9
-"""Share of the core below which a measurement is called disturbed."""
+"""A measurement counts as disturbed if its share of the core is below this."""
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Answers:
 
     @classmethod
     def of(cls, pairs: Sequence[tuple[int, float]]) -> "Answers":
-        """From one (verdict, energy) a frame."""
+        """From one pair (verdict, energy) per frame."""
         verdict, energy = zip(*pairs, strict=True)
         return cls(np.array(verdict), np.array(energy, float))
 
@@ -88,7 +88,7 @@ class Answers:
         )
 
     def compare(self, other: "Answers") -> dict[str, float | int | None]:
-        """How far two solvers agree on the frames that both have seen."""
+        """Agreement of two solvers on the frames that both have solved."""
         count = min(len(self.verdict), len(other.verdict))
         a, b = self.verdict[:count], other.verdict[:count]
         both = (a == OPTIMAL) & (b == OPTIMAL)
@@ -109,7 +109,7 @@ class Case:
     users: int
     antennas: int
     frames: int
-    """how many every solver gets"""
+    """number of frames that every solver gets"""
     infeasible_share: float | None = None
     notes: dict[str, Any] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -118,7 +118,7 @@ class Case:
 
     @property
     def title(self) -> str:
-        """What it is."""
+        """Heading of the case."""
         text = f"N = {self.users}, M = {self.antennas}, {self.frames} frames"
         if self.infeasible_share is not None:
             text += f", {self.infeasible_share:.1%} infeasible"
@@ -136,7 +136,7 @@ class Case:
         precision: str = "float64",
         scan: bool = False,
     ) -> None:
-        """One row: ``frames`` were solved in a pass, ``batch`` a call; compared with ``ours`` if given."""
+        """Add a row: ``frames`` solved per pass, ``batch`` per call; compared with ``ours`` if given."""
         row: dict[str, Any] = {
             "solver": solver,
             "precision": precision,
@@ -154,22 +154,22 @@ class Case:
         self.rows.append(row | (answers.compare(ours) if ours is not None else {}))
 
     def rate_of(self, peer: str) -> float | None:
-        """Frames per second of a peer at its best."""
+        """Highest rate of a peer in frames per second."""
         return max((row["frames_per_second"] for row in self.rows if row["solver"] == peer), default=None)
 
     @property
     def peers(self) -> list[str]:
-        """Solvers measured beside ours."""
+        """Solvers measured in addition to ours."""
         return list(dict.fromkeys(row["solver"] for row in self.rows if row["solver"] != OURS))
 
     def ratios(self, row: dict[str, Any]) -> dict[str, float]:
-        """Our frames per second over each peer's; empty for a peer's own row."""
+        """Our rate over each peer's; empty for a peer's own row."""
         if row["solver"] != OURS:
             return {}
         return {peer: row["frames_per_second"] / rate for peer in self.peers if (rate := self.rate_of(peer))}
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Head and rows for people."""
+        """Head and rows for readers."""
         head = ["solver", "frames a call", "frames/s", "µs/frame", *(f"× {peer}" for peer in self.peers)]
         head += ["difference", "verdicts", "undecided"]
         lines = []
@@ -193,12 +193,12 @@ class Case:
         return head, lines
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, with the ratios."""
+        """All data, with the ratios."""
         return asdict(self) | {"rows": [row | {"ratio_to": self.ratios(row)} for row in self.rows]}
 
     @property
     def remarks(self) -> list[str]:
-        """One line for each solver left out, each note, and each row that shared its core."""
+        """One line per solver left out, per note, and per row that shared its core."""
         lines = [f"{name}: not measured, {reason}" for name, reason in self.skipped.items()]
         lines += [f"{name}: {value:.3g}" for name, value in self.notes.items()]
         share = min((row.get("core_share", 1.0) for row in self.rows), default=1.0)
@@ -211,32 +211,32 @@ class Case:
 
 @dataclass
 class Section:
-    """One kind of measurement, and what it was measured on."""
+    """One kind of measurement, with a description of its machine."""
 
     name: str
     about: dict[str, Any]
     save: Callable[[], None]
-    """to be called whenever there is more to keep"""
+    """to be called after every new result"""
     tables: list[Case | Sheet] = field(default_factory=list)
 
     @property
     def title(self) -> str:
-        """What it is."""
+        """Heading of the section."""
         name, comma, label = self.name.partition(", ")
         return SECTIONS[name][0] + comma + label
 
     @property
     def reading(self) -> str:
-        """How to read it."""
+        """How to read the section."""
         name, _, label = self.name.partition(", ")
         return "Read as above." if label else SECTIONS[name][1]
 
     def as_json(self) -> dict[str, Any]:
-        """Everything."""
+        """All data."""
         return {"about": self.about, "tables": [table.as_json() for table in self.tables]}
 
     def origin(self) -> str:
-        """On one line: of which commit, date, machine and settings the numbers are."""
+        """Commit, date, machine and settings of the numbers, on one line."""
         about, machine = self.about, self.about["machine"]
         packages = dict(about["versions"])
         commit = packages.pop("commit", None) or "unknown"
@@ -254,21 +254,21 @@ class Section:
 
 
 class Results:
-    """All sections, written to a JSON file after every row; those that are not measured anew stay."""
+    """All sections, written to a JSON file after every row; sections that are not measured again stay."""
 
     def __init__(self, path: Path | None, about: dict[str, Any]) -> None:
         self.path = path
         self.about = about
         self.sections: dict[str, Section] = {}
         self.measured: list[Section] = []
-        """in this run"""
+        """sections of this run"""
         if path is not None and path.exists():
             self.add(path)
 
     def add(self, path: Path, label: str | None = None) -> list[str]:
-        """Take over the sections of another file, in place of those of the same name and label.
+        """Take over the sections of another file, replacing those of the same name and label.
 
-        Returns the names in that file. Raises ValueError where it is none.
+        Returns the names in that file. Raises ValueError if it is not a file of results.
         """
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
@@ -285,19 +285,19 @@ class Results:
         return list(found)
 
     def start(self, name: str) -> Section:
-        """An empty section in place of the one of that name."""
+        """An empty section, replacing the one of that name."""
         about = self.about | {"started": _now(), "finished": None}
         self.sections[name] = Section(name, about, self.save)
         self.measured.append(self.sections[name])
         return self.sections[name]
 
     def finish(self, section: Section) -> None:
-        """Say in the file that the section is complete."""
+        """Record in the file that the section is complete."""
         section.about["finished"] = _now()
         self.save()
 
     def save(self) -> None:
-        """Write what there is, in one piece."""
+        """Write all sections atomically."""
         if self.path is None:
             return
         numbers = {section.name: section.as_json() for section in self.in_order()}
@@ -305,7 +305,7 @@ class Results:
         replace_text(self.path, json.dumps(numbers, indent=1) + "\n")
 
     def in_order(self) -> list[Section]:
-        """The sections as the page has them."""
+        """The sections in the order of the page."""
         order = list(SECTIONS)
         return sorted(
             self.sections.values(),
@@ -313,7 +313,7 @@ class Results:
         )
 
     def print(self, console: Console) -> None:
-        """What this run measured, on a terminal."""
+        """Print this run's measurements on a terminal."""
         for section in self.measured:
             for part in section.tables:
                 head, lines = part.table()
@@ -352,7 +352,7 @@ def _now() -> str:
 
 
 def _table(data: dict[str, Any]) -> Case | Sheet:
-    """The other way round than `as_json`."""
+    """The inverse of `as_json`."""
     return Case(**data) if "problem" in data else Sheet(**data)
 
 

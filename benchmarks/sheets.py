@@ -1,4 +1,4 @@
-"""Tables of named numbers, for what is not a comparison on frames."""
+"""Tables of named numbers, for results that do not compare solvers on frames."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -42,16 +42,16 @@ frames that the CPU has solved, too. JAX's wheels for GPUs are not in the lock f
 
 @dataclass
 class Sheet:
-    """One table: rows of numbers by name, and how the columns are headed and written."""
+    """One table: rows of numbers by name, with headings and formats of the columns."""
 
     title: str
     columns: dict[str, tuple[str, str]]
-    """heading and format by the name of the number; rows may hold more, for the file only"""
+    """heading and format by the name of the number; rows may hold more numbers, for the file only"""
     rows: list[dict[str, Any]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Head and rows for people."""
+        """Head and rows for readers."""
         lines = []
         for row in self.rows:
             found = ((row.get(name), how) for name, (_, how) in self.columns.items())
@@ -59,5 +59,5 @@ class Sheet:
         return [heading for heading, _ in self.columns.values()], lines
 
     def as_json(self) -> dict[str, Any]:
-        """Everything."""
+        """All data."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""What commands cost that have little to do: processor time with an empty cache, then with a filled one."""
+"""Fixed cost of commands: processor time with an empty compilation cache, then with a filled one."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ from scattermec.physics import parameters
 
 ROUNDS = 3
 FRAMES = 64
-"""In the file that `solve` is given."""
+"""Frames in the input file of `solve`."""
 
 FRAMES_FILE = "frames.npz"
 
@@ -34,7 +34,7 @@ Tell = Callable[[str], None]
 
 
 class Cost(NamedTuple):
-    """Of one process and its children, in s."""
+    """Cost of one process and its children, in s."""
 
     processor: float
     elapsed: float
@@ -48,7 +48,7 @@ def compare_startup(
     tell: Tell,
     commands: Sequence[Sequence[str]] = COMMANDS,
 ) -> None:
-    """The commands, the best of some rounds; unless ``quick`` also one `reproduce --quick` on two cores."""
+    """Measure the commands, best of some rounds; unless ``quick`` also `reproduce --quick` on two cores."""
     rounds = 1 if quick else ROUNDS
     sheet = Sheet(
         f"the best of {rounds}",
@@ -94,14 +94,14 @@ def _cold_and_warm(command: Sequence[str], folder: Path) -> tuple[Cost, Cost]:
 
 
 def _run(command: Sequence[str], folder: Path, cache: str, other_core: int | None = None) -> Cost:
-    """Run a command in ``folder``, with its compiled programs in ``cache``; on one core more if given."""
+    """Run a command in ``folder`` with its compiled programs in ``cache``; on one more core if given."""
     environment = os.environ | {"XDG_CACHE_HOME": cache, "SCATTERMEC_CACHE": ""}
-    for name in ("XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR"):  # with which commands would not do as they do
+    for name in ("XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR"):  # these would change what commands do
         environment.pop(name, None)
     line = [sys.executable, "-m", "scattermec", *command]
     cores = os.sched_getaffinity(0) if other_core is not None else set()
     if other_core is not None:
-        os.sched_setaffinity(0, cores | {other_core})  # handed down to the process
+        os.sched_setaffinity(0, cores | {other_core})  # inherited by the process
     try:
         before, start = os.times(), time.perf_counter()
         done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Wall-clock time in passes over all frames; the best pass counts, so that other load hurts least."""
+"""Wall-clock time of passes over all frames; the best pass counts, to reduce the effect of other load."""
 
 import statistics
 import time
@@ -11,19 +11,19 @@ MOST_PASSES = 50
 
 @dataclass
 class Timing:
-    """Passes over the same calls."""
+    """Times of passes over the same calls."""
 
     best: float
-    """s: of the timed calls of the best pass"""
+    """s: total of the timed calls of the best pass"""
     median: float
-    """s: of the median pass"""
+    """s: total of the median pass"""
     loading: float
-    """s: what loading the data took beside it, in the best pass"""
+    """s: additional time for loading the data, in the best pass"""
     core_share: float
     """share of the best pass in which this process had the core; well below 1, others ran there too"""
     passes: int
     results: list[Any]
-    """what each call of the first pass returned"""
+    """results of the calls of the first pass"""
 
 
 def time_passes(
@@ -32,9 +32,9 @@ def time_passes(
     seconds: float,
     load: Callable[[Any], Any] | None = None,
 ) -> Timing:
-    """Call ``solve(load(item))`` for all items, again and again for about ``seconds``, at least once.
+    """Call ``solve(load(item))`` for all items, repeatedly for about ``seconds``, at least once.
 
-    ``load`` is not counted. What is compiled or cached on first use is for the caller to warm up.
+    ``load`` is not counted. The caller must warm up anything that is compiled or cached on first use.
     """
     totals: list[tuple[float, float, float]] = []
     results: list[Any] = []

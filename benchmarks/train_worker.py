@@ -19,7 +19,7 @@ from scattermec.scenario import Scenario
 
 
 def main() -> None:
-    """Compile, learn until every buffer holds a batch, and then some frames more each time one asks."""
+    """Compile, learn until every buffer holds a batch, then learn from more frames on each request."""
     desk = Desk()
     seeds, frames = desk.setup["seeds"], desk.setup["frames"]
     jax.config.update("jax_enable_x64", True)
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def release() -> None:
-    """Give back what compilation took and start the peak of resident memory anew (Linux with glibc)."""
+    """Release memory used for compilation and reset the peak of resident memory (Linux with glibc)."""
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What the site adds to its Markdown: formulas as MathML, and tables and pages made from the code."""
+"""Additions of the site to its Markdown: formulas as MathML, and tables and pages made from the code."""
 
 import html
 import inspect
@@ -28,11 +28,11 @@ PACKAGES = (
     "storage",
     "errors",
 )
-"""Pages of the API reference, each building on those before it; `cli` has the page of commands."""
+"""Packages of the API reference, each building on those before it; `cli` has the page of commands."""
 
 
 def on_config(config: Any) -> Any:
-    """Append the generated pages to the navigation, and pages that it does not name to the results."""
+    """Append the generated pages to the navigation, and unlisted pages to the results."""
     results = next(entry["Results"] for entry in config.nav if "Results" in entry)
     named = str(config.nav)
     results += sorted(page.name for page in DOCS.glob("*.md") if page.name not in named)
@@ -51,17 +51,17 @@ def on_files(files: Files, *, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Fill in the tables that are named on a line of their own, as in ``{{ constants }}``."""
+    """Fill in the tables that are named on their own line, as in ``{{ constants }}``."""
     return re.sub(r"^\{\{ (\w+) \}\}$", lambda match: TABLES[match[1]](), markdown, flags=re.MULTILINE)
 
 
 def on_page_content(text: str, **_: Any) -> str:
-    """Formulas in LaTeX, marked by the extension arithmatex, as MathML: browsers draw it by themselves."""
+    """Turn LaTeX formulas, marked by the extension arithmatex, into MathML, which browsers render."""
 
     def mathml(match: re.Match[str]) -> str:
         display = "block" if match["block"] else "inline"
         formula = convert(html.unescape(match["block"] or match["inline"]).strip(), display=display)
-        # Bars of norms and absolute values are as high as letters, not as what is beside them.
+        # Bars of norms and absolute values do not stretch to the height of their contents.
         return re.sub(r"<mo>(&#x02016;|&#x0007C;|\|)</mo>", r'<mo stretchy="false">\1</mo>', formula)
 
     return re.sub(
@@ -94,7 +94,7 @@ def training_table() -> str:
 
 
 def claims_table() -> str:
-    """The paper's claims about its Fig. 3 and 4, and what in the equations decides each."""
+    """The paper's claims about its Fig. 3 and 4, and the part of the equations that decides each."""
     from scattermec.experiments.claims.optima import CLAIMS
 
     rows = [f"| {claim.name} | {claim.statement} | {claim.mechanism} |" for claim in CLAIMS]
@@ -102,7 +102,7 @@ def claims_table() -> str:
 
 
 def limits_table() -> str:
-    """The largest counts, and the largest scenario files, that are allowed."""
+    """The largest counts and scenario files allowed."""
     from scattermec import _yaml, counts
 
     rows = {
@@ -181,7 +181,7 @@ def _formula(symbol: str) -> str:
 
 
 def _packages() -> list[str]:
-    """What has a page in the API reference: those that exist, in order, and then whatever else there is."""
+    """Packages with a page in the API reference: those of `PACKAGES` that exist, in order, then others."""
     found = {
         path.stem
         for path in ROOT.iterdir()
@@ -251,7 +251,7 @@ def _commands_page() -> str:
 
 
 def _spelling(name: str, kind: Any, told: Any) -> str:
-    """How an argument or option is typed, with what it takes."""
+    """How to type an argument or option, with its value."""
     if not name.startswith("-"):
         return f"`{told.metavar or name.upper()}`"
     choices = next((c for c in (kind, *get_args(kind)) if isinstance(c, type) and issubclass(c, Enum)), None)

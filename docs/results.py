@@ -1,7 +1,7 @@
 """Renew the tables of results in the pages: `python docs/results.py [PAGE ...]`, or `make results`.
 
 A table stands between a comment with the command that makes it and ``<!-- end -->``. The command is run with
-``--out FILE.md``, and what it writes takes the place of what is there.
+``--out FILE.md``, and its output replaces the table.
 """
 
 import re
@@ -19,7 +19,7 @@ MADE = re.compile(
 
 
 def renewed(page: str) -> str:
-    """The page's text with its tables made anew."""
+    """The page's text with its tables recomputed."""
     return MADE.sub(lambda match: _made(match["arguments"]), page)
 
 
@@ -29,13 +29,13 @@ def _made(arguments: str) -> str:
         out = Path(folder) / "tables.md"
         command = [sys.executable, "-m", "scattermec", *shlex.split(arguments), "--out", str(out)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        # The page says itself what the tables are.
+        # Only the tables are taken: the page has its own text about them.
         tables = re.findall(r"(?:^\|.*\n)+", out.read_text(encoding="utf-8"), re.MULTILINE)
     return f"<!-- scattermec {arguments} -->\n\n" + "\n".join(tables) + "\n<!-- end -->"
 
 
 def main() -> None:
-    """Renew the pages that are named, or all that have such tables."""
+    """Renew the named pages, or all pages with such tables."""
     for path in map(Path, sys.argv[1:] or sorted(map(str, DOCS.rglob("*.md")))):
         text = path.read_text(encoding="utf-8")
         if MADE.search(text):

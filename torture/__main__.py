@@ -22,19 +22,19 @@ LANES = (("frames", "soak"), ("files", "places", "kills"))
 """Campaigns that follow each other; the lanes run side by side, one core each."""
 
 SHARES = {"frames": 0.42, "soak": 0.5, "files": 0.25, "places": 0.15, "kills": 0.52}
-"""Of the time."""
+"""Shares of the time."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Try, save, print. Returns the exit status: 0 if all was tried and nothing bad, else 1."""
+    """Run campaigns, save, print. Returns the exit status: 0 if all was tried and nothing bad, else 1."""
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(given)
     if options.part is not None:
         return _one_campaign(options)
-    # The machine is described by the benchmarks, which do this already.
+    # The benchmarks have the functions that describe the machine.
     from benchmarks.machine import describe, versions
 
-    # Ended from outside, it ends its campaigns, too.
+    # If it is terminated, it terminates its campaigns too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     begun, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     wanted = options.only or [name for lane in LANES for name in lane]
@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _lane(
     campaigns: list[str], given: list[str], folder: Path, running: list[subprocess.Popen[bytes]]
 ) -> dict[str, Outcome]:
-    """Campaigns one after the other, each in a process of its own: what kills it does not end the rest."""
+    """Campaigns one after the other, each in its own process: a crash of one does not end the rest."""
     outcomes = {}
     while campaigns:
         name = campaigns.pop(0)
@@ -101,9 +101,9 @@ def _lane(
 
 
 def _one_campaign(options: argparse.Namespace) -> int:
-    # Ended, it removes its files and leaves no process behind.
+    # If terminated, it removes its files and leaves no process behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    # One core for each lane. Only now is JAX imported.
+    # One core per lane. Only now is JAX imported.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     import jax
@@ -130,7 +130,7 @@ def _campaign(
     out: Path,
     tell: Callable[[str], None],
 ) -> Outcome:
-    """One of them, with its part of the whole."""
+    """Run one campaign, with its share of the whole."""
     from torture import files, frames, kills, places, soak
 
     seed = options.seed
@@ -169,24 +169,24 @@ def _parser() -> argparse.ArgumentParser:
         "status 1 if anything was bad or not all was tried.",
     )
     parser.add_argument("--minutes", type=float, default=MINUTES, help="time for everything (20)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything drawn (0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything drawn (0)")
     campaigns = [name for lane in LANES for name in lane]
-    parser.add_argument("--only", choices=campaigns, nargs="+", help="leave the rest out")
+    parser.add_argument("--only", choices=campaigns, nargs="+", help="run these campaigns only")
     parser.add_argument("--out", type=Path, default=Path("results/torture"), help="folder for bad cases")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save all numbers")
     parser.add_argument("--docs", type=Path, metavar="FILE", help="write the table as a Markdown page")
     group = parser.add_argument_group("frames")
-    group.add_argument("--frames", type=int, metavar="K", help="how many (1,000,000 in 20 minutes)")
+    group.add_argument("--frames", type=int, metavar="K", help="number of frames (1,000,000 in 20 minutes)")
     group.add_argument("--batch", type=int, default=1024, metavar="K", help="frames per call of P1 (1024)")
     group.add_argument(
-        "--scenarios", nargs="+", choices=[case.name for case in CASES], metavar="NAME", help="which"
+        "--scenarios", nargs="+", choices=[case.name for case in CASES], metavar="NAME", help="scenarios"
     )
-    group.add_argument("--rounds", type=int, metavar="R", help="batches of each scenario")
-    group.add_argument("--first-round", type=int, default=0, metavar="R", help="number of the first (0)")
+    group.add_argument("--rounds", type=int, metavar="R", help="batches per scenario")
+    group.add_argument("--first-round", type=int, default=0, metavar="R", help="the first round (0)")
     group = parser.add_argument_group("files and kills")
-    group.add_argument("--files", type=int, metavar="K", help="how many (10,000 in 20 minutes)")
-    group.add_argument("--kinds", nargs="+", metavar="NAME", help="which kinds of files")
-    group.add_argument("--kills", type=int, metavar="K", help="how many (30 in 20 minutes)")
+    group.add_argument("--files", type=int, metavar="K", help="number of files (10,000 in 20 minutes)")
+    group.add_argument("--kinds", nargs="+", metavar="NAME", help="kinds of files to try")
+    group.add_argument("--kills", type=int, metavar="K", help="number of kills (30 in 20 minutes)")
     parser.add_argument("--campaign", help=argparse.SUPPRESS)
     parser.add_argument("--part", type=Path, help=argparse.SUPPRESS)
     return parser

@@ -1,4 +1,4 @@
-"""Files: valid ones of every kind, mutated, and handed to whatever reads them."""
+"""Files: valid ones of every kind are mutated and given to their readers."""
 
 import io
 import json
@@ -42,12 +42,12 @@ FILES = 10_000
 LIMIT = 5.0
 """s per file"""
 SOLVE_LIMIT = 60.0
-"""s where a file of another shape may have to be compiled for"""
+"""s, if a file may need a compilation for another shape"""
 MEMORY = 1 << 30
-"""Bytes by which the most memory ever in use may grow over the reading of one file."""
+"""Bytes by which reading one file may raise the peak of memory use."""
 
 RUN, REPRODUCTION = ("run", "checkpoint", "metrics"), ("reproduction",)
-"""How the names of the files of a run, and of a reproduction, begin."""
+"""Prefixes of the names of the files of a run, and of a reproduction."""
 
 MARKER = "torture-unpickled"
 """A file with this name appears if anything is unpickled or executed."""
@@ -55,28 +55,28 @@ MARKER = "torture-unpickled"
 
 @dataclass
 class Options:
-    """How much is tried, and where bad files are put."""
+    """How much to try, and where to save bad files."""
 
     seed: int = 0
     files: int = FILES
     seconds: float = 240.0
     work: Path = Path("torture-work")
-    """folder for what is being tried"""
+    """folder of the files being tried"""
     out: Path | None = None
     kinds: tuple[str, ...] = ()
-    """of files; all if empty"""
+    """kinds of files; all if empty"""
     tell: Callable[[str], None] = lambda text: None
 
 
 class TooLong(BaseException):
-    """The time for a file is over; not an Exception, so that nothing takes it for a fault of the file."""
+    """The time for a file is over; not an Exception, so that no reader takes it for a fault of the file."""
 
 
 class Bad(Exception):  # noqa: N818 - not an error of ours
-    """What a reader did that it must not do."""
+    """A reader did something that it must not do."""
 
 
-# ---- Mutations. Each takes a random generator, and gives the bytes or text of a file. ----
+# ---- Mutations. Each takes a random generator and returns the bytes or text of a file. ----
 
 NASTY_TEXT = (
     "!!bool x",
@@ -156,7 +156,7 @@ NASTY_BYTES = (b"\xff", b"\x00", b"\xed\xa0\x80", b"\r", b"\x85", b"\xef\xbb\xbf
 
 
 def mutate_bytes(chance: random.Random, data: bytes) -> bytes:
-    """Bits and bytes changed, pieces cut, doubled, moved or put in."""
+    """Change bits and bytes; cut, duplicate, move or insert pieces."""
     changed = bytearray(data)
     for _ in range(chance.choice((1, 1, 1, 2, 5, 20))):
         at = chance.randrange(len(changed) + 1)
@@ -180,7 +180,7 @@ def mutate_bytes(chance: random.Random, data: bytes) -> bytes:
 
 
 def mutate_yaml(chance: random.Random, text: str, marker: str) -> bytes:
-    """A line's value, name, tag or place changed; or all replaced by something small and awful."""
+    """Change a line's value, name, tag or place; or replace everything with something small and malicious."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     nasty = chance.choice(NASTY_TEXT).replace("{marker}", marker)
     at = chance.randrange(len(lines))
@@ -212,12 +212,12 @@ def _number(chance: random.Random) -> str:
 
 
 def mutate_setting(chance: random.Random, text: str, marker: str) -> str:
-    """NAME=VALUE for --set."""
+    """A mutated NAME=VALUE for --set."""
     lines = [line.split(":")[0] for line in text.splitlines() if ":" in line and not line.startswith("#")]
     name = chance.choice((chance.choice(lines), chance.choice(NASTY_KEYS), "", "rectifier.turn_on"))
     value = chance.choice((*NASTY_TEXT, _number(chance))).replace("{marker}", marker)
     made = f"{name}{chance.choice(('=', '=', '=', '', '==', ':'))}{value}"
-    # What no process can be given as an argument is not tried.
+    # A null character cannot be part of an argument.
     return made.replace("\0", "")
 
 
@@ -230,7 +230,7 @@ class _Pickled:
 
 
 def mutate_npz(chance: random.Random, data: bytes, marker: str) -> bytes:
-    """Bytes anywhere; or a member's header or numbers, or the archive's own records."""
+    """Mutate bytes anywhere, a member's header or numbers, or the archive's own records."""
     if chance.random() < 0.35:
         return mutate_bytes(chance, data)
     members = read_zip(data)
@@ -267,7 +267,7 @@ def mutate_npz(chance: random.Random, data: bytes, marker: str) -> bytes:
 
 
 def read_zip(data: bytes) -> dict[str, bytes]:
-    """Members by name."""
+    """Members of an archive by name."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -347,9 +347,9 @@ def _nasty_array(chance: random.Random, array: np.ndarray) -> np.ndarray:
 
 
 def _zip_flags(chance: random.Random, data: bytes) -> bytes:
-    """An archive whose records lie: encrypted, another compression, sizes, checksums, places."""
+    """An archive with false records: encryption, compression, sizes, checksums, positions."""
     changed = bytearray(data)
-    # Where a number lies in a record of the central directory, and its size.
+    # Position of a number in a record of the central directory, and its size.
     field_at, size = chance.choice(((8, 2), (10, 2), (16, 4), (20, 4), (24, 4), (28, 2), (42, 4)))
     value = chance.choice((0, 1, 9, 12, 14, 99, 0xFFFF, 0xFFFFFFFF, 0x7FFFFFFF))
     for signature, shift in ((b"PK\x01\x02", 0), (b"PK\x03\x04", -2)):
@@ -361,7 +361,7 @@ def _zip_flags(chance: random.Random, data: bytes) -> bytes:
 
 
 def mutate_json(chance: random.Random, data: bytes, marker: str) -> bytes:
-    """Values of other types; brackets without end; bytes."""
+    """Replace values with other types, open brackets without end, mutate bytes."""
     if chance.random() < 0.4:
         return mutate_bytes(chance, data)
     try:
@@ -402,7 +402,7 @@ def mutate_json(chance: random.Random, data: bytes, marker: str) -> bytes:
 
 
 def mutate_csv(chance: random.Random, data: bytes, marker: str) -> bytes:
-    """Cells, lines, and bytes."""
+    """Mutate cells, lines, and bytes."""
     if chance.random() < 0.5:
         return mutate_bytes(chance, data)
     lines = data.decode().splitlines()
@@ -416,7 +416,7 @@ def mutate_csv(chance: random.Random, data: bytes, marker: str) -> bytes:
 
 
 def mutate_parquet(chance: random.Random, data: bytes, marker: str) -> bytes:
-    """Columns missing, of other types, or with holes; bytes."""
+    """Remove columns, change their types, make holes; mutate bytes."""
     if chance.random() < 0.5:
         return mutate_bytes(chance, data)
     table = pyarrow.parquet.read_table(io.BytesIO(data))
@@ -438,11 +438,11 @@ def mutate_parquet(chance: random.Random, data: bytes, marker: str) -> bytes:
     return file.getvalue()
 
 
-# ---- Readers: return where the file was read, raise InputError or Bad where it was not. ----
+# ---- Readers: return if the file was read, raise InputError or Bad if it was not. ----
 
 
 def run_command(*arguments: str | Path) -> None:
-    """A command in this process; whatever it says of faults must be one clean line for each."""
+    """Run a command in this process; it must report every fault in one clean line."""
     done = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
@@ -468,7 +468,7 @@ def check_faults(error: InputError) -> None:
 
 @dataclass
 class Kind:
-    """A kind of file: how it is mutated and read."""
+    """A kind of file, with its mutation and its reader."""
 
     name: str
     path: Path
@@ -480,7 +480,7 @@ class Kind:
 
 @dataclass
 class Campaign:
-    """Counts, as they come."""
+    """Running counts of a campaign."""
 
     options: Options
     tried: Counter = field(default_factory=Counter)
@@ -490,7 +490,7 @@ class Campaign:
     saved: list[str] = field(default_factory=list)
 
     def note(self, kind: Kind, index: int, what: str, command: str) -> None:
-        """A bad file."""
+        """Save a bad file."""
         self.bad[kind.name] += 1
         key = (kind.name, re.sub(r"0x[0-9a-f]+|[0-9]+", "#", what))
         self.failures[key] = self.failures.get(key, 0) + 1
@@ -507,7 +507,7 @@ class Campaign:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TooLong when the time is over."""
+    """Raise TooLong after ``seconds``."""
 
     def ring(*_: object) -> None:
         raise TooLong
@@ -550,7 +550,7 @@ def run(options: Options) -> Outcome:
 
 
 def try_file(campaign: Campaign, kind: Kind, index: int, marker: str) -> None:
-    """One mutated file of a kind; the file is as it was afterwards."""
+    """Try one mutated file of a kind; afterwards the file is restored."""
     chance = random.Random(f"{campaign.options.seed}-{index}")
     original = kind.path.read_bytes()
     kind.path.write_bytes(kind.mutate(chance))
@@ -570,7 +570,7 @@ def try_file(campaign: Campaign, kind: Kind, index: int, marker: str) -> None:
         what = f"not answered within {kind.limit:.0f} s"
     except Bad as bad:
         what = str(bad)
-    except Exception as error:  # what reaches a user as a traceback
+    except Exception as error:  # would reach a user as a traceback
         place = traceback.extract_tb(error.__traceback__)[-1]
         what = f"{type(error).__name__} in {Path(place.filename).name}: {str(error)[:80]}"
     except RecursionError as error:
@@ -588,7 +588,7 @@ def try_file(campaign: Campaign, kind: Kind, index: int, marker: str) -> None:
 
 
 def make_kinds(options: Options, marker: str) -> list[Kind]:
-    """Valid small files of every kind, and how each is read."""
+    """Valid small files of every kind, with their readers."""
     work, random_numbers = options.work, np.random.default_rng(options.seed)
     text = Scenario().to_yaml()
 
@@ -643,7 +643,7 @@ def make_kinds(options: Options, marker: str) -> list[Kind]:
         Kind("frames in a folder", folder / "channels.npy", npy, solve(folder), SOLVE_LIMIT),
         Kind("trace", trace, npz(trace), lambda: run_command("scenario", "--scenario", with_trace)),
     ]
-    # What takes long to make is made only if it is wanted.
+    # Slow ones are made only if wanted.
     for group, make in ((RUN, _run_kinds), (REPRODUCTION, _reproduction_kinds)):
         if not options.kinds or any(name.startswith(group) for name in options.kinds):
             kinds += make(work, marker)
@@ -651,7 +651,7 @@ def make_kinds(options: Options, marker: str) -> list[Kind]:
 
 
 def small_plan(frames: int = 250) -> Plan:
-    """A training run that takes seconds."""
+    """A training run of a few seconds."""
     scenario = Scenario(user_positions=[[3, 3]], num_antennas=2, arrivals="constant", episode_length=30)
     config = TrainingConfig(**SMALL_NETWORKS, action_form="feasible")
     return Plan("ddpg", scenario, config, seeds=(0, 1, 2, 3), frames=frames)

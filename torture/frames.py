@@ -1,4 +1,4 @@
-"""Frames: answers carried out and bounds computed again, both by NumPy; verdicts sampled against Clarabel."""
+"""Frames: NumPy executes the answers and recomputes the bounds; verdicts are sampled against Clarabel."""
 
 import shlex
 import time
@@ -32,38 +32,38 @@ from torture.results import Outcome, Row
 from torture.scenarios import ALL, CASES, Case
 
 OPTIMAL, INFEASIBLE, UNDECIDED, FEASIBLE = 0, 1, 2, 3
-"""Values of a solution's status; the last is feasible, bound not met."""
+"""Values of a solution's status; the last is feasible with a bound that is not met."""
 
 P1_GAP, P2_GAP = 1e-6, 1e-4
 """Largest gap of an answer called optimal, relative to its energy."""
 
 ENERGY_FLOOR = 1e-3
-"""J: a frame that costs less has its gap relative to this."""
+"""J: gaps of cheaper frames are relative to this."""
 
 BOUND_TOLERANCE = 1e-8
-"""How far a published bound may be from the one that its prices give, relative to the same."""
+"""Largest difference between a published bound and the one from its prices, relative to the same."""
 
 PROOF_TOLERANCE = 1e-12
-"""What counts as proof: by how much, relatively, prices must say that the work cannot be done."""
+"""Least relative excess of work, by its prices, that proves that the work cannot be done."""
 
 CONIC_MARGIN = 1e-6
 """A verdict of infeasibility is wrong if a conic solver can do this much more than the work, relatively."""
 
 ALLOWED_UNDECIDED = 1e-5
-"""Part of the frames within range that may be undecided, or feasible with a bound that is not met (P1)."""
+"""Share of the frames within range that may be undecided, or feasible with a bound that is not met (P1)."""
 
 ALLOWED_UNMET = 1e-3
-"""Part of P2's frames within range whose bound need not be met: one beam a slot need not attain it."""
+"""Share of P2's frames within range whose bound may be unmet: one beam per slot need not attain it."""
 
 FRAMES = 1_000_000
 BATCH = 1024
 """Frames of P1 per call"""
 ALONE = 4
-"""Frames per batch that are solved once more by themselves"""
+"""Frames per batch that are solved again individually"""
 CONIC_SAMPLE = 2
 """Verdicts of infeasibility per batch that are compared with a conic solver's"""
 SAVED = 3
-"""Bad frames that are saved of each kind and scenario"""
+"""Bad frames saved per kind and scenario"""
 
 NEVER = {
     "P1: constraints off by more than 1e-6": "p1 constraints",
@@ -86,12 +86,12 @@ NEVER = {
     "P2: more reward than its bound": "p2 reward bound",
     "any: refused or failed within range": "failed",
 }
-"""What must never happen in any scenario, and the short name of each."""
+"""Events that must never occur in any scenario, with their short names."""
 
 
 @dataclass
 class Options:
-    """How much is tried, and where bad frames are put."""
+    """How much to try, and where to save bad frames."""
 
     seed: int = 0
     frames: int = FRAMES
@@ -107,7 +107,7 @@ class Options:
 
 @dataclass
 class _Setting:
-    """One batch: a scenario and what the package and the judge make of it."""
+    """One batch: a scenario as the package and as the judge represent it."""
 
     case: Case
     scenario: Scenario
@@ -119,15 +119,15 @@ class _Setting:
 
 @dataclass
 class Campaign:
-    """Counts, as they come."""
+    """Running counts of a campaign."""
 
     options: Options
     tried: Counter = field(default_factory=Counter)
     bad: Counter = field(default_factory=Counter)
     statuses: dict[tuple[str, str], Counter] = field(default_factory=lambda: defaultdict(Counter))
-    """of each problem and scenario"""
+    """for each problem and scenario"""
     failures: dict[str, str] = field(default_factory=dict)
-    """what was raised, once for each message"""
+    """errors raised, once per message"""
     bad_by_case: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
     saved: list[str] = field(default_factory=list)
     frames: int = 0
@@ -143,9 +143,9 @@ class Campaign:
         beams: np.ndarray | None = None,
         remark: Callable[[int], str] | None = None,
     ) -> None:
-        """One check of frames, one bool each; the first bad ones are saved with the command that solves them.
+        """Count one check of frames, one bool each; save the first bad ones with a command that solves them.
 
-        ``beams`` are those that the frames are to be saved with.
+        ``beams`` are saved with these frames.
         """
         self.tried[name] += len(bad)
         which = np.flatnonzero(bad)
@@ -267,7 +267,7 @@ def run(options: Options) -> Outcome:
 
 
 def try_batch(campaign: Campaign, case: Case, number: int, index: int) -> None:
-    """Everything about one batch of one scenario."""
+    """Try everything on one batch of one scenario."""
     random = np.random.default_rng([campaign.options.seed, number, index])
     scenario = case.scenario(random)
     frames = case.draw(random, campaign.options.batch, case.users, case.antennas, scenario)
@@ -285,7 +285,7 @@ def try_batch(campaign: Campaign, case: Case, number: int, index: int) -> None:
         try:
             check(campaign, setting, random, usual)
         except (InputError, ValueError, ArithmeticError) as error:
-            # A refusal is an answer beyond the range, if it says of what.
+            # Beyond the range, refusal is an answer if its message names the constant.
             message = f"{type(error).__name__}: {error}"
             campaign.failures.setdefault(message[:300], case.name)
             named = any(name in str(error) for name in Scenario.model_fields)
@@ -294,7 +294,7 @@ def try_batch(campaign: Campaign, case: Case, number: int, index: int) -> None:
 
 
 def try_allocation(campaign: Campaign, setting: _Setting, random: np.random.Generator, usual: bool) -> None:
-    """P1 in all schemes, alone and in a batch, for all and for the best set."""
+    """P1 in all schemes, individually and in a batch, for all users and for the best set."""
     case, frames, c = setting.case, setting.frames, setting.theirs
     links = reference.links_of(c, frames.channels, reference.unit_beams(frames.beams, frames.channels))
     answers: dict[str, Answer] = {}
@@ -315,7 +315,7 @@ def try_allocation(campaign: Campaign, setting: _Setting, random: np.random.Gene
 
 
 def try_beams(campaign: Campaign, setting: _Setting, random: np.random.Generator, usual: bool) -> None:
-    """P2 likewise, on a part of the frames."""
+    """P2 in the same ways, on a part of the frames."""
     case, c = setting.case, setting.theirs
     if not case.beams_too or setting.round % case.beams_every:
         return
@@ -366,7 +366,7 @@ def _optimise(setting: _Setting, frames: Frames, scheme: Any) -> Any:
 
 
 def _answer(solution: Any, found: Any = None) -> Answer:
-    """What P1's solution says, or P2's: its verdict, bound and prices hold for all beams."""
+    """Answer of P1's solution, or of P2's, whose verdict, bound and prices hold for all beams."""
     judged, plan = solution if found is None else found, solution.allocation
     return Answer(
         status=np.asarray(judged.status),
@@ -385,7 +385,7 @@ def _has_answer(answer: Answer) -> np.ndarray:
 
 
 def _scale(energy: np.ndarray) -> np.ndarray:
-    """What energies are compared relative to, in J."""
+    """J: reference for relative differences of energies."""
     return np.maximum(energy, ENERGY_FLOOR)
 
 
@@ -399,7 +399,7 @@ def _judge(
     links: reference.Links,
     command: list[str],
 ) -> None:
-    """Constraints, energy, gap, published bound and proofs of infeasibility."""
+    """Check constraints, energy, gap, published bound and proofs of infeasibility."""
     kind, c = problem.lower(), setting.theirs
     campaign.statuses[problem, setting.case.name].update(answer.status.tolist())
     answered, optimal = _has_answer(answer), answer.status == OPTIMAL
@@ -407,7 +407,7 @@ def _judge(
     told = {"command": command, "beams": beams}
 
     def check(name: str, bad: np.ndarray, of: np.ndarray, remark: Callable[[int], str] | None = None) -> None:
-        # Frames that are not judged count as not tried, but the bad ones keep their place in the batch.
+        # Frames that are not judged count as not tried; bad frames keep their index in the batch.
         campaign.count(f"{kind} {name}", setting, bad & of, **told, remark=remark)  # type: ignore[arg-type]
         campaign.tried[f"{kind} {name}"] -= int(np.count_nonzero(~of))
 
@@ -421,11 +421,11 @@ def _judge(
             bound = reference.allocation_bound(c, frames, links, answer, scheme)
         else:
             bound = reference.beams_bound(c, frames, answer, scheme)
-        bound = np.maximum(bound, c.idle_energy)  # that of prices 0
+        bound = np.maximum(bound, c.idle_energy)  # the bound for prices 0
         gap = (played.energy - bound) / scale
         limit = P1_GAP if problem == "P1" else P2_GAP
         off = np.abs(np.maximum(answer.lower_bound, c.idle_energy) - bound) / scale
-    # The same constant on both sides would turn rounding into a verdict.
+    # The same limit on both sides would turn rounding into a verdict.
     check("gap", ~(np.abs(gap) <= limit * (1 + 1e-3)), optimal, lambda k: f"gap {gap[k]:.3g}")
     check(
         "bound",
@@ -465,7 +465,7 @@ def _conic_beams(users: int, antennas: int, scheme: str, causal: bool) -> Refere
 
 
 def _conic(setting: _Setting, problem: str, scheme: str, one: Frames) -> int | None:
-    """The conic solver's verdict on one frame with a little more work; None where it cannot be asked."""
+    """The conic solver's verdict on one frame with slightly more work; None if it cannot solve it."""
     s, case = setting.scenario, setting.case
     if s.harvest_model != "linear" or case.users > 6:
         return None
@@ -480,14 +480,14 @@ def _conic(setting: _Setting, problem: str, scheme: str, one: Frames) -> int | N
             battery = np.minimum(battery, setting.theirs.battery_capacity)
             solver = _conic_beams(case.users, case.antennas, scheme, s.causal_harvest)
             return solver.solve(s, channels, workload, battery)[0]
-        except Exception:  # whatever a modelling language makes of such numbers
+        except Exception:  # a modelling language may raise anything for such numbers
             return None
 
 
 def _restrictions(
     campaign: Campaign, setting: _Setting, kind: str, answers: dict[str, Answer], gap: float
 ) -> None:
-    """No scheme that is allowed less can need less."""
+    """Check that no restricted scheme needs less."""
     freer = {"active": "hybrid", "passive": "hybrid", "local": "active"}
     for scheme, other in freer.items():
         if scheme not in answers or other not in answers:
@@ -510,7 +510,7 @@ def _restrictions(
 
 
 def _dearer(campaign: Campaign, setting: _Setting, optimised: Answer, along: Answer) -> None:
-    """The best beams can never need more than some beams."""
+    """Check that the best beams never need more than given beams."""
     count = len(optimised.status)
     with np.errstate(all="ignore"):
         slack = P2_GAP * _scale(along.energy[:count])
@@ -552,7 +552,7 @@ def _neighbours(
     solution: Any,
     solve: Callable[[Frames], Any],
 ) -> None:
-    """The answer to a frame, bit by bit, in another order of the batch and by itself."""
+    """Check that a frame's answer is the same, bit by bit, in another order of the batch and individually."""
     count = len(jax.tree.leaves(solution)[0])
     frames = setting.frames.take(np.arange(count))
     order = random.permutation(count)
@@ -567,13 +567,13 @@ def _neighbours(
 
 
 def _differ(again: Any, before: Any, order: np.ndarray) -> np.ndarray:
-    """Which frames of the second solution differ in any bit, by their numbers in the first."""
+    """Frames of the second solution that differ in any bit, by their numbers in the first."""
     differs = np.zeros(len(jax.tree.leaves(before)[0]), bool)
     for new, old in zip(jax.tree.leaves(again), jax.tree.leaves(before), strict=True):
         rows = np.ascontiguousarray(new).reshape(len(order), -1).view(np.uint8)
         others = np.ascontiguousarray(np.asarray(old)[order]).reshape(len(order), -1).view(np.uint8)
         differs[order] |= (rows != others).any(axis=1)
-    # In the numbering of the first solution; where only some frames were solved, theirs alone are set.
+    # Numbered as in the first solution; if only some frames were solved again, only theirs can be set.
     return differs if len(order) == len(differs) else differs[order]
 
 

@@ -1,4 +1,4 @@
-"""Kills: commands ended at random moments, resumed, and compared with runs that nobody disturbed."""
+"""Kills: commands are killed at random moments, resumed, and compared with undisturbed runs."""
 
 import random
 import shutil
@@ -16,15 +16,15 @@ KILLS = 30
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 FRAMES = 10_000
-"""solved by `solve`"""
+"""frames for `solve`"""
 
 NOT_COMPARED = ("provenance.json", "index.html", "index.md", "figures.md")
-"""Files of a reproduction that say when and how it was made."""
+"""Files of a reproduction that record when and how it was made."""
 
 
 @dataclass
 class Options:
-    """How much is tried, and where bad cases are put."""
+    """How much to try, and where to save bad cases."""
 
     seed: int = 0
     kills: int = KILLS
@@ -42,14 +42,14 @@ class Job:
     name: str
     command: list[str]
     resumed: list[str]
-    """the command that goes on"""
+    """the command that resumes it"""
     result: str
     halfway: Callable[[Path], bool] | None = None
     """whether it is in the middle of its work"""
 
 
 def jobs() -> list[Job]:
-    """What is killed."""
+    """The commands to kill."""
     training = [*processes.training(600, "run"), "--save-every", "1"]
     solving = ["solve", "frames.npz", "--out", "solution.npz", "--beams", "optimal", "--json"]
     drawing = ["reproduce", "--out", "results", *processes.REPRODUCE]
@@ -80,7 +80,7 @@ def run(options: Options) -> Outcome:
         job, how = chosen[number % len(chosen)], SIGNALS[(number // len(chosen)) % len(SIGNALS)]
         kind = " ".join(job.command)
         if kind not in undisturbed:
-            # Once to compile, once more for the time that it takes.
+            # The first run compiles, the second one measures the time needed.
             for name in ("warm", "whole"):
                 folder = _fresh(work / name)
                 since = time.monotonic()
@@ -121,7 +121,7 @@ def _fresh(folder: Path) -> Path:
 def _kill(
     job: Job, how: signal.Signals, moment: float, folder: Path, cache: Path, whole: dict[str, bytes]
 ) -> str:
-    """Start, kill, look, resume, compare. Returns what is wrong, or nothing."""
+    """Start, kill, inspect, resume, compare. Returns the fault, or an empty text."""
     process = processes.start(job.command, cache, cwd=folder)
     since = time.monotonic()
     while process.poll() is None and time.monotonic() - since < processes.LIMIT:

@@ -1,4 +1,4 @@
-"""Places: a full disk, a folder that is read-only, and two writers at once."""
+"""Places: a full disk, a read-only folder, and two writers at once."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ SMALL_DISK = 16 * 1024
 
 @dataclass
 class Options:
-    """Where it is tried."""
+    """Where to try."""
 
     seconds: float = 300.0
     work: Path = Path("torture-work")
@@ -30,7 +30,7 @@ class Options:
 
 
 def commands(frames: Path, place: Path) -> dict[str, tuple[list[str], Path]]:
-    """Commands that write below ``place``, and where their results lie."""
+    """Commands that write below ``place``, with the paths of their results."""
     return {
         "solve to a file": (
             ["solve", str(frames), "--out", str(place / "solution.npz"), "--json"],
@@ -49,14 +49,14 @@ def commands(frames: Path, place: Path) -> dict[str, tuple[list[str], Path]]:
 
 
 def run(options: Options) -> Outcome:
-    """Every command in every place."""
+    """Run every command in every place."""
     begun = time.monotonic()
     work = processes.empty(options.work.resolve() / "places")
     cache, frames = work / "cache", work / "frames.npz"
     processes.write_frames(frames, 4000)
     failures: list[dict[str, str]] = []
     rows = []
-    # So that the compilation cache is complete before it cannot be written.
+    # Fills the compilation cache before it becomes read-only.
     for arguments, _ in commands(frames, processes.empty(work / "warm")).values():
         processes.run(arguments, cache, cwd=work)
     places = (("file size limit", _limited), ("full disk", _full), ("read-only folder", _read_only))
@@ -102,7 +102,7 @@ def run(options: Options) -> Outcome:
 
 
 Allowed = tuple[Path, int | None] | None
-"""The place and the largest file that may be written; None where there is no such place."""
+"""The place and the largest file that may be written; None if there is no such place."""
 
 
 @contextmanager
@@ -132,7 +132,7 @@ def _full(folder: Path) -> Iterator[Allowed]:
 
 @contextmanager
 def _read_only(folder: Path) -> Iterator[Allowed]:
-    if os.geteuid() == 0:  # whom modes do not stop
+    if os.geteuid() == 0:  # modes do not stop root
         with _mounted(folder, "size=1m", "ro") as done:
             yield (folder, None) if done else None
         return
@@ -144,7 +144,7 @@ def _read_only(folder: Path) -> Iterator[Allowed]:
 
 
 def _wrong(status: int, errors: str, folder: Path, result: Path) -> str:
-    """What is wrong with how a command ended that could not write its result."""
+    """Fault in how a command ended that could not write its result."""
     if status == 0:
         return "exit status 0"
     if "Traceback" in errors:
@@ -164,12 +164,12 @@ def _is_whole(path: Path) -> bool:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return all(archive[name] is not None for name in archive)
-    except Exception:  # whatever is wrong with it
+    except Exception:  # any fault of the file
         return False
 
 
 def _two(arguments: list[str], result: Path, cache: Path, work: Path) -> str:
-    """Two of the same at once: one does the work, the other is refused by name."""
+    """Run the same command twice at once: one must do the work, the other be refused by name."""
     both = [processes.start(arguments, cache, cwd=work) for _ in range(2)]
     ended = [processes.finish(process) for process in both]
     statuses = sorted(status for status, _ in ended)

@@ -1,4 +1,4 @@
-"""Commands as processes of their own, and what they leave behind."""
+"""Commands as processes of their own, and their output files."""
 
 import json
 import os
@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 
 REPRODUCE = ("--quick", "--figures", "3a", "--frames", "8", "--set", "local_rate=100", "--beams", "mrt")
-"""A reproduction that takes a minute, compilation included."""
+"""A reproduction of about a minute, compilation included."""
 
 SMALL_NETWORKS = {"actor_layers": [8], "critic_width": 8, "batch_size": 4, "buffer_size": 32}
-"""What makes training take seconds."""
+"""Settings with which training takes seconds."""
 
 LIMIT = 300.0
-"""s after which a command is taken to hang"""
+"""s after which a command counts as hanging"""
 
 
 def environment(cache: Path) -> dict[str, str]:
-    """That of this process, with one compilation cache for all commands and one thread for each."""
+    """Variables of this process, with one compilation cache for all commands and one thread per command."""
     return os.environ | {
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
@@ -35,7 +35,7 @@ def environment(cache: Path) -> dict[str, str]:
 def start(
     arguments: list[str], cache: Path, *, cwd: Path, file_size: int | None = None
 ) -> subprocess.Popen[str]:
-    """Start a command, which can write no file larger than ``file_size`` bytes."""
+    """Start a command that cannot write files larger than ``file_size`` bytes."""
 
     def limit() -> None:
         if file_size is not None:
@@ -53,7 +53,7 @@ def start(
 
 
 def finish(process: subprocess.Popen[str], limit: float = LIMIT) -> tuple[int, str]:
-    """Exit status and standard error; killed where it takes too long."""
+    """Exit status and standard error; the process is killed if it takes too long."""
     try:
         _, errors = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
@@ -64,7 +64,7 @@ def finish(process: subprocess.Popen[str], limit: float = LIMIT) -> tuple[int, s
 
 
 def run(arguments: list[str], cache: Path, *, cwd: Path, file_size: int | None = None) -> tuple[int, str]:
-    """Both."""
+    """Start a command and wait for its end."""
     return finish(start(arguments, cache, cwd=cwd, file_size=file_size))
 
 
@@ -76,19 +76,19 @@ def training(frames: int, out: str | Path) -> list[str]:
 
 
 def empty(folder: Path) -> Path:
-    """The folder with nothing in it."""
+    """The folder, emptied."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
 
 
 def leftovers(folder: Path) -> list[str]:
-    """What is not complete, by name."""
+    """Names of incomplete files."""
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if "partial" in p.name)
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    """Every file below a folder, or one file, by name; of archives the members, whose dates do not count."""
+    """Every file below a folder, or one file, by name; of archives only the members, without dates."""
     files = [path] if path.is_file() else [p for p in sorted(path.rglob("*")) if p.is_file()]
     found: dict[str, bytes] = {}
     for file in files:
@@ -97,7 +97,7 @@ def contents(path: Path) -> dict[str, bytes]:
             with zipfile.ZipFile(file) as archive:
                 found |= {f"{name}/{member}": archive.read(member) for member in archive.namelist()}
         elif file.name == "run.json":
-            # The command differs, by --resume.
+            # The commands differ in --resume.
             data = {k: v for k, v in json.loads(file.read_bytes()).items() if k != "command"}
             found[name] = json.dumps(data, sort_keys=True).encode()
         else:
@@ -106,7 +106,7 @@ def contents(path: Path) -> dict[str, bytes]:
 
 
 def write_frames(path: Path, count: int, seed: int = 0) -> None:
-    """Frames of the default scenario's kind, in a file."""
+    """Write frames drawn from the default scenario to a file."""
     random = np.random.default_rng(seed)
     shape = (count, 3, 3)
     channels = 0.02 * (random.standard_normal(shape) + 1j * random.standard_normal(shape))

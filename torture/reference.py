@@ -1,6 +1,6 @@
-"""The frame and the certificate once more, in NumPy for many frames at once, straight from the equations.
+"""A second implementation of frame and certificate: NumPy, many frames at once, straight from the equations.
 
-Nothing here uses the package, but for the scenario's numbers. Shapes: K frames, N users, M antennas; user by
+It uses nothing of the package except the scenario's numbers. Shapes: K frames, N users, M antennas; user by
 slot matrices are [k, j, i], user j in slot i. Units as in the scenario: s, kbit, kHz, W, J, mW, mJ.
 """
 
@@ -14,17 +14,17 @@ TOLERANCE = 1e-6
 """Relative tolerance of every constraint."""
 
 ROUNDING = 1e-15
-"""Of the inner product of a channel and a beam, relative to their norms."""
+"""Rounding error of the inner product of a channel and a beam, relative to their norms."""
 
 SEARCH_STEPS = 40
-"""Steps of a golden section search; what is left of the range is 4e-9 of it, and the value flat there."""
+"""Steps of a golden section search; they leave 4e-9 of the range, over which the value is flat."""
 
 GOLDEN = (np.sqrt(5) - 1) / 2
 
 
 @dataclass
 class Frames:
-    """K frames with the beams that are given for them."""
+    """K frames with given beams."""
 
     channels: np.ndarray
     """(K, N, M) complex"""
@@ -33,7 +33,7 @@ class Frames:
     battery: np.ndarray
     """(K, N) mJ"""
     beams: np.ndarray
-    """(K, N, M) complex; a zero beam means the one along the user's own channel"""
+    """(K, N, M) complex; a zero beam stands for the one along the user's own channel"""
 
     def __len__(self) -> int:
         return len(self.workload)
@@ -45,7 +45,7 @@ class Frames:
 
 @dataclass
 class Answer:
-    """What a solver says of K frames: (K, N), or (K,) where it is one number per frame."""
+    """A solver's answer to K frames: (K, N), or (K,) for one number per frame."""
 
     status: np.ndarray
     energy: np.ndarray
@@ -53,7 +53,7 @@ class Answer:
     lower_bound: np.ndarray
     """(K,) J"""
     served: np.ndarray
-    """bool: who is to be served"""
+    """bool: users to be served"""
     t_active: np.ndarray
     t_passive: np.ndarray
     t_local: np.ndarray
@@ -85,12 +85,12 @@ class Constants:
         self.noise_with_interference = (
             scenario.noise_power + scenario.residual_interference * scenario.ap_power
         )
-        """W: of backscatter"""
+        """W: noise in backscatter reception"""
         self.idle_energy = scenario.idle_power * float(self.slot_duration.sum())
         """J"""
         users_by_slot = np.ones((users, users))
         self.may_harvest = np.tril(users_by_slot, -1) if scenario.causal_harvest else 1 - np.eye(users)
-        """[j, i]: whether user j may count on slot i"""
+        """[j, i]: whether user j may harvest in slot i"""
 
     def rectified(self, received: np.ndarray) -> np.ndarray:
         """Direct-current power in mW of received power in mW."""
@@ -106,12 +106,12 @@ class Constants:
 
 
 def squared_norms(vectors: np.ndarray) -> np.ndarray:
-    """Squared norm of the last axis."""
+    """Squared norms along the last axis."""
     return (vectors.real**2 + vectors.imag**2).sum(axis=-1)
 
 
 def unit_beams(beams: np.ndarray, channels: np.ndarray) -> np.ndarray:
-    """Beams of norm 1, along the user's own channel where none is given; zero where that is zero too."""
+    """Beams of norm 1; zero beams are replaced by the user's own channel direction, if it is not zero."""
     chosen = np.where(squared_norms(beams)[..., None] > 0, beams, channels)
     largest = np.abs(chosen).max(axis=-1, keepdims=True)
     scaled = chosen / np.where(largest > 0, largest, 1)
@@ -126,16 +126,16 @@ def beam_gains(channels: np.ndarray, beams: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Links:
-    """What K frames with their beams allow."""
+    """Rates that K frames with their beams allow."""
 
     channel_gain: np.ndarray
     """(K, N)"""
     passive_rate: np.ndarray
     """(K, N) kbit/s"""
     most_passive_rate: np.ndarray
-    """(K, N) kbit/s: the same where rounding made the most of a beam that is orthogonal to the channel"""
+    """(K, N) kbit/s: the same if rounding favours a beam that is orthogonal to the channel"""
     harvest_rate: np.ndarray
-    """(K, N, N) mW that user j may count on in slot i"""
+    """(K, N, N) mW that user j may harvest in slot i"""
 
 
 def links_of(c: Constants, channels: np.ndarray, beams: np.ndarray) -> Links:
@@ -155,7 +155,7 @@ def links_of(c: Constants, channels: np.ndarray, beams: np.ndarray) -> Links:
 
 @dataclass
 class Played:
-    """What K frames come to if their answers are carried out."""
+    """Outcome of K frames when their answers are executed."""
 
     success: np.ndarray
     """(K, N) whether the workload is processed and all constraints hold, each to `TOLERANCE`"""
@@ -175,7 +175,7 @@ def play(c: Constants, frames: Frames, links: Links, answer: Answer) -> Played:
         budget = np.minimum(frames.battery + harvested, c.battery_capacity)
 
         def within(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-            return left <= right * (1 + TOLERANCE)  # false for what is not a number
+            return left <= right * (1 + TOLERANCE)  # false for NaN
 
         parts = (a.t_active, a.t_passive, a.t_local, a.l_active, a.l_passive, a.l_local)
         success = (
@@ -206,8 +206,8 @@ def allocation_bound(
 ) -> np.ndarray:
     """Lower bound (K,) in J on the energy of every allocation with the given beams, from prices.
 
-    With ``proof`` the AP's costs count as nothing, and the bound is given relative to the priced work: where
-    it is positive, no allocation can serve all.
+    With ``proof`` the AP's costs are zero, and the bound is given relative to the priced work: if it is
+    positive, no allocation can serve all.
     """
     reflects = scheme in ("hybrid", "passive")
     offload = _offload_price(c, answer, proof)
@@ -220,7 +220,7 @@ def allocation_bound(
 def beams_bound(
     c: Constants, frames: Frames, answer: Answer, scheme: str, *, proof: bool = False
 ) -> np.ndarray:
-    """The same for all beams: D_i of every slot by a search of its own over largest eigenvalues."""
+    """The same for all beams: D_i of every slot by an independent search over largest eigenvalues."""
     s, h = c.scenario, frames.channels
     gain = squared_norms(h)
     reflects = scheme in ("hybrid", "passive")
@@ -246,7 +246,7 @@ def _best_beam_worth(
     """D_i (K, N): the minimum over x of eigmax(A + c q x h h^H) - c ln x - c (1 - x).
 
     x = 1 / (1 + q s) of the formula in `s`; the function is convex in x, so a golden section search over
-    ln x finds its least value. Whatever x it ends with, the value bounds D_i from above.
+    ln x finds its minimum. Its value at any x bounds D_i from above.
     """
 
     def worth(log_x: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What was tried and what was bad: one table, as text, JSON and Markdown."""
+"""Results of the campaigns: one table, as text, JSON and Markdown."""
 
 import json
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ class Row:
 
 @dataclass
 class Outcome:
-    """What one campaign found."""
+    """Results of one campaign."""
 
     rows: list[Row] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
@@ -37,20 +37,20 @@ class Outcome:
     saved: list[str] = field(default_factory=list)
     """files of bad cases"""
     finished: bool = True
-    """whether all that was planned has been tried"""
+    """whether everything planned was tried"""
 
     def as_json(self) -> dict[str, Any]:
-        """Everything."""
+        """All data."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Outcome":
-        """The reverse."""
+        """The inverse of `as_json`."""
         return cls(**(data | {"rows": [Row(**row) for row in data["rows"]]}))
 
 
 def write_faults(out: Path | None, name: str, failures: list[dict[str, str]]) -> None:
-    """Save what went wrong as a text, if anything did and there is a folder for it."""
+    """Save failures as a text, if there are any and there is a folder for it."""
     if not failures or out is None:
         return
     out.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def write_faults(out: Path | None, name: str, failures: list[dict[str, str]]) ->
 
 
 def print_table(rows: Iterable[Row], console: Console) -> None:
-    """The table on a terminal."""
+    """Print the table on a terminal."""
     table = Table(title="Tried and bad", title_justify="left")
     for name, side in (("campaign", "left"), ("what must not happen", "left"), ("tried", "right")):
         table.add_column(name, justify=side)  # type: ignore[arg-type]
@@ -72,7 +72,7 @@ def print_table(rows: Iterable[Row], console: Console) -> None:
 
 
 def markdown(about: dict[str, Any], outcomes: dict[str, Outcome]) -> str:
-    """The page for the documentation."""
+    """The page of the documentation."""
     known = ", ".join(f"{name} {version}" for name, version in about["versions"].items() if version)
     lines = [
         "# Torture",
@@ -106,7 +106,7 @@ def markdown(about: dict[str, Any], outcomes: dict[str, Outcome]) -> str:
 
 
 def write_json(path: Path, about: dict[str, Any], outcomes: dict[str, Outcome]) -> None:
-    """Save everything."""
+    """Save all data."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = about | {"campaigns": {name: outcome.as_json() for name, outcome in outcomes.items()}}
     path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")

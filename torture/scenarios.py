@@ -1,7 +1,7 @@
-"""The table of scenarios, easy to absurd, and how their frames are drawn.
+"""The table of scenarios, from easy to absurd, and the drawing of their frames.
 
-What lies within `PROMISED` is what the solver must decide; beyond, it may end without a verdict, and how
-often it does is counted apart.
+The solver must decide everything within `PROMISED`; beyond, it may end without a verdict, and such cases are
+counted separately.
 """
 
 from collections.abc import Callable
@@ -23,10 +23,10 @@ PROMISED: dict[str, tuple[float, float]] = {
     "circuit_power": (0.0, 1.0),
     "battery_capacity": (1e-3, 1e9),
 }
-"""Constants within which the documentation promises verdicts, in the scenario's units."""
+"""Ranges of constants for which the documentation promises verdicts, in the scenario's units."""
 
 MOST_WORK = 1e5
-"""kbit: the most work for which it does"""
+"""kbit: largest workload with promised verdicts"""
 
 RANGES: dict[str, tuple[float, float]] = PROMISED | {
     "harvest_efficiency": (0.05, 1.0),
@@ -36,16 +36,16 @@ RANGES: dict[str, tuple[float, float]] = PROMISED | {
     "idle_power": (1e-4, 1.0),
     "mec_energy": (1e-5, 1e-2),
 }
-"""Constants within which the random scenarios are drawn; each may also be 0 where the scenario allows it."""
+"""Ranges of constants for the random scenarios; each may also be 0 where the scenario allows it."""
 
 DECADES_ABOVE_ZERO = 4
-"""Below their upper end, that are drawn where a range begins at 0."""
+"""Decades below the upper end that are drawn if a range begins at 0."""
 
 DISTANCES = (1.0, 20.0)
-"""m: of the users of random scenarios"""
+"""m: distances of the users of random scenarios"""
 
 LOADS = (0.05, 2.0)
-"""Work in random scenarios, in parts of what a user can compute within its slot."""
+"""Work in random scenarios, relative to what a user can compute within its slot."""
 
 PER_USER = (
     "slot_duration",
@@ -67,34 +67,34 @@ class Case:
 
     name: str
     within: bool
-    """whether the solver must decide all of it"""
+    """whether the solver must decide all of its frames"""
     draw: Draw
     users: int = 3
     antennas: int = 3
     constants: dict[str, Any] | Callable[[Random, int], dict[str, Any]] = field(default_factory=dict)
-    """what differs from the default scenario, or how that is drawn for a batch, given the users"""
+    """differences from the default scenario, or a function that draws them for a batch, given the users"""
     schemes: tuple[str, ...] = ("hybrid",)
     beams_too: bool = True
-    """whether P2 is tried, too"""
+    """whether P2 is tried too"""
     beams_every: int = 1
-    """rounds from one to the next in which it is"""
+    """number of rounds per round in which P2 is tried"""
 
     def scenario(self, random: Random) -> Scenario:
         """The scenario of one batch."""
         chosen = self.constants(random, self.users) if callable(self.constants) else self.constants
         positions = [(3.0 + user % 5, 1.0 + user % 3) for user in range(self.users)]
-        # Batteries at reset play no part here, but must fit the capacity.
+        # Batteries at reset do not matter here, but must fit the capacity.
         own = {"user_positions": positions, "num_antennas": self.antennas, "initial_battery": 0.0}
         return Scenario(**(own | chosen))
 
 
 def log_uniform(random: Random, low: float, high: float, size: Any = None) -> np.ndarray:
-    """Uniform in the logarithm."""
+    """Log-uniform numbers."""
     return np.exp(random.uniform(np.log(low), np.log(high), size))
 
 
 def _within(random: Random, name: str, decades: float = 0.0, size: Any = None) -> np.ndarray:
-    """A constant within its range, or up to so many decades outside."""
+    """A constant within its range, or up to this many decades outside."""
     low, high = RANGES[name]
     low = low or high * 10.0**-DECADES_ABOVE_ZERO
     return log_uniform(random, low * 10.0**-decades, high * 10.0**decades, size)
@@ -107,7 +107,7 @@ def gaussian(random: Random, count: int, users: int, antennas: int) -> np.ndarra
 
 
 def at_distance(channels: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """With the path loss of 20 + 20 log10(d) dB."""
+    """Channels with the path loss of 20 + 20 log10(d) dB."""
     return channels / (10 * distance[..., None])
 
 
@@ -134,7 +134,7 @@ def _random_beams(random: Random, frames: Frames, scenario: Scenario) -> None:
 
 
 def _idle_beams(random: Random, frames: Frames, scenario: Scenario) -> None:
-    # Of no use: orthogonal to the user's own channel, or to those of the others.
+    # Useless beams: orthogonal to the user's own channel, or to those of the others.
     count, users, _ = frames.channels.shape
     for user in range(users):
         own = np.arange(users) == user
@@ -167,7 +167,7 @@ def _empty(random: Random, frames: Frames, scenario: Scenario) -> None:
 
 
 def _blocked(random: Random, frames: Frames, scenario: Scenario) -> None:
-    # One user without a path; in half of the frames it has no work, else its battery may pay for some.
+    # One user has no path; in half of the frames it has no work, in the others its battery may suffice.
     user = random.integers(frames.workload.shape[1], size=len(frames))
     rows = np.arange(len(frames))
     frames.channels[rows, user] = 0
@@ -189,7 +189,7 @@ def _single_worker(random: Random, frames: Frames, scenario: Scenario) -> None:
 
 
 def _at_the_limit(random: Random, frames: Frames, scenario: Scenario) -> None:
-    # As much work as a slot of computing does, on a battery that pays for just that, give or take a little.
+    # As much work as a slot of computing can do, with a battery that just about suffices for it.
     shape = frames.workload.shape
     limit = np.broadcast_to(np.multiply(scenario.local_rate, scenario.slot_duration), shape)
     off = random.choice([0, 1e-12, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5], shape)
@@ -198,7 +198,7 @@ def _at_the_limit(random: Random, frames: Frames, scenario: Scenario) -> None:
 
 
 def _structured(kind: str) -> Draw:
-    """Channels in special positions to each other, at the typical distances."""
+    """Channels in special positions relative to each other, at the typical distances."""
 
     def draw(random: Random, count: int, users: int, antennas: int, scenario: Scenario) -> Frames:
         frames = typical(random, count, users, antennas, scenario)
@@ -248,11 +248,11 @@ def _per_user(random: Random, users: int) -> dict[str, Any]:
 
 
 def _anywhere(random: Random, count: int, users: int, antennas: int, scenario: Scenario) -> Frames:
-    """Frames for a random scenario: users at any distance, work by what they can compute."""
+    """Frames for a random scenario: users at any distance, work relative to what they can compute."""
     shape = (count, users)
     channels = at_distance(gaussian(random, count, users, antennas), log_uniform(random, *DISTANCES, shape))
     limit = np.broadcast_to(np.multiply(scenario.local_rate, scenario.slot_duration), shape)
-    # A user that computes nothing has work, too.
+    # A user without computing power has work too.
     limit = np.where(limit > 0, limit, np.exp(random.uniform(0, 5)))
     workload = np.minimum(limit * log_uniform(random, *LOADS, shape), MOST_WORK)
     battery = np.asarray(scenario.battery_capacity) * random.uniform(size=shape) ** 3
@@ -276,7 +276,7 @@ def _eight_decades(random: Random, frames: Frames, scenario: Scenario) -> None:
 
 def _tiny_channels(random: Random, frames: Frames, scenario: Scenario) -> None:
     frames.channels *= 1e-8 / np.linalg.norm(frames.channels, axis=-1, keepdims=True)
-    # Nothing comes through these, so that only batteries can pay.
+    # These channels carry nothing, so only batteries can supply energy.
     frames.battery[::2] = random.uniform(0.1, 0.5, frames.battery[::2].shape)
 
 

@@ -1,4 +1,4 @@
-"""A soak: the same process solves on and on, and its memory stays flat."""
+"""A soak test: one process keeps solving, and its memory must stay flat."""
 
 import time
 from collections.abc import Callable
@@ -15,17 +15,17 @@ from torture.results import Outcome, Row
 from torture.scenarios import CASES
 
 WARM_UP = 0.2
-"""Part of the time after which memory counts"""
+"""Share of the time after which memory counts"""
 
 GROWTH = 32.0
-"""MB that may come on top: what an allocator keeps differs from time to time."""
+"""MB of allowed growth: the memory that an allocator keeps varies."""
 
 BATCH = 1024
 
 
 @dataclass
 class Options:
-    """How long."""
+    """Duration."""
 
     seed: int = 0
     seconds: float = 600.0
@@ -41,7 +41,7 @@ def resident() -> float:
 
 
 def run(options: Options) -> Outcome:
-    """Solve batches of the scenarios of three users in turn, each with new frames and constants."""
+    """Solve batches of the scenarios with three users in turn, each with new frames and constants."""
     cases = [
         case
         for case in CASES
@@ -68,7 +68,7 @@ def run(options: Options) -> Outcome:
         number += 1
         if passed > WARM_UP * options.seconds:
             samples.append(resident())
-    # A leak shows as a rise from the first to the last fifth; single peaks do not matter.
+    # A leak shows as growth from the first to the last fifth; single peaks do not matter.
     fifth = max(1, len(samples) // 5)
     rise = float(np.median(samples[-fifth:]) - np.median(samples[:fifth])) if samples else 0.0
     minutes = options.seconds / 60

@@ -1,6 +1,6 @@
-"""The command line `scattermec`: its commands, and how what goes wrong is told, with which exit status.
+"""The command line `scattermec`: its commands, error messages and exit statuses.
 
-A command's module is imported when the command is used, so that help does not wait for what it does not need.
+A command's module is imported when the command is used, so help needs no slow imports.
 """
 
 import errno
@@ -33,17 +33,17 @@ COMMANDS = {
     "reproduce": "Draw the paper's figures, and judge each of its claims.",
     "report": "Draw and judge again what a reproduction has computed, without computing anything.",
 }
-"""The commands and how their help begins; each is the function of its name in the file of its first word."""
+"""The commands and the start of their help; each is a function of its name, in the file of its first word."""
 
 
 def function_of(name: str) -> Any:
-    """The function of a command, imported when it is asked for."""
+    """The function of a command, imported on demand."""
     module = importlib.import_module(f"scattermec.cli.{name.partition('-')[0]}")
     return getattr(module, name.replace("-", "_"))
 
 
 class Command(TyperCommand):
-    """A command by its name, imported when it is used."""
+    """A command known by name, imported when used."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name=name, help=COMMANDS[name], rich_markup_mode="markdown")
@@ -62,24 +62,24 @@ class Command(TyperCommand):
 
 
 class _Commands(TyperGroup):
-    """Tells users what went wrong, one line per fault: the only place where errors become an exit status.
+    """Reports errors, one line per fault: the only place where errors become an exit status.
 
-    2: something that was given is wrong; 1: something else ended the work, such as a full disk. What is not
-    listed here is a mistake in the program, and keeps its traceback.
+    2: invalid input; 1: something else ended the work, such as a full disk. Any error not listed here is a
+    bug and keeps its traceback.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings | {"commands": {name: Command(name) for name in COMMANDS}})
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command, and give up what it holds."""
+        """Run a command, then release what it holds."""
         try:
             with outputs:
                 return super().invoke(ctx)
         except ScattermecError as error:
             _leave(error.faults, error.exit_status)
         except OSError as error:
-            if error.errno == errno.EPIPE:  # whoever was reading our output has stopped
+            if error.errno == errno.EPIPE:  # the reader of our output has stopped
                 raise
             where = f"{error.filename}: " if error.filename else ""
             _leave([f"{where}{error.strerror or error}"], 1)
@@ -88,7 +88,7 @@ class _Commands(TyperGroup):
         except RuntimeError as error:
             if not _is_of_jax(error):
                 raise
-            # Of a device, such as its memory being too small: the first line says what, others where.
+            # A device's error, such as too little memory; the first line describes it, the rest locates it.
             _leave([f"JAX: {str(error).splitlines()[0]}" if str(error) else "JAX: failed"], 1)
 
 

@@ -1,4 +1,4 @@
-"""What commands refuse before JAX is started. Nothing here imports it."""
+"""Checks of commands before JAX is started. Nothing here imports it."""
 
 import importlib.util
 from pathlib import Path
@@ -14,7 +14,7 @@ from scattermec.training.folder import RUN
 PRICE_NET = "price-net"
 
 FORMS = (".json", ".csv", ".md")
-"""In which results are written to files, by the files' names."""
+"""Suffixes of the result files that can be written."""
 
 PACKAGES = {
     "bench": ("cvxpy", "clarabel"),
@@ -23,11 +23,11 @@ PACKAGES = {
     "report": ("jinja2", "plotly"),
     "tensorboard": ("tensorboardX",),
 }
-"""What each extra brings that a command needs."""
+"""Packages that a command needs, by the extra that installs them."""
 
 
 def check_installed(what: str, *extras: str) -> None:
-    """Raise InputError, a line per extra that is not installed, without importing any of it."""
+    """Raise InputError, one line per extra that is not installed, without importing any of it."""
     faults = []
     for extra in extras:
         missing = [name for name in PACKAGES[extra] if importlib.util.find_spec(name) is None]
@@ -38,7 +38,7 @@ def check_installed(what: str, *extras: str) -> None:
 
 
 def check_rectifier(scenario: Scenario, optimal_beams: bool) -> None:
-    """Raise InputError where beams are to be optimised although the rectifier is not linear."""
+    """Raise InputError if beams are to be optimised but the rectifier is not linear."""
     if optimal_beams and scenario.harvest_model != "linear":
         raise InputError(
             [
@@ -49,7 +49,7 @@ def check_rectifier(scenario: Scenario, optimal_beams: bool) -> None:
 
 
 def check_output(path: Path | None) -> None:
-    """Hold the file that results are to be written to; raises InputError where none can be put there."""
+    """Hold the file for the results; raises InputError if it cannot be written there."""
     if path is None:
         return
     if path.suffix not in FORMS:
@@ -60,15 +60,15 @@ def check_output(path: Path | None) -> None:
 
 
 def hold_output(path: Path, *, folder: bool = False) -> None:
-    """Be the only process that writes a file, or in a folder that exists, until the command ends.
+    """Be the only process that writes a file, or into an existing folder, until the command ends.
 
-    Raises BusyError where another process is at it.
+    Raises BusyError if another process writes there.
     """
     held.outputs.enter_context(writing(path, inside=folder))
 
 
 def is_price_net(name: str) -> bool:
-    """Whether that is a shipped policy, or the folder of a training run of price-net."""
+    """Whether ``name`` is a shipped policy, or the folder of a training run of price-net."""
     if name in SHIPPED:
         return True
     try:
@@ -78,7 +78,7 @@ def is_price_net(name: str) -> bool:
 
 
 def check_policy(name: str) -> None:
-    """Raise InputError for what `is_price_net` does not recognise."""
+    """Raise InputError if `is_price_net` does not recognise ``name``."""
     if not is_price_net(name):
         known = ", ".join(SHIPPED)
         raise InputError([f"{name}: is neither one of {known} nor the folder of a training run of price-net"])

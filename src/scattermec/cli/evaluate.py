@@ -1,4 +1,4 @@
-"""`scattermec evaluate`, `evaluate-broadcast` and `evaluate-unseen`: what policies are worth."""
+"""`scattermec evaluate`, `evaluate-broadcast` and `evaluate-unseen`: evaluation of policies."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ from scattermec.errors import InputError
 from scattermec.price_net import SHIPPED
 
 POLICIES = ("random", "mrt", "optimum", "best-set")
-"""Those that do not learn."""
+"""Policies that do not learn."""
 
 
 def evaluate(
@@ -43,24 +43,24 @@ def evaluate(
 ) -> None:
     """Tabulate what policies achieve, next to controls and to what is provably optimal.
 
-    In two regimes, in each of which all policies meet the same channels and arrivals:
+    There are two regimes. In each, all policies meet the same channels and arrivals:
 
-    - independent frames, with fresh work and batteries. Here a reward is also given as a share, a ratio of
-      means, of the certified optimum with everyone served where that is possible, and with the set of users
-      that maximises the reward. Only the latter is a line that no policy can pass.
+    - independent frames, with new work and batteries. Here a reward is also given as a share (a ratio of
+      means) of two certified optima: one serves everyone where that is possible, the other serves the set of
+      users that maximises the reward. Only the latter is an upper limit for every policy.
     - rollouts, in which every policy carries its own batteries and backlogs; the first 10 frames of each are
       not counted.
 
     A training run is evaluated in its own scenario unless another is given: greedily, in each mode of its
-    learner and also as it was before training, and with what its metrics say of the last tenth of its frames.
-    Random and maximum ratio beams, each with the AP's estimate, are the controls of every table.
+    learner, before and after training, and by its metrics over the last tenth of its frames. Random and
+    maximum ratio beams, each with the AP's estimate, are the controls of every table.
 
     price-net acts in three modes: p1, in which the AP allocates exactly for the network's beams; announced,
-    in which only the beams' times of that are broadcast, and users find the rest by themselves; and
-    decentralised, in which the times come from a network, too.
+    in which only the beams' times of that allocation are broadcast, and users find the rest by themselves;
+    and decentralised, in which the times come from a network, too.
 
     The 95% intervals are over the seeds of a learner that has several, else over frames or rollouts. The
-    optima need harvest_model: linear; for another rectifier the tables go without them.
+    optima need harvest_model: linear; for another rectifier the tables omit them.
 
     Examples:
 
@@ -95,9 +95,9 @@ def evaluate_broadcast(
 ) -> None:
     """Tabulate what price-net achieves when its broadcast is rounded, late or lost.
 
-    In its modes announced and decentralised, whose users act on a broadcast: as it should be, with 8 bits per
-    number, one frame late, or lost for one user. The policy must be one without foresight. The 95% intervals
-    are over frames.
+    In its modes announced and decentralised, whose users act on a broadcast: exact, with 8 bits per number,
+    one frame late, or lost for one user. The policy must be one without foresight. The 95% intervals are over
+    frames.
 
     Examples:
 
@@ -125,9 +125,9 @@ def evaluate_unseen(
 ) -> None:
     """Tabulate what price-net achieves in scenarios that it has not seen.
 
-    They differ from that of its training in users, antennas, distances and powers, so the policy must be one
-    that was trained on varied scenarios, such as price-net-varied. The 95% intervals are over frames, and of
-    the means over scenarios.
+    They differ from its training scenario in users, antennas, distances and powers, so the policy must have
+    been trained on varied scenarios, such as price-net-varied. The 95% intervals are over frames, and for the
+    means over scenarios.
 
     Examples:
 

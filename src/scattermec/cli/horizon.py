@@ -1,4 +1,4 @@
-"""`scattermec horizon`: what policies lose to an optimum that knows the frames to come."""
+"""`scattermec horizon`: the cost of policies over an optimum that knows all frames in advance."""
 
 from typing import Annotated
 
@@ -22,15 +22,15 @@ def horizon(
     """Tabulate what policies cost over a bound that knows all frames of an episode in advance.
 
     Batteries couple frames: energy harvested in a good one may be spent in a bad one. With channels and
-    arrivals known, all frames of an episode are one convex problem, whose dual bounds what any policy costs:
-    the energy of the AP, and shortfall_price for each kbit that is not processed. Work that is not processed
-    is dropped (backlog_cap 0, whatever the scenario's file says), so that all policies have the same.
+    arrivals known, all frames of an episode are one convex problem, whose dual bounds the cost of any policy:
+    the energy of the AP, plus shortfall_price for each kbit that is not processed. Work that is not processed
+    is dropped (backlog_cap 0, whatever the scenario's file says), so all policies have the same work.
 
-    Between the clairvoyant optimum and the elastic optimum frame by frame there is nothing but foresight:
-    both know a frame exactly, may share a slot among beams, and may process parts of a workload. The optimum,
-    price-net in its modes, and maximum ratio and random beams with the AP's estimate serve whole workloads or
-    pay for all of them. price-net-foresight knows no more than they do, but has learned what energy left in a
-    battery is worth; beside it, the optimum of each frame with that worth in its objective.
+    The clairvoyant optimum and the elastic optimum frame by frame differ only in foresight: both know a frame
+    exactly, may share a slot among beams, and may process parts of a workload. The optimum, price-net in its
+    modes, and maximum ratio and random beams with the AP's estimate serve whole workloads or pay for all of
+    them. price-net-foresight knows no more than they do, but has learned the value of energy left in a
+    battery; its table also has the optimum of each frame with that value in its objective.
 
     Needs harvest_model: linear, and the extras `bench` and `learning`. The 95% intervals are over episodes.
 

@@ -1,4 +1,4 @@
-"""Options that several commands have, and the scenario that they describe. Nothing here imports JAX."""
+"""Options of several commands, and the scenario that they describe. Nothing here imports JAX."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +16,7 @@ def count(metavar: str, most: int, meaning: str, *, least: int = 1) -> Any:
 
 
 class Scheme(StrEnum):
-    """Which ways of processing may be used."""
+    """The ways of processing that may be used."""
 
     HYBRID = "hybrid"
     ACTIVE = "active"
@@ -53,10 +53,10 @@ TrainingSettings = Annotated[
         help="Change one training setting, e.g. --train batch_size=32. Repeatable.",
     ),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in the folder, if there is one.")]
 ScenarioFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Scenario in YAML or JSON; what it leaves out keeps its default."),
+    typer.Option(metavar="FILE", help="Scenario in YAML or JSON; omitted constants keep their defaults."),
 ]
 Settings = Annotated[
     list[str] | None,

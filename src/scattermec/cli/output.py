@@ -1,4 +1,4 @@
-"""Where results go: the console, JSON, CSV and Markdown; and warnings and progress, on standard error."""
+"""Output: results to the console, JSON, CSV and Markdown; warnings and progress to standard error."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ from scattermec.storage.atomic import replace_text
 
 @dataclass(frozen=True)
 class Report:
-    """What a command has found, in every form in which it is put out."""
+    """Results of a command, in every output format."""
 
     data: Mapping[str, Any]
     """the JSON object"""
@@ -41,7 +41,7 @@ class Report:
     notes: Sequence[str] = ()
     """below them, one line each"""
     colours: Mapping[str, str] = field(default_factory=dict)
-    """of first lines of cells, on the console; where there are any, the tables hold prose"""
+    """of the first lines of cells, on the console; if there are any, the tables hold prose"""
 
     def text(self, form: str) -> str:
         """The results as a file of this form: .json, .csv or .md."""
@@ -55,7 +55,7 @@ class Report:
         return "\n\n".join(filter(None, parts)) + "\n"
 
     def put_out(self, *, as_json: bool, out: Path | None = None) -> None:
-        """Write the file, if there is to be one, and print JSON, or else tables."""
+        """Write the file, if one is wanted, then print JSON or tables."""
         if out is not None:
             replace_text(out, self.text(out.suffix))
         if as_json:
@@ -70,7 +70,7 @@ class Report:
 
 
 def _for_console(table: Table, colours: Mapping[str, str]) -> RichTable:
-    """The first column to the left and numbers to the right; prose to the left, its rows ruled."""
+    """First column left-aligned, numbers right-aligned; prose left-aligned, with rules between rows."""
     shown = RichTable(
         title=Text(one_line(table.title)),
         title_justify="left",
@@ -92,7 +92,7 @@ def _for_console(table: Table, colours: Mapping[str, str]) -> RichTable:
 
 
 def _coloured(cell: str, colours: Mapping[str, str]) -> Text:
-    # A text, in which brackets have no meaning.
+    # A Text, in which brackets are not markup.
     first, line_end, rest = cell.partition("\n")
     if first not in colours:
         return Text(cell)
@@ -105,7 +105,7 @@ def interval(estimate: Estimate) -> str:
 
 
 def to_json(data: Any) -> str:
-    """JSON text; infinities and the like, which JSON does not have, become null."""
+    """JSON text; infinities and NaN, which JSON lacks, become null."""
     return json.dumps(_finite(data), indent=2, allow_nan=False)
 
 
@@ -118,12 +118,12 @@ def _finite(data: Any) -> Any:
 
 
 def provenance(scenario: Scenario) -> dict[str, Any]:
-    """What every result is kept with: the version and all constants."""
+    """Provenance kept with every result: the version and all constants."""
     return {"version": __version__, "scenario": scenario.model_dump(mode="json")}
 
 
 def warn(line: str) -> None:
-    """Say on standard error what is allowed but worth knowing."""
+    """Print a warning on standard error."""
     typer.echo(one_line(f"warning: {line}"), err=True)
 
 

@@ -1,4 +1,4 @@
-"""`scattermec report`: the report of a reproduction drawn again from its data."""
+"""`scattermec report`: redraw the report of a reproduction from its data."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +14,8 @@ def report(
 ) -> None:
     """Draw and judge again what a reproduction has computed, without computing anything.
 
-    Writes every figure that is complete, the verdicts, and the pages index.html and index.md from the data in
-    the folder, which stay as they are.
+    Writes every complete figure, the verdicts, and the pages index.html and index.md from the data in the
+    folder; the data stay unchanged.
 
     Example:
 

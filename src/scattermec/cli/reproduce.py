@@ -1,4 +1,4 @@
-"""`scattermec reproduce`: the paper's figures, and whether its claims are borne out."""
+"""`scattermec reproduce`: the paper's figures, and whether its claims hold."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -34,9 +34,9 @@ def reproduce(
         str,
         typer.Option(
             metavar="LIST",
-            help="Which of the paper's figures, separated by commas, and of what it lacks: beams compares "
+            help="Figures of the paper, separated by commas, and further studies: beams compares "
             "MRT, random and optimal beams; frame draws one frame under each; learned is Fig. 3 and 4 with "
-            "learned beams; ranges judges the claims where constants are others; knowledge compares policies "
+            "learned beams; ranges judges the claims for other constants; knowledge compares policies "
             "that know channels or workloads imperfectly.",
         ),
     ] = FIGURES,
@@ -47,8 +47,8 @@ def reproduce(
         bool,
         typer.Option(
             "--complete",
-            help="Fig. 2 for every learner, preset and form of the users' actions, not the paper's learners "
-            "alone.",
+            help="Fig. 2 for every learner, preset and form of the users' actions, not only the paper's "
+            "learners.",
         ),
     ] = False,
     frames: Annotated[
@@ -80,20 +80,20 @@ def reproduce(
 
     Fig. 2 comes from training runs of its two learners, in both presets of `scattermec train`; the runs stay
     in the folder. Fig. 3 and 4 come from exact optima: each is drawn for every kind of beams, and for beams
-    that an access point learned at every point (ap-ddpg). A figure that the paper lacks shows what the beams
-    are worth: efficiency and outage with MRT, random and optimal beams, beside certified limits of all beams.
-    Tables tell how often each claim holds where the constants that the paper does not give are others, and
-    what estimate and learning are worth under errors of what is known.
+    that an access point learned at every point (ap-ddpg). A further figure compares beams: efficiency and
+    outage with MRT, random and optimal beams, beside certified limits for all beams. Tables say how often
+    each claim holds for other values of the constants that the paper does not give, and how good estimate and
+    learning are when channels or workloads are known with errors.
 
     Every point there averages independent frames, the same for all points, schemes and beams: a battery
-    drawn from the scenario's initial_battery, fresh work, everyone served where that is possible, else the
+    drawn from the scenario's initial_battery, new work, everyone served where that is possible, else the
     set of users with the highest reward. The folder gets each figure as SVG, PDF and PNG, the data as a tidy
     table, the verdicts, and the report: index.html, one page that needs no network, and index.md.
 
-    Optimal beams need harvest_model: linear; for another choose --beams mrt, and --figures without
+    Optimal beams need harvest_model: linear; for another rectifier choose --beams mrt, and --figures without
     beams and knowledge.
 
-    An interrupted run goes on where it was when the same command is given again.
+    An interrupted run continues when the same command is given again.
 
     Examples:
 
@@ -104,7 +104,7 @@ def reproduce(
     chosen = options.load_scenario(scenario, settings)
     wanted = _choices("figures", figures, NAMES)
     kinds = _choices("beams", beams, [kind.value for kind in Beams])
-    # These have optimal beams in them.
+    # These include optimal beams.
     optimal = "optimal" in kinds or bool({"beams", "knowledge"} & set(wanted))
     check_rectifier(chosen, optimal)
     if out.exists() and not out.is_dir():
@@ -112,7 +112,7 @@ def reproduce(
     check_installed("reproduce", "report", "figures", "learning")
     out.mkdir(parents=True, exist_ok=True)
     hold_output(out, folder=True)
-    # As `train` does, so that its commands give the digits of the report.
+    # As in `train`, so that the report's `train` commands give the same digits.
     workers.use_one_thread()
     start_jax(lightly=False)
     from scattermec.cli.jobs import reproduce as job
@@ -135,7 +135,7 @@ def reproduce(
 
 
 def _choices(option: str, text: str, known: Sequence[str]) -> list[Any]:
-    """The names in a list separated by commas, in the order in which they are known."""
+    """The names in a list separated by commas, in the order of ``known``."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     unknown = [name for name in names if name not in known]
     if unknown or not names:

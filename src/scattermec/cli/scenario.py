@@ -1,4 +1,4 @@
-"""`scattermec scenario`: the constants, printed."""
+"""`scattermec scenario`: print the constants."""
 
 import typer
 
@@ -10,8 +10,8 @@ def scenario(
 ) -> None:
     """Print a scenario: every constant of the model, with its meaning and unit.
 
-    What is printed is a scenario file again. Start your own from it, or check one that you wrote: all that is
-    wrong with a file is listed, one line per fault.
+    The output is itself a scenario file. Start your own from it, or check a file that you wrote: all its
+    faults are listed, one line per fault.
 
     Examples:
 

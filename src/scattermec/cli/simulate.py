@@ -1,4 +1,4 @@
-"""`scattermec simulate` and `simulate-policy`: what a scheme or a policy achieves in the long run."""
+"""`scattermec simulate` and `simulate-policy`: long-run results of a scheme or a policy."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -46,7 +46,7 @@ def simulate(
     """Roll the system out under the optimal allocation, and tabulate what it achieves.
 
     Batteries and backlogs carry over from frame to frame. In each frame everyone is served where that is
-    possible, else the set of users with the highest reward. Optimal beams are optimal for the frame at hand,
+    possible, else the set of users with the highest reward. Optimal beams are optimal for the current frame
     as the AP sees it, and need harvest_model: linear. Learned beams are those of a shipped policy of
     price-net, and need the extra `learning`. The first 10 frames of each rollout are not counted; intervals
     are 95% bootstrap intervals over the rollouts.
@@ -74,8 +74,8 @@ def simulate_policy(
     mode: Annotated[
         Mode,
         typer.Option(
-            help="How the policy acts: exact allocation at the AP, whose beam times alone are announced, or "
-            "no optimisation at all."
+            help="How the policy acts: exact allocation at the AP, the same with only beam times announced, "
+            "or no optimisation at all."
         ),
     ] = Mode.P1,
     frames: options.RolloutFrames = 2000,
@@ -87,7 +87,7 @@ def simulate_policy(
 ) -> None:
     """Roll the system out under a policy of price-net, and tabulate what it achieves.
 
-    As `scattermec simulate`, with the policy's beams and, if `--mode` says so, users that act by themselves.
+    Like `scattermec simulate`, with the policy's beams and, depending on `--mode`, users that act alone.
     price-net and price-net-foresight were trained for the default number of users and antennas;
     price-net-varied serves any. Needs the extra `learning`.
 

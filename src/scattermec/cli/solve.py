@@ -1,4 +1,4 @@
-"""`scattermec solve`: the exact allocation for frames from a file, and the best beams if wanted."""
+"""`scattermec solve`: the exact allocation, and optionally the best beams, for frames from a file."""
 
 import dataclasses
 from enum import StrEnum
@@ -15,7 +15,7 @@ from scattermec.storage import open_frames
 
 
 class Serve(StrEnum):
-    """Whom to serve."""
+    """Users to serve."""
 
     ALL = "all"
     BEST = "best"
@@ -66,20 +66,20 @@ def solve(
 
     N and M follow from it; the scenario's positions are not used. SOLUTION will hold
 
-    - of each frame, (K): `energy` in J (infinite where there is no allocation), `reward` in kbit/J, `status`
+    - per frame, (K): `energy` in J (infinite where there is no allocation), `reward` in kbit/J, `status`
       (0 optimal, 1 infeasible, 2 not converged, 3 feasible: an allocation that meets every constraint, but
       not the bound) and `accuracy` (the relative gap to a proved lower bound on the energy, or the margin by
       which infeasibility is proved: for these beams, or for all if they are optimised);
-    - of each user, (K, N): `served`, the times `t_active` and `t_passive` in s, the work `l_active`,
+    - per user, (K, N): `served`, the times `t_active` and `t_passive` in s, the work `l_active`,
       `l_passive` and `l_local` in kbit, and the prices `price_workload` in J/kbit, `price_budget` and
       `price_capacity` in J/mJ (all 0 unless optimal);
-    - the texts `scenario`, `version`, `scheme`, `serve` and `beams_from`, with which it was made;
+    - the texts `scenario`, `version`, `scheme`, `serve` and `beams_from`, which say how it was made;
     - with `--beams optimal` also `beams` (K, N, M) complex, of norm 1, and (K) `lower_bound` in J, below
       which no beams and no allocation can serve the same users (infinite if infeasible), and `gap`, the part
       (energy - lower_bound) / energy of the energy that is not proved necessary (0 if infeasible, infinite
       if not converged); with `--serve best` also (K) `reward_bound` in kbit/J, which no users, beams and
-      allocation can exceed (infinite for more than 6 users). `accuracy` and the prices are those of the
-      allocation at these beams. The rectifier must be linear (`harvest_model`).
+      allocation can exceed (infinite for more than 6 users). `accuracy` and the prices belong to the
+      allocation with these beams. The rectifier must be linear (`harvest_model`).
 
     Both are streamed, so any number of frames fits in little memory. Faults name frames and users counted
     from 0.
@@ -96,7 +96,7 @@ def solve(
     beams = beams or (Beams.GIVEN if source.has_beams else Beams.MRT)
     if beams is Beams.GIVEN and not source.has_beams:
         raise InputError([f"beams: {frames} has none to be given; choose mrt or optimal"])
-    # Beams that are not wanted are neither read nor checked.
+    # Beams that are not used are neither read nor checked.
     source = dataclasses.replace(source, has_beams=beams is Beams.GIVEN)
     how = {"scheme": scheme.value, "serve": serve.value, "beams": beams.value}
     if frames.resolve() == out.resolve():

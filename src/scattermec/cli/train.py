@@ -1,4 +1,4 @@
-"""`scattermec train` and `train-price-net`: training in a folder, to be resumed at any moment."""
+"""`scattermec train` and `train-price-net`: training in a folder, which can be resumed at any moment."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +18,7 @@ PRESETS = ("paper", "tuned")
 
 
 class Algorithm(StrEnum):
-    """What learns."""
+    """The learner."""
 
     H_MADDPG_OPT = "h-maddpg-opt"
     H_MADDPG = "h-maddpg"
@@ -32,8 +32,8 @@ def train(
         str,
         typer.Option(
             metavar="CONFIG",
-            help="paper: Table I to the letter; tuned: what good engineering makes of it; or a file in YAML "
-            "or JSON of what differs from paper.",
+            help="paper: Table I to the letter; tuned: our improved settings; or a YAML or JSON file with "
+            "the differences from paper.",
         ),
     ] = "tuned",
     training: options.TrainingSettings = None,
@@ -72,12 +72,12 @@ def train(
     ALGORITHM is h-maddpg-opt (the paper's Algorithm 1), h-maddpg (the same without optimisation), ap-ddpg
     (the access point alone, its estimate executed) or ddpg (one agent that decides everything).
 
-    DIR will hold what was asked for (run.json, scenario.yaml, training.yaml), the learners' state
-    (checkpoints) and, for every 250 frames of every seed, metrics in Parquet: rewards, outage, losses, and
-    how the greedy policies do on 64 frames that are not trained on, as shares of their certified optimum.
+    DIR will hold the request (run.json, scenario.yaml, training.yaml), the learners' state (checkpoints) and,
+    for every 250 frames of every seed, metrics in Parquet: rewards, outage, losses, and the greedy policies'
+    results on 64 held-out frames, as shares of their certified optimum.
 
-    An interrupted run, killed even, goes on where it was when the same command is given with `--resume`, to
-    the same digits. More `--frames` prolong a finished one.
+    An interrupted run, even a killed one, continues to the same digits when the same command is given with
+    `--resume`. More `--frames` prolong a finished run.
 
     Examples:
 
@@ -120,7 +120,7 @@ def train_price_net(
     config: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Training configuration in YAML or JSON: what differs from default."
+            metavar="FILE", help="Training configuration in YAML or JSON: the differences from default."
         ),
     ] = None,
     training: options.TrainingSettings = None,
@@ -139,14 +139,14 @@ def train_price_net(
 ) -> None:
     """Train price-net, from scratch or from where it was interrupted.
 
-    A network sets prices, from which optimal beams follow; it is trained by the gradient of the optimum.
+    A network sets prices, and optimal beams follow from them; it is trained by the gradient of the optimum.
 
-    DIR will hold what was asked for (run.json, scenario.yaml, training.yaml), the state of the training, the
-    networks alone (policy.npz), and metrics in Parquet: losses, and what is reached on frames or rollouts
-    that are not trained on. Name DIR wherever a command takes a policy.
+    DIR will hold the request (run.json, scenario.yaml, training.yaml), the state of the training, the
+    networks alone (policy.npz), and metrics in Parquet: losses, and results on held-out frames or rollouts.
+    DIR can be named wherever a command takes a policy.
 
-    An interrupted run, killed even, goes on where it was when the same command is given with `--resume`, to
-    the same digits. More `--steps` prolong a finished one.
+    An interrupted run, even a killed one, continues to the same digits when the same command is given with
+    `--resume`. More `--steps` prolong a finished run.
 
     Examples:
 

@@ -1,5 +1,5 @@
-"""Experiments, in wings that import strictly downwards.
+"""Experiments, in packages that import strictly downwards.
 
-`report` shows what `studies` computed, which `evaluate` policies, judge `claims` and `measure`. `reproduce`
-runs the studies, then writes the report.
+`report` shows the results of `studies`, which build on `evaluate`, `claims` and `measure`. `reproduce` runs
+the studies, then writes the report.
 """

@@ -1,4 +1,4 @@
-"""The paper's figures computed and its claims judged: a loop over the studies, then the report."""
+"""Computes the paper's figures and judges its claims: a loop over the studies, then the report."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from scattermec.experiments.studies.sweeps import Sweeps
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What a run left behind."""
+    """Results of a run of `reproduce`."""
 
     files: tuple[Path, ...]
     findings: tuple[Finding, ...]
     computed: int
     """points of sweeps computed by this run"""
     reused: int
-    """points of the wanted figures that were there already"""
+    """points of the wanted figures that existed already"""
     not_converged: float
-    """largest part of the frames of a point that the solver could not settle"""
+    """largest share of a point's frames that the solver could not settle"""
     gap: float
     """largest gap of a point between energy and certified bound, relative to the energy"""
 
@@ -39,17 +39,17 @@ def reproduce(
     command: str = "",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Reproduction:
-    """Run the studies that a plan asks for, then draw and judge whatever is complete in the folder.
+    """Run the studies that a plan asks for, then draw and judge everything complete in the folder.
 
-    What is in the folder is not computed again, so that an interrupted run goes on where it was. Everything
-    computed is kept as data in the folder, and all that readers see is drawn by `redraw` from there.
+    Results in the folder are not computed again, so an interrupted run continues. All results are kept as
+    data in the folder, and `redraw` draws everything for readers from them.
 
     Args:
-        plan: what to compute.
-        folder: where everything is written; made if missing.
+        plan: the plan.
+        folder: folder of all outputs; created if missing.
         overwrite: start anew, discarding the results in the folder.
-        command: what to type for the same again, for the record.
-        progress: called with the frames trained and solved so far, and of how many.
+        command: command line that repeats the run, for the record.
+        progress: called with the number of frames trained and solved, and the total.
 
     Raises InputError if the folder holds results of other settings.
     """
@@ -61,7 +61,7 @@ def reproduce(
     record = Record.open(folder, overwrite=overwrite)
     studies = studies_of(plan)
     for study in studies:
-        # Whatever cannot be continued is refused before anything is computed.
+        # Results that cannot be continued are refused before anything is computed.
         study.is_finished(folder)
     record.add_command(command)
     total, done = sum(study.total for study in studies), 0
@@ -85,6 +85,6 @@ def reproduce(
 
 
 def _largest(measurements: Sequence[Measurement], metric: str) -> float:
-    # Not of what was learned, which no solver settled.
+    # Without learned beams, which no solver settles.
     found = [row.mean for row in measurements if row.metric == metric and row.beams in BEAMS]
     return max(found, default=0.0)

@@ -1,4 +1,4 @@
-"""price-net, the recommended policy: a network sets the prices, optimal beams follow, users do the rest.
+"""price-net, the recommended policy: a network sets prices, beams follow from them, users do the rest.
 
     policy = price_net.load("price-net")                          # or the folder of a training run
     decision = price_net.decide(policy, parameters, frame)        # beams and allocation
@@ -27,7 +27,7 @@ _PLACES = {"PriceNetConfig": "training", "train": "runs"}
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when wanted: the command line names the shipped policies without importing JAX.
+    # Imported on demand: the command line names the shipped policies without importing JAX.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_PLACES.get(name, 'registry')}"), name)

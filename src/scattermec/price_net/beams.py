@@ -1,7 +1,7 @@
-"""Beams from prices, with the derivative that training needs: MODEL section 5, the best beam of a slot.
+"""Beams from prices, with the derivative that training needs: the best beam of a slot in P2 (docs/model.md).
 
-The beam of slot i is the principal eigenvector of sum_j a_ij u_j u_j^H with u_j = h_j/||h_j||; prices of the
-channels themselves differ from these by the factor 1/||h_j||^2.
+The beam of slot i is the principal eigenvector of sum_j a_ij u_j u_j^H with u_j = h_j/||h_j||; prices of
+channels that are not normalised are these times 1/||h_j||^2.
 """
 
 import jax
@@ -13,7 +13,7 @@ from scattermec.optimisation.pricing import principal_vectors
 from scattermec.physics import links
 
 NEAREST = 1e-9
-"""Eigenvalues nearer to the largest one than this, relatively, count as equal to it."""
+"""Eigenvalues whose relative distance to the largest one is below this count as equal to it."""
 
 
 def beams_from_unit_prices(
@@ -26,10 +26,10 @@ def beams_from_unit_prices(
 
 @jax.custom_jvp
 def principal_vectors_smooth(matrices: Complex[Array, "N M M"]) -> Complex[Array, "N M"]:
-    """`principal_vectors`, with a derivative that is finite whatever the other eigenvalues are.
+    """`principal_vectors`, with a derivative that is finite for any eigenvalues.
 
-    First-order perturbation, dv = (lambda - A)^+ dA v, with the phase of v held; where the largest eigenvalue
-    is not simple the directions of its own space are left out.
+    First-order perturbation, dv = (lambda - A)^+ dA v, with the phase of v fixed; if the largest eigenvalue
+    is not simple, the directions of its eigenspace are left out.
     """
     return principal_vectors(matrices)
 

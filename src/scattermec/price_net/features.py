@@ -1,7 +1,7 @@
-"""What the networks see of a frame: ratios without units, so that one network serves many scenarios.
+"""Inputs of the networks: ratios without units, so that one network serves many scenarios.
 
-None depends on the phase of a user's channel: the channels enter by the entries of their Gram matrix, as
-squared magnitudes and as triple products, which no phase changes. All are equivariant to the order of users.
+None depends on the phase of a user's channel: channels enter through their Gram matrix, as squared magnitudes
+and as triple products, which no phase changes. All are equivariant to the order of users.
 """
 
 import jax.numpy as jnp
@@ -16,14 +16,14 @@ from scattermec.physics import Frame, Parameters, links
 from scattermec.physics.energy import harvest_rate, idle_energy, usable_harvest_rate
 
 LEAST_WORK = 1e-3
-"""kbit: the least work that energies and rates are compared with."""
+"""kbit: smaller workloads count as this where energies and rates are divided by the workload."""
 
 LEAST_RATIO = 1e-6
-"""The least ratio of which a logarithm is taken."""
+"""Smaller ratios count as this before their logarithm is taken."""
 
 NUM_USER_FEATURES = 16
 NUM_WORTH_FEATURES = 3
-"""More of each user where energy left in its battery has a value."""
+"""Further features per user where the energy left in its battery has a value."""
 NUM_BEAM_PAIR_FEATURES = 1
 NUM_TIME_USER_FEATURES = NUM_USER_FEATURES + 1
 NUM_TIME_PAIR_FEATURES = 2
@@ -40,7 +40,7 @@ class Features:
 
 
 def beam_features(parameters: Parameters, frame: Frame, value: BatteryValue | None = None) -> Features:
-    """What the choice of beams may depend on: everything that P2 is made of."""
+    """Features for the choice of beams: everything that P2 depends on."""
     users = _users(parameters, frame)
     if value is not None:
         users = jnp.concatenate([users, _worth(parameters, frame, value)], axis=1)
@@ -55,7 +55,7 @@ def beam_features(parameters: Parameters, frame: Frame, value: BatteryValue | No
 
 
 def time_features(parameters: Parameters, frame: Frame, beams: Complex[Array, "N M"]) -> Features:
-    """What the beams' times may depend on: P1's data, rates and harvests of the beams at hand."""
+    """Features for the beams' times: P1's data, and rates and harvests with the chosen beams."""
     p = parameters
     gains = links.beam_gains(frame.channels, beams)
     rate = links.passive_rate(p, links.channel_gain(frame.channels), jnp.diagonal(gains))
@@ -69,7 +69,7 @@ def time_features(parameters: Parameters, frame: Frame, beams: Complex[Array, "N
 
 
 def _users(parameters: Parameters, frame: Frame) -> Float[Array, "N F"]:
-    """A user's means over its needs: (N, F). The unit of energy is what computing all its work would take."""
+    """A user's means over its needs, (N, F); the unit of energy is that of computing all its work."""
     p, slot = parameters, parameters.slot_duration
     gain = links.channel_gain(frame.channels)
     work, need = _work(frame), _local_energy(p, frame)
@@ -100,7 +100,9 @@ def _users(parameters: Parameters, frame: Frame) -> Float[Array, "N F"]:
 
 
 def _worth(parameters: Parameters, frame: Frame, value: BatteryValue) -> Float[Array, "N 3"]:
-    """What the energy of all its work would be worth to each user a frame without work later; had it more."""
+    """Worth to later frames of the energy that each user's work needs, at three battery levels: that energy
+    below the present level, the present level, and that energy above it.
+    """
     p, need = parameters, _local_energy(parameters, frame)
     beaming = (p.ap_power + p.passive_receive_power) * p.slot_duration
     levels = [frame.battery - need, frame.battery, frame.battery + need]
@@ -117,7 +119,7 @@ def _work(frame: Frame) -> Float[Array, " N"]:
 
 
 def _local_energy(parameters: Parameters, frame: Frame) -> Float[Array, " N"]:
-    """Energy in mJ that computing all of its work would cost each user."""
+    """Energy in mJ that each user needs to compute all of its work locally."""
     return parameters.local_energy * _work(frame)
 
 

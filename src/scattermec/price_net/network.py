@@ -1,8 +1,8 @@
-"""A network from users and pairs of users to a number a pair, equivariant to the order of the users.
+"""A network from features of users and pairs of users to one number per pair, equivariant to users' order.
 
-Each ordered pair (i, j) carries a vector. In every round pairs hear from the two pairs that close a triangle
-with them, from their reverse, and from the means over their row and column; all weights are shared, so the
-same ones serve any number of users.
+Each ordered pair (i, j) carries a vector. In every round a pair receives messages from the pairs that close a
+triangle with it, from its reverse, and from the means over its row and column; all weights are shared, so
+they serve any number of users.
 """
 
 import equinox as eqx
@@ -17,7 +17,7 @@ from scattermec.price_net.features import Features
 
 
 class _Linear(eqx.Module):
-    """An affine map of the last axis, whatever the axes before it."""
+    """An affine map of the last axis, for any leading axes."""
 
     weight: Array
     bias: Array
@@ -33,7 +33,7 @@ class _Linear(eqx.Module):
 
 
 class _Round(eqx.Module):
-    """One exchange among pairs."""
+    """One round of messages among pairs."""
 
     sides: _Linear
     triple: Array
@@ -49,7 +49,7 @@ class _Round(eqx.Module):
 
     def __call__(self, z: Float[Array, "N N D"], triples: Float[Array, "N N N"]) -> Float[Array, "N N D"]:
         first, second = jnp.split(self.sides(z), 2, axis=-1)
-        # Pair (i, k) and pair (k, j) tell pair (i, j) of the triangle i, j, k.
+        # Pair (i, j) receives from pairs (i, k) and (k, j) about the triangle i, j, k.
         through = first[:, None] + second.transpose(1, 0, 2)[None] + triples[..., None] * self.triple
         triangles = jnp.mean(jax.nn.silu(through), axis=2)
         row = jnp.broadcast_to(jnp.mean(z, axis=1, keepdims=True), z.shape)
@@ -59,7 +59,7 @@ class _Round(eqx.Module):
 
 
 class EquivariantNetwork(eqx.Module):
-    """Features of N users to N x N numbers, in single precision whatever the physics computes in."""
+    """Maps features of N users to N x N numbers, in single precision whatever the physics computes in."""
 
     enter: _Linear
     first: _Linear

@@ -1,4 +1,4 @@
-"""The policy `price-net`: prices to beams at the AP, a broadcast, and the users' own allocations."""
+"""The policy `price-net`: beams from prices at the AP, a broadcast, and the users' own allocations."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -31,31 +31,31 @@ from scattermec.price_net.network import EquivariantNetwork
 from scattermec.price_net.users import MARGIN, Broadcast, active_rates, energy_lacking, halved, respond
 
 PLANNED_MARGIN = 1.5 * MARGIN
-"""Part of the users' energy that the AP's plan does without where it announces it."""
+"""Share of the users' energy that the AP leaves out of a plan that it announces."""
 
 MOST_SHIFT = 4.0
-"""Of the numbers behind the beams' times: from half of the slot to 98% of it."""
+"""Largest shift of the logits of the beams' times: from half of the slot to 98% of it."""
 
 SHIFT_BISECTIONS = 14
-"""Halvings of the shift's interval: to 3e-4, which is less of any time."""
+"""Bisection steps for the shift: down to 3e-4, which changes times by less."""
 
 LEAST_SHARE = 1e-9
-"""Of a slot: where a beam is off."""
+"""Share of the slot for which a beam that is off counts as on."""
 
 
 class Rounding(NamedTuple):
-    """What few bits make of a broadcast, of which the AP takes account."""
+    """Rounding of a broadcast to few bits, which the AP takes into account."""
 
     apply: Callable[[Parameters, Frame, Broadcast], Broadcast]
-    """from constants, the frame, and what would be sent, to what is sent"""
+    """(constants, frame, intended broadcast) to the broadcast as sent"""
     spare: float
-    """part of the work that P1 plans for beyond all of it, to make up for what rounding takes"""
+    """share by which P1 plans for more work than there is, to make up for rounding"""
 
 
 class PriceNet(eqx.Module):
-    """The AP's networks: prices of the beams, and how long each beam is on.
+    """The AP's networks: prices of the beams, and the time of each beam.
 
-    ``battery_value``, what the users' batteries are worth to later frames, gives the policy foresight.
+    ``battery_value``, the value of battery energy to later frames, gives the policy foresight.
     """
 
     prices: EquivariantNetwork
@@ -77,14 +77,14 @@ def unit_prices(network: PriceNet, parameters: Parameters, frame: Frame) -> Floa
 
 
 def beams(network: PriceNet, parameters: Parameters, frame: Frame) -> Complex[Array, "N M"]:
-    """The AP's unit beams for one frame as it sees it."""
+    """The AP's unit beams for one frame as the AP sees it."""
     return beams_from_unit_prices(frame.channels, unit_prices(network, parameters, frame))
 
 
 def beam_numbers(
     network: PriceNet, parameters: Parameters, frame: Frame, chosen: Complex[Array, "N M"]
 ) -> Float[Array, " N"]:
-    """What the network says of the beams' times: the logits of their part of the slot."""
+    """The network's logits of the beams' shares of the slot."""
     outputs = network.times(time_features(parameters, frame, chosen))
     return jnp.diagonal(outputs).astype(frame.workload.dtype)
 
@@ -98,19 +98,19 @@ def beam_times(
     margin: float | Array = MARGIN,
     rounded: Rounding | None = None,
 ) -> Float[Array, " N"]:
-    """How long each beam is on, in s: as the ``numbers`` say, or the least longer that serves everyone.
+    """Time of each beam in s: as given by ``numbers``, or the smallest extension that serves everyone.
 
-    The AP knows what the users will answer. Where some would lack energy, all beams are on longer, by a shift
-    of all numbers, until nobody does; where no such shift helps, as the numbers say. Differentiable, with the
-    shift.
+    The AP can compute the users' responses. If some would lack energy, a common shift of all logits lengthens
+    all beams until none does; if no such shift suffices, the times stay those of ``numbers``. Differentiable,
+    including the shift.
 
     Args:
         parameters: the scenario's constants.
         frame: as the AP sees it.
         chosen: the beams.
-        numbers: logits of the parts of the slot.
-        margin: part of their energy that users keep.
-        rounded: how the broadcast is rounded, if it is.
+        numbers: logits of the shares of the slot.
+        margin: share of their energy that users keep.
+        rounded: rounding of the broadcast, if any.
     """
     p = parameters
     gain = links.channel_gain(frame.channels)
@@ -132,14 +132,14 @@ def beam_times(
 def _least_shift(
     lacking: Callable[[Float[Array, ""]], Float[Array, ""]], zero: Float[Array, ""]
 ) -> Float[Array, ""]:
-    """The least shift in [0, `MOST_SHIFT`] at which nothing is lacking; 0 if there is none."""
+    """The smallest shift in [0, `MOST_SHIFT`] at which no energy is lacking; 0 if there is none."""
 
     def short(shift: Float[Array, ""]) -> Array:
         return jax.lax.stop_gradient(lacking(shift)) > 0
 
     found = halved(short, zero, MOST_SHIFT, SHIFT_BISECTIONS)[1]
     helps = short(zero) & ~short(zero + MOST_SHIFT)
-    # A Newton step from the solution, for its derivative: the value stays.
+    # One Newton step from the solution supplies its derivative and leaves the value unchanged.
     value, slope = jax.jvp(lacking, (found,), (jnp.ones_like(found),))
     steep = helps & (slope < 0)
     step = value / jax.lax.stop_gradient(jnp.where(steep, -slope, 1))
@@ -149,7 +149,7 @@ def _least_shift(
 def broadcaster(
     parameters: Parameters, frame: Frame, chosen: Complex[Array, "N M"]
 ) -> Callable[[Float[Array, " N"]], Broadcast]:
-    """What the AP announces for its beams by their times: the physics of (6) and (8), no network."""
+    """Maps beam times to the AP's broadcast for the chosen beams: the physics of (6) and (8), no network."""
     gains = links.beam_gains(frame.channels, chosen)
     usable = usable_harvest_rate(parameters, harvest_rate(parameters, gains))
     rate = links.passive_rate(parameters, links.channel_gain(frame.channels), jnp.diagonal(gains))
@@ -161,28 +161,28 @@ def broadcaster(
 
 
 def with_p1(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision:
-    """The network's beams, and the allocation that P1 finds for them at the AP."""
+    """The network's beams, with the allocation that P1 finds for them at the AP."""
     chosen = beams(network, parameters, frame)
     solution = estimate_allocation(parameters, frame, chosen, battery_value=network.battery_value)
     return Decision(beams=chosen, allocation=solution.allocation)
 
 
 def announced(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision:
-    """P1 at the AP, of which only the beams' times are announced; every user answers by itself."""
+    """P1 at the AP, but only the beams' times are announced; every user responds by itself."""
     return _answered(parameters, frame, *announce_p1(network, parameters, frame))
 
 
 def decentralised(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision:
-    """Feed-forward at the AP, no optimisation; every user answers the broadcast by itself."""
+    """Feed-forward at the AP, no optimisation; every user responds to the broadcast by itself."""
     return _answered(parameters, frame, *announce_network(network, parameters, frame))
 
 
 def announce_p1(
     network: PriceNet, parameters: Parameters, frame: Frame, *, rounded: Rounding | None = None
 ) -> tuple[Complex[Array, "N M"], Broadcast]:
-    """Beams, and a broadcast of the times that P1 finds for them; ``rounded`` as for `beam_times`."""
+    """Beams, and a broadcast of their times as P1 finds them; ``rounded`` as for `beam_times`."""
     chosen = beams(network, parameters, frame)
-    # P1 leaves no energy over, so it plans with less than there is: what the users keep, and a little more.
+    # P1 spends all energy, so it plans with less than there is: without the users' margin, and a bit less.
     part = 1 - PLANNED_MARGIN
     less = dataclasses.replace(
         parameters,
@@ -197,7 +197,7 @@ def announce_p1(
     numbers = jnp.log(share) - jnp.log1p(-share)
     told = _announced(parameters, frame, chosen, numbers, rounded)
     if network.battery_value is not None:
-        # Else users would spend what is to be kept.
+        # Otherwise users would spend the energy that the plan keeps.
         demand = energy_demand(parameters, solution.transmit_power, plan.t_active, plan.l_local)
         told = dataclasses.replace(told, allowance=demand * (1 + PLANNED_MARGIN))
     return chosen, told
@@ -206,7 +206,7 @@ def announce_p1(
 def announce_network(
     network: PriceNet, parameters: Parameters, frame: Frame, *, rounded: Rounding | None = None
 ) -> tuple[Complex[Array, "N M"], Broadcast]:
-    """Beams, and a broadcast of the times that the network finds for them, likewise."""
+    """Beams, and a broadcast of their times as the network finds them; ``rounded`` as for `beam_times`."""
     chosen = beams(network, parameters, frame)
     numbers = beam_numbers(network, parameters, frame, chosen)
     return chosen, _announced(parameters, frame, chosen, numbers, rounded)
@@ -233,14 +233,14 @@ def _answered(
 
 
 Mode = Callable[[PriceNet, Parameters, Frame], Decision]
-"""A way of acting: what is done in one frame as the AP and the users see it. Batch with vmap."""
+"""A mode of acting: the decision in one frame as the AP and the users see it. Batch with vmap."""
 
 MODES: Mapping[str, Mode] = {"p1": with_p1, "announced": announced, "decentralised": decentralised}
-"""Ways of acting, by name."""
+"""Modes of acting, by name."""
 
 
 def modes_of(network: PriceNet) -> Mapping[str, Mode]:
-    """Those of `MODES` that a policy has: with foresight those in which P1 decides what energy is kept."""
+    """The `MODES` of a policy; with foresight only those in which P1 decides what energy to keep."""
     far_sighted = network.battery_value is not None
     return {name: mode for name, mode in MODES.items() if not far_sighted or name != "decentralised"}
 
@@ -249,7 +249,7 @@ def modes_of(network: PriceNet) -> Mapping[str, Mode]:
 def decide_frames(
     mode: str, network: PriceNet, parameters: Parameters, key: Key, states: EnvState
 ) -> Decision:
-    """What the mode of that name in `MODES` does in R frames (leading axis), as the AP sees them.
+    """Decisions of a mode of `MODES` in R frames (leading axis), as the AP sees them.
 
     With the first three arguments bound, a `scattermec.learners.fixed.BatchPolicy`; nothing is drawn.
     """

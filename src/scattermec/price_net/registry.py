@@ -1,4 +1,4 @@
-"""Trained policies: those that come with the package, and those of training runs."""
+"""Trained policies: those shipped with the package, and those of training runs."""
 
 import os
 from functools import cache, partial
@@ -20,21 +20,21 @@ from scattermec.training import checkpoint
 from scattermec.training.folder import CONFIG, RUN, SCENARIO
 
 ALGORITHM = "price-net"
-"""The name of the learner, as training runs keep it."""
+"""Name of the learner in training runs."""
 
 NETWORKS = "policy.npz"
-"""The networks of a training run, in its folder."""
+"""File of the networks in the folder of a training run."""
 
 TRAINED_WITH = {
     "price-net": PriceNetConfig(),
     "price-net-foresight": PriceNetConfig(discount=1.0),
     "price-net-varied": PriceNetConfig(scenarios="varied", rounds=3, batch_size=128),
 }
-"""How those in `SHIPPED` were trained."""
+"""Training of the policies in `SHIPPED`."""
 
 
 class Policy(NamedTuple):
-    """Trained networks, and how they were trained."""
+    """Trained networks, with their scenario and training configuration."""
 
     network: PriceNet
     scenario: Scenario
@@ -44,14 +44,14 @@ class Policy(NamedTuple):
 
     @property
     def frames(self) -> int:
-        """Frames that were trained on."""
+        """Number of frames trained on."""
         return self.steps * self.config.batch_size
 
 
 def load(name: str | os.PathLike[str]) -> Policy:
-    """The policy of that name in `SHIPPED`, or that of a training run's folder as far as it is trained.
+    """Load the policy of that name in `SHIPPED`, or that of a training run's folder, finished or not.
 
-    JAX must be in double precision. Raises InputError where there is no such policy.
+    JAX must be in double precision. Raises InputError if there is no such policy.
     """
     if name in SHIPPED:
         return _shipped(str(name))
@@ -63,17 +63,17 @@ def load(name: str | os.PathLike[str]) -> Policy:
 
 
 def shipped_for(num_users: int, num_antennas: int) -> Policy:
-    """The one trained for so many users and antennas, else the one for any."""
+    """The shipped policy for these numbers of users and antennas, else the one for any numbers."""
     default = Scenario()
     same = (num_users, num_antennas) == (default.num_users, default.num_antennas)
     return load("price-net" if same else "price-net-varied")
 
 
 def check_fit(policy: Policy, scenario: Scenario | Parameters) -> None:
-    """Raise InputError where the policy must not act in ``scenario``.
+    """Raise InputError if the policy must not act in ``scenario``.
 
-    Other constants than those it was trained with make it worse, not wrong. A rectifier that is not linear,
-    or causal harvesting, is refused; so is another number of users or antennas, unless it has learned any.
+    Constants other than those of its training make it worse, not wrong. A rectifier that is not linear, and
+    causal harvesting, are refused; so are other numbers of users or antennas, unless it was trained for any.
     """
     faults = harvest_faults(scenario, "with price-net")
     if policy.config.scenarios == "one":
@@ -84,20 +84,20 @@ def check_fit(policy: Policy, scenario: Scenario | Parameters) -> None:
 
 
 def decide(policy: Policy, parameters: Parameters, frame: Frame, mode: str = "p1") -> Decision:
-    """What the policy does in one frame of N users as the AP sees it. Batch with vmap.
+    """Decision of the policy in one frame of N users as the AP sees it. Batch with vmap.
 
     Args:
         policy: from `load`.
         parameters: the scenario's constants.
         frame: channels (N, M), workload (N,) in kbit, battery (N,) in mJ.
-        mode: who decides: "p1" the AP, by solving P1 for the network's beams; "announced" the AP by P1, but
-            every user answers a broadcast; "decentralised" likewise, with nothing solved.
+        mode: "p1": the AP solves P1 for the network's beams; "announced": the AP solves P1, but
+            every user responds to a broadcast; "decentralised": the same with nothing solved.
 
     Returns:
         Unit beams (N, M) and an allocation, (N,) each in s and kbit.
 
-    Raises InputError for a scenario that the policy must not act in, and for a mode that it does not have:
-    one with foresight is never decentralised.
+    Raises InputError for a scenario that the policy must not act in, and for a mode that it does not have: a
+    policy with foresight is never decentralised.
     """
     check_fit(policy, parameters)
     modes = modes_of(policy.network)
@@ -111,7 +111,7 @@ def _decide(mode: str, network: PriceNet, parameters: Parameters, frame: Frame) 
     return MODES[mode](network, parameters, frame)
 
 
-@cache  # since a simulation asks for it in every frame
+@cache  # called in every frame of a simulation
 def _shipped(name: str) -> Policy:
     return _read(Path(__file__).with_name(f"{name}.npz"), Scenario(), TRAINED_WITH[name])
 

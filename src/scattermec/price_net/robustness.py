@@ -1,4 +1,4 @@
-"""What becomes of a broadcast that is rounded to few bits, comes late, or is lost."""
+"""A broadcast that is rounded to few bits, late, or lost."""
 
 import dataclasses
 
@@ -12,17 +12,17 @@ from scattermec.price_net.policy import Rounding
 from scattermec.price_net.users import Broadcast, respond
 
 BITS = 8
-"""Of each of the three numbers that a user is told."""
+"""Bits of each of the three numbers that a user receives."""
 
 LEVELS = 2**BITS - 1
 
 
 def rounded(parameters: Parameters, frame: Frame, told: Broadcast) -> Broadcast:
-    """A broadcast of `BITS` bits a number: no user is promised more than it gets.
+    """A broadcast with `BITS` bits per number, rounded so that no user is promised more than it gets.
 
-    The beam's time is a part of the slot, rounded up unless the beam is off (the AP beams that long); the
-    passive rate a part of what the user's own channel could carry at most, and the harvest a part of what
-    computing all of its work would take, both rounded down. More harvest than that counts as that.
+    The beam's time is a share of the slot, rounded up unless the beam is off (the AP beams that long). The
+    passive rate is a share of the most that the user's own channel could carry, and the harvest a share of
+    the energy of computing all its work, at most all of that; both are rounded down.
     """
     p = parameters
     gain = links.channel_gain(frame.channels)
@@ -40,20 +40,20 @@ def rounded(parameters: Parameters, frame: Frame, told: Broadcast) -> Broadcast:
 
 
 OFF = 1e-6
-"""Part of the slot for which a beam counts as off."""
+"""Share of the slot up to which a beam counts as off."""
 
 ROUNDING = Rounding(rounded, spare=2 / LEVELS)
 
 
 def heard_by(hears: Bool[Array, " N"], told: Broadcast, before: Broadcast) -> Broadcast:
-    """What users go by: what is told, or where they do not hear it what they were told before."""
+    """The broadcast each user acts on: the new one, or the one before if the user does not hear it."""
     return jax.tree.map(lambda new, old: jnp.where(hears, new, old), told, before)
 
 
 def respond_to_heard(parameters: Parameters, frame: Frame, told: Broadcast, heard: Broadcast) -> Allocation:
-    """What users do who go by ``heard`` while the AP's beams are on for the times that it ``told``.
+    """Responses to the broadcast ``heard`` while the AP's beams are on for the times in ``told``.
 
-    A user notices when its beam ends: what it planned to send goes into what is left of its slot.
+    A user notices when its beam ends: it sends its planned work in the rest of its slot.
     """
     gain = links.channel_gain(frame.channels)
     plan = respond(parameters, gain, frame.workload, frame.battery, heard).allocation

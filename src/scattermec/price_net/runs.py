@@ -1,8 +1,8 @@
-"""Training runs of price-net, each in a folder like those of the learners, which also holds
+"""Training runs of price-net, each in a folder like those of the learners, which also holds:
 
-checkpoint.npz      networks and optimiser, to go on from
+checkpoint.npz      networks and optimiser, to continue from
 policy.npz          the networks alone
-metrics.parquet     losses, and what is reached on held-out frames
+metrics.parquet     losses, and results on held-out frames
 """
 
 from functools import cached_property, partial
@@ -46,13 +46,13 @@ SAVE_EVERY = 1000
 """Steps between checkpoints."""
 
 BLOCK = 10
-"""Steps in a row with one number of users, where scenarios vary."""
+"""Consecutive steps with one number of users, where scenarios vary."""
 
 HELD_OUT = 500
-"""Frames on which the shares in the metrics are measured; neither trained on nor evaluated on."""
+"""Frames that the shares in the metrics are measured on; used neither for training nor for evaluation."""
 
 EPISODES, EPISODE = 32, 60
-"""With foresight, the metrics are of so many held-out rollouts of so many frames instead."""
+"""With foresight, metrics are measured on this many held-out rollouts of this many frames instead."""
 
 
 def train(
@@ -66,12 +66,12 @@ def train(
     command: str = "",
     report: Report = lambda rows: None,
 ) -> tuple[list[Row], tuple[str, ...]]:
-    """Train in the folder ``path``, or with ``resume`` go on there, for so many steps of a batch of frames.
+    """Train in the folder ``path``, or continue there with ``resume``, up to this many steps.
 
-    Returns all metrics, and what to tell the user besides. ``report`` is called with each new row, and
-    ``command`` kept with the run. JAX must be in double precision. Raises InputError where the folder holds
-    something else, or a run of other settings, BusyError where another process writes there, TrainingError
-    where training diverges.
+    Returns all metrics, and further lines for the user. ``report`` is called with the new rows, ``command``
+    is kept with the run. JAX must be in double precision. Raises InputError if the folder holds something
+    else, or a run with other settings, BusyError if another process writes there, TrainingError if training
+    diverges.
     """
     check_trainable(scenario)
     learner = _Learner(scenario, config, seed, steps)
@@ -93,14 +93,14 @@ def train(
 
 
 def check_trainable(scenario: Scenario) -> None:
-    """Raise InputError where price-net cannot act: harvesting is causal, or its rectifier not linear."""
+    """Raise InputError if price-net cannot act: harvesting is causal, or the rectifier not linear."""
     faults = harvest_faults(scenario, "with price-net")
     if faults:
         raise InputError(faults)
 
 
 def steps_of(path: Path) -> int:
-    """Steps that the run in a folder was asked for; raises InputError where that cannot be read."""
+    """Number of steps requested for the run in a folder; raises InputError if it cannot be read."""
     steps: int = _request_of(path).record["steps"]
     if not 1 <= steps <= MOST_STEPS:
         line = f"{path / RUN}: steps: {show(steps, 80)} is not allowed; it must be >= 1"
@@ -113,7 +113,7 @@ def _request_of(path: Path) -> Request[PriceNetConfig]:
 
 
 class _Learner:
-    """What is trained."""
+    """The functions that a `Training` calls."""
 
     def __init__(self, scenario: Scenario, config: PriceNetConfig, seed: int, steps: int) -> None:
         self.config, self.seed, self.steps = config, seed, steps
@@ -127,7 +127,7 @@ class _Learner:
 
     def advance(self, state: Progress, start: int, end: int) -> tuple[Progress, list[Row]]:
         found = []
-        # Where scenarios vary, in blocks with one number of users each.
+        # If scenarios vary, in blocks with one number of users each.
         size = BLOCK if self.bases else CHUNK
         for first in range(start, end, size):
             users = variety.USERS[first // BLOCK % len(variety.USERS)]
@@ -147,7 +147,7 @@ class _Learner:
         return state, [row | self._reached(state.network)]
 
     def _reached(self, network: PriceNet) -> Row:
-        """What each mode reaches on held-out frames, or with foresight in rollouts."""
+        """Results of each mode on held-out frames, or in rollouts for a policy with foresight."""
         row: Row = {}
         if self.config.discount > 0:
             for name, rolled in _roll_out(network, self.constants, self.key).items():
@@ -161,7 +161,7 @@ class _Learner:
 
     @cached_property
     def _held_out(self) -> tuple[Frame, float]:
-        """Frames, and their mean certified reward in kbit/J, everyone served where that is possible."""
+        """Held-out frames, and their mean certified reward in kbit/J; everyone is served if possible."""
         frames = jax.jit(draw_frames, static_argnums=2)(self.key, self.constants, HELD_OUT)
         best, _ = optimise_all_or_best(self.constants, frames)
         outcome = jax.jit(run_frames)(self.constants, frames, best.beams, best.solution.allocation)

@@ -1,12 +1,12 @@
-"""Training of price-net: the gradient of energy through P1 by its prices; no labels, no replay.
+"""Training of price-net: gradients of the AP's energy through P1, by P1's prices; no labels, no replay.
 
-Every step draws fresh frames, as the environment's first frames are: batteries independent, no backlog. The
-loss is the mean of log V + log U: V is the value of elastic P1 for the network's beams, whose derivative are
-its prices; U is the AP's energy when the users answer the broadcast by themselves, work left undone priced
-alike.
+Every step draws new frames with the distribution of an episode's first frames: independent batteries, no
+backlog. The loss is the mean of log V + log U. V is the value of elastic P1 for the network's beams, and its
+derivatives are P1's prices; U is the AP's energy when users respond to the broadcast by themselves, with work
+left undone priced as in V.
 
-With foresight (`PriceNetConfig.discount`) batteries are those of the policy's own rollouts, and V is credited
-with what the energy left in them is worth, which is learned alongside (`scattermec.price_net.battery`).
+With foresight (`PriceNetConfig.discount`) batteries come from the policy's own rollouts, and V is credited
+with the value of the energy left in them, which is learned at the same time (`scattermec.price_net.battery`).
 """
 
 import dataclasses
@@ -37,17 +37,17 @@ from scattermec.price_net.policy import Mode, PriceNet, beam_numbers, beam_times
 from scattermec.price_net.users import MARGIN, Broadcast, respond
 
 WARM_UP = 10
-"""First frames of an episode that are not counted."""
+"""First frames of an episode, which are not counted."""
 
 LEAST_COST = 1e-6
-"""J: below what any frame costs."""
+"""J: less than any frame costs."""
 
 TRAINING, VALIDATION = 0x70A1, 0x70A2
-"""Folded into the seed's key, so that no frame of training is one of validation, or of an evaluation."""
+"""Folded into the seed's key, so that training, validation and evaluation share no frames."""
 
 
 class PriceNetConfig(FileSettings):
-    """How price-net is trained."""
+    """Settings of price-net's training."""
 
     _title: ClassVar = "a configuration of price-net"
 
@@ -85,7 +85,7 @@ class PriceNetConfig(FileSettings):
 
 @pytree
 class Progress:
-    """What training has come to."""
+    """State of the training."""
 
     network: PriceNet
     optimiser: Any
@@ -101,17 +101,17 @@ class Losses(NamedTuple):
     beams: Float[Array, ""]
     """log of P1's value in J"""
     times: Float[Array, ""]
-    """log of what the users' answers cost in J"""
+    """log of the cost in J of the users' responses"""
 
 
 def check_finite(found: Losses, where: str) -> None:
-    """Raise TrainingError where a loss is not finite; ``where`` says of what it is."""
+    """Raise TrainingError if a loss is not finite; ``where`` says in which step."""
     if not np.isfinite(found).all():
         raise TrainingError(f"price-net: {where}: losses are not finite")
 
 
 def draw_frames(key: Key, parameters: Parameters, count: int) -> Frame:
-    """First frames of ``count`` episodes: fresh work and batteries, as an evaluation's."""
+    """First frames of ``count`` episodes: new work and batteries, drawn as in an evaluation."""
     return jax.vmap(reset, in_axes=(0, None))(jax.random.split(key, count), parameters).frame
 
 
@@ -141,7 +141,7 @@ def losses(network: PriceNet, parameters: Parameters, frames: Frame, config: Pri
         times = beam_times(parameters, frame, kept, numbers, margin=margin)
         announce = broadcaster(parameters, frame, kept)
         cost = jnp.log(answered_cost(parameters, frame, announce(times), margin))
-        # The AP's shift undoes a common one, which would otherwise drift out of its reach.
+        # The AP's shift cancels a common shift of the logits, which would otherwise drift out of its range.
         alone = jax.nn.sigmoid(numbers) * parameters.slot_duration
         own = jnp.log(answered_cost(parameters, frame, announce(alone), margin))
         return value, (1 - config.own_times) * cost + config.own_times * own
@@ -153,7 +153,7 @@ def losses(network: PriceNet, parameters: Parameters, frames: Frame, config: Pri
 def answered_cost(
     parameters: Parameters, frame: Frame, told: Broadcast, margin: Float[Array, ""]
 ) -> Float[Array, ""]:
-    """Energy (7) in J when users answer a broadcast, and the price of what they leave undone."""
+    """Energy (7) in J when users respond to a broadcast, plus the price of the work they leave undone."""
     gain = links.channel_gain(frame.channels)
     answer = respond(parameters, gain, frame.workload, frame.battery, told, margin=margin)
     a = answer.allocation
@@ -164,10 +164,10 @@ def answered_cost(
 def far_sighted_losses(
     network: PriceNet, parameters: Parameters, frames: Frame
 ) -> tuple[Losses, tuple[Array, Solution]]:
-    """The loss of the beams on K frames (leading axis) where batteries are worth something; beams, solutions.
+    """Loss of the beams on K frames (leading axis) if battery energy has a value; also beams and solutions.
 
-    V is credited with what is left in the batteries and charged with what they are worth when they are full,
-    so that it stays positive. The beams' times are not learned.
+    V is credited with the value of the energy left in the batteries, plus the constant value of full
+    batteries, so that it stays positive. The beams' times are not learned.
     """
     value = jax.lax.stop_gradient(network.battery_value)
     assert value is not None
@@ -184,18 +184,18 @@ def far_sighted_losses(
 
 
 class RolledOut(NamedTuple):
-    """What a policy does over episodes."""
+    """Results of a policy over episodes."""
 
     efficiency: Float[Array, ""]
-    """kbit/J: all work that was processed over all energy of the AP"""
+    """kbit/J: all work processed over all energy of the AP"""
     reward: Float[Array, ""]
     """kbit/J: mean of (11)"""
     outage: Float[Array, ""]
-    """part of the users' frames"""
+    """share of the users' frames"""
 
 
 def play(mode: Mode, network: PriceNet, parameters: Parameters, frames: Frame) -> Outcome:
-    """What a mode's decisions come to in K frames (leading axis)."""
+    """Outcome of a mode's decisions in K frames (leading axis)."""
     decided = jax.vmap(mode, in_axes=(None, None, 0))(network, parameters, frames)
     return run_frames(parameters, frames, decided.beams, decided.allocation)
 
@@ -203,7 +203,7 @@ def play(mode: Mode, network: PriceNet, parameters: Parameters, frames: Frame) -
 def mean_outcome(
     mode: Mode, network: PriceNet, parameters: Parameters, frames: Frame
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Mean reward (11) in kbit/J, and outage, of a mode in K frames (leading axis)."""
+    """Mean reward (11) in kbit/J, and mean outage, of a mode in K frames (leading axis)."""
     outcome = play(mode, network, parameters, frames)
     return jnp.mean(outcome.ap_reward), jnp.mean(~outcome.success)
 
@@ -211,7 +211,7 @@ def mean_outcome(
 def roll_out(
     mode: Mode, network: PriceNet, parameters: Parameters, key: Key, *, episodes: int, frames: int
 ) -> RolledOut:
-    """Play ``episodes`` of so many ``frames``, the first `WARM_UP` not counted; batteries carry over."""
+    """Play ``episodes`` of ``frames`` frames, the first `WARM_UP` not counted; batteries carry over."""
 
     def go_on(left: Array, key: Key) -> tuple[Array, tuple[Array, ...]]:
         drawn = dataclasses.replace(draw_frames(key, parameters, episodes), battery=left)
@@ -232,7 +232,7 @@ def roll_out(
 def begin(
     config: PriceNetConfig, seed: int | Array, steps: int, parameters: Parameters | None = None
 ) -> Progress:
-    """An untrained network; for foresight those ``parameters`` must be given in which it will act."""
+    """An untrained network; with foresight, ``parameters`` must be those that it will act in."""
     rollouts = value = None
     if config.discount > 0:
         assert parameters is not None
@@ -240,7 +240,7 @@ def begin(
         value = battery.falling(rollouts.worth)
     network = PriceNet(jax.random.key(seed), config.width, config.rounds, value)
     optimiser = _optimiser(config, steps)
-    # Apart, so that the gradient of one network does not decide how far that of the other is clipped.
+    # Separate states, so that one network's gradient does not affect how the other's is clipped.
     states = optimiser.init(network.prices), optimiser.init(network.times)
     return Progress(network=network, optimiser=states, step=jnp.zeros((), jnp.int32), rollouts=rollouts)
 
@@ -249,9 +249,9 @@ def begin(
 def advance(
     progress: Progress, parameters: Parameters, seed: Array, *, config: PriceNetConfig, steps: int, count: int
 ) -> tuple[Progress, Losses]:
-    """``count`` of ``steps`` steps and their mean losses, however the steps are cut into calls.
+    """Take ``count`` of ``steps`` steps; also their mean losses. The division into calls does not matter.
 
-    Where ``config`` asks for varied scenarios, ``parameters`` are those of `variety.base`.
+    If ``config`` asks for varied scenarios, ``parameters`` are those of `variety.base`.
     """
     optimiser = _optimiser(config, steps)
     key = jax.random.fold_in(jax.random.key(seed), TRAINING)
@@ -309,7 +309,7 @@ def _played_on(
     discount: float,
     rate: float | Array,
 ) -> battery.Rollouts:
-    """The rollouts a frame later, and what energy was worth in it."""
+    """The rollouts one frame later, with the worth learned from the prices of energy in the frame."""
     chosen, solution = done
     left = run_frames(parameters, frames, chosen, solution.allocation).battery
     return battery.Rollouts(

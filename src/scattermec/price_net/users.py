@@ -1,10 +1,10 @@
-"""The users' part: each finds its own allocation from what it knows and a short broadcast of the AP.
+"""The users' part: each finds its own allocation from its own data and a short broadcast of the AP.
 
-Given its beam's time, its passive rate and the energy that it will harvest, a user's part of P1 has one
-variable, its effort: it reflects while its beam is on, computes locally as much as its energy allows, and
-sends the rest in the least time, at a rate that depends on its channel alone unless all of its work, or as
-little as its processor leaves, is sent, or time is short. Everything here is
-elementwise over users, so a user may call it alone.
+Given its beam's time, its passive rate and its harvested energy, a user's part of P1 has one variable, its
+effort. The user reflects while its beam is on, computes locally as much as its energy allows, and sends the
+rest in the least time. The rate of sending depends on its channel alone, unless the user sends all of its
+work, sends as little as its processor allows, or is short of time. Everything here is elementwise over users,
+so a user may call it for itself.
 """
 
 from collections.abc import Callable
@@ -19,61 +19,61 @@ from scattermec.physics import Allocation, Parameters, links
 from scattermec.physics.energy import energy_budget
 
 BISECTIONS = 36
-"""Halvings of an interval: to 1e-11 of it."""
+"""Bisection steps: down to 1e-11 of the interval."""
 
 LARGEST_EXPONENT = 40.0
-"""Of a rate over the bandwidth, in nats: beyond any that energy allows."""
+"""Largest rate over bandwidth, in nats: more than any energy allows."""
 
 MOST_EFFORT = 2.0
-"""Of a user: all the time it has, at the rate of least energy."""
+"""Largest effort of a user: all of its time, at the rate of least energy."""
 
 MARGIN = 1e-4
-"""Part of its energy that a user keeps: what is announced and what is harvested differ by rounding."""
+"""Share of its energy that a user keeps: announced and actual harvest differ by rounding."""
 
 
 @pytree
 class Broadcast:
-    """What the AP tells each user of the frame."""
+    """The AP's message to each user about the frame."""
 
     t_passive: Float[Array, " N"]
-    """s: how long its beam is on"""
+    """s: time of its beam"""
     passive_rate: Float[Array, " N"]
-    """kbit/s that its reflection carries then: its beam's gain in other words"""
+    """kbit/s of its reflection during that time: equivalent to its beam's gain"""
     harvest: Float[Array, " N"]
     """mJ that it will harvest"""
     allowance: Float[Array, " N"] | None = None
-    """mJ that it may spend of what it has and harvests, if not all of that"""
+    """mJ of its stored and harvested energy that it may spend, if not all"""
 
 
 @pytree
 class Response:
-    """What a user answers, and what it leaves undone."""
+    """A user's allocation, and the work it leaves undone."""
 
     allocation: Allocation
     shortfall: Float[Array, " N"]
-    """kbit that its energy does not reach, in work computed locally"""
+    """kbit that its energy does not suffice for, in work computed locally"""
 
 
 @pytree
 class _Task:
-    """What a user has to do with its energy, and the means."""
+    """A user's work after reflection, and its energy, time and rates."""
 
     budget: Float[Array, " N"]
     """mJ that it may spend"""
     l_passive: Float[Array, " N"]
     """kbit that it reflects"""
     left: Float[Array, " N"]
-    """kbit to send or to compute"""
+    """kbit left to send or compute"""
     least: Float[Array, " N"]
-    """kbit that it must send, since its processor is too slow"""
+    """kbit that it must send because its processor is too slow"""
     longest: Float[Array, " N"]
-    """s that it may send"""
+    """s available for sending"""
     preferred: Float[Array, " N"]
-    """kbit/s that it sends at as long as there is time"""
+    """kbit/s for sending if there is time enough"""
     fastest: Float[Array, " N"]
-    """kbit/s that it sends at, at most, where there is none"""
+    """kbit/s for sending, at most, if there is not"""
     saves: Bool[Array, " N"]
-    """whether sending takes less energy than computing"""
+    """whether sending needs less energy than computing"""
 
 
 def respond(
@@ -85,19 +85,19 @@ def respond(
     *,
     margin: float | Array = MARGIN,
 ) -> Response:
-    """Each user's allocation of least cost to the AP for what is broadcast, by its own numbers alone.
+    """Each user's allocation of least cost to the AP for a broadcast, from the user's own data alone.
 
-    It meets (1), (2) and (9) for the energy announced, less ``margin``, whatever is broadcast. Where no
-    active time makes the energy suffice, the user does nothing but let its beam run: it would be in outage
-    anyway, and spends nothing. Its shortfall is differentiable, and so are its times, in what is broadcast.
+    It meets (1), (2) and (9) for the energy announced, less ``margin``, for any broadcast. If no active time
+    makes the energy suffice, the user only lets its beam run and spends nothing: it would be in outage
+    anyway. Shortfall and times are differentiable with respect to the broadcast.
 
     Args:
         parameters: the scenario's constants.
         channel_gain: ||h||^2 of each user.
         workload: kbit.
         battery: mJ.
-        broadcast: the AP's; times outside the slot and negative numbers are read as the nearest possible.
-        margin: part of the energy that is kept.
+        broadcast: the AP's; times outside the slot and negative numbers count as the nearest possible value.
+        margin: share of the energy that is kept.
     """
     p, slot = parameters, parameters.slot_duration
     rates = active_rates(p, channel_gain)
@@ -110,7 +110,7 @@ def respond(
     effort = _least_effort(needed, task.budget, task.least)
     inside = (effort > 0) & (effort < MOST_EFFORT)
     slope = jax.lax.stop_gradient(jax.jvp(needed, (effort,), (jnp.ones_like(effort),))[1])
-    # A Newton step from the solution, for its derivative: the value stays.
+    # One Newton step from the solution supplies its derivative and leaves the value unchanged.
     steep = inside & (slope < 0)
     step = (needed(jnp.where(steep, effort, 1)) - task.budget) / jnp.where(steep, -slope, 1)
     effort = effort + jnp.where(steep, step - jax.lax.stop_gradient(step), 0)
@@ -118,7 +118,7 @@ def respond(
     t_active = jnp.where(l_active > 0, t_active, 0)
     l_local = task.left - l_active
     lacking = jnp.where(effort < MOST_EFFORT, 0, needed(effort) - task.budget)
-    # Who cannot finish leaves its slot to its beam: the outcome is an outage either way.
+    # A user that cannot finish leaves its slot to its beam: the outcome is an outage either way.
     finishes = (lacking <= 1e-9 * task.budget) & (l_local <= processor * (1 + 1e-9))
 
     def if_finishing(value: Float[Array, " N"]) -> Float[Array, " N"]:
@@ -146,10 +146,10 @@ def energy_lacking(
     *,
     margin: float | Array = MARGIN,
 ) -> Float[Array, " N"]:
-    """Energy in mJ that each user lacks to finish, whatever it does; not positive where it can.
+    """Energy in mJ that each user lacks to finish, at best; zero or negative if it can finish.
 
-    Arguments as for `respond`, whose answer it foretells at a small part of its cost, and what
-    `active_rates` returns.
+    Arguments as for `respond`, whose result it predicts cheaply, and the ``rates`` that `active_rates`
+    returns.
     """
     task = _task(parameters, workload, battery, broadcast, rates, margin)
     most = jnp.full_like(workload, MOST_EFFORT)
@@ -193,7 +193,7 @@ def _task(
 
 
 def _plan(task: _Task, effort: Float[Array, " N"]) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
-    """Time and work to send: up to 1 more time at the preferred rate, up to 2 a higher rate."""
+    """Time and work to send: an effort up to 1 adds time at the preferred rate, up to 2 a higher rate."""
     time = jnp.minimum(effort, 1) * task.longest
     rate = task.preferred + jnp.maximum(effort - 1, 0) * (task.fastest - task.preferred)
     return time, jnp.where(task.saves, jnp.clip(rate * time, task.least, task.left), task.least)
@@ -202,7 +202,7 @@ def _plan(task: _Task, effort: Float[Array, " N"]) -> tuple[Float[Array, " N"], 
 def _needed(
     parameters: Parameters, channel_gain: Float[Array, " N"], task: _Task, effort: Float[Array, " N"]
 ) -> Float[Array, " N"]:
-    """Energy in mJ that a user's work takes at an effort."""
+    """Energy in mJ that a user's work needs at an effort."""
     p = parameters
     time, work = _plan(task, effort)
     radiated = _radiated(p, channel_gain, work, time)
@@ -212,16 +212,16 @@ def _needed(
 def active_rates(
     parameters: Parameters, channel_gain: Float[Array, " N"]
 ) -> tuple[Float[Array, " N"], Float[Array, " N"], Float[Array, " N"]]:
-    """A user's own active rates in kbit/s: of least cost to the AP, of least energy a kbit, of least energy.
+    """A user's own active rates in kbit/s: least cost to the AP, least energy per kbit, least energy.
 
     With beta(r) the power (4) for rate r, sending at r instead of computing saves phi_c r - beta - p_o mW, at
-    a cost to the AP of p_ar + phi_o r W. The first rate minimises the cost of a mJ saved, where
+    a cost to the AP of p_ar + phi_o r W. The first rate minimises the cost per mJ saved, where
 
         (p_ar + phi_o r)(phi_c - beta') = phi_o (phi_c r - beta - p_o);
 
-    the second minimises (beta + p_o)/r, where beta + p_o = r beta'; the third, for a time that cannot grow,
-    maximises what is saved: beta' = phi_c. Sending saves energy only if the first exceeds the second; then
-    the third exceeds the first.
+    the second minimises (beta + p_o)/r, where beta + p_o = r beta'; the third maximises the saving if time
+    cannot grow: beta' = phi_c. Sending saves energy only if the first exceeds the second; then the third
+    exceeds the first.
     """
     p = parameters
     snr = jnp.maximum(links.active_snr(p, channel_gain), jnp.finfo(channel_gain.dtype).tiny)
@@ -235,7 +235,7 @@ def active_rates(
         return jnp.expm1(y) + circuit - y * jnp.exp(y)
 
     def gained(y: Float[Array, " N"]) -> Float[Array, " N"]:
-        """The first condition, left side less right side, times snr per_nat, which falls in y."""
+        """The first condition, left side minus right side, times snr per_nat, which falls in y."""
         return p.active_receive_power * (worth - jnp.exp(y)) + p.mec_energy * per_nat * spared(y)
 
     fastest = jnp.log(jnp.maximum(worth, 1))
@@ -261,9 +261,9 @@ def _radiated(
 def halved(
     lower: Callable[[Array], Array], zero: Array, high: float | Array, times: int
 ) -> tuple[Array, Array]:
-    """Both ends of an interval after so many halvings of that from ``zero`` to ``high``.
+    """Both ends of the interval from ``zero`` to ``high`` after ``times`` bisection steps.
 
-    ``lower`` says whether what is sought is not below a number; it should be falling.
+    ``lower`` says whether the solution is at or above a number; it should be true below the solution only.
     """
 
     def halve(_: int | Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -276,7 +276,7 @@ def halved(
 
 
 def _last_positive(condition: Callable[[Array], Array], like: Float[Array, " N"]) -> Float[Array, " N"]:
-    """Where a falling function of y in [0, `LARGEST_EXPONENT`] crosses zero; 0 if it is never positive."""
+    """The zero of a falling function of y in [0, `LARGEST_EXPONENT`]; 0 if it is never positive."""
     return halved(lambda y: condition(y) > 0, jnp.zeros_like(like), LARGEST_EXPONENT, BISECTIONS)[0]
 
 

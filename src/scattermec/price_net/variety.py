@@ -1,7 +1,8 @@
-"""Many scenarios for one network: other numbers of users and antennas, other distances and powers.
+"""Varied scenarios for one network: other numbers of users and antennas, distances and powers.
 
-Networks and features do not depend on how many users and antennas there are, so that one set of weights can
-learn from all. Fewer antennas than `MOST_ANTENNAS` are antennas without a signal, which is the same thing.
+Networks and features do not depend on the numbers of users and antennas, so one set of weights can learn from
+all scenarios. Fewer antennas than `MOST_ANTENNAS` are represented by antennas without a signal, which is
+equivalent.
 """
 
 import dataclasses
@@ -16,12 +17,12 @@ from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
 
 USERS = (2, 3, 4, 6, 3, 2, 4, 6, 3, 10)
-"""Numbers of users in the order in which blocks of steps have them; more users take more time each."""
+"""Numbers of users, in the order of the blocks of steps; more users take more time each."""
 
 MOST_ANTENNAS = 8
 
 DISTANCES, SCALES = (4.0, 7.1), (0.5, 2.0)
-"""m: each user's own distance, times a scale that a scenario's users have in common."""
+"""m: range of each user's distance; and range of a factor that all users of a scenario share."""
 
 POWERS = (0.25, 4.0)
 """W, of the AP"""
@@ -31,9 +32,9 @@ FRAMES_EACH = 8
 
 
 def base(scenario: Scenario, num_users: int) -> Parameters:
-    """The scenario's other constants, for so many users at 1 m and `MOST_ANTENNAS` antennas.
+    """The scenario's other constants, for this many users at 1 m and `MOST_ANTENNAS` antennas.
 
-    Raises ScenarioError where constants are given user by user.
+    Raises ScenarioError if constants are given per user.
     """
     values = scenario.model_dump() | {
         "user_positions": [(1.0, 0.0)] * num_users,
@@ -43,7 +44,7 @@ def base(scenario: Scenario, num_users: int) -> Parameters:
 
 
 def draw_scenario(key: Key, constants: Parameters) -> tuple[Parameters, Bool[Array, " M"]]:
-    """Constants with distances and a power of their own, from those of `base`; and which antennas it has."""
+    """Constants of `base` with random distances and power; and which antennas the scenario has."""
     scale, each, power, antennas = jax.random.split(key, 4)
     users = constants.path_gain.shape
     distance = _log_uniform(scale, *SCALES) * jax.random.uniform(
@@ -60,7 +61,7 @@ def draw_scenario(key: Key, constants: Parameters) -> tuple[Parameters, Bool[Arr
 
 
 def with_antennas(frame: Frame, antennas: Bool[Array, " M"]) -> Frame:
-    """The frame as those antennas alone see it."""
+    """The frame as seen by these antennas alone."""
     return dataclasses.replace(frame, channels=jnp.where(antennas, frame.channels, 0))
 
 

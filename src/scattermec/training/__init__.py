@@ -1,8 +1,8 @@
 """Training runs: many seeds in a folder that can be killed and resumed at any moment.
 
-Of every learner: `folder` keeps what was asked for, `loop` trains chunk by chunk, `checkpoint` and `metrics`
-are what is kept. Of those in `scattermec.learners`: `run` trains, `plan` says what and loads a run, `block`
-trains some seeds side by side, `program` holds what is compiled for them.
+For every learner: `folder` keeps the request, `loop` trains chunk by chunk, `checkpoint` and `metrics` write
+the files. For those of `scattermec.learners`: `run` trains, `plan` describes and loads runs, `block` trains
+some seeds side by side, `program` holds their compiled functions.
 """
 
 import importlib
@@ -18,7 +18,7 @@ _PLACES = {"train": "run"}
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when wanted, since processes are set up by `workers` before they import JAX.
+    # Imported on demand: `workers` sets up processes before they import JAX.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_PLACES.get(name, 'plan')}"), name)

@@ -15,13 +15,13 @@ from scattermec.training.plan import RunFolder
 from scattermec.training.program import Chunk, Greedy, Program
 
 DIVERGED = 1e9
-"""Learning is given up if a value or a critic's loss, in the unit of the scaled reward, is beyond this."""
+"""Training stops if a value or a critic's loss, in units of the scaled reward, exceeds this."""
 
 
 def train_block(
     run: RunFolder, program: Program, seeds: tuple[int, ...], *, save_every: int, report: Report
 ) -> None:
-    """Train a block from its checkpoint to the plan's number of frames; raises as `Training.run` does."""
+    """Train a block from its checkpoint to the plan's number of frames; raises the same as `Training.run`."""
     plan = run.plan
     agents = program.algorithm.agent_names(plan.scenario.num_users)
 
@@ -40,10 +40,10 @@ def train_block(
 
 
 def first_fault(chunk: Chunk, seeds: tuple[int, ...], agents: tuple[str, ...], begin: int) -> str | None:
-    """What shows that learning has failed, with its seed, agent and frame (counted from 0); None if nothing.
+    """Describe the first sign of failed learning by seed, agent and frame (counted from 0); None if none.
 
-    ``begin`` is the chunk's first frame. The first frame counts, and in it what agents have before what is
-    seen of the frame.
+    ``begin`` is the chunk's first frame. The earliest frame is reported; within a frame, an agent's fault
+    comes before a fault of the recorded frame.
     """
     record = chunk.record
     found: list[tuple[int, str]] = []
@@ -69,7 +69,7 @@ def first_fault(chunk: Chunk, seeds: tuple[int, ...], agents: tuple[str, ...], b
 
 
 def _is(value: Any) -> str:
-    """A wrong number in words."""
+    """Describe an invalid number in words."""
     if not np.isfinite(value):
         return f"is {value}"
     return f"is {value:.2g}, beyond {DIVERGED:g}: learning diverges"

@@ -1,4 +1,4 @@
-"""Checkpoints: every array of a state under its name in one .npz file, replaced whole, never pickled."""
+"""Checkpoints: every array of a state by name in one .npz file, replaced atomically, never pickled."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +14,11 @@ from scattermec.storage.arrays import Archive, open_archive
 from scattermec.storage.atomic import replacing
 
 FRAME, SEEDS = "_frame", "_seeds"
-"""What a checkpoint has besides the arrays: frames played, and whose arrays they are."""
+"""Further entries of a checkpoint: the number of frames played, and the seeds it belongs to."""
 
 
 def save(path: Path, state: Any, seeds: Sequence[int], frame: int) -> None:
-    """Write ``state`` after ``frame`` frames; an interruption leaves what was there before."""
+    """Write ``state`` after ``frame`` frames; if interrupted, the previous file stays."""
     arrays: dict[str, Any] = {name: np.asarray(_data(leaf)) for name, leaf in named_leaves(state).items()}
     arrays |= {FRAME: np.int64(frame), SEEDS: np.asarray(seeds)}
     with replacing(path) as partial, partial.open("wb") as file:
@@ -26,7 +26,7 @@ def save(path: Path, state: Any, seeds: Sequence[int], frame: int) -> None:
 
 
 def frame_of(path: Path) -> int | None:
-    """Frames played at a checkpoint; None if there is none. Raises InputError if it cannot be read."""
+    """Frames played at a checkpoint; None if there is none. Raises InputError if it is unreadable."""
     if not path.exists():
         return None
     archive = _opened(path)
@@ -39,7 +39,7 @@ def frame_of(path: Path) -> int | None:
 
 
 def seeds_of(path: Path) -> list[int]:
-    """Whose state a checkpoint is; raises InputError if it cannot be read."""
+    """Seeds of a checkpoint; raises InputError if it is unreadable."""
     archive = _opened(path)
     if SEEDS not in archive.names:
         raise InputError([f"{path}: cannot be read as a checkpoint: it has no {SEEDS}"])
@@ -50,15 +50,15 @@ def seeds_of(path: Path) -> list[int]:
 
 
 def load(path: Path, example: Any, seeds: Sequence[int]) -> tuple[Any, int]:
-    """The state of a checkpoint, with the structure of ``example``, and the frames played.
+    """Load the state of a checkpoint, in the structure of ``example``, and the number of frames played.
 
     Args:
         path: the file.
         example: a state, or its shapes and types from `jax.eval_shape`.
-        seeds: whose state it must be.
+        seeds: the seeds that the state must belong to.
 
-    Raises InputError with a line for every array that is missing, unknown, of another shape or type, or not
-    finite.
+    Raises InputError with one line per array that is missing, unknown, not finite, or of the wrong shape or
+    type.
     """
     frame = frame_of(path)
     if frame is None:
@@ -74,7 +74,7 @@ def load(path: Path, example: Any, seeds: Sequence[int]) -> tuple[Any, int]:
             f"{path}: {SEEDS}: {show(owners, 80)} is not allowed; it must be {show(list(seeds), 80)}"
         )
     there = [name for name in wanted if name in archive.names]
-    # Before anything is read, since shapes say how much memory it takes.
+    # Checked before reading any array, since the shapes determine how much memory it takes.
     for name, header in archive.headers(there).items():
         shape, dtype = wanted[name].shape, wanted[name].dtype
         if header.shape != shape:
@@ -99,7 +99,7 @@ def load(path: Path, example: Any, seeds: Sequence[int]) -> tuple[Any, int]:
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:
-    """Leaves by their path in the tree, such as ``ap.actor.layers.0.weight``, in the tree's order."""
+    """Leaves by their path in the tree, such as ``ap.actor.layers.0.weight``, in tree order."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 

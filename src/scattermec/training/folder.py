@@ -1,8 +1,8 @@
-"""The folder of a training run, whatever learns in it: what was asked for, and who may write. Without JAX.
+"""The folder of a training run of any learner: its request, and exclusive write access. Without JAX.
 
-run.json, scenario.yaml, training.yaml           what was asked for
+run.json, scenario.yaml, training.yaml           the request
 
-What else lies in it is up to the learner, and kept by `scattermec.training.loop`.
+The learner decides about its other files; `scattermec.training.loop` writes them.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ from scattermec.storage.atomic import is_scaffold, replace_text, writing
 from scattermec.storage.texts import read_object
 
 RUN, SCENARIO, CONFIG = "run.json", "scenario.yaml", "training.yaml"
-"""The first is written last, so that a folder with it is complete."""
+"""run.json is written last, so a folder that contains it is complete."""
 
 PACKAGES = ("jax", "jaxlib", "equinox", "optax", "flashbax")
-"""Besides this package and Python, all that the digits of a result depend on."""
+"""The packages that a result depends on to the digit, in addition to this one and Python."""
 
 
 C = TypeVar("C", bound=FileSettings)
@@ -35,16 +35,16 @@ C = TypeVar("C", bound=FileSettings)
 
 @dataclass(frozen=True)
 class Request(Generic[C]):
-    """What is asked of a training run; all that its results depend on."""
+    """Request for a training run: everything that its results depend on."""
 
     scenario: Scenario
     config: C
     record: Mapping[str, Any]
-    """what run.json holds of it, as JSON: the algorithm and how much it trains"""
+    """its part of run.json, as JSON: the algorithm and the amount of training"""
 
 
 def check_folder(path: Path, *, resume: bool) -> bool:
-    """Whether there is a run to resume. Raises InputError where none can be put or resumed."""
+    """Whether there is a run to resume. Raises InputError where a run can be neither started nor resumed."""
     if path.exists() and not path.is_dir():
         raise InputError([f"{path}: is not a folder"])
     names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
@@ -52,7 +52,7 @@ def check_folder(path: Path, *, resume: bool) -> bool:
         if not resume:
             raise InputError([f"{path}: holds a training run; add --resume to go on, or name another folder"])
         return True
-    # What is left by a process that was killed before it had begun does not count.
+    # Files left by a process that was killed before it had begun do not count.
     if any(name not in (SCENARIO, CONFIG) and not is_scaffold(name) for name in names):
         raise InputError([f"{path}: has something in it and is no training run; name another folder"])
     return False
@@ -69,13 +69,13 @@ def begin_or_resume(
     command: str,
     more: Callable[[], Mapping[str, Any]] = dict,
 ) -> Iterator[tuple[Request[C], tuple[str, ...]]]:
-    """Begin the run that is asked for, or find it in its folder, and be the only process that trains there.
+    """Begin the requested run, or find it in its folder, as the only process that trains there.
 
-    A run that is there goes on only with ``resume``, and if scenario, configuration and what ``same`` names
-    of run.json are as asked; ``read`` reads what was asked of it. ``more`` is called for what else run.json
-    keeps of a new run. Yields what the folder keeps of the request, and a line for each version that has
-    changed since. Raises InputError where the folder holds something else, BusyError where another process
-    trains there.
+    An existing run continues only with ``resume``, and only if its scenario, configuration and the entries
+    ``same`` of run.json equal those requested; ``read`` reads its request. ``more`` supplies further entries
+    of run.json for a new run. Yields the request as kept in the folder, and one line per version that has
+    changed since. Raises InputError if the folder holds something else, BusyError if another process trains
+    there.
     """
     check_folder(path, resume=resume)
     path.mkdir(parents=True, exist_ok=True)
@@ -102,9 +102,9 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 def read_request(
     path: Path, algorithms: Collection[str], config: type[C], kinds: Mapping[str, type]
 ) -> Request[C]:
-    """What was asked of the run in a folder, of one of these algorithms, whose settings are a ``config``.
+    """Read the request of the run in a folder; its algorithm must be one of these, its settings a ``config``.
 
-    ``kinds`` are the types of what it has in run.json. Raises InputError where no such run can be read.
+    ``kinds`` are the types of its entries in run.json. Raises InputError if no such run can be read.
     """
     file = path / RUN
     record = read_object(file)
@@ -136,7 +136,7 @@ def _differences(path: Path, asked: Request[C], kept: Request[C], names: Sequenc
 
 
 def digest(scenario: Scenario) -> str:
-    """Of all constants, and of the trace if there is one."""
+    """Digest of all constants, and of the trace if there is one."""
     constants = json.dumps(scenario.model_dump(mode="json"), sort_keys=True)
     hashed = hashlib.sha256(constants.encode())
     if scenario.trace is not None:
@@ -146,7 +146,7 @@ def digest(scenario: Scenario) -> str:
 
 
 def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Of this package, Python and the packages."""
+    """Versions of this package, Python and ``packages``."""
     return {
         "scattermec": __version__,
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""The loop of every training: chunk by chunk, so that it can be killed at any moment and resumed."""
+"""The loop of every training: chunk by chunk, so that it can be killed and resumed at any moment."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,32 +11,32 @@ from scattermec.training import checkpoint
 from scattermec.training.metrics import MetricsFile, Row
 
 Report = Callable[[list[Row]], None]
-"""Called with the new rows of metrics after each chunk."""
+"""Called with the new metric rows after each chunk."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """What is trained, its time counted in frames or steps, and what is kept of it."""
+    """A training, its time counted in frames or steps, and the files that it writes."""
 
     example: Callable[[], Any]
-    """makes shapes and types of a state"""
+    """returns shapes and types of a state"""
     initial: Callable[[], Any]
-    """makes the state at time 0"""
+    """returns the state at time 0"""
     advance: Callable[[Any, int, int], tuple[Any, list[Row]]]
-    """from a state, its time and a later one to the state then, with metrics; raises TrainingError"""
+    """(state, its time, a later time) to (state at the later time, metrics); raises TrainingError"""
     seeds: tuple[int, ...]
     checkpoint: Path
     metrics: MetricsFile
     parts: Mapping[Path, Callable[[Any], Any]] = field(default_factory=dict)
-    """files of parts of the state, for readers"""
+    """files that hold a part of the state, for readers"""
 
     def run(self, until: int, *, chunk: int, save_every: int, report: Report) -> list[Row]:
         """Train from the checkpoint, or from the beginning; returns all metrics.
 
-        Metrics are written before the checkpoint and those beyond it dropped on resuming, so that both are
-        the same however often it was killed. Raises TrainingError where learning cannot go on, with the
-        checkpoint before kept; InputError where what is on disk cannot be used, BusyError where another
-        process trains the same.
+        Metrics are written before the checkpoint, and rows beyond the checkpoint are dropped on resuming, so
+        both are the same however often the training was killed. Raises TrainingError if learning fails (the
+        last checkpoint stays), InputError if a file on disk cannot be used, BusyError if another process
+        trains the same.
         """
         metrics = self.metrics
         for path in (self.checkpoint, metrics.path):

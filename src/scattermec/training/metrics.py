@@ -1,9 +1,9 @@
-"""Metrics as they come: one Parquet file a block of seeds, with one row a seed and chunk of frames.
+"""Metrics during training: one Parquet file per block of seeds, one row per seed and chunk of frames.
 
 Columns: ``seed``; ``frame``, frames played so far; means over the chunk while learning (``reward`` in kbit/J,
 ``user_reward``, ``outage``, ``ap_energy`` in J, ``processed`` in kbit, ``estimate_chosen``, and
-``critic_loss.AGENT`` and ``value.AGENT`` of each agent); then, of each greedy mode on held-out frames,
-``reward.MODE`` in kbit/J, ``outage.MODE`` and ``share.MODE``, the part of the optimal mean reward.
+``critic_loss.AGENT`` and ``value.AGENT`` of each agent); then, for each greedy mode on held-out frames,
+``reward.MODE`` in kbit/J, ``outage.MODE`` and ``share.MODE``, the share of the optimal mean reward.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ _INTEGERS = ("seed", "frame")
 
 
 class MetricsFile:
-    """The rows of one block, in memory and, once saved, in a file."""
+    """Rows of one block, in memory and, once saved, in a file."""
 
     def __init__(self, path: Path, notes: Mapping[str, str]) -> None:
         self.path = path
@@ -30,9 +30,9 @@ class MetricsFile:
         self.rows: list[Row] = []
 
     def take_up(self, frame: int) -> None:
-        """Read the rows of the first ``frame`` frames, the later ones being played again.
+        """Read the rows of the first ``frame`` frames; later frames will be played again.
 
-        Raises InputError where they are not there.
+        Raises InputError if these rows are missing.
         """
         rows = read(self.path)
         self.rows = [row for row in rows if row["frame"] <= frame]
@@ -40,7 +40,7 @@ class MetricsFile:
             raise InputError([f"{self.path}: lacks frame {frame}, at which the checkpoint is"])
 
     def save(self) -> None:
-        """Replace the file by all rows so far."""
+        """Replace the file with all rows so far."""
         names = list(self.rows[0]) if self.rows else list(_INTEGERS)
         kinds = [(name, pyarrow.int64() if name in _INTEGERS else pyarrow.float64()) for name in names]
         columns = {name: [row[name] for row in self.rows] for name in names}
@@ -50,7 +50,7 @@ class MetricsFile:
 
 
 def columns_of(modes: Iterable[str]) -> list[str]:
-    """What readers of metrics look at, of a learner that acts in these modes."""
+    """Columns that readers of metrics use, for a learner with these modes."""
     return [
         "reward",
         "outage",
@@ -59,16 +59,16 @@ def columns_of(modes: Iterable[str]) -> list[str]:
 
 
 def read(path: Path, columns: Sequence[str] = ()) -> list[Row]:
-    """The rows of one file, in which at least these ``columns`` must be; raises InputError for any other."""
+    """Rows of one file, which must contain at least ``columns``; raises InputError for any other file."""
     try:
-        # Opened here: given a name, pyarrow would look for a data set.
+        # Opened here: pyarrow would take a file name for a data set.
         with path.open("rb") as file:
             table = pyarrow.parquet.read_table(file, use_threads=False, pre_buffer=False)
         faults = list(_faults(table, columns))
         rows = [] if faults else table.to_pylist()
     except OSError as error:
         raise InputError([f"{path}: metrics cannot be read: {error.strerror or 'not Parquet'}"]) from None
-    except Exception:  # whatever a damaged file makes of pyarrow
+    except Exception:  # pyarrow may raise anything for a damaged file
         raise InputError([f"{path}: metrics cannot be read: not Parquet"]) from None
     if faults:
         raise InputError(f"{path}: {fault}" for fault in faults)
@@ -76,7 +76,7 @@ def read(path: Path, columns: Sequence[str] = ()) -> list[Row]:
 
 
 def _faults(table: pyarrow.Table, columns: Sequence[str]) -> Iterator[str]:
-    """What is wrong with a table as metrics."""
+    """Reasons why a table is not a table of metrics."""
     for name in dict.fromkeys((*_INTEGERS, *columns)):
         if name not in table.column_names:
             yield f"{name}: is missing"

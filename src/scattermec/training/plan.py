@@ -1,7 +1,7 @@
-"""Runs of the learners, many seeds in a folder: what is to be trained, and runs loaded from there.
+"""Runs of the learners, many seeds in a folder: plans, and loading runs from folders.
 
 checkpoints/seeds-0000-0003.npz                  state of each block of seeds
-metrics/seeds-0000-0003.parquet                  what was seen of it
+metrics/seeds-0000-0003.parquet                  its metrics
 """
 
 import dataclasses
@@ -24,25 +24,25 @@ from scattermec.training.folder import RUN, Request, digest, read_request, write
 from scattermec.training.program import Program
 
 CHUNK = 250
-"""Frames played between two looks at them: at its end metrics are taken and numbers checked."""
+"""Frames per chunk; at its end metrics are taken and numbers checked."""
 
 OPTIMUM = "held_out_optimum"
-"""What run.json calls the mean optimum of the held-out frames."""
+"""Entry of run.json with the mean optimum of the held-out frames."""
 
 BLOCK = 4
-"""Seeds trained side by side by one process. Fixed, so that results do not depend on how many there are."""
+"""Seeds that one process trains side by side. Fixed, so results do not depend on the number of seeds."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is to be trained."""
+    """Plan of a training run."""
 
     algorithm: str
     scenario: Scenario
     config: TrainingConfig
     seeds: tuple[int, ...]
     frames: int
-    """of each seed"""
+    """per seed"""
     chunk: int = CHUNK
     """frames between two rows of metrics; a run's last chunk may be shorter"""
 
@@ -66,16 +66,16 @@ class Plan:
 
     @property
     def blocks(self) -> tuple[tuple[int, ...], ...]:
-        """The seeds, so many of them at a time."""
+        """The seeds, `BLOCK` at a time."""
         return tuple(self.seeds[i : i + BLOCK] for i in range(0, len(self.seeds), BLOCK))
 
     def program(self) -> Program:
-        """What is compiled for it."""
+        """The compiled functions for this plan."""
         return _program(self.algorithm, self.scenario, self.config, self.chunk)
 
     @property
     def request(self) -> Request[TrainingConfig]:
-        """What its folder keeps of it."""
+        """The request kept in the run's folder."""
         record: dict[str, Any] = {"algorithm": self.algorithm, "seeds": list(self.seeds)}
         record |= {"frames": self.frames, "chunk": self.chunk, "scenario_digest": digest(self.scenario)}
         return Request(self.scenario, self.config, record)
@@ -83,7 +83,7 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """A run that is on disk."""
+    """A run on disk."""
 
     path: Path
     plan: Plan
@@ -91,21 +91,21 @@ class RunFolder:
     """mean optimum of the held-out frames in kbit/J, NaN if unknown"""
 
     def checkpoint(self, seeds: tuple[int, ...]) -> Path:
-        """The file with a block's state."""
+        """Path of a block's state."""
         return self.path / "checkpoints" / f"{_block_name(seeds)}.npz"
 
     def metrics(self, seeds: tuple[int, ...]) -> Path:
-        """The file with a block's metrics."""
+        """Path of a block's metrics."""
         return self.path / "metrics" / f"{_block_name(seeds)}.parquet"
 
     def frames(self, seeds: tuple[int, ...]) -> int:
-        """Frames that a block's checkpoint has played; 0 without one."""
+        """Frames played at a block's checkpoint; 0 without one."""
         return checkpoint.frame_of(self.checkpoint(seeds)) or 0
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainedRun:
-    """What a run has learned."""
+    """A run's configuration and learned states."""
 
     algorithm: str
     """name in `scattermec.learners.ALGORITHMS`"""
@@ -113,15 +113,15 @@ class TrainedRun:
     config: TrainingConfig
     seeds: tuple[int, ...]
     frames: int
-    """frames that each seed has played"""
+    """frames played by each seed"""
     states: Any
     """the algorithm's state, with a leading axis (S,) of seeds on every leaf"""
 
 
 def load_run(path: str | os.PathLike[str]) -> TrainedRun:
-    """A run's final state. JAX must be in double precision, as it was while training.
+    """Load a run's final state. JAX must be in double precision, as it was during training.
 
-    Raises InputError where the folder holds no run, or its seeds have not all been trained equally long.
+    Raises InputError if the folder holds no run, or if its seeds have not all been trained equally long.
     """
     run = read_run(Path(path))
     plan = run.plan
@@ -142,18 +142,18 @@ def load_run(path: str | os.PathLike[str]) -> TrainedRun:
 
 
 def read_run(path: Path) -> RunFolder:
-    """The run in a folder; raises InputError where there is none that can be read."""
+    """The run in a folder; raises InputError if there is none, or it is unreadable."""
     return run_of(path, request_of(path))
 
 
 def request_of(path: Path) -> Request[TrainingConfig]:
-    """What was asked of the run in a folder, of which not all needs to be possible; raises likewise."""
+    """The request of the run in a folder, not checked for being possible; raises the same as `read_run`."""
     kinds = {"seeds": list, "frames": int, "chunk": int}
     return read_request(path, ALGORITHMS, TrainingConfig, kinds)
 
 
 def run_of(path: Path, kept: Request[TrainingConfig]) -> RunFolder:
-    """The run of which a folder keeps that; raises InputError where it is impossible."""
+    """The run with this request; raises InputError if it is impossible."""
     record, file = kept.record, path / RUN
     seeds, optimum = tuple(record["seeds"]), record.get(OPTIMUM)
     if not all(type(seed) is int for seed in seeds):
@@ -166,7 +166,7 @@ def run_of(path: Path, kept: Request[TrainingConfig]) -> RunFolder:
 
 
 def prolong(run: RunFolder, kept: Request[TrainingConfig], frames: int) -> RunFolder:
-    """The run with so many frames; raises InputError if more have been played already."""
+    """The run with ``frames`` frames; raises InputError if more have been played already."""
     played = max(map(run.frames, run.plan.blocks))
     if frames < played:
         raise InputError([f"frames: {frames} is not allowed with --resume; {run.path} has played {played}"])

@@ -1,4 +1,4 @@
-"""What is compiled for a block of seeds: a first state, a chunk of frames, and the greedy policy's worth."""
+"""Compiled functions for a block of seeds: initial state, a chunk of frames, value of the greedy policies."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -20,20 +20,20 @@ from scattermec.physics.channel import Key
 
 HELD_OUT_FRAMES = 64
 _HELD_OUT_SEED = 2**32
-"""one more than any run's seed"""
+"""one more than the largest seed of a run"""
 
 
 class Chunk(NamedTuple):
-    """What n frames of S seeds showed, in the processor's memory."""
+    """Record of n frames of S seeds, in host memory."""
 
     record: Record
-    """(n, S) and, of its losses, (n, S, A)"""
+    """(n, S); its losses (n, S, A)"""
     finite: np.ndarray
-    """(S, A) whether all parameters of an agent are finite at the end"""
+    """(S, A) whether all parameters of an agent are finite at the end of the chunk"""
 
 
 class Greedy(NamedTuple):
-    """How a mode of acting does on the held-out frames."""
+    """Results of one mode of acting on the held-out frames."""
 
     reward: Float[Array, " S"]
     """mean (11) in kbit/J"""
@@ -44,8 +44,8 @@ class Greedy(NamedTuple):
 class Program:
     """An algorithm on a task, for any number of seeds S, the leading axis of every leaf of a state.
 
-    A state is made for keys of its own, so no seed's result depends on another seed. The number of seeds
-    shapes the compiled program, though, and with it the last digits.
+    Every seed has its own keys, so its result does not depend on other seeds. The number of seeds does shape
+    the compiled program, though, and with it the last digits.
     """
 
     def __init__(self, algorithm: Algorithm, task: Task, chunk: int) -> None:
@@ -62,7 +62,7 @@ class Program:
         return first_states(self.algorithm, self.task, _keys(jnp.asarray(seeds, jnp.uint32)))
 
     def advance(self, state: Any, start: int, stop: int) -> tuple[Any, Chunk]:
-        """Play and learn from frames ``start`` to ``stop``, at most `chunk`, using up ``state``."""
+        """Play and learn from frames ``start`` to ``stop``, at most `chunk`; ``state`` is donated."""
         state, record, finite = _advance(
             self.algorithm, self.chunk, self.task, state, np.int32(start), np.int32(stop)
         )
@@ -70,7 +70,7 @@ class Program:
         return state, Chunk(jax.tree.map(lambda rows: rows[: stop - start], record), finite)
 
     def greedy(self, state: Any) -> dict[str, Greedy]:
-        """How each of the algorithm's modes does on the held-out frames, by its name."""
+        """Results of each of the algorithm's modes on the held-out frames, by name."""
         return jax.device_get(_greedy(self.algorithm, self.task, state, *self._frames))
 
 
@@ -103,7 +103,7 @@ def _begin(algorithm: Algorithm, task: Task, keys: Array) -> Any:
     return _strong(jax.vmap(algorithm.initial, in_axes=(None, 0))(task, keys))
 
 
-# It runs once, and optimising it would take the compiler longer than all the rest.
+# Runs only once; optimising it would take the compiler longer than all the rest.
 first_states = jax.jit(_begin, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
 
 
@@ -111,7 +111,7 @@ first_states = jax.jit(_begin, static_argnums=0, compiler_options={"xla_backend_
 def _advance(
     algorithm: Algorithm, chunk: int, task: Task, state: Any, start: Array, stop: Array
 ) -> tuple[Any, Record, Bool[Array, "S A"]]:
-    # The counter of frames is not batched, or what happens only once it is high enough would happen always.
+    # The frame counter is not batched: otherwise a condition on it would become a select of both branches.
     play = jax.vmap(algorithm.frame, in_axes=(None, 0, None))
     shapes = jax.eval_shape(play, task, state, start)[1]
     rows = jax.tree.map(lambda one: jnp.zeros((chunk, *one.shape), one.dtype), shapes)
@@ -122,7 +122,7 @@ def _advance(
         rows = jax.tree.map(lambda all_, one: all_.at[time - start].set(one), rows, record)
         return _strong(state), rows
 
-    # The bounds are data rather than part of the program, so that a shorter last chunk needs none of its own.
+    # The bounds are data, not part of the program, so a shorter last chunk needs no compilation of its own.
     state, rows = jax.lax.fori_loop(start, stop, body, (state, rows))
     return state, rows, _agents_finite(state)
 
@@ -147,7 +147,7 @@ def _agents_finite(state: Any) -> Bool[Array, "S A"]:
     """Whether all numbers of each agent are finite, agents in the order of the algorithm's `agent_names`."""
 
     def finite(agents: Agent) -> Array:
-        # One count of updates for a lone agent, an axis of them for a team.
+        # One update count for a single agent, an axis of them for a team.
         axes = agents.actor_optimiser.count.ndim
         each = [
             jnp.all(jnp.isfinite(leaf), axis=tuple(range(axes, leaf.ndim)))
@@ -160,7 +160,7 @@ def _agents_finite(state: Any) -> Bool[Array, "S A"]:
 
 
 def _strong(state: Any) -> Any:
-    """The same without weak types, which a checkpoint would not keep."""
+    """The state without weak types, which a checkpoint would not keep."""
 
     def strong(leaf: Array) -> Array:
         is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)

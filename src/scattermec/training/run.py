@@ -19,23 +19,23 @@ SAVE_EVERY = 2000
 
 
 class Progress(NamedTuple):
-    """How far a run has come."""
+    """Progress of a run."""
 
     done: int
     """frames played, of all seeds together"""
     total: int
     rows: list[Row]
-    """the latest metrics of some seeds"""
+    """the latest metric rows of some seeds"""
 
 
 class Outcome(NamedTuple):
-    """How a run ended."""
+    """Result of a call of `train`."""
 
     run: RunFolder
     played: int
-    """frames played by this call, of all seeds together; 0 if the run was finished already"""
+    """frames played by this call, of all seeds together; 0 if the run was already finished"""
     notes: tuple[str, ...]
-    """what to tell the user besides"""
+    """further lines for the user"""
 
 
 def train(
@@ -48,20 +48,20 @@ def train(
     command: str = "",
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Outcome:
-    """Train what ``plan`` says in the folder ``path``. JAX must be in double precision.
+    """Train ``plan`` in the folder ``path``. JAX must be in double precision.
 
     Args:
-        plan: what to train; on resuming, more frames than before prolong the run.
+        plan: the plan; on resuming, more frames than before prolong the run.
         path: a new or empty folder, or with ``resume`` that of a run.
-        resume: go on with the run that is there, if any.
-        processes: how many train side by side; by default one a block of seeds and core, and on a GPU one.
-            Results do not depend on it.
-        save_every: frames between checkpoints; they are made at ends of chunks.
+        resume: continue the run in the folder, if there is one.
+        processes: number of processes that train side by side; by default one per block of seeds, at most one
+            per core, and on a GPU one. Results do not depend on it.
+        save_every: frames between checkpoints; they are written at the ends of chunks.
         command: kept with the run.
-        report: told of every chunk.
+        report: called after every chunk.
 
-    Raises InputError where the folder cannot be used or holds another run, BusyError where another process
-    writes there, TrainingError where learning cannot go on; what was saved before stays.
+    Raises InputError if the folder cannot be used or holds another run, BusyError if another process writes
+    there, TrainingError if learning fails; earlier checkpoints stay.
     """
 
     def optimum() -> dict[str, float | None]:

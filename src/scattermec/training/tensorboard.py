@@ -8,7 +8,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def tensorboard(folder: Path) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
-    """Yields what takes rows of metrics; they are written below ``folder``, a run of TensorBoard a seed."""
+    """Yield a writer of metric rows; it writes below ``folder``, one TensorBoard run per seed."""
     from tensorboardX import SummaryWriter
 
     writers: dict[int, Any] = {}
@@ -17,7 +17,7 @@ def tensorboard(folder: Path) -> Iterator[Callable[[list[dict[str, Any]]], None]
         for row in rows:
             seed, frame = row["seed"], row["frame"]
             if seed not in writers:
-                # What an earlier process wrote of frames that are played again gives way.
+                # Replaces points that an earlier process wrote for frames that are now played again.
                 writers[seed] = SummaryWriter(str(folder / f"seed-{seed:04d}"), purge_step=frame)
             for name, value in row.items():
                 if name not in ("seed", "frame") and value == value:

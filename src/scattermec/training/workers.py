@@ -1,4 +1,4 @@
-"""Processes that train: how each computes, and blocks of seeds shared among several of them.
+"""Training in processes: how each computes, and how they share the blocks of seeds.
 
 Nothing here imports JAX before a process has been set up for it.
 """
@@ -16,9 +16,9 @@ _ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 
 
 def use_one_thread() -> None:
-    """Make JAX compute with one thread, here and in processes started from here; before its first use.
+    """Make JAX compute with one thread, here and in child processes; call it before JAX is first used.
 
-    Sums are then taken in one order, and their digits do not depend on the number of cores.
+    Sums are then taken in one order, so their digits do not depend on the number of cores.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if _ONE_THREAD not in flags.split():
@@ -34,9 +34,9 @@ def usable_cores() -> int:
 def train_in_processes(
     path: Path, blocks: list[int], processes: int, save_every: int, report: Callable[[list], None]
 ) -> None:
-    """Train the blocks of these numbers of the run in ``path``; ``report`` is called in this process.
+    """Train the blocks with these numbers of the run in ``path``; ``report`` is called in this process.
 
-    The first error of a process ends them all and is raised here.
+    The first error in any process ends all of them and is raised here.
     """
     from scattermec.errors import TrainingError
     from scattermec.storage.atomic import discard_partials
@@ -48,7 +48,7 @@ def train_in_processes(
         tasks.put(block)
     for _ in range(processes):
         tasks.put(None)
-    # Each stays on a core of its own, but only where they take all: elsewhere others may be there.
+    # Each process is pinned to a core only if they use all cores: otherwise other programs may need some.
     cores: list[int | None] = [None] * processes
     if hasattr(os, "sched_getaffinity") and processes == usable_cores():
         cores = [*sorted(os.sched_getaffinity(0))]
@@ -81,7 +81,7 @@ def train_in_processes(
 
 
 def _next_message(messages: Any, workers: list[Any]) -> tuple[str, Any]:
-    """What a process says next; if one has died without a word, that."""
+    """The next message of a process, or a failure if a process died without one."""
     while True:
         died = [worker.exitcode for worker in workers if worker.exitcode not in (None, 0)]
         try:
@@ -92,8 +92,8 @@ def _next_message(messages: Any, workers: list[Any]) -> tuple[str, Any]:
 
 
 def _work(path: Path, save_every: int, tasks: Any, messages: Any, core: int | None) -> None:
-    """What each process does: train blocks until there are none."""
-    # Ctrl-C reaches all processes; the parent ends this one.
+    """Body of each process: train blocks until none is left."""
+    # Ctrl-C reaches all processes; the parent ends this one itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if core is not None:
         os.sched_setaffinity(0, {core})
@@ -106,7 +106,7 @@ def _work(path: Path, save_every: int, tasks: Any, messages: Any, core: int | No
 
     def report(rows: list) -> None:
         parent = multiprocessing.parent_process()
-        if parent is not None and not parent.is_alive():  # killed: nobody wants this any more
+        if parent is not None and not parent.is_alive():  # the parent was killed
             sys.exit(1)
         messages.put(("rows", rows))
 
@@ -118,7 +118,7 @@ def _work(path: Path, save_every: int, tasks: Any, messages: Any, core: int | No
             messages.put(("done", block))
     except (ScattermecError, OSError) as error:
         messages.put(("error", error))
-    # JAX's threads crash now and then when the interpreter shuts down, which would look like a failure.
+    # JAX's threads occasionally crash at interpreter shutdown, which would look like a failure.
     messages.close()
     messages.join_thread()
     os._exit(0)

@@ -1,1 +1,1 @@
-"""What the commands do once their options are checked: imported after JAX has been set up, and not before."""
+"""The work of the commands, after their options are checked: imported only after JAX has been set up."""

@@ -1,4 +1,4 @@
-"""What several jobs begin with: warnings of what looks wrong."""
+"""Warnings that several jobs begin with."""
 
 import typer
 
@@ -10,9 +10,9 @@ from scattermec.scenario import Scenario
 
 
 def warn_of(scenario: Scenario, policy: str = "") -> None:
-    """Say on standard error what looks wrong in a scenario whose frames are to be drawn.
+    """Warn on standard error of suspicious numbers in a scenario whose frames are to be drawn.
 
-    So does a shipped ``policy`` that acts outside what it was trained on.
+    Also warn if a shipped ``policy`` acts outside the range it was trained on.
     """
     for line in diagnosis.warnings_of(diagnosis.sample_of(scenario)):
         warn(line)
@@ -21,7 +21,7 @@ def warn_of(scenario: Scenario, policy: str = "") -> None:
 
 
 def warn_without_kernel(optimal_beams: bool) -> None:
-    """Say on standard error that optimal beams will take long, if the compiled kernel is missing."""
+    """Warn on standard error that optimal beams will take long if the compiled kernel is missing."""
     if optimal_beams and not compiled.available():
         typer.echo(
             "Optimal beams without the compiled kernel take a hundred times as long, or more.", err=True

@@ -39,7 +39,7 @@ COLUMNS = (
     ("reward", "of_optimum", "of_best_set", "outage", "energy_efficiency"),
     ("ap_energy", "user_reward", "active_share", "passive_share", "local_share"),
 )
-"""Quantities of the two tables of a regime."""
+"""Quantities in the two tables of a regime."""
 
 PERCENTAGES = ("of_optimum", "of_best_set", "outage", "active_share", "passive_share", "local_share")
 
@@ -54,7 +54,7 @@ def run(
     seed: int,
     quiet: bool,
 ) -> Report:
-    """Evaluate what was named, a learner in the scenario of its training unless another is ``given``."""
+    """Evaluate the named policy; a learner in its training scenario unless another is ``given``."""
     subject = _subject(policy, given, settings)
     scenario = subject.scenario
     linear = scenario.harvest_model == "linear"
@@ -87,18 +87,18 @@ def run(
 
 
 class _Subject(NamedTuple):
-    """What is evaluated, and in which scenario."""
+    """Policies to evaluate, and their scenario."""
 
     scenario: Scenario
     contenders: list[Contender]
     learner: dict[str, Any] | None = None
-    """what the report says of a learner; None for a policy that does not learn"""
+    """the report's entry about a learner; None for a policy that does not learn"""
     rows: tuple[Row, ...] = ()
-    """what is known of it already"""
+    """results known already"""
 
 
 def _subject(name: str, given: Scenario | None, settings: Sequence[str]) -> _Subject:
-    """A policy that does not learn, price-net, or a training run: each as it is now, and before training."""
+    """A policy that does not learn, price-net, or a training run; the latter two also before training."""
     if name in (*CONTROLS, *REFERENCES):
         scenario = given or Scenario().with_settings(settings)
         return _Subject(scenario, fixed_contenders(scenario, [name] if name in REFERENCES else []))
@@ -151,7 +151,7 @@ def _tables(rows: Sequence[Row], options: dict[str, Any]) -> Iterator[Table]:
 
 
 def _about(rows: Sequence[Row], options: dict[str, Any]) -> str:
-    """What was evaluated, and what the intervals mean."""
+    """What was evaluated, and what the intervals are over."""
     learned = next((row for row in rows if row.trained is not None), None)
     if learned is None:
         return f"{options['evaluated']}, seed {options['seed']}: 95% intervals over frames or rollouts"

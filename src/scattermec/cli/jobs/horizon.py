@@ -1,4 +1,4 @@
-"""Policies over a bound that knows the frames to come, for `scattermec horizon`."""
+"""Policies over a bound that knows all frames in advance, for `scattermec horizon`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -14,10 +14,10 @@ from scattermec.price_net import load
 from scattermec.scenario import Scenario
 
 HEADINGS = ("", "cost, J a frame", "over the bound", "all served", "over the bound there")
-"""Of the first table; the third says in how many episodes, the last how the energy compares in these."""
+"""Columns of the first table; the third counts episodes, the last compares the energy in these episodes."""
 
 PARTS = ("", "AP energy, J a frame", "work left, %", "outage, %")
-"""Of the second: what the cost is made of."""
+"""Columns of the second table: the parts of the cost."""
 
 
 def run(
@@ -30,9 +30,9 @@ def run(
     seed: int,
     quiet: bool,
 ) -> Report:
-    """Compare policies, in the scenario of the policy's training unless another is ``given``."""
+    """Compare policies, in the policy's training scenario unless another is ``given``."""
     trained = load(name)
-    # Settings come last, so that a backlog that was asked for is refused rather than ignored.
+    # Settings come last, so a requested backlog is refused rather than ignored.
     scenario = (given or trained.scenario).with_settings(["backlog_cap=0", *settings])
     warn_of(scenario, name)
     warn_without_kernel(True)

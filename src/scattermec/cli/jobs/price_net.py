@@ -1,4 +1,4 @@
-"""What the commands do with price-net: simulate, evaluate and train it. Needs the extra `learning`."""
+"""Simulation, evaluation and training of price-net. Needs the extra `learning`."""
 
 import shlex
 import sys
@@ -33,7 +33,7 @@ from scattermec.training.metrics import Row
 BROADCAST = ("mode", "broadcast", "reward (kbit/J)", "share of the optimum", "outage")
 
 STEPS = 20_000
-"""Unless a run that is resumed has others. With the other defaults: what price-net was shipped after."""
+"""Default, unless a resumed run has another; price-net was shipped after training with all defaults."""
 
 COLUMNS = {
     "reward": ("reward (kbit/J)", ".4g"),
@@ -41,11 +41,11 @@ COLUMNS = {
     "outage": ("outage", ".2%"),
     "share": ("share of the optimum", ".2%"),
 }
-"""Of the table of held-out frames or rollouts: heading, and how each is written."""
+"""Columns of the table of held-out frames or rollouts: heading and format."""
 
 
 def simulate(name: str, mode: str, scenario: Scenario, *, frames: int, seed: int, quiet: bool) -> Report:
-    """Simulate; raises InputError where scenario or mode do not fit the policy."""
+    """Simulate; raises InputError if the scenario or mode does not fit the policy."""
     warn_of(scenario, name)
     trained = load(name)
     check_fit(trained, scenario)
@@ -61,7 +61,7 @@ def simulate(name: str, mode: str, scenario: Scenario, *, frames: int, seed: int
 def evaluate_broadcast(
     name: str, given: Scenario | None, settings: Sequence[str], *, frames: int, seed: int
 ) -> Report:
-    """Measure, in the scenario of the policy's training unless another is ``given``.
+    """Measure, in the policy's training scenario unless another is ``given``.
 
     Raises InputError for a policy with foresight.
     """
@@ -99,7 +99,7 @@ def evaluate_broadcast(
 
 
 def evaluate_unseen(name: str, *, scenarios: int, frames: int, seed: int, quiet: bool) -> Report:
-    """Measure; raises InputError where the policy was trained for one number of users or antennas."""
+    """Measure; raises InputError if the policy was trained for one number of users or antennas."""
     warn_without_kernel(True)
     policy = load(name)
     with progress("Evaluating", quiet=quiet) as update:
@@ -147,7 +147,7 @@ def configuration(path: Path | None, changes: list[str] | None) -> PriceNetConfi
 
 
 def steps_before(out: Path, *, resume: bool) -> int:
-    """Steps of the run that is to be resumed, or the default where there is none."""
+    """Steps of the run to be resumed, or the default if there is none."""
     return runs.steps_of(out) if resume and check_folder(out, resume=True) else STEPS
 
 

@@ -1,4 +1,4 @@
-"""The paper's figures and claims computed and judged, for `scattermec reproduce`."""
+"""The paper's figures computed and its claims judged, for `scattermec reproduce`."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ COLOURS = {"holds": "green", "holds in part": "yellow", "does not hold": "red", 
 def run(
     plan: Plan, out: Path, scenario_words: list[str], *, overwrite: bool, optimal_beams: bool, quiet: bool
 ) -> Report:
-    """Compute, draw and judge in the folder ``out``; ``scenario_words`` give a command the scenario."""
+    """Compute, draw and judge in the folder ``out``; ``scenario_words`` are the scenario's options."""
     warn_of(plan.scenario)
     warn_without_kernel(optimal_beams)
     command = _command(plan, out, scenario_words)
@@ -48,7 +48,7 @@ def run(
 
 
 def _command(plan: Plan, out: Path, scenario_words: list[str]) -> str:
-    """What to type for the same again, with every default spelt out."""
+    """The command that computes the same again, with every default spelt out."""
     words = ["scattermec", "reproduce", "--out", str(out), "--figures", ",".join(plan.wanted)]
     words += ["--quick"] if plan.quick else []
     words += ["--complete"] if plan.complete else []
@@ -59,7 +59,7 @@ def _command(plan: Plan, out: Path, scenario_words: list[str]) -> str:
 
 
 def _tables(plan: Plan, findings: Sequence[Finding]) -> Iterator[Table]:
-    """One row per claim, one column per kind of beams; of learning, another table with presets."""
+    """One row per claim, one column per kind of beams; claims about learning have a table with presets."""
     learned = [finding for finding in findings if about_learning(finding)]
     exact = [finding for finding in findings if not about_learning(finding)]
     titles = ("training runs", f"{plan.frames:,} independent frames a point")

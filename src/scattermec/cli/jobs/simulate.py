@@ -15,11 +15,11 @@ from scattermec.scenario import Scenario
 def run(
     scenario: Scenario, scheme: Scheme, beams: SimulatedBeams, *, frames: int, seed: int, quiet: bool
 ) -> Report:
-    """Simulate; raises InputError where the scenario does not fit learned beams."""
+    """Simulate; raises InputError if the scenario does not fit learned beams."""
     warn_of(scenario)
     warn_without_kernel(beams == "optimal")
     if beams == "learned":
-        # Only here: the learners' packages need not be installed for the other beams.
+        # Imported here, since other beams do not need the learners' packages.
         from scattermec.price_net.registry import check_fit, shipped_for
 
         check_fit(shipped_for(scenario.num_users, scenario.num_antennas), scenario)
@@ -29,7 +29,7 @@ def run(
 
 
 def report_of(result: SimulationResult, options: Mapping[str, Any], scenario: Scenario) -> Report:
-    """What rollouts achieved, with the ``options`` that they were of."""
+    """Results of rollouts, with the ``options`` they were made with."""
     estimates = [(quantity, result.estimates[quantity.name]) for quantity in QUANTITIES]
     rows = []
     for quantity, estimate in estimates:

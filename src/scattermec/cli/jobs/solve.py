@@ -1,4 +1,4 @@
-"""Frames from a file solved in a stream, for `scattermec solve`."""
+"""Streamed solution of frames from a file, for `scattermec solve`."""
 
 import functools
 import time
@@ -35,7 +35,7 @@ from scattermec.scenario import Scenario
 from scattermec.storage import ArrayWriter, FrameChunk, FrameFile
 
 FRAMES_AT_ONCE = 2048
-"""Frames read, solved and written together: enough to keep the solver busy, little enough for any memory."""
+"""Frames read, solved and written together: enough to keep the solver busy, few enough for any memory."""
 
 PER_FRAME = {"energy": "f8", "reward": "f8", "status": "i1", "accuracy": "f8"}
 PER_USER = {
@@ -52,16 +52,16 @@ PER_USER = {
 """Arrays of a solution, (K,) and (K, N), and their types."""
 WITH_BEAMS = {"lower_bound": "f8", "gap": "f8"}
 WITH_BEST = {"reward_bound": "f8"}
-"""More of them (K,): with optimal beams, and if those are for the best set of users."""
+"""Further arrays (K,), for optimal beams and the best set of users."""
 
 CERTIFIED_GAP = 1e-4
-"""The summary counts the frames whose energy is at most this far, relatively, above the bound."""
+"""The summary counts the frames whose energy is above the bound by at most this much, relatively."""
 
 
 def run(
     source: FrameFile, frames: Path, out: Path, scenario: Scenario, options: dict[str, str], *, quiet: bool
 ) -> Report:
-    """Solve all that ``source``, the file ``frames``, has, with these options of `solve_chunk`."""
+    """Solve all frames of ``source``, the file ``frames``, with these options of `solve_chunk`."""
     with _writer(out, source, scenario, options) as writer:
         warn_without_kernel(options["beams"] == "optimal")
         constants = _constants(scenario, source)
@@ -77,7 +77,7 @@ def run(
 
 
 def _warn(scenario: Scenario, source: FrameFile, strong: int, summary: dict[str, Any]) -> None:
-    """Say on standard error what looks wrong in the first frames, and why none of all can be served."""
+    """Warn on standard error of suspicious numbers, and say why no frame can be served if none can."""
     first = next(source.chunks(min(source.num_frames, FRAMES_AT_ONCE)))
     sample = Sample(scenario, first.channels, first.workload, first.battery)
     for line in warnings_of(sample, strong):
@@ -127,7 +127,7 @@ def _solve(
     counts = np.zeros(4, dtype=np.int64)
     energy = reward = served = largest_gap = 0.0
     certified = 0
-    # Chunks of nearly one size: a short last one would cost the compilation of its own program.
+    # Chunks of nearly equal size: a short last one would need a compilation of its own.
     size = -(-source.num_frames // -(-source.num_frames // FRAMES_AT_ONCE))
     for chunk in source.chunks(size):
         rows = solve_chunk(constants, chunk, **options)
@@ -171,7 +171,7 @@ def _solve(
 def solve_chunk(
     constants: Parameters, chunk: FrameChunk, *, scheme: Any, serve: Any, beams: str
 ) -> dict[str, np.ndarray]:
-    """Solution of k frames by the names of `PER_FRAME` (k,) and `PER_USER` (k, N).
+    """Solution of k frames: arrays named in `PER_FRAME` (k,) and `PER_USER` (k, N).
 
     With optimal beams also those of `WITH_BEAMS` and `WITH_BEST` (k,), and ``beams`` (k, N, M).
     """
@@ -205,7 +205,7 @@ def solve_chunk(
     }
     allocation, optimal = solution.allocation, rows["status"] == OPTIMAL
     rows |= {name: getattr(allocation, name) for name in PER_USER if hasattr(allocation, name)}
-    # For an infeasible frame the solver's prices are those of the proof, which are no prices of energy.
+    # For an infeasible frame the solver's prices belong to the proof; they are no prices of energy.
     prices = jax.tree.map(lambda price: np.where(optimal[:, None], price, 0), solution.prices)
     return rows | {
         "price_workload": prices.workload,
@@ -215,7 +215,7 @@ def solve_chunk(
 
 
 def _certificate(constants: Parameters, frames: Frame, found: BeamSolution, scheme: Any) -> dict[str, Any]:
-    """Rows that hold for all beams; the solution's own are about the beams that were found."""
+    """Rows that hold for all beams; the solution's own rows hold for its beams only."""
     margins = _margins(scheme)(constants, frames, found)
     return {
         "status": found.status,
@@ -228,7 +228,7 @@ def _certificate(constants: Parameters, frames: Frame, found: BeamSolution, sche
 
 @functools.cache
 def _margins(scheme: Any) -> Callable[..., Any]:
-    """Compiled once: constants, frames and `BeamSolution` to the margins (k,) of proofs for all beams."""
+    """Compiled once: (constants, frames, `BeamSolution`) to the margins (k,) of proofs for all beams."""
 
     def margin(constants: Any, frame: Any, found: Any) -> Any:
         problem = allocation_problem(constants, frame, found.beams, scheme=scheme)

@@ -1,4 +1,4 @@
-"""A learner trained, for `scattermec train`."""
+"""Training of a learner, for `scattermec train`."""
 
 import math
 import shlex
@@ -21,7 +21,7 @@ from scattermec.training.run import Outcome, Progress, train
 from scattermec.training.tensorboard import tensorboard as tensorboard_in
 
 FRAMES = 20_000
-"""Unless a run that is resumed has others."""
+"""Default, unless a resumed run has another."""
 
 
 def configuration(name: str, changes: list[str] | None) -> TrainingConfig:
@@ -31,7 +31,7 @@ def configuration(name: str, changes: list[str] | None) -> TrainingConfig:
 
 
 def frames_before(out: Path, *, resume: bool) -> int:
-    """Frames of the run that is to be resumed, or the default where there is none."""
+    """Frames of the run to be resumed, or the default if there is none."""
     return read_run(out).plan.frames if resume and check_folder(out, resume=True) else FRAMES
 
 
@@ -102,7 +102,7 @@ def _table(plan: Plan, rows: list[Row]) -> Table:
 
 
 def _latest(rows: list[Row]) -> str:
-    """Means over the seeds, of the learner's own way of acting: the first one."""
+    """Means over the seeds, for the learner's own mode of acting: the first one."""
     mode = _modes(rows)[0]
     reward, outage, share = (_mean(rows, f"{name}.{mode}") for name in ("reward", "outage", "share"))
     gap = "" if math.isnan(share) else f", {share:.1%} of the optimum"

@@ -1,4 +1,4 @@
-"""What counts as evidence: curves of a sweep, and conditions that their intervals meet, or do not."""
+"""Evidence: curves of a sweep, and conditions that their 95% intervals meet or do not meet."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ class Condition:
     judgement: Judgement
     measured: str
     essential: bool = True
-    """whether the claim is about this; else it only rules out that the claim holds emptily"""
+    """whether the claim is about this; if not, it only prevents the claim from holding trivially"""
 
     def beside(self) -> "Condition":
         """The same, but not essential."""
@@ -55,7 +55,7 @@ class Curve:
         return Estimate(float(self.mean[index]), float(self.low[index]), float(self.high[index]))
 
     def span(self) -> str:
-        """First, where it turns if it does, and last, in words."""
+        """First value, turning point if there is one, and last value, in words."""
         if not self.values.size:
             return "no data"
         where = [0, self.values.size - 1]
@@ -79,7 +79,7 @@ def curve(measurements: Iterable[Measurement], swept: str, scheme: str, metric: 
 
 
 def show(estimate: Estimate, unit: str = "") -> str:
-    """An estimate with its interval; numbers without a unit are parts of a whole, in percent."""
+    """An estimate with its interval; numbers without a unit are shares, in percent."""
     if not np.isfinite(estimate.mean):
         return "no data"
     if unit:
@@ -88,7 +88,7 @@ def show(estimate: Estimate, unit: str = "") -> str:
 
 
 def digits(value: float) -> str:
-    """A number in three digits, large ones whole rather than with an exponent."""
+    """A number with three digits, large ones as integers rather than with an exponent."""
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
 
 
@@ -119,9 +119,7 @@ def exceeds(
 
 
 def rises(statement: str, curve: Curve) -> Condition:
-    """Met if the curve ends clearly above its start and never falls clearly on the way; unclear if it only
-    ends above.
-    """
+    """Met if the curve ends clearly above its start and never clearly falls; unclear if it ends higher."""
     if curve.values.size < 2:
         return Condition(statement, "unclear", curve.span())
     # Clearly fallen: a later interval lies wholly under an earlier one.
@@ -131,16 +129,16 @@ def rises(statement: str, curve: Curve) -> Condition:
 
 
 def falls(statement: str, curve: Curve) -> Condition:
-    """As `rises`, downwards."""
+    """Like `rises`, downwards."""
     mirrored = Curve(curve.name, curve.unit, curve.values, -curve.mean, -curve.high, -curve.low)
     return Condition(statement, rises(statement, mirrored).judgement, curve.span())
 
 
 def never_below(statement: str, upper: Curve, lower: Curve) -> Condition:
-    """At no value is one curve under the other; unclear if it is, but within the intervals."""
+    """One curve is nowhere below the other; unclear if it is, but within the intervals."""
     shared = np.intersect1d(upper.values, lower.values)
     up, low = np.isin(upper.values, shared), np.isin(lower.values, shared)
-    # Where no frame counts there is no number, which says neither yes nor no.
+    # Where no frame counts the mean is NaN, which is no evidence either way.
     known = ~np.isnan(upper.mean[up]) & ~np.isnan(lower.mean[low])
     shared, above, below = shared[known], upper.mean[up][known], lower.mean[low][known]
     if not shared.size:
@@ -157,7 +155,7 @@ def never_below(statement: str, upper: Curve, lower: Curve) -> Condition:
 
 
 def ratio_of(upper: Estimate, lower: Estimate) -> Estimate:
-    """Ratio of two estimates, with the widest interval that theirs allow."""
+    """Ratio of two estimates, with the widest interval that their intervals allow."""
     if not lower.low > 0:
         return Estimate(np.nan, np.nan, np.nan)
     return Estimate(upper.mean / lower.mean, upper.low / lower.high, upper.high / lower.low)

@@ -1,4 +1,4 @@
-"""The paper's claims about learning (Fig. 2): what its runs showed, and the verdicts."""
+"""The paper's claims about learning (Fig. 2): the curves of its runs, and the verdicts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,27 +11,27 @@ from scattermec.experiments.claims.optima import Finding, judge
 from scattermec.experiments.measure.statistics import Estimate, interquartile_mean, mean_interval
 
 LEARNERS = ("h-maddpg-opt", "h-maddpg")
-"""The optimization-driven one and the model-free one, about which the paper's claims are."""
+"""The optimization-driven and the model-free learner, which the paper's claims compare."""
 
 FINAL = 0.1
-"""The last part of the frames, over which a final level is averaged."""
+"""Share of the frames, at the end, that a final level is averaged over."""
 EARLY = 0.2
-"""The first part of the frames, in which something happens "early"."""
+"""Share of the frames, at the beginning, that counts as "early"."""
 CONVERGED = 0.9
-"""A curve has converged from where on it stays above this part of its final level."""
+"""A curve has converged once it stays above this share of its final level."""
 
 
 @dataclass(frozen=True)
 class LearningCurves:
-    """What one run showed, by chunk of frames (C,) and seed (S,)."""
+    """Curves of one run, by chunk of frames (C,) and seed (S,)."""
 
     learner: str
     preset: str | None
-    """None for a learner that has none, which every panel shows"""
+    """None for a learner without presets, which every panel shows"""
     frames: np.ndarray
     """(C,) frames played at the end of each chunk"""
     values: dict[str, np.ndarray]
-    """(S, C) each, by the metrics' names"""
+    """(S, C) each, by metric name"""
     optimum: float
     """mean certified optimum of the held-out frames, kbit/J"""
 
@@ -55,7 +55,7 @@ class LearningCurves:
         return mean_interval(self.values[name][:, 0])
 
     def early(self, name: str) -> Estimate:
-        """Mean over seeds where the early part of training ends."""
+        """Mean over seeds at the end of the early part of training."""
         return mean_interval(self.values[name][:, self._early_index])
 
     @property
@@ -63,11 +63,11 @@ class LearningCurves:
         return min(self.frames.size - 1, max(1, round(EARLY * self.frames.size)))
 
     def frames_to_converge(self, name: str) -> Estimate:
-        """Frames after which a seed stays above `CONVERGED` of its own final level, mean over seeds."""
+        """Frames after which a seed stays above `CONVERGED` of its final level, mean over seeds."""
         values = self.values[name]
         count = max(1, round(FINAL * self.frames.size))
         level = CONVERGED * values[:, -count:].mean(axis=1, keepdims=True)
-        # Averaged over as many chunks as the level, so that noise does not decide.
+        # Averaged over as many chunks as the final level, so that noise does not decide.
         kernel = np.ones(count) / count
         smooth = np.stack([np.convolve(row, kernel, mode="valid") for row in values])
         below = smooth < level
@@ -77,7 +77,7 @@ class LearningCurves:
 
 
 def presets_of(curves: Sequence[LearningCurves]) -> list[str]:
-    """Presets of which there are runs, in their order."""
+    """Presets that have runs, in their order."""
     return [preset for preset in dict.fromkeys(run.preset for run in curves) if preset]
 
 
@@ -87,7 +87,7 @@ STATEMENTS = {
     "2b-1": "Its outage probability is much lower.",
     "2b-2": "Its outage probability falls steeply early in learning.",
 }
-"""What the paper reads off Fig. 2."""
+"""The paper's statements about Fig. 2."""
 
 MECHANISMS = {
     "2a-1": "line 4 of Algorithm 1: P1's allocation is near its best from the first frame on, so that there "
@@ -101,7 +101,7 @@ MECHANISMS = {
 
 
 def examine_learning(curves: Sequence[LearningCurves]) -> list[Finding]:
-    """The verdict on every claim of Fig. 2, for each preset whose runs of the paper's learners are there."""
+    """The verdict on every claim of Fig. 2, for each preset that has runs of the paper's learners."""
     findings = []
     for preset in presets_of(curves):
         runs = {run.learner: run for run in curves if run.preset == preset}

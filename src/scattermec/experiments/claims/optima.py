@@ -12,20 +12,20 @@ from scattermec.experiments.measure.sweeps import Measurement
 Verdict = Literal["holds", "holds in part", "does not hold", "not examined"]
 
 FEW = 0.10
-"""A share below this is "suppressed", or what "nearly all" may leave."""
+"""A share below this is "suppressed"; "nearly all" means above one minus this."""
 SOME = 0.05
-"""A mode with less than this share is not counted as in use."""
+"""A mode with less than this share does not count as used."""
 LARGE = 1 / 3
 """A "large part": more than an even split among the three modes."""
 CLOSE = 0.10
-"""Efficiencies within this, relatively, have "become close"."""
+"""Efficiencies that differ by less than this, relatively, have "become close"."""
 
 Measurements = Sequence[Measurement]
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Something that the paper reads off a figure, and the test of it."""
+    """A statement that the paper makes about a figure, and its test."""
 
     name: str
     figure: str
@@ -33,12 +33,12 @@ class Claim:
     swept: str
     test: Callable[[Measurements], list[Condition]]
     mechanism: str
-    """what in the equations decides it"""
+    """the part of the equations that decides it"""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim's verdict for one kind of beams (or, about learning, one preset), and what it rests on."""
+    """A claim's verdict for one kind of beams (or, about learning, one preset), with its evidence."""
 
     name: str
     figure: str
@@ -48,21 +48,21 @@ class Finding:
     mechanism: str
     conditions: tuple[Condition, ...] = ()
     beams: str = ""
-    """the kind that a claim about optima was examined for"""
+    """the kind of beams, for a claim about optima"""
     preset: str = ""
-    """the one that a claim about learning was examined for"""
+    """the preset, for a claim about learning"""
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, the preset in the place of the beams: a finding is about either."""
+        """All fields; a preset takes the place of the beams, since a finding has only one of them."""
         data = dataclasses.asdict(self)
         preset = data.pop("preset")
         return {**data, "beams": self.beams or preset}
 
 
 def examine(measurements: Measurements, swept: Sequence[str], beams: str = "") -> list[Finding]:
-    """The verdict on every claim about optima, from the sweeps named in ``swept``; others are not examined.
+    """The verdict on every claim about optima that the sweeps named in ``swept`` can decide.
 
-    The measurements are those of one kind of beams, whose name the findings keep.
+    The measurements are those of one kind of beams; the findings keep its name.
     """
     findings = []
     for claim in CLAIMS:
@@ -87,7 +87,7 @@ def examine(measurements: Measurements, swept: Sequence[str], beams: str = "") -
 
 
 def judge(conditions: Sequence[Condition]) -> tuple[Verdict, str]:
-    """All conditions met: holds. No essential one met or even unclear: does not hold. Between: in part."""
+    """Holds if all conditions are met, fails if no essential one is met or unclear; otherwise in part."""
     missing = [c for c in conditions if c.judgement != "met"]
     if not missing:
         return "holds", "Every condition is met with its whole 95% interval."
@@ -211,7 +211,7 @@ def _efficiency_falls(measurements: Measurements) -> list[Condition]:
 
 
 def _inverse(energy: Curve) -> Curve:
-    """Efficiency relative to MEC-disabled from energy relative to it, on the same frames."""
+    """Efficiency relative to MEC-disabled, from its relative energy on the same frames."""
     return Curve(energy.name, energy.unit, energy.values, 1 / energy.mean, 1 / energy.high, 1 / energy.low)
 
 
@@ -258,7 +258,7 @@ def _within(statement: str, ratio: Estimate) -> Condition:
 
 
 def _shrinks(statement: str, own: Curve, local: Curve) -> Condition:
-    """The relative gap halves. The absolute one is only told: it shrinks whenever both curves fall to 0."""
+    """The relative gap halves. The absolute gap is only shown: it shrinks whenever both curves fall to 0."""
     nearest, farthest = evidence.ratio_of(own.first, local.first), evidence.ratio_of(own.last, local.last)
     largest = max(abs(farthest.low - 1), abs(farthest.high - 1))
     smallest = 0 if nearest.low <= 1 <= nearest.high else min(abs(nearest.low - 1), abs(nearest.high - 1))

@@ -1,1 +1,1 @@
-"""Policies compared: on the same frames, over episodes, in unseen scenarios, and under a coarse broadcast."""
+"""Comparison of policies: on the same frames, over episodes, in unseen scenarios, with a coarse broadcast."""

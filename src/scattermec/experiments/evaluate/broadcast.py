@@ -1,7 +1,7 @@
-"""What price-net is worth when its broadcast is rounded, late or lost.
+"""Results of price-net when its broadcast is rounded, late or lost.
 
-Each of the independent units is the second frame of an episode whose first one was played with a perfect
-broadcast, so that there is something to be late; all variants meet the same second frames.
+Each independent unit is the second frame of an episode. The first frame is played with a perfect broadcast,
+which is the one that arrives late; all variants meet the same second frames.
 """
 
 from collections.abc import Mapping
@@ -46,19 +46,19 @@ VARIANTS = {
 }
 
 KEY = 3
-"""Folded into the seed's key, apart from what an evaluation draws."""
+"""Folded into the seed's key, so that the draws differ from those of an evaluation."""
 
 
 @dataclass(frozen=True)
 class RobustnessRow:
-    """A mode with one kind of broadcast; the optimum has neither."""
+    """A mode with one kind of broadcast; for the optimum, neither."""
 
     mode: str
     variant: str
     reward: Estimate
     """kbit/J"""
     share: Estimate
-    """of the optimum's mean reward, everyone served where that is possible"""
+    """of the optimum's mean reward; the optimum serves everyone where that is possible"""
     outage: Estimate
 
 
@@ -69,9 +69,9 @@ class _Played:
 
 
 def measure_robustness(policy: Policy, scenario: Scenario, *, frames: int, seed: int) -> list[RobustnessRow]:
-    """Rows of each mode and each of `VARIANTS` on ``frames`` frames, the optimum first.
+    """Results for each mode and each of `VARIANTS` on ``frames`` frames, after those of the optimum.
 
-    Raises InputError where the scenario does not fit.
+    Raises InputError if the scenario does not fit.
     """
     check_fit(policy, scenario)
     constants = parameters(scenario)
@@ -97,7 +97,7 @@ def measure_robustness(policy: Policy, scenario: Scenario, *, frames: int, seed:
 def _play(
     network: PriceNet, constants: Parameters, keys: Array
 ) -> tuple[Frame, dict[tuple[str, str], _Played]]:
-    """The second frames, and what each mode and variant achieves in them."""
+    """The second frames, and the results of each mode and variant in them."""
 
     def of_episode(key: Key) -> tuple[Frame, dict[tuple[str, str], _Played]]:
         key_first, key_second, key_lost = jax.random.split(key, 3)
@@ -128,7 +128,7 @@ def _play(
 
 
 def _stacked(hears: Mapping[str, tuple[Broadcast, Broadcast]]) -> tuple[Broadcast, Broadcast]:
-    """What is sent and what is heard in every variant, along a leading axis."""
+    """The broadcasts as sent and as heard in every variant, along a leading axis."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *hears.values())
 
 

@@ -1,7 +1,7 @@
-"""What policies are worth, learned or not, each in the same two regimes.
+"""Evaluation of policies, learned or not, all in the same two regimes.
 
-Independent frames: a seeded set that all policies meet, with shares of what is provably optimal for them.
-Rollouts: every policy carries its own battery and backlog, under the same channels and arrivals.
+Independent frames: a seeded set that all policies meet, with shares of certified optima.
+Rollouts: every policy carries its own batteries and backlogs, under the same channels and arrivals.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -53,14 +53,14 @@ QUANTITIES = (
     Quantity("ap_energy", "J", "AP energy"),
     Quantity("user_reward", "", "User reward (12)"),
 )
-"""What a row may hold, in this order: ratios of means or sums for efficiency and shares, else means."""
+"""Possible entries of a row, in this order: ratios of means or sums for efficiency and shares, else means."""
 
 UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a policy achieves in a regime."""
+    """Results of a policy in a regime."""
 
     regime: str
     """"learning", "independent" or "rollout" """
@@ -69,21 +69,20 @@ class Row:
     trained: int | None
     seeds: int
     over: str | None
-    """what the intervals are over: "seeds" where there are several, else "frames" or "rollouts"; None: they
-    are unknown"""
+    """units of the intervals: "seeds" if several, else "frames" or "rollouts"; None: no intervals"""
     estimates: dict[str, Estimate]
-    """of `QUANTITIES` by name; shares of references where there are any"""
+    """of `QUANTITIES`, by name; shares of references if there are any"""
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What is proved of a reference over all independent frames."""
+    """Proof about a reference over all independent frames."""
 
     unsettled: int
-    """frames in which the proof does not say whether this is optimal, see `Reference.settled`"""
+    """frames in which the proof leaves open whether the reference is optimal, see `Reference.settled`"""
     gap: float
     """relative: how much less energy the optimum's users might need, or how much more reward any policy might
-    have than the best set; infinite for the latter for more than 6 users"""
+    get than the best set; infinite for the latter with more than 6 users"""
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class Evaluation:
 
     rows: tuple[Row, ...]
     certificates: dict[str, Certificate]
-    """of each of `REFERENCES`; empty where the rectifier is not linear, for which there are none"""
+    """of each of `REFERENCES`; empty if the rectifier is not linear, since there are none then"""
 
 
 def evaluate(
@@ -106,16 +105,16 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate policies in both regimes.
 
-    Intervals are over the seeds of a learner that has several, whose numbers are means over its seeds; else
-    over frames or rollouts.
+    Intervals are over the seeds if a learner has several, and its numbers are means over seeds; else over
+    frames or rollouts.
 
     Args:
         scenario: the constants.
         contenders: the policies, which must have been made for ``scenario``.
         frames: independent frames, K.
         rollout_frames: frames to count for each seed, as for `simulate`; 0 leaves the rollouts out.
-        seed: of the frames, which all policies and all their seeds have in common.
-        progress: told how many frames are played, and of how many.
+        seed: seed of the frames, which all policies and all their seeds share.
+        progress: called with the number of frames played, and the total.
     """
     if frames < 1:
         raise ValueError(f"frames: {frames} is not allowed; it must be >= 1")
@@ -140,7 +139,7 @@ def evaluate(
 
 
 def _blocks(frames: int) -> tuple[int, int]:
-    """Size and number of blocks of nearly one size; the last one may have some frames too many."""
+    """Size and number of blocks of nearly equal size; the last one may extend beyond ``frames``."""
     blocks = -(-frames // BLOCK)
     return -(-frames // blocks), blocks
 
@@ -179,7 +178,7 @@ def _independent(
 
     played, certificates = {}, {}
     for name in references:
-        # On the truth, whatever the AP sees: what no policy that serves the same users can do better.
+        # On the truth, whatever the AP sees: the best that any policy serving the same users can do.
         found = [reference(name, constants, states.frame) for states in drawn]
         played[name] = join([play(block, found[block].decision, 1) for block in range(blocks)])
         certificates[name] = _certificate(name, found, frames)
@@ -206,7 +205,7 @@ def _independent(
 
 
 def _copies(states: EnvState, seeds: int) -> EnvState:
-    """S copies of R states, one after the other."""
+    """S copies of R states, one copy after the other."""
     return jax.tree.map(lambda leaf: np.concatenate([np.asarray(leaf)] * seeds), states)
 
 
@@ -269,9 +268,9 @@ def _estimates(measured: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[st
 
 
 def _estimate(numerators: np.ndarray, denominators: np.ndarray) -> Estimate:
-    """Ratio of sums over U units for each of S seeds, (S, U) each: the seeds' mean, or that of the only one.
+    """Ratio of sums over U units, (S, U) each: the mean over S seeds, or the ratio of the only seed.
 
-    Unknown where a network that diverged, or a frame without any energy, leaves no number.
+    NaN if there is no number, because a network diverged or no energy was spent.
     """
     if np.isnan(numerators).any() or not np.isfinite(denominators).all():
         return UNKNOWN
@@ -282,10 +281,10 @@ def _estimate(numerators: np.ndarray, denominators: np.ndarray) -> Estimate:
 
 
 def while_learning(run: TrainedRun, folder: Path) -> Row:
-    """What was reached while learning, exploration included, from the metrics of the run in ``folder``.
+    """Results during learning, exploration included, from the metrics of the run in ``folder``.
 
-    The frames of a run are not independent, so there are intervals for several seeds only. The users' reward
-    is the one that was recorded, with the configuration's `team_weight`.
+    The frames of a run are not independent, so there are intervals only for several seeds. The users' reward
+    is the recorded one, with the configuration's `team_weight`.
     """
     means = means_while_learning(run, folder)
     measured = {name: (value[:, None], np.ones((len(value), 1))) for name, value in means.items()}

@@ -1,8 +1,8 @@
-"""What policies lose to an optimum that knows all of an episode in advance.
+"""The cost of policies over an optimum that knows all of an episode in advance.
 
-All play the same episodes, in which work that is not processed is dropped, so that every policy has the same
-workload. A policy costs the energy of the AP and `shortfall_price` for each kbit that is not processed;
-`scattermec.optimisation.horizon` bounds what that comes to at least.
+All policies play the same episodes. Work that is not processed is dropped, so that all have the same
+workload. A policy costs the energy of the AP, plus `shortfall_price` for each kbit that is not processed;
+`scattermec.optimisation.horizon` bounds this cost from below.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,14 +42,14 @@ __all__ = [
 CLAIRVOYANT, FRAME_BY_FRAME = "clairvoyant", "frame-by-frame"
 
 NEGLIGIBLE = 1e-6
-"""Part of a workload that may be left undone by a solver, as by a frame."""
+"""Share of a workload that a solver may leave undone without a shortfall, as in a frame."""
 
 LEAST_TIME = 1e-4
-"""s: for how long a slot's beams must be on for their number to say anything."""
+"""s: beams are counted only in slots whose beams are on for longer than this."""
 
 
 class Played(NamedTuple):
-    """What became of R episodes of T frames."""
+    """Record of R episodes of T frames."""
 
     energy: np.ndarray
     """(R, T) J of the AP, idle included"""
@@ -59,48 +59,48 @@ class Played(NamedTuple):
     """(R, T, N) bool: whether the workload was not processed in full"""
 
     def cost(self, price: float) -> np.ndarray:
-        """(R,) J: energy, and ``price`` (J/kbit) for what was not processed."""
+        """(R,) J: energy, plus ``price`` (J/kbit) times unprocessed work."""
         return self.energy.sum(axis=1) + price * self.unserved.sum(axis=(1, 2))
 
 
 @dataclass(frozen=True)
 class ForesightRow:
-    """A policy over all episodes; estimates with 95% intervals over them."""
+    """Results of a policy over all episodes, with 95% intervals over episodes."""
 
     policy: str
     mode: str | None
     cost: Estimate
-    """J a frame"""
+    """J per frame"""
     over_bound: Estimate
     """its cost over the bound, a ratio of means"""
     energy: Estimate
-    """J a frame"""
+    """J per frame"""
     unserved: Estimate
-    """part of the work that was not processed"""
+    """share of the work that was not processed"""
     outage: Estimate
-    """part of the users' frames"""
+    """share of the users' frames"""
     served_all: int
     """episodes in which everything was processed"""
     over_bound_there: Estimate | None
-    """its energy over the bound in these; None if there are none"""
+    """its energy over the bound in these episodes; None if there are none"""
 
 
 @dataclass(frozen=True)
 class Foresight:
-    """The rows: the clairvoyant bound, the elastic optimum frame by frame, and then the policies."""
+    """Rows: the clairvoyant bound, the elastic optimum frame by frame, then the policies."""
 
     rows: tuple[ForesightRow, ...]
     gap: float
-    """largest relative gap between bound and clairvoyant optimum of an episode"""
+    """largest relative gap of an episode between bound and clairvoyant optimum"""
     main_beam: float
-    """least part of a slot's beaming that is the clairvoyant optimum's main beam: 1 where it needs but one"""
+    """least share of a slot's beaming that the clairvoyant optimum's main beam has: 1 if one beam suffices"""
 
 
 def contenders(policy: Policy, scenario: Scenario) -> list[Contender]:
     """The optimum, price-net as trained in each of its modes, and the controls, to act in ``scenario``.
 
-    Where price-net has foresight, also the optimum of each frame with what price-net learned that energy left
-    in the batteries is worth. Raises InputError where the scenario does not fit.
+    If price-net has foresight, also the optimum of each frame with the battery value that price-net learned.
+    Raises InputError if the scenario does not fit.
     """
     check_scenario(scenario)
     learned = [made for made in price_net_contenders(policy, scenario) if made.trained]
@@ -124,15 +124,15 @@ def compare(
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> Foresight:
-    """Play policies over the same episodes, and say what each costs over the clairvoyant bound.
+    """Play policies over the same episodes and compare their cost with the clairvoyant bound.
 
     Args:
         scenario: the constants; ``backlog_cap`` must be 0.
-        contenders: policies of one seed each, made for ``scenario``.
-        frames: T, of each episode, none of which is left out.
+        contenders: policies with one seed each, made for ``scenario``.
+        frames: frames of each episode, T; all of them count.
         episodes: R.
-        seed: of everything drawn.
-        progress: told how many frames are played or bounded, and of how many.
+        seed: seed of everything drawn.
+        progress: called with the number of frames played or bounded, and the total.
 
     Raises InputError for another scenario, or as `bound_energy` does.
     """
@@ -189,7 +189,7 @@ def compare(
 def play_episodes(
     constants: Parameters, contender: Contender, *, frames: int, episodes: int, seed: int
 ) -> tuple[list[Episode], Played]:
-    """Play a policy over R episodes of T frames, which do not depend on it where there is no backlog."""
+    """Play a policy over R episodes of T frames; without backlog, they do not depend on the policy."""
     key_reset, key_policy, key_next = jax.random.split(jax.random.key(seed), 3)
     states = reset_frames(jax.random.split(key_reset, episodes), constants)
     first = np.asarray(states.frame.battery)
@@ -211,10 +211,10 @@ def play_episodes(
 
 
 def play_frame_by_frame(scenario: Scenario, episode: Episode) -> Played:
-    """The elastic optimum of each frame of one episode, for the batteries that the frames before have left.
+    """The elastic optimum of each frame of one episode, given the batteries left by the frames before.
 
-    Like the bound it knows the truth, may share a slot among beams and process parts of a workload, so that
-    nothing but foresight is between the two.
+    Like the bound it knows the truth, may share a slot among beams and process parts of a workload, so the
+    two differ only in foresight.
     """
     constants = parameters(scenario)
     battery, plans = episode.battery, []
@@ -232,9 +232,9 @@ def play_frame_by_frame(scenario: Scenario, episode: Episode) -> Played:
 def _battery_after(
     p: Parameters, channels: Array, workload: Array, battery: Array, plan: Plan
 ) -> Float[Array, " N"]:
-    """Energy in mJ that a plan of one frame leaves users who spend no more than their work takes.
+    """Energy in mJ left after a plan of one frame, for users who spend no more than their work needs.
 
-    A solver may as well radiate, or compute, more than that where energy is plentiful.
+    Where energy is plentiful, a solver's plan may radiate or compute more than needed.
     """
     plan = jax.tree.map(lambda leaf: leaf[0], plan)
     l_active = jnp.where(plan.l_active > NEGLIGIBLE, plan.l_active, 0)
@@ -246,7 +246,7 @@ def _battery_after(
 
 
 def _of_plans(constants: Parameters, episodes: Sequence[Episode], plans: Sequence[Plan]) -> Played:
-    """What plans of a solver come to."""
+    """Record of episodes played by a solver's plans."""
     plan: Plan = jax.tree.map(lambda *parts: jnp.stack(parts), *plans)
     used = plan.t_active, plan.t_passive, plan.l_active, plan.l_passive
     work = np.stack([episode.workload for episode in episodes])
@@ -267,7 +267,7 @@ def _main_beam(plans: Sequence[Plan]) -> float:
 def _row(
     policy: str, mode: str | None, played: Played, bound: np.ndarray, work: np.ndarray, price: float
 ) -> ForesightRow:
-    """Estimates over R episodes, of bounds (R,) in J and workloads (R, T, N)."""
+    """Results over R episodes, from bounds (R,) in J and workloads (R, T, N)."""
     frames = np.full(len(bound), float(work.shape[1]))
     cost, energy = played.cost(price), played.energy.sum(axis=1)
     unserved, users = played.unserved.sum(axis=(1, 2)), np.full(len(bound), float(work[0].size))

@@ -1,4 +1,4 @@
-"""The policies that an evaluation compares: fixed ones, and a training run's learner in each of its modes."""
+"""The policies of an evaluation: fixed ones, and a training run's learner in each of its modes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,23 +40,23 @@ __all__ = [
 ]
 
 LEARNED = ("reward", "outage", "user_reward", "ap_energy", "processed")
-"""What is taken of a run's metrics."""
+"""Metrics of a run that an evaluation reports."""
 
 LAST_PART = 0.1
-"""Part of the frames of a training run, its last, that counts as what was reached while learning."""
+"""Share of the frames of a training run, at its end, that the results during learning are taken from."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A policy to be evaluated."""
+    """A policy to evaluate."""
 
     policy: str
     decide: BatchPolicy
-    """for S R frames, the R of the first seed first"""
+    """for S R frames, ordered by seed"""
     mode: str | None = None
-    """how a learner acts; None for a policy that does not learn"""
+    """mode of a learner; None for a policy that does not learn"""
     trained: int | None = None
-    """frames of training behind it"""
+    """number of frames it was trained on"""
     seeds: int = 1
     """S"""
 
@@ -68,7 +68,7 @@ def fixed_contenders(scenario: Scenario, names: Sequence[str]) -> list[Contender
 
 
 def check_fit(run: TrainedRun, scenario: Scenario, name: str) -> None:
-    """Raise InputError where the run called ``name`` cannot act in ``scenario``: other users or antennas."""
+    """Raise InputError if the run ``name`` cannot act in ``scenario``: other numbers of users or antennas."""
     faults = size_faults(scenario, run.scenario, f"the run {name}, which was trained with")
     if faults:
         raise InputError(faults)
@@ -77,7 +77,7 @@ def check_fit(run: TrainedRun, scenario: Scenario, name: str) -> None:
 def learned_contenders(run: TrainedRun, scenario: Scenario) -> list[Contender]:
     """A run's learner in each of its modes, at frame 0 and as trained, to act in ``scenario``."""
     algorithm = ALGORITHMS[run.algorithm]
-    # What the configuration leaves to the scenario is settled by the one that the learner was trained in.
+    # Settings that depend on the scenario take the values of the training scenario.
     settings = learning(run.config, run.scenario)
     task = Task(parameters=parameters(scenario), learning=settings)
     keys = jax.vmap(jax.random.key)(jnp.asarray(run.seeds, jnp.uint32))
@@ -99,7 +99,7 @@ def learned_contenders(run: TrainedRun, scenario: Scenario) -> list[Contender]:
 def price_net_contenders(policy: Policy, scenario: Scenario) -> list[Contender]:
     """price-net in each of its modes, at frame 0 and as trained, to act in ``scenario``.
 
-    Raises InputError where the scenario does not fit.
+    Raises InputError if the scenario does not fit.
     """
     registry.check_fit(policy, scenario)
     constants = parameters(scenario)
@@ -112,7 +112,7 @@ def price_net_contenders(policy: Policy, scenario: Scenario) -> list[Contender]:
 
 
 def deciding(policy: BatchPolicy) -> Decide:
-    """A policy as `roll_out` takes it, adding nothing to the record of the frames."""
+    """A policy in the form that `roll_out` needs, which adds nothing to the record of the frames."""
 
     def decide(key: Key, states: EnvState) -> tuple[Array, Allocation, Mapping[str, np.ndarray]]:
         decision = policy(key, states)
@@ -136,7 +136,7 @@ def means_while_learning(run: TrainedRun, folder: Path) -> dict[str, np.ndarray]
     """Means of a run's metrics over the last tenth of its frames, for each of its seeds (S,), by column.
 
     The metrics in ``folder`` are means over chunks of frames; a chunk counts if it ends in the last tenth.
-    Raises InputError where they lack a seed, or cannot be read.
+    Raises InputError if a seed is missing, or metrics cannot be read.
     """
     rows: dict[int, list[dict[str, Any]]] = {seed: [] for seed in run.seeds}
     for path in sorted((folder / "metrics").glob("*.parquet")):

@@ -22,7 +22,7 @@ __all__ = ["EXACT", "UnseenRow", "draw_scenarios", "measure_unseen"]
 FEWEST_USERS, MOST_USERS = 2, 10
 
 EXACT = "exact"
-"""A further way of acting: the network's beams, with the best allocation to the best users."""
+"""A further mode: the network's beams, with the best allocation to the best users."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class UnseenRow:
 
     scenario: Scenario
     shares: dict[str, Estimate]
-    """of the certified optimum's mean reward, by the way of acting; everyone served where that is possible"""
+    """share of the certified optimum's mean reward, by mode; the optimum serves everyone where possible"""
     outages: dict[str, Estimate]
-    """likewise, and of the optimum under its own name"""
+    """outage by mode, and of the optimum under its own name"""
 
 
 def draw_scenarios(base: Scenario, count: int, seed: int) -> list[Scenario]:
@@ -62,9 +62,9 @@ def measure_unseen(
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[UnseenRow]:
-    """A row a scenario, each with ``frames`` independent frames; ``progress`` is told of scenarios.
+    """One row per scenario, from ``frames`` independent frames; ``progress`` counts scenarios.
 
-    Raises InputError where the policy was trained for one number of users or antennas.
+    Raises InputError if the policy was trained for one number of users or antennas.
     """
     rows = []
     for scenario in draw_scenarios(policy.scenario, scenarios, seed):

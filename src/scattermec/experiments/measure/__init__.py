@@ -1,1 +1,1 @@
-"""What is measured: numbers of policies and allocations on frames, with their intervals."""
+"""Measurements: results of policies and allocations on frames, with their intervals."""

@@ -1,4 +1,4 @@
-"""The AP's beams by name, and the allocation that goes with them, for what the AP sees of the frames."""
+"""The AP's beams by name, with the allocation for them, from the frames as the AP sees them."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple, get_args
@@ -15,18 +15,18 @@ from scattermec.physics.links import unit_vectors
 
 Beams = Literal["mrt", "random", "optimal"]
 BEAMS: tuple[Beams, ...] = get_args(Beams)
-"""How beams are chosen: along each user's own channel, drawn uniformly from the unit sphere, or optimised
+"""Choices of beams: along each user's own channel, drawn uniformly from the unit sphere, or optimised
 together with the allocation."""
 
 SimulatedBeams = Literal["mrt", "random", "optimal", "learned"]
-"""The same, and those that a shipped policy of price-net learned to choose."""
+"""These, and the beams of a shipped policy of price-net."""
 
 BeamRule = Callable[[Key, Frame], Array]
-"""Randomness and R frames as the AP sees them (leading axis) to unit beams (R, N, M)."""
+"""(key, R frames as the AP sees them (leading axis)) to unit beams (R, N, M)."""
 
 
 class SolvedFrames(NamedTuple):
-    """What the AP decides for each of R frames."""
+    """The AP's decision for each of R frames."""
 
     beams: Array
     """(R, N, M) complex, unit norm"""
@@ -34,20 +34,20 @@ class SolvedFrames(NamedTuple):
     """the optimal allocation for these beams: to everyone where that is possible, else to the set of users
     that maximises the reward (11)"""
     lower_bound: Array
-    """(R,) J: no allocation to the same users needs less with these beams; if the beams are optimal, with
-    any"""
+    """(R,) J: no allocation to the same users needs less with these beams; if the beams are optimal, with any
+    beams"""
     status: np.ndarray
-    """(R,) of serving everyone: ``OPTIMAL`` where everyone is served"""
+    """(R,) status of serving everyone: ``OPTIMAL`` where everyone is served"""
 
 
 def solve_frames(
     parameters: Parameters, frames: Frame, beams: str, *, scheme: Scheme, key: Key
 ) -> SolvedFrames:
-    """Choose beams of that name and allocate optimally for R frames (leading axis of ``frames``).
+    """Choose beams by name and allocate optimally for R frames (leading axis of ``frames``).
 
-    Everyone is served where that is possible, else the best set of users; with optimal beams, "possible" is
-    with any beams. Raises ValueError for an unknown name, and for optimal beams where the rectifier is not
-    linear. Not for use inside jit. Beams called "learned" must fit the scenario, see
+    Everyone is served where that is possible, else the best set of users; for optimal beams, "possible" means
+    with any beams. Raises ValueError for an unknown name, and for optimal beams if the rectifier is not
+    linear. Not for use inside jit. For "learned" beams the scenario must fit, see
     `scattermec.price_net.registry.check_fit`.
     """
     if beams == "optimal":
@@ -60,13 +60,13 @@ def solve_frames(
 def allocate_for(
     parameters: Parameters, frames: Frame, beams: Complex[Array, "R N M"], *, scheme: Scheme
 ) -> SolvedFrames:
-    """Allocate optimally for beams that are chosen already, as `solve_frames`."""
+    """Allocate optimally for given beams, otherwise like `solve_frames`."""
     solution, status = allocate_all_or_best(parameters, frames, beams, scheme=scheme)
     return SolvedFrames(beams, solution, solution.lower_bound, status)
 
 
 def beam_rule(name: str) -> BeamRule:
-    """The rule of that name, for beams that do not depend on the allocation; else ValueError."""
+    """The rule of that name, for beams that do not depend on the allocation; ValueError for other names."""
     if name not in BEAMS:
         raise ValueError(f"beams: {name!r} is not known; choose from {', '.join(BEAMS)}")
     if name not in _RULES:
@@ -84,7 +84,7 @@ def _random(key: Key, frames: Frame) -> Complex[Array, "R N M"]:
 
 
 def _learned(parameters: Parameters, frames: Frame) -> Complex[Array, "R N M"]:
-    # Only here: the learners' packages need not be installed for the other beams.
+    # Imported here, since other beams do not need the learners' packages.
     from scattermec.price_net.policy import beams_frames
     from scattermec.price_net.registry import shipped_for
 

@@ -1,4 +1,4 @@
-"""Why frames cannot be served, and what in them looks like a wrong unit: pure functions of NumPy arrays."""
+"""Why frames cannot be served, and which of their numbers look like a wrong unit: pure NumPy functions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,30 +12,30 @@ from scattermec.price_net import variety
 from scattermec.scenario import Scenario
 
 MOST_SNR_DB = 90.0
-"""More than receivers resolve."""
+"""Higher SNRs are beyond what receivers resolve."""
 
 MOST_LOAD = 10.0
-"""A workload above this many times what bandwidth and slot carry at the frame's own SNR is far above it."""
+"""A workload is far too high above this multiple of what bandwidth and slot carry at the frame's own SNR."""
 
 PREFIX = 1000.0
-"""Between units that are easily confused: bits and kbit, J and mJ, W and mW."""
+"""Ratio of units that are easily confused: bits and kbit, J and mJ, W and mW."""
 
 APART = 100.0
-"""A number that is off by `PREFIX` is at least so far from where it could be served."""
+"""A wrong unit is suspected only if a number is off by at least this factor."""
 
 LEAST_DBM = 10.0
-"""A power below is not taken for one in dBm."""
+"""A smaller power is not suspected to be in dBm."""
 
 FAIR_SNR = 1e3
-"""At which a link carries what it is made for."""
+"""SNR that a link is typically designed for."""
 
 TRACE_FRAMES = 2048
-"""Of a trace that are looked at."""
+"""Frames of a trace that are examined."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Frames, K of N users and M antennas, and what they could do at the most."""
+    """K frames of N users and M antennas, and upper limits on what their users can do."""
 
     scenario: Scenario
     channels: NDArray[np.complex128]
@@ -45,7 +45,7 @@ class Sample:
     battery: NDArray[np.float64]
     """(K, N) mJ"""
     mean: bool = False
-    """whether it stands for all frames of the scenario, by their means"""
+    """whether it represents all frames of the scenario by their means"""
 
     def per_user(self, name: str) -> NDArray[np.float64]:
         """A constant of the scenario, (N,)."""
@@ -58,7 +58,7 @@ class Sample:
 
     @cached_property
     def harvestable(self) -> NDArray[np.float64]:
-        """(K, N) mJ: with the AP beaming at the user alone for the whole of all slots."""
+        """(K, N) mJ: if the AP beams at the user alone in all slots."""
         given = (
             self.scenario.harvest_efficiency * self.scenario.ap_power * self.per_user("slot_duration").sum()
         )
@@ -71,36 +71,36 @@ class Sample:
 
     @cached_property
     def snr(self) -> NDArray[np.float64]:
-        """(K, N): of active transmission, with all energy in the user's own slot."""
+        """(K, N): SNR of active transmission, with all energy in the user's own slot."""
         power = 1e-3 * self.energy / self.per_user("slot_duration")
         return power * self.gain / self.scenario.noise_power
 
     @property
     def snr_db(self) -> NDArray[np.float64]:
-        """The same in dB; very low where there is none."""
+        """The same in dB; very low if it is 0."""
         return 10 * np.log10(np.maximum(self.snr, 1e-300))
 
     @property
     def carried(self) -> NDArray[np.float64]:
-        """(K, N) kbit: what computing rate, bandwidth and slot carry with enough energy, at `FAIR_SNR`."""
+        """(K, N) kbit: limit by computing rate, bandwidth and slot with enough energy, at `FAIR_SNR`."""
         slot, snr = self.per_user("slot_duration"), np.maximum(self.snr, FAIR_SNR)
         return slot * (self.per_user("local_rate") + self.scenario.bandwidth * np.log2(1 + snr))
 
     @cached_property
     def most(self) -> NDArray[np.float64]:
-        """(K, N) kbit: what the user can compute, by rate and energy, and what its link carries."""
+        """(K, N) kbit: limit by computing, in rate and energy, plus what the link can carry."""
         slot = self.per_user("slot_duration")
         local = np.minimum(self.per_user("local_rate") * slot, self.energy / self.per_user("local_energy"))
         return local + self.scenario.bandwidth * slot * np.log2(1 + self.snr)
 
     @property
     def local_energy(self) -> NDArray[np.float64]:
-        """(K, N) mJ: needed to compute all work."""
+        """(K, N) mJ: needed to compute all work locally."""
         return self.per_user("local_energy") * self.workload
 
     @property
     def strong(self) -> int:
-        """Frames with a channel through which more would arrive than is sent."""
+        """Number of frames with a channel through which more would arrive than is sent."""
         return int((self.gain >= 1).any(axis=1).sum())
 
 
@@ -152,7 +152,7 @@ def _remedy(sample: Sample, user: int) -> str:
 
 
 def _wrong_units(sample: Sample, user: int) -> Iterator[str]:
-    """Units that look wrong by `PREFIX`: the number is absurd, and in the right unit the user is served."""
+    """Numbers that look wrong by `PREFIX`: absurd as they are, and the user is served with the right unit."""
 
     def served(changed: Sample) -> bool:
         return bool(np.median(changed.workload[:, user]) <= np.median(changed.most[:, user]))
@@ -178,9 +178,9 @@ def _wrong_units(sample: Sample, user: int) -> Iterator[str]:
 
 
 def warnings_of(sample: Sample, strong: int | None = None) -> list[str]:
-    """One line for each kind of number that hardly any system has.
+    """One line per kind of number that hardly any system has.
 
-    ``strong``: the frames with a gain above 1, where more frames were looked at than are in the sample.
+    ``strong``: number of frames with a gain above 1, if more frames were examined than the sample has.
     """
     found = []
     strong = sample.strong if strong is None else strong
@@ -201,7 +201,7 @@ def warnings_of(sample: Sample, strong: int | None = None) -> list[str]:
 
 
 def _too_strong(sample: Sample) -> str:
-    """The constant that is likely behind an SNR that no receiver has."""
+    """The constant that probably causes an SNR that no receiver has."""
     power = sample.scenario.ap_power
     in_watts = 10 ** (min(power, 1e3) / 10 - 3)
     weaker = replace(sample, scenario=sample.scenario.model_copy(update={"ap_power": in_watts}))
@@ -211,10 +211,10 @@ def _too_strong(sample: Sample) -> str:
 
 
 def outside_training(policy: str, scenario: Scenario) -> Iterator[str]:
-    """One line for each constant of the scenario that lies outside what a shipped policy was trained on."""
+    """One line per constant of the scenario that lies outside the training range of a shipped policy."""
 
     def facts(of: Scenario) -> dict[str, tuple[float, float, str]]:
-        """Least and most of each constant, and its unit."""
+        """Smallest and largest value of each constant, and its unit."""
         work = np.atleast_1d(np.asarray(of.mean_workload, float))
         distance = np.hypot(*np.array(of.user_positions, float).T)
         return {

@@ -1,9 +1,9 @@
-"""What no beams, no allocation and no choice of users can exceed on given frames, from certified bounds.
+"""Limits on given frames for all beams, allocations and choices of users, from certified bounds.
 
-Leaving users out raises the energy efficiency, so that efficiencies compare only at the same outage. The
-limit here is that of all policies that serve at least as many users on these frames, in sum: every subset
-of users of every frame has a certified lower bound on its energy, and the best choice of subsets is bounded
-by putting a price on the number of users served.
+Leaving users out raises the energy efficiency, so efficiencies compare only at the same outage. The limit
+here holds for all policies that serve at least as many users in total on these frames. Every subset of users
+of every frame has a certified lower bound on its energy; the best choice of subsets is bounded by putting a
+price on the number of users served.
 """
 
 from functools import partial
@@ -20,11 +20,11 @@ from scattermec.physics import Frame, Parameters
 from scattermec.physics.energy import idle_energy
 
 ENOUGH = 60
-"""Doublings and halvings of the price of a user: to the last digit."""
+"""Doublings and bisection steps of the price of a user: enough for the last digit."""
 
 
 def can_be_limited(parameters: Parameters) -> bool:
-    """Whether there are bounds for all beams, and few enough sets of users."""
+    """Whether there are bounds for all beams, and the sets of users are few enough."""
     return parameters.harvest_model == "linear" and parameters.num_users <= service.ENUMERATED_USERS
 
 
@@ -35,9 +35,9 @@ def all_sets(num_users: int) -> Bool[np.ndarray, "S N"]:
 
 
 def energy_bounds(parameters: Parameters, frames: Frame, scheme: Scheme) -> Float[np.ndarray, "K S"]:
-    """Energy in J that no beams and no allocation undercut if they serve a set of users, for `all_sets`.
+    """Lower bounds in J on the energy of serving each of `all_sets`, for all beams and allocations.
 
-    Infinite where it is proved that no beams can serve the set.
+    Infinite if it is proved that no beams can serve the set.
     """
     _, *others = all_sets(parameters.num_users)
     idle = np.full(len(frames.workload), float(idle_energy(parameters)))
@@ -58,17 +58,17 @@ def _bounds(
 def efficiency_limit(
     workload: Float[np.ndarray, "K N"], bounds: Float[np.ndarray, "K S"], served: Float[np.ndarray, " K"]
 ) -> Estimate:
-    """Energy efficiency in kbit/J, sum of work over sum of energy, that no policy can exceed on these frames
-    if it serves as many users in sum, with its interval over frames.
+    """Limit on the energy efficiency in kbit/J (sum of work over sum of energy) of any policy that serves as
+    many users in total on these frames, with its interval over frames.
 
     Args:
         workload: kbit.
-        bounds: J, of `energy_bounds`.
-        served: number of users served in each frame by what is to be compared.
+        bounds: J, from `energy_bounds`.
+        served: number of users served in each frame by the policy to compare with.
 
     For any price z >= 0 in kbit per user, every choice of sets with at least that many users has
     work - limit * energy <= sum over frames of max over sets of (work - limit * bound + z (users - served)),
-    and the limit is where the right side is 0. The price that makes it lowest is sought.
+    and the limit is where the right side is 0. The price with the lowest limit is searched for.
     """
     sets = all_sets(workload.shape[1])
     users, work = sets.sum(axis=1), workload @ sets.T
@@ -77,7 +77,7 @@ def efficiency_limit(
     rows = np.arange(len(workload))
 
     def best(price: float) -> np.ndarray:
-        """The sets (K,) that are chosen at the limit that this price gives (Dinkelbach's method)."""
+        """The sets (K,) that maximise the right side at the limit for this price (Dinkelbach's method)."""
         limit = 0.0
         while True:
             worth = np.where(possible, work - limit * energy + price * users, -np.inf)
@@ -104,14 +104,14 @@ def efficiency_limit(
     chosen = best(high)
     spent = energy[rows, chosen]
     if not spent.sum() > 0:
-        return Estimate(np.inf, np.inf, np.inf)  # all that is done costs the AP nothing
+        return Estimate(np.inf, np.inf, np.inf)  # everything done costs the AP nothing
     return ratio_interval(work[rows, chosen] + high * (users[chosen] - served), spent)
 
 
 def energy_over_bound(
     energy: Float[np.ndarray, " K"], bounds: Float[np.ndarray, "K S"], everyone: Bool[np.ndarray, " K"]
 ) -> Estimate:
-    """Energy over what serving everyone takes at least with any beams, on the frames that serve everyone."""
+    """Energy over the lower bound for serving everyone with any beams, on the frames that serve everyone."""
     if not everyone.any():
         return Estimate(np.nan, np.nan, np.nan)
     return ratio_interval(energy[everyone], bounds[everyone, -1])

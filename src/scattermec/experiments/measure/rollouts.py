@@ -1,4 +1,4 @@
-"""Rollouts under the optimal allocation: what a scheme achieves while battery and backlog carry over."""
+"""Rollouts under the optimal allocation: results of a scheme while battery and backlog carry over."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -37,12 +37,12 @@ WARM_UP = 10
 """Frames of each rollout that are played but not counted: the battery starts from an arbitrary level."""
 
 Decide = Callable[[Key, EnvState], tuple[Array, Allocation, Mapping[str, np.ndarray]]]
-"""Randomness and R states (leading axis) to beams (R, N, M), allocation, and more to keep of the frames."""
+"""(key, R states (leading axis)) to beams (R, N, M), allocation, and further records of the frames."""
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a simulation measures: its name, unit and meaning."""
+    """A measured quantity: its name, unit and meaning."""
 
     name: str
     unit: str
@@ -61,12 +61,12 @@ QUANTITIES = (
     Quantity("battery", "mJ", "Battery at the start of a frame"),
     Quantity("ap_energy", "J", "Energy of the AP per frame"),
 )
-"""What `SimulationResult.estimates` holds, in this order."""
+"""Keys of `SimulationResult.estimates`, in this order."""
 
 
 @dataclass(frozen=True)
 class SimulationResult:
-    """What was measured, and the frames behind it."""
+    """Estimates, and the frames they come from."""
 
     estimates: dict[str, Estimate]
     """each of `QUANTITIES`, with its 95% interval over the rollouts"""
@@ -93,10 +93,10 @@ class SimulationResult:
 
 
 def num_rollouts(num_frames: int) -> int:
-    """How many independent rollouts share ``num_frames``.
+    """Number of independent rollouts for ``num_frames``.
 
-    50, which is enough to resample; more, of 100 frames each, for more than 5000 frames, up to 512; fewer, of
-    10 frames each, for fewer than 500, since every rollout costs its warm-up. At least 2.
+    Usually 50, which is enough to resample. Above 5000 frames there are more, of 100 frames each, up to 512;
+    below 500 frames fewer, of 10 frames each, since every rollout costs its warm-up. At least 2.
     """
     return max(2, min(50, num_frames // 10), min(512, num_frames // 100))
 
@@ -110,11 +110,11 @@ def simulate(
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> SimulationResult:
-    """Roll independent environments that carry their batteries and backlogs, all at once.
+    """Roll out independent environments that carry their batteries and backlogs, all at once.
 
     In every frame the AP allocates optimally for what it observes, to everyone where that is possible and
     else to the set of users that maximises (11); the frame is then played on the truth. Optimal beams are
-    optimal for what the AP observes of the frame at hand, not over the frames to come.
+    optimal for the current frame as the AP observes it, not over later frames.
 
     Args:
         scenario: the constants.
@@ -122,8 +122,8 @@ def simulate(
         beams: how the AP chooses its beams; optimal ones need a linear rectifier, learned ones a scenario
             like the one they were learned in.
         num_frames: frames to count, rounded up to the same number in each of `num_rollouts` rollouts.
-        seed: of everything drawn; the same seed gives the same numbers.
-        progress: told after every step how many frames are played, and of how many, warm-up included.
+        seed: seed of everything drawn; the same seed gives the same numbers.
+        progress: called after every step with the number of frames played and the total, warm-up included.
     """
     constants = parameters(scenario)
 
@@ -147,7 +147,7 @@ def simulate_policy(
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> SimulationResult:
-    """The same under a policy made for ``scenario``; the frames have the ``status`` only if it adds one."""
+    """`simulate` with a policy made for ``scenario``; frames have a ``status`` only if the policy adds it."""
     return _simulate(parameters(scenario), decide, num_frames, seed, progress)
 
 
@@ -163,7 +163,7 @@ def _simulate(
     frames = roll_out(constants, decide, num_frames=num_frames, seed=seed, progress=progress)
     measured = ratios(frames)
     estimates = {quantity.name: ratio_interval(*measured[quantity.name]) for quantity in QUANTITIES}
-    # What is neither optimal nor proved infeasible has no verdict: not converged, or its bound not met.
+    # A status other than optimal or proved infeasible is no verdict: not converged, or bound not met.
     verdicts = np.isin(frames["status"], (OPTIMAL, INFEASIBLE)) if "status" in frames else np.ones(1, bool)
     not_converged = int(np.count_nonzero(~verdicts))
     return SimulationResult(estimates=estimates, frames=frames, not_converged=not_converged)
@@ -180,18 +180,18 @@ def roll_out(
 ) -> dict[str, np.ndarray]:
     """Play R = `num_rollouts` environments that carry their batteries and backlogs, in C copies, all at once.
 
-    Copies have the same channels, arrivals and first batteries; what is decided in each may differ.
+    Copies have the same channels, arrivals and first batteries; decisions may differ between copies.
 
     Args:
         constants: the scenario's constants.
-        decide: what is done in the frame at hand, for C R states, copy by copy.
+        decide: the decision in the current frame, for C R states, copy by copy.
         num_frames: frames to count in each copy, rounded up to T in each rollout.
-        seed: of everything drawn, which does not depend on what is decided.
+        seed: seed of everything drawn; draws do not depend on decisions.
         copies: C.
         progress: as for `simulate`.
 
     Returns the T counted frames of each rollout as in `SimulationResult.frames`, (C R, T) and (C R, T, N),
-    and what ``decide`` adds to them.
+    and the records that ``decide`` adds.
     """
     rollouts = num_rollouts(num_frames)
     steps = WARM_UP + -(-num_frames // rollouts)
@@ -211,14 +211,14 @@ def roll_out(
 
 @partial(kept_jit, static_argnums=(0, 1))
 def _first_keys(rollouts: int, copies: int, seed: Array | int) -> tuple[Array, Key]:
-    """Keys of the C R environments, the same in each copy, and the one behind those of all steps."""
+    """Keys of the C R environments, the same in each copy, and the key from which all steps' keys come."""
     key_reset, key_steps = jax.random.split(jax.random.key(seed))
     return _keys_of(rollouts, copies, key_reset), key_steps
 
 
 @partial(kept_jit, static_argnums=(0, 1))
 def _keys_of_step(rollouts: int, copies: int, key_steps: Key, time: Array | int) -> tuple[Key, Array]:
-    """A step's key to decide by, and those of the C R environments' next frames."""
+    """A step's key for decisions, and those of the C R environments' next frames."""
     key_decision, key_next = jax.random.split(jax.random.fold_in(key_steps, time))
     return key_decision, _keys_of(rollouts, copies, key_next)
 
@@ -266,9 +266,9 @@ def play_frames(
 def ratios(frames: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Each of `QUANTITIES`, and ``user_reward``, as numerators and denominators (R,) of R independent units.
 
-    ``frames`` has the record of `play_frames`, with R as its first axis and any between it and the users'.
-    Over all units the quantity is the sum of the numerators over that of the denominators: sums over the
-    frames for efficiency and shares, else averages over ones.
+    ``frames`` has the record of `play_frames`, with R as its first axis and any axes between it and the
+    users'. Over all units a quantity is the sum of its numerators over the sum of its denominators: sums over
+    frames for efficiency and shares, else means, with ones as denominators.
     """
 
     def total(name: str) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Means with their uncertainty: 95% percentile bootstrap over independent units.
 
-A unit is whatever was drawn independently: a rollout, or a frame of a set of independent frames. Frames of
+A unit is anything drawn independently: a rollout, or a frame of a set of independent frames. Frames of
 one rollout are not independent (battery and backlog carry over), so sum or average them per rollout first.
 """
 
@@ -18,13 +18,13 @@ RESAMPLES = 2000
 """Bootstrap resamples: the ends of the interval then vary by a few percent of its width."""
 
 QUARTER = 0.25
-"""of the values at either end that an interquartile mean leaves out"""
+"""share of the values left out by an interquartile mean, at either end"""
 
 _INDICES_AT_ONCE = 1 << 22
 
 
 class Estimate(NamedTuple):
-    """A mean (or ratio of sums) and the ends of its 95% interval, in the unit of what was averaged."""
+    """A mean (or ratio of sums) and the ends of its 95% interval, in the unit of the values."""
 
     mean: float
     low: float
@@ -34,8 +34,8 @@ class Estimate(NamedTuple):
 def mean_interval(values: ArrayLike, *, seed: int = 0) -> Estimate:
     """Mean of R independent values (R,) with its interval.
 
-    The same values and ``seed`` give the same interval. A single value has an interval of no width, which
-    says nothing. Raises ValueError for no values, or for values that are not numbers.
+    The same values and ``seed`` give the same interval. A single value has an interval of zero width, which
+    means nothing. Raises ValueError for no values, or for values that are not numbers.
     """
     values = _checked(values)
     return ratio_interval(values, np.ones_like(values), seed=seed)
@@ -44,10 +44,10 @@ def mean_interval(values: ArrayLike, *, seed: int = 0) -> Estimate:
 def interquartile_mean(values: ArrayLike, *, seed: int = 0) -> Estimate:
     """Mean of the middle half of R independent values (R,), with its 95% percentile bootstrap interval.
 
-    The measure of Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice"
-    (2021), for one task. Otherwise as `mean_interval`.
+    Recommended by Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice"
+    (2021); here for one task. Otherwise like `mean_interval`.
     """
-    from scipy import stats  # takes a second to import, which most commands need not spend
+    from scipy import stats  # takes a second to import, and most commands do not need it
 
     values = _checked(values)
 
@@ -71,15 +71,15 @@ def interquartile_mean(values: ArrayLike, *, seed: int = 0) -> Estimate:
 def ratio_interval(numerators: ArrayLike, denominators: ArrayLike, *, seed: int = 0) -> Estimate:
     """Ratio of sums, sum(numerators) / sum(denominators), over R independent units (R,) each.
 
-    The units are resampled in pairs. Denominators are non-negative; where they sum to 0 the ratio counts as
-    0. Otherwise as `mean_interval`.
+    The units are resampled in pairs. Denominators are non-negative; if they sum to 0, the ratio counts as 0.
+    Otherwise like `mean_interval`.
     """
     numerators, denominators = _checked(numerators), _checked(denominators)
     if numerators.shape != denominators.shape:
         raise ValueError(f"{numerators.size} numerators do not match {denominators.size} denominators")
     if not (np.isfinite(denominators) & (denominators >= 0)).all():
         raise ValueError("denominators must be finite and non-negative")
-    # The sums of ones, by which means are taken, need no resampling.
+    # Means have denominators of one, whose sums need no resampling.
     ones = bool((denominators == 1).all())
     resampled = np.concatenate(
         [
@@ -91,7 +91,7 @@ def ratio_interval(numerators: ArrayLike, denominators: ArrayLike, *, seed: int 
         ]
     )
     tail = (1 - CONFIDENCE) / 2
-    # Order statistics rather than interpolation: they stay numbers where some resamples are infinite.
+    # Order statistics rather than interpolation: these stay numbers if some resamples are infinite.
     low, high = np.quantile(resampled, [tail, 1 - tail], method="inverted_cdf")
     mean = _ratio(numerators[None].sum(axis=1), denominators[None].sum(axis=1))
     return Estimate(float(mean[0]), float(low), float(high))
@@ -107,13 +107,13 @@ def _checked(values: ArrayLike) -> NDArray[np.float64]:
 
 
 def _resamples(units: int, seed: int) -> Iterable[NDArray[np.int64]]:
-    """Indices (B, R) of resampled units, drawn with replacement, in pieces of bounded size."""
+    """Indices (B, R) of units resampled with replacement, in pieces of bounded size."""
     return _drawn_once(units, seed) if units * RESAMPLES <= _INDICES_AT_ONCE else _drawn(units, seed)
 
 
 @functools.lru_cache(maxsize=1)
 def _drawn_once(units: int, seed: int) -> tuple[NDArray[np.int64], ...]:
-    """The same, kept for the next quantity of the same units."""
+    """The same, cached for the next quantity of the same units."""
     return tuple(_drawn(units, seed))
 
 

@@ -1,7 +1,7 @@
-"""Sweeps of one constant over independent frames: what the exact allocation does at each of its values.
+"""Sweeps of one constant over independent frames: results of the exact allocation at each of its values.
 
 Every value and every scheme meets the same seeded fading and batteries (common random numbers), so that
-differences between them are not differences in luck. Work arrives at the rate that the value asks for.
+differences between them are not due to chance. Work arrives at the rate that the value asks for.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ REGIME = (
     "fresh work without backlog; everyone is served where that is possible, else the set of users that "
     "maximises the AP's reward"
 )
-"""What the numbers of a sweep are averages of."""
+"""The frames that a sweep averages over."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +54,16 @@ class Sweep:
     quick_points: int
     schemes: tuple[Scheme, ...]
     figures: tuple[str, ...]
-    """the figures that it feeds: the paper's, and the comparison of beams"""
+    """the figures that it supplies: the paper's, and the comparison of beams"""
 
     def values(self, quick: bool = False) -> tuple[float, ...]:
-        """The constant's values, in four digits so that tables stay readable."""
+        """The constant's values, rounded to four digits so that tables stay readable."""
         space = np.geomspace if self.logarithmic else np.linspace
         points = space(self.low, self.high, self.quick_points if quick else self.points)
         return tuple(float(f"{value:.4g}") for value in points)
 
 
-# The default scenario's own value is among the points of the first and the last.
+# The first and the last sweep contain the default scenario's own value.
 SWEEPS: dict[Swept, Sweep] = {
     "ap_power": Sweep(
         name="ap_power",
@@ -104,18 +104,18 @@ SWEEPS: dict[Swept, Sweep] = {
 }
 
 FIGURES = tuple(figure for sweep in SWEEPS.values() for figure in sweep.figures)
-"""The figures that can be drawn: the paper's, and "beams", which it lacks."""
+"""The figures that can be drawn: the paper's, and "beams", which is ours."""
 
 COMPARED_BEAMS: tuple[Beams, ...] = ("mrt", "random", "optimal")
-"""What the figure "beams" compares."""
+"""The beams in the figure "beams"."""
 
 
 Values = dict[Scheme, dict[str, np.ndarray]]
-"""What each frame contributes to each scheme's numbers, (K,) each."""
+"""Contribution of each frame to each scheme's numbers, (K,) each."""
 
 
 def sweep_of(figure: str) -> Sweep:
-    """The sweep that feeds a figure; raises ValueError for an unknown one."""
+    """The sweep that supplies a figure; raises ValueError for an unknown one."""
     for sweep in SWEEPS.values():
         if figure in sweep.figures:
             return sweep
@@ -124,7 +124,7 @@ def sweep_of(figure: str) -> Sweep:
 
 @dataclass(frozen=True)
 class Metric:
-    """What is reported of a scheme at one value of the swept constant."""
+    """A number reported for a scheme at one value of the swept constant."""
 
     unit: str
     meaning: str
@@ -158,7 +158,7 @@ RELATIVE_METRICS: dict[str, Metric] = {
         "", "AP energy over that of MEC-disabled, on the frames where every scheme serves everyone"
     ),
 }
-"""Reported where MEC-disabled is among the schemes. For the same work on the same frames this is also the
+"""Reported if MEC-disabled is among the schemes. For the same work on the same frames this is also the
 inverse ratio of the energy efficiencies."""
 
 LIMIT_METRICS: dict[str, Metric] = {
@@ -173,14 +173,14 @@ LIMIT_METRICS: dict[str, Metric] = {
         "serve everyone",
     ),
 }
-"""Reported of the hybrid scheme where beams are compared. No numbers where the rectifier is not linear, and
-for more than 6 users."""
+"""Reported for the hybrid scheme where beams are compared. NaN if the rectifier is not linear, and for more
+than 6 users."""
 
 ALL_METRICS = METRICS | RELATIVE_METRICS | LIMIT_METRICS
 
 
 def metrics_of(sweep: Sweep, scheme: Scheme) -> tuple[str, ...]:
-    """Names of what is reported of a scheme of a sweep."""
+    """Names of the metrics reported for a scheme of a sweep."""
     names = tuple(METRICS)
     if "local" in sweep.schemes:
         names += tuple(RELATIVE_METRICS)
@@ -203,7 +203,7 @@ class Measurement:
     low: float
     high: float
     frames: int
-    """frames that the number rests on"""
+    """number of frames it was measured on"""
     seed: int
 
 
@@ -245,9 +245,9 @@ def measure_chosen(
     seed: int,
     beams: Complex[Array, "S K N M"],
 ) -> list[Measurement]:
-    """Measure one point of a sweep for beams that S policies chose for its K frames, by the name of ``kind``.
+    """Measure one point of a sweep for the beams of S policies in its K frames, under the name ``kind``.
 
-    Each policy's numbers are those that `measure_point` gives; means over policies, and intervals over them.
+    Each policy gets the numbers of `measure_point`; the results are means and intervals over policies.
     """
     bounds = _bounds(constants, frames, sweep)
     each = []
@@ -272,7 +272,7 @@ def _values(constants: Parameters, frames: Frame, solved: SolvedFrames) -> dict[
 
 
 def _bounds(constants: Parameters, frames: Frame, sweep: Sweep) -> np.ndarray | None:
-    """Least energies (K, S) of the hybrid scheme if the sweep asks for them; NaN where there is no bound."""
+    """Least energies (K, S) of the hybrid scheme if the sweep needs them; NaN if there is no bound."""
     if not any(set(LIMIT_METRICS) & set(metrics_of(sweep, scheme)) for scheme in sweep.schemes):
         return None
     if limits.can_be_limited(constants):
@@ -313,7 +313,7 @@ def _measurements(
 def _limits(
     numbers: Mapping[str, np.ndarray], workload: np.ndarray, bounds: np.ndarray
 ) -> tuple[Estimate, Estimate, int]:
-    """Both of `LIMIT_METRICS`, and the frames that the second rests on."""
+    """Both of `LIMIT_METRICS`, and the number of frames of the second."""
     everyone = numbers["everyone_served"] > 0
     if np.isnan(bounds).any():
         nothing = Estimate(np.nan, np.nan, np.nan)
@@ -324,9 +324,9 @@ def _limits(
 
 
 def parameters_at(constants: Parameters, swept: Swept, value: float) -> Parameters:
-    """The constants with one of them changed; shapes and types stay, so that nothing is compiled anew.
+    """The constants with one of them changed; shapes and types stay, so nothing is recompiled.
 
-    Users' mean workloads keep their proportions, as do their distances; a trace is scaled alike.
+    Users' mean workloads keep their proportions, as do their distances; a trace is scaled in the same way.
     """
     number = jnp.asarray(np.asarray(value, dtype=float))
     if swept == "ap_power":
@@ -353,12 +353,12 @@ def _with_mean(workload: Array, mean: Array) -> Array:
 
 
 def draw_frames(constants: Parameters, *, frames: int, seed: int) -> Frame:
-    """Independent frames. Frame k depends on the seed and k, not on how many are drawn."""
+    """Independent frames. Frame k depends only on the seed and k, not on the number of frames."""
     return _draw(constants, jax.random.key(seed), jnp.arange(frames))
 
 
 def beams_key(seed: int) -> Key:
-    """Randomness of the beams: the stream past the frames' own, whose indices are small."""
+    """Key of the beams: a stream beyond the frames' own, whose indices are small."""
     return jax.random.fold_in(jax.random.key(seed), 2**32 - 1)
 
 
@@ -383,7 +383,7 @@ def _play(
 
 
 def _frame_values(frames: Frame, solved: SolvedFrames, outcome: Outcome) -> dict[str, np.ndarray]:
-    """What each frame contributes, (K,) each; success is judged by playing the frame."""
+    """Contribution of each frame, (K,) each; success is judged by playing the frame."""
     success = np.asarray(outcome.success)
 
     def total(values: Array) -> np.ndarray:
@@ -434,7 +434,7 @@ def _estimates(values: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
 def _relative_energy(
     values: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray], shared: np.ndarray
 ) -> Estimate:
-    """Energy over the reference's on the frames marked as shared."""
+    """Energy relative to the reference's, on the frames marked as shared."""
     if not shared.any():
         return Estimate(np.nan, np.nan, np.nan)
     return ratio_interval(values["ap_energy"][shared], reference["ap_energy"][shared])

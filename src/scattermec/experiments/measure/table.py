@@ -1,4 +1,4 @@
-"""A table that readers see, and how it is written in Markdown."""
+"""A table for readers, and its Markdown form."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its heading, what it says, and how to make it again."""
+    """A table with its heading, an explanation, and the command that recomputes it."""
 
     title: str
     note: str
-    """what the numbers are, and how to read them; whole sentences"""
+    """explanation of the numbers, in whole sentences"""
     columns: tuple[str, ...]
     """headings, units included"""
     rows: tuple[tuple[str, ...], ...]
-    """cells as shown, as many a row as there are columns"""
+    """cells as shown, one per column"""
     command: str = ""
-    """what to type for the same numbers again, a line a command; empty where there is none"""
+    """command lines that recompute the numbers, one per line; may be empty"""
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -34,12 +34,12 @@ def markdown(table: Table, *, numbers: bool = False) -> str:
 
 
 def markdown_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool = False) -> str:
-    """Headings and rows alone; with ``numbers``, all columns but the first are aligned to the right."""
+    """Headings and rows alone; with ``numbers``, all columns except the first are right-aligned."""
     rule = "---:|" if numbers else "---|"
     return "\n".join([_line(columns), "|---|" + rule * (len(columns) - 1), *map(_line, rows)])
 
 
 def _line(cells: Sequence[str]) -> str:
-    # A bar within a cell is escaped, if it is not already.
+    # Escape a bar within a cell, unless it is escaped already.
     shown = (re.sub(r"(?<!\\)\|", r"\|", cell).replace("\n", "<br>") for cell in cells)
     return f"| {' | '.join(shown)} |"

@@ -1,1 +1,1 @@
-"""What readers see of a reproduction; everything is drawn from the data in its folder."""
+"""The report of a reproduction; everything is drawn from the data in its folder."""

@@ -1,4 +1,4 @@
-"""The abstract of a report: five sentences made of what was measured."""
+"""The abstract of a report: five sentences made from the results."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ AUTHORS = "Zhou, Long, Zhang, Xu and Gong (IEEE WCNC 2022)"
 
 
 def sentences(contents: Contents) -> tuple[str, str, str, str, str]:
-    """What was done; the verdicts on optima; those on learning; what beams are worth; how sure it is.
+    """The methods; the verdicts on optima; those on learning; the value of beams; the certainty.
 
-    Whatever is not in the folder is said not to be.
+    Anything missing from the folder is said to be missing.
     """
     return (_what(contents), _optima(contents), _learning(contents), _beams(contents), _sure(contents))
 
@@ -124,7 +124,7 @@ def _by_kind(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
 
 
 def _lower(label: str) -> str:
-    """A label within a sentence; abbreviations stay."""
+    """A label within a sentence; abbreviations keep their capitals."""
     return label if label[:2].isupper() else label[:1].lower() + label[1:]
 
 

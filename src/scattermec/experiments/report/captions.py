@@ -1,4 +1,4 @@
-"""What stands above and below the figures: titles, what the paper reads off them, and how to read them."""
+"""Texts above and below the figures: titles, the paper's statements, and explanations."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from scattermec.experiments.claims.learning import LearningCurves
 
 LEARNING_FIGURES = ("2a", "2b")
-"""Those that are drawn from training runs."""
+"""The figures drawn from training runs."""
 
 TITLES = {
     "2a": "Reward along training",
@@ -25,7 +25,7 @@ CAPTIONS = {
     "4a": "the farther the users, the more of the work is local and the less is offloaded actively.",
     "4b": "efficiency falls with distance, Hybrid ≥ Active-enabled ≥ MEC-disabled, and the three converge.",
 }
-"""What the paper reads off each of its figures."""
+"""The paper's statements about each of its figures."""
 READING = (
     "Solid: while learning, exploration included, in rollouts; price-net, which does not explore, as trained "
     "so far.",
@@ -40,18 +40,18 @@ COMPARISON = (
     "Middle: energy on the frames where these beams serve everyone, over the least that any beams take there "
     "(certified); none can come below 1.",
 )
-"""How to read the figure that the paper lacks."""
+"""How to read the figure that compares beams."""
 
 
 def reading(name: str) -> tuple[str, ...]:
-    """What the paper reads off a figure, and how to read ours."""
+    """The paper's statements about a figure, and how to read ours."""
     if name == "beams":
         return COMPARISON
     return (f"The paper: {CAPTIONS[name]}", *(READING if name in LEARNING_FIGURES else ()))
 
 
 def runs_text(curves: Sequence[LearningCurves]) -> str:
-    """How much the learners of Fig. 2 were trained."""
+    """Amount of training of the learners of Fig. 2."""
     run = curves[0]
     return f"{len(run.values['reward'])} seeds of {run.frames[-1]:,} frames each"
 
@@ -60,12 +60,12 @@ BEAM_LABELS = {"mrt": "MRT", "random": "random", "optimal": "optimal"}
 
 
 def policy_label(kind: str) -> str:
-    """What readers call the rows of one kind: those of a rule, optimal ones, or what a learner chose."""
+    """Name of the rows of one kind for readers: beams of a rule, optimal ones, or those of a learner."""
     return f"{BEAM_LABELS[kind]} beams" if kind in BEAM_LABELS else f"learned beams ({kind})"
 
 
 def frames_text(rows: Sequence[Any]) -> str:
-    """How many frames a point rests on, by kinds of beams where these differ; seeds of a learner add up."""
+    """Number of frames of a point, by kind of beams where it differs; seeds of a learner add up."""
     most: dict[str, int] = {}
     for row in rows:
         most[row.beams] = max(most.get(row.beams, 0), row.frames)

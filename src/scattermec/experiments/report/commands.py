@@ -1,4 +1,4 @@
-"""The commands that compute single parts of a report again, for its pages to print."""
+"""Commands that recompute single parts of a report, for printing on its pages."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,13 @@ from scattermec.experiments.studies.results import scenario_option
 from scattermec.scenario import Scenario
 
 AGAIN = "again"
-"""The new folder that the commands write to: that of the report refuses other settings."""
+"""New folder for the output of the commands, since the report's own refuses other settings."""
 
 
 def figure_command(
     figures: Sequence[str], settings: Mapping[str, Any], scenario: Scenario, folder: Path
 ) -> str:
-    """What computes figures of sweeps again, with the frames and seed of the report."""
+    """The command that recomputes figures of sweeps, with the frames and seed of the report."""
     words = ["scattermec", "reproduce", "--out", AGAIN, "--figures", ",".join(figures)]
     words += ["--quick"] if is_quick(settings) else []
     words += ["--frames", str(settings["frames"]), "--seed", str(settings["seed"])]
@@ -33,7 +33,7 @@ def is_quick(settings: Mapping[str, Any]) -> bool:
 
 
 def training_commands(curves: Sequence[LearningCurves], scenario: Scenario, folder: Path) -> list[str]:
-    """What trains each run of Fig. 2 again, and what evaluates those in the folder."""
+    """The commands that repeat each training run of Fig. 2, and evaluate those in the folder."""
     commands, evaluations, price_nets_commands = [], [], []
     for run in curves:
         frames = int(run.frames[-1])

@@ -1,6 +1,6 @@
-"""What lies in the folder of a reproduction, read and judged: all that its report is made of.
+"""Contents of the folder of a reproduction, read and judged: everything that its report needs.
 
-Tables come from the studies. Kinds of beams that the settings do not know (rows of data.csv, such as those of
+Tables come from the studies. Kinds of beams that the settings do not name (rows of data.csv, such as those of
 learned policies) are judged and drawn like any other.
 """
 
@@ -26,7 +26,7 @@ from scattermec.scenario import Scenario
 
 @dataclass(frozen=True)
 class Contents:
-    """What the folder of a reproduction holds, read and judged."""
+    """Contents of the folder of a reproduction, read and judged."""
 
     folder: Path
     settings: Mapping[str, Any]
@@ -35,7 +35,7 @@ class Contents:
     curves: Sequence[LearningCurves]
     findings: Sequence[Finding]
     pictures: Sequence[figures.Picture]
-    """the figures of sweeps for which every point is there"""
+    """the figures of sweeps whose points are complete"""
     frames: Sequence[PlayedFrame]
     """the same frame under each policy"""
     tables: Sequence[Table]
@@ -45,7 +45,7 @@ class Contents:
 def read(folder: Path) -> Contents:
     """Everything in the folder, with the verdicts that follow from it.
 
-    Raises InputError where the folder holds no results, or some that cannot be read.
+    Raises InputError if the folder holds no results, or unreadable ones.
     """
     if not folder.is_dir():
         raise InputError([f"{folder}: there is no such folder"])
@@ -92,13 +92,13 @@ def read(folder: Path) -> Contents:
 
 
 def kinds_of_beams(settings: Mapping[str, Any], measurements: Sequence[Measurement]) -> list[str]:
-    """Those that the settings ask for, then whatever else was measured that is no mere kind of beams."""
+    """The kinds that the settings ask for, then any others that were measured."""
     others = dict.fromkeys(row.beams for row in measurements if row.beams not in BEAMS)
     return [*settings["beams"], *others]
 
 
 def _drawable(settings: Mapping[str, Any], results: Results, kinds: Sequence[str]) -> list[figures.Picture]:
-    """The figures for which every point is there."""
+    """The figures whose points are complete."""
     pictures: list[figures.Picture] = []
     for sweep in SWEEPS.values():
         values = settings["points"][sweep.name]

@@ -13,32 +13,32 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 else:
-    # Names for those who read annotations at run time.
+    # Names for tools that read annotations at run time.
     Axes = Figure = Any
 
 WIDTH, WIDE, HEIGHT = 7.6, 10.4, 3.7
-"""Inches; the wide one has three panels."""
+"""Inches; the wide figure has three panels."""
 
 
 class Picture(NamedTuple):
-    """A figure to be drawn: its name, and the kind of beams unless it compares them."""
+    """A figure to draw: its name, and the kind of beams unless it compares beams."""
 
     name: str
     beams: str = ""
 
     @property
     def stem(self) -> str:
-        """Its files' name without the suffix."""
+        """Name of its files without the suffix."""
         return f"fig{self.name}" if self.name == "beams" else f"fig{self.name}-{self.beams}"
 
     @property
     def label(self) -> str:
-        """What readers call it."""
+        """Its name for readers."""
         return "Beams" if self.name == "beams" else f"Fig. {self.name}, {policy_label(self.beams)}"
 
 
 def panels_of(picture: Picture, measurements: Sequence[Measurement]) -> tuple[Panel, ...]:
-    """What a figure shows: that of one kind of beams, or the comparison of beams."""
+    """The panels of a figure: for one kind of beams, or the comparison of beams."""
     rows = rows_of(picture.name, measurements)
     if picture.name == "beams":
         return beams_panels(rows)
@@ -46,7 +46,7 @@ def panels_of(picture: Picture, measurements: Sequence[Measurement]) -> tuple[Pa
 
 
 def rows_of(name: str, measurements: Sequence[Measurement]) -> list[Measurement]:
-    """What a figure is drawn from, of all kinds of beams."""
+    """The rows that a figure is drawn from, for all kinds of beams."""
     return [row for row in measurements if row.swept == sweep_of(name).name]
 
 
@@ -67,12 +67,12 @@ def draw(picture: Picture, measurements: Sequence[Measurement]) -> Figure:
 
 
 def save(picture: Picture, measurements: Sequence[Measurement], folder: Path) -> tuple[Path, ...]:
-    """Draw a figure and write it in every format; the paths written."""
+    """Draw a figure and write it in every format; returns the paths."""
     return style.save_figure(draw(picture, measurements), folder / picture.stem)
 
 
 def draw_panel(axes: Axes, panel: Panel) -> None:
-    """A panel on its axes; lines of their looks' own role are named for the legend."""
+    """Draw a panel on its axes; lines in the role of their look are named for the legend."""
     named: set[str] = set()
     for line in panel.lines:
         drawn, look = line.curve, line.look
@@ -98,7 +98,7 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
 
 
 def _limits(axes: Axes, low: float | None, high: float | None) -> None:
-    # A little below 0, so that marks there are whole.
+    # Slightly below 0, so that markers at 0 are not cut off.
     axes.set_ylim(bottom=-0.02 * axes.get_ylim()[1] if low == 0 else low, top=high)
 
 

@@ -12,7 +12,7 @@ from scattermec.scenario import Scenario
 
 
 def save(played: PlayedFrame, scenario: Scenario, folder: Path) -> tuple[Path, ...]:
-    """Draw a frame and write it in every format; the paths written."""
+    """Draw a frame and write it in every format; returns the paths."""
     figure = draw_frame(
         parameters(scenario),
         played.frame,

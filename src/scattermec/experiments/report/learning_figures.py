@@ -1,4 +1,4 @@
-"""Fig. 2a and 2b drawn: reward and outage along training, beside the certified optimum."""
+"""Drawing of Fig. 2a and 2b: reward and outage along training, beside the certified optimum."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,14 +13,14 @@ from scattermec.pictures import style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 else:
-    # A name for those who read annotations at run time.
+    # A name for tools that read annotations at run time.
     Figure = Any
 
 WIDTH, HEIGHT = 7.6, 3.9
 
 
 def draw(name: str, curves: Sequence[LearningCurves]) -> Figure:
-    """Fig. ``name``, 2a or 2b: a panel a preset."""
+    """Fig. ``name``, 2a or 2b: one panel per preset."""
     panels = learning_panels(name, curves)
     wider = max(1, len(panels) / 2)
     figure = style.new_figure(WIDTH * wider, HEIGHT)
@@ -53,10 +53,10 @@ def draw(name: str, curves: Sequence[LearningCurves]) -> Figure:
 
 
 def save(name: str, curves: Sequence[LearningCurves], folder: Path) -> tuple[Path, ...]:
-    """Draw a figure and write it in every format; the paths written."""
+    """Draw a figure and write it in every format; returns the paths."""
     return style.save_figure(draw(name, curves), folder / stem(name))
 
 
 def stem(name: str) -> str:
-    """A figure's files' name without the suffix."""
+    """Name of a figure's files without the suffix."""
     return f"fig{name}"

@@ -1,4 +1,4 @@
-"""What a reproduction says in words: the verdicts as Markdown and JSON, and the index of its folder."""
+"""Texts of a reproduction: the verdicts as Markdown and JSON, and the index of its folder."""
 
 import json
 import re
@@ -40,7 +40,7 @@ MARKS = {"met": "yes", "unclear": "partly", "not met": "no"}
 
 
 def write(contents: Contents) -> tuple[Path, ...]:
-    """Write claims.md, claims.json, scenario.yaml and index.md; the paths written."""
+    """Write claims.md, claims.json, scenario.yaml and index.md; returns the paths."""
     findings, settings = contents.findings, contents.settings
     texts = {
         "claims.md": claims_markdown(findings, settings, contents.measurements),
@@ -54,7 +54,7 @@ def write(contents: Contents) -> tuple[Path, ...]:
 
 
 def claims_json(findings: Sequence[Finding], settings: Mapping[str, Any]) -> str:
-    """All findings for machines."""
+    """All findings as JSON."""
     kept = {name: settings[name] for name in ("version", "regime", "frames", "seed", "beams")}
     claims = [finding.to_json() for finding in findings]
     return json.dumps({**kept, "claims": claims}, indent=2, ensure_ascii=False) + "\n"
@@ -63,7 +63,7 @@ def claims_json(findings: Sequence[Finding], settings: Mapping[str, Any]) -> str
 def claims_markdown(
     findings: Sequence[Finding], settings: Mapping[str, Any], measurements: Sequence[Measurement]
 ) -> str:
-    """All findings for readers: a table of verdicts, then the conditions behind each."""
+    """All findings as Markdown: a table of verdicts, then the conditions behind each."""
     parts = [
         "# The paper's claims and what was measured",
         f"Exact optima, judged apart for each kind of beams: {_kinds(settings)}. "
@@ -79,23 +79,23 @@ def claims_markdown(
 
 
 def about_learning(finding: Finding) -> bool:
-    """Whether a finding is one of Fig. 2, about a preset rather than a kind of beams."""
+    """Whether a finding belongs to Fig. 2, so that it is about a preset rather than a kind of beams."""
     return bool(finding.preset)
 
 
 def kind_label(finding: Finding) -> str:
-    """What a finding is about, in words: a kind of beams, or a preset."""
+    """Subject of a finding in words: a kind of beams, or a preset."""
     return LABELS[finding.preset] if about_learning(finding) else policy_label(finding.beams)
 
 
 def decisive(finding: Finding) -> Condition | None:
-    """The condition that decides a verdict: the first one that is not met, or else the first."""
+    """The condition that decides a verdict: the first that is not met, or else the first."""
     missing = [condition for condition in finding.conditions if condition.judgement != "met"]
     return next(iter(missing or finding.conditions), None)
 
 
 def by_claim(findings: Sequence[Finding]) -> list[list[Finding]]:
-    """The findings of each claim, for all kinds of beams or presets, together."""
+    """The findings grouped by claim, each for all kinds of beams or presets."""
     groups: dict[str, list[Finding]] = {}
     for finding in findings:
         groups.setdefault(finding.name, []).append(finding)
@@ -103,7 +103,7 @@ def by_claim(findings: Sequence[Finding]) -> list[list[Finding]]:
 
 
 def verdict_table(findings: Sequence[Finding]) -> str:
-    """One line a claim, one column a kind of beams (or, for Fig. 2, a preset: a table of its own)."""
+    """One row per claim, one column per kind of beams (or, for Fig. 2, per preset: a table of its own)."""
     learned = [finding for finding in findings if about_learning(finding)]
     if learned and len(learned) < len(findings):
         exact = [finding for finding in findings if not about_learning(finding)]
@@ -153,7 +153,7 @@ def _condition(condition: Condition) -> tuple[str, str, str]:
 
 
 def index_markdown(contents: Contents) -> str:
-    """The same as `index.html`, for readers of text."""
+    """The contents of `index.html` as Markdown."""
     settings, curves, record = contents.settings, contents.curves, contents.record
     metrics = [(f"`{name}`", metric.unit, metric.meaning) for name, metric in ALL_METRICS.items()]
     parts = [
@@ -187,23 +187,23 @@ def index_markdown(contents: Contents) -> str:
 
 
 def redraw_command(contents: Contents) -> str:
-    """What to type to draw the folder again."""
+    """The command that redraws the folder."""
     return shlex.join(["scattermec", "report", str(contents.folder)])
 
 
 def versions_text(contents: Contents) -> str:
-    """Of everything that computed the results."""
+    """Versions of everything that computed the results."""
     versions = contents.record.versions or {"scattermec": contents.settings["version"]}
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def plain(text: str) -> str:
-    """Markdown that shows a text that came from a file as it is, on one line."""
+    """Markdown that shows a text from a file literally, on one line."""
     return re.sub(r"([\\`*_{}\[\]<>()#+!|&~$])", r"\\\1", one_line(text))
 
 
 def code_block(text: str) -> str:
-    """Markdown that shows a text as code, whatever backquotes are in it."""
+    """Markdown that shows a text as code, even if it contains backquotes."""
     fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
     return f"{fence}\n{text}\n{fence}"
 

@@ -1,7 +1,7 @@
-"""`index.html`: the report on one page that needs nothing else, neither files nor a network.
+"""`index.html`: the report as one page that needs no other files and no network.
 
-The figures are drawn in the browser from the data in the page. Where there is no JavaScript, and on paper,
-their pictures take their place. Texts and tables need neither.
+The browser draws the figures from the data in the page. Without JavaScript, and on paper, their images take
+their place. Texts and tables need neither.
 """
 
 import base64
@@ -44,7 +44,7 @@ DASHES = {"-": "solid", "--": "dash", "-.": "dashdot", ":": "dot"}
 STROKES = {"-": "", "--": "5 3", "-.": "6 2.5 1.5 2.5", ":": "1.5 2.5"}
 SYMBOLS = {"o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "x": "x", "": ""}
 MARKS = {"holds": "✓", "holds in part": "◐", "does not hold": "✗", "not examined": "–"}
-"""Beside the colours, for those who do not see them."""
+"""Marks beside the colours, for readers who cannot distinguish these."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Row:
     title: str
     panels: tuple[Panel, ...]
     picture: str
-    """the same as an image: the stem of its files"""
+    """the same as an image: name of its files without the suffix"""
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ class Figure:
 
     @property
     def label(self) -> str:
-        """What readers call it."""
+        """Its name for readers."""
         return "Beams" if self.name == "beams" else f"Fig. {self.name}"
 
 
 def write(contents: Contents) -> Path:
-    """Write the page into the folder, whose pictures must have been drawn; its path."""
+    """Write the page into the folder, whose pictures must exist; returns its path."""
     path = contents.folder / NAME
     replace_text(path, render(contents))
     return path
@@ -126,16 +126,16 @@ def render(contents: Contents) -> str:
 
 @dataclass(frozen=True)
 class ClaimsTable:
-    """Verdicts of one sort: of optima, by kind of beams, or of learning, by preset."""
+    """Verdicts of one type: on optima by kind of beams, or on learning by preset."""
 
     title: str
     kinds: tuple[str, ...]
     groups: tuple[tuple[tuple[Finding, Condition | None], ...], ...]
-    """of each claim, for each kind: the finding, and the condition that decides"""
+    """per claim, for each kind: the finding, and the condition that decides it"""
 
 
 def claims_tables(findings: Sequence[Finding]) -> list[ClaimsTable]:
-    """Those of learning, if there are any, and those of optima."""
+    """The table about learning, if there is one, and the table about optima."""
     sorts = {
         "Learning (Fig. 2), by preset of the training": [f for f in findings if markdown.about_learning(f)],
         "Optima (Fig. 3 and 4), by kind of beams": [f for f in findings if not markdown.about_learning(f)],
@@ -154,7 +154,7 @@ def claims_tables(findings: Sequence[Finding]) -> list[ClaimsTable]:
 
 
 def figures(contents: Contents) -> list[Figure]:
-    """Whatever can be drawn, in the paper's order."""
+    """All figures that can be drawn, in the paper's order."""
     folder, settings, scenario = contents.folder, contents.settings, contents.scenario
     found = []
     for name in LEARNING_FIGURES if contents.curves else ():
@@ -187,7 +187,7 @@ def _row(picture: Picture, contents: Contents) -> Row:
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """What toggles the lines of a look, or of a role."""
+    """An entry that toggles the lines of a look, or of a role."""
 
     label: str
     colour: str
@@ -213,7 +213,7 @@ def legend(figure: Figure) -> list[LegendEntry]:
 
 
 def drawing(figure: Figure) -> list[list[dict[str, Any]]]:
-    """What the page's script draws: rows of panels, each with Plotly's traces and layout.
+    """Input of the page's script: rows of panels, each with Plotly's traces and layout.
 
     Panels above one another share their ordinate, so that rows can be compared.
     """
@@ -319,7 +319,7 @@ def _range(panels: Sequence[Panel]) -> tuple[float, float]:
 
 
 def numbers(row: Row) -> list[Table]:
-    """The numbers behind the panels of a row, a table a panel, for those who would rather read them."""
+    """The numbers behind the panels of a row, one table per panel."""
     tables = []
     for panel in row.panels:
         lines = [line for line in panel.lines if line.curve.values.size]
@@ -361,12 +361,12 @@ def _list(values: np.ndarray) -> list[float | None]:
 
 
 def _digits(value: float) -> float | None:
-    """Six digits, which is more than is seen; nothing in place of what JSON does not have."""
+    """Six digits, more than can be seen; None for values that JSON lacks."""
     return float(f"{value:.6g}") if np.isfinite(value) else None
 
 
 def script_json(data: Any) -> str:
-    """JSON to stand within a script element."""
+    """JSON that is safe inside a script element."""
     return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("</", "<\\/")
 
 
@@ -395,7 +395,7 @@ def scenario_table(contents: Contents) -> list[Constant]:
 
 
 def _sentence(text: str) -> str:
-    """With a capital letter at its beginning."""
+    """The text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 
@@ -407,5 +407,5 @@ def _prose(text: str) -> Any:
 
 
 def data_address(path: Path) -> str:
-    """A picture as an address that holds all of it."""
+    """A picture as a data URL."""
     return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode("ascii")

@@ -1,4 +1,4 @@
-"""What the figures show, as data: panels of lines, for Matplotlib to draw in files and Plotly on the page."""
+"""The figures as data: panels of lines, which Matplotlib draws in files and Plotly on the page."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -46,20 +46,20 @@ class Line:
     """its name in the legend, colour, marker and dashes"""
     curve: Curve
     role: str = ""
-    """what sets it apart from the other lines of the same look, for the legend too"""
+    """distinguishes it from other lines of the same look, also in the legend"""
     band: bool = True
     """whether its 95% intervals are shaded"""
 
 
 @dataclass(frozen=True)
 class Level:
-    """A horizontal line that means something."""
+    """A horizontal reference line."""
 
     value: float
     colour: str
     linestyle: str
     label: str = ""
-    """its name in the legend, if it is in there"""
+    """its name in the legend; empty if it is not there"""
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ class Panel:
     """labels, with units"""
     lines: tuple[Line, ...]
     octaves: tuple[float, ...] = ()
-    """ticks of a logarithmic abscissa; without any it is linear"""
+    """ticks of a logarithmic abscissa; if empty, it is linear"""
     limits: tuple[float | None, float | None] = (0.0, None)
-    """ends of the ordinate, where they do not follow from the lines"""
+    """ends of the ordinate, unless the lines determine them"""
     level: Level | None = None
     title: str = ""
 
@@ -129,7 +129,7 @@ def beams_panels(rows: Sequence[Measurement]) -> tuple[Panel, Panel, Panel]:
 
 
 def learning_panels(name: str, curves: Sequence[LearningCurves]) -> tuple[Panel, ...]:
-    """Fig. 2a or 2b: a panel a preset, whose title it is."""
+    """Fig. 2a or 2b: one panel per preset, with the preset as its title."""
     panels = []
     for preset in presets_of(curves):
         runs = [run for run in curves if run.preset in (preset, None)]
@@ -154,7 +154,7 @@ def learning_panels(name: str, curves: Sequence[LearningCurves]) -> tuple[Panel,
 
 
 def learner_style(learner: str) -> SchemeStyle:
-    """How a learner is drawn in Fig. 2: one of ours, or another."""
+    """The look of a learner in Fig. 2, ours or another."""
     return LEARNERS.get(learner, SchemeStyle(learner, style.OUTAGE, "", "-"))
 
 
@@ -168,12 +168,12 @@ def _panel(sweep: Sweep, ordinate: str, lines: Sequence[Line]) -> Panel:
 
 
 def _drawn(lines: Sequence[Line]) -> tuple[Line, ...]:
-    """Those that have points: a scheme that was not measured has no line."""
+    """The lines that have points; a scheme that was not measured has none."""
     return tuple(line for line in lines if line.curve.values.size)
 
 
 def _shown(line: Curve) -> Curve:
-    """As readers see it: parts of a whole in percent."""
+    """The line as readers see it: shares in percent."""
     if line.unit:
         return line
     is_part = line.name.partition(".")[0] in ("outage", "active_share", "passive_share", "local_share")

@@ -1,4 +1,4 @@
-"""All that readers see of a reproduction, drawn from what lies in its folder; nothing is computed."""
+"""All outputs of a reproduction for readers, drawn from its folder; nothing is computed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +12,16 @@ from scattermec.pictures.style import FORMATS
 
 @dataclass(frozen=True)
 class Drawn:
-    """What was drawn and judged."""
+    """Results of `redraw`."""
 
     contents: Contents
     files: tuple[Path, ...]
 
 
 def redraw(folder: Path) -> Drawn:
-    """Draw and judge whatever is complete in the folder of a reproduction.
+    """Draw and judge everything complete in the folder of a reproduction.
 
-    Raises InputError where the folder holds no results, or some that cannot be read.
+    Raises InputError if the folder holds no results, or unreadable ones.
     """
     contents = read(folder)
     pictures = [
@@ -34,12 +34,12 @@ def redraw(folder: Path) -> Drawn:
     for frame in contents.frames:
         pictures += frame_pictures.save(frame, contents.scenario, folder)
     texts = markdown.write(contents)
-    # Last, since the pictures are in it.
+    # The page comes last, since it contains the pictures.
     return Drawn(contents, (*texts, *pictures, page.write(contents)))
 
 
 def discard_pictures(folder: Path) -> None:
-    """Remove every picture: results of other settings take their place."""
+    """Remove every picture, to make room for results of other settings."""
     for kind in FORMATS:
         for path in (*folder.glob(f"fig*.{kind}"), *folder.glob(f"{Frames.name}-*.{kind}")):
             path.unlink()

@@ -1,6 +1,6 @@
-"""The studies that a reproduction is made of, one file each.
+"""The studies of a reproduction, one file each.
 
-Nothing is imported here, so that the command can name them before JAX is set up.
+Nothing is imported here, so that the command can name the studies before JAX is set up.
 """
 
 ASKED_BY: dict[str, tuple[str, ...]] = {
@@ -12,7 +12,7 @@ ASKED_BY: dict[str, tuple[str, ...]] = {
     "ranges": ("ranges",),
     "knowledge": ("knowledge",),
 }
-"""The module of each study, in the order in which they run, and the names that ask for it."""
+"""The module of each study, in the order in which they run, and the names that request it."""
 
 NAMES = tuple(dict.fromkeys(name for names in ASKED_BY.values() for name in names))
-"""What a reproduction can be asked for."""
+"""Everything that a reproduction can be asked for."""

@@ -1,4 +1,4 @@
-"""A study: something that a reproduction computes, item by item, and keeps so that it can be resumed.
+"""A study: a part of a reproduction that is computed item by item, and kept so that it can be resumed.
 
 To add one, write its module here with a subclass of `Study` called ``STUDY``, and name the module in
 `scattermec.experiments.studies.ASKED_BY`. The command, the progress bar, the record of times and the report
@@ -31,21 +31,21 @@ Progress = Callable[[int], None]
 
 
 class Study(ABC, Generic[Item, Kept]):
-    """What is computed, item by item; ``Kept`` is what its findings in a folder are read as."""
+    """A computation, item by item; ``Kept`` is the type of its findings when read from a folder."""
 
     name: ClassVar[str]
     title: ClassVar[str]
-    """what the record calls it, where it says how long each part took"""
+    """its name in the record of times"""
 
     @classmethod
     @abstractmethod
     def of(cls, plan: Plan) -> "Study[Item, Kept] | None":
-        """The study as a plan asks for it; None where it cannot be had."""
+        """The study for a plan; None if it is impossible."""
 
     @property
     @abstractmethod
     def items(self) -> Sequence[Item]:
-        """What is found, in this order."""
+        """The items, in the order of computation."""
 
     @abstractmethod
     def frames_of(self, item: Item) -> int:
@@ -53,7 +53,7 @@ class Study(ABC, Generic[Item, Kept]):
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """What the findings depend on; they are continued only under equal settings."""
+        """Everything that the findings depend on; they are continued only under equal settings."""
 
     @abstractmethod
     def open(self, folder: Path) -> Kept:
@@ -65,10 +65,10 @@ class Study(ABC, Generic[Item, Kept]):
 
     @abstractmethod
     def find(self, kept: Kept, item: Item, progress: Progress) -> None:
-        """Compute what is missing of an item, and keep it."""
+        """Compute the missing results of an item, and keep them."""
 
     def part(self, item: Item) -> str:
-        """The part that an item's time is added to."""
+        """Name of the part that an item's time is added to."""
         return self.title
 
     @property
@@ -82,7 +82,7 @@ class Study(ABC, Generic[Item, Kept]):
         return all(self.has(kept, item) for item in self.items)
 
     def run(self, folder: Path, record: Record, progress: Progress) -> None:
-        """Find what is missing in the folder. Raises InputError for findings of other settings."""
+        """Compute the missing items in the folder. Raises InputError for findings of other settings."""
         kept, done = self.open(folder), 0
         for item in self.items:
             if not self.has(kept, item):
@@ -93,17 +93,17 @@ class Study(ABC, Generic[Item, Kept]):
 
     @classmethod
     def tables(cls, folder: Path) -> list[Table]:
-        """What the report tabulates of the findings in a folder; nothing where there are none."""
+        """The report's tables of the findings in a folder; empty if there are none."""
         return []
 
     @classmethod
     def discard(cls, folder: Path) -> None:
-        """Remove what only this study wrote into a folder."""
+        """Remove this study's own files from a folder."""
 
 
 @dataclass
 class Findings:
-    """The findings of a study in a file of its own, beside the settings that they were made with."""
+    """The findings of a study in a file of its own, together with their settings."""
 
     path: Path
     settings: Mapping[str, Any]
@@ -116,7 +116,7 @@ class Findings:
         return self.path.parent
 
     def save(self) -> None:
-        """Replace the file as a whole, so that an interruption leaves the one before."""
+        """Replace the file atomically, so that an interruption leaves the previous one."""
         replace_text(self.path, json.dumps({"settings": self.settings, "found": self.found}, indent=1) + "\n")
 
 
@@ -124,7 +124,7 @@ class FileStudy(Study[Item, Findings]):
     """A study whose findings are a file ``NAME.json``."""
 
     empty: ClassVar[type] = dict
-    """what holds the findings"""
+    """type that holds the findings"""
     trains: ClassVar[bool] = False
     """whether it keeps training runs in a folder ``NAME``"""
 
@@ -134,16 +134,16 @@ class FileStudy(Study[Item, Findings]):
 
     @abstractmethod
     def compute(self, item: Item, folder: Path, progress: Progress) -> Any:
-        """What is found, as JSON. ``folder`` is that of the reproduction."""
+        """Compute an item's finding, as JSON. ``folder`` is that of the reproduction."""
 
     @classmethod
     def tabulate(cls, settings: Mapping[str, Any], found: Any) -> list[Table]:
-        """The tables of a file's contents; any error that damaged contents cause may escape."""
+        """The tables of a file's contents; any error caused by damaged contents may escape."""
         return []
 
     @classmethod
     def file(cls, folder: Path) -> Path:
-        """The findings of the reproduction in a folder."""
+        """Path of the findings in the folder of a reproduction."""
         return folder / f"{cls.name}.json"
 
     def open(self, folder: Path) -> Findings:
@@ -169,7 +169,7 @@ class FileStudy(Study[Item, Findings]):
 
     @classmethod
     def tables(cls, folder: Path) -> list[Table]:
-        """What the report tabulates; raises InputError where the file is damaged."""
+        """The report's tables; raises InputError if the file is damaged."""
         path = cls.file(folder)
         if not path.exists():
             return []
@@ -197,14 +197,14 @@ def studies_of(plan: Plan) -> list[Study[Any, Any]]:
 
 
 def _study(module: str) -> type[Study[Any, Any]]:
-    # Imported only now, since each of them imports this module.
+    # Imported only now, since every study imports this module.
     study: type[Study[Any, Any]] = importlib.import_module(f"scattermec.experiments.studies.{module}").STUDY
     return study
 
 
 @contextlib.contextmanager
 def damaged(path: Path) -> Iterator[None]:
-    """Raise InputError, naming the file, where what was read from it is not what it should be."""
+    """Raise InputError, naming the file, if its contents are not as they should be."""
     try:
         yield
     except InputError:

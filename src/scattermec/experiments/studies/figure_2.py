@@ -1,4 +1,4 @@
-"""The paper's Fig. 2: its learners trained over many seeds, price-net beside them, and what they reached."""
+"""The paper's Fig. 2: its learners, and price-net beside them, trained over many seeds and evaluated."""
 
 import shutil
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ GREEDY_MODE = {
     "price-net": "p1",
     "price-net-foresight": "p1",
 }
-"""How each acts greedily on held-out frames."""
+"""The greedy mode of each on held-out frames."""
 
 SETTINGS: dict[str, TrainingConfig] = {
     **PRESETS,
@@ -43,7 +43,7 @@ SETTINGS: dict[str, TrainingConfig] = {
 """Both presets, each also with the other form of the users' actions."""
 
 RUNS = "runs"
-"""The folder of the training runs within that of a reproduction."""
+"""The folder of the training runs within the folder of a reproduction."""
 
 LABELS = {
     "paper": "preset paper",
@@ -51,12 +51,12 @@ LABELS = {
     "paper-feasible": "preset paper, feasible form",
     "tuned-paper": "preset tuned, paper's form",
 }
-"""What readers call `SETTINGS`."""
+"""Names of `SETTINGS` for readers."""
 
 
 @dataclass(frozen=True)
 class Figure2(Study[tuple[str, str], Path]):
-    """What is trained: learner and preset of every run."""
+    """Training runs by learner and preset."""
 
     name = "runs"
     title = "training"
@@ -64,7 +64,7 @@ class Figure2(Study[tuple[str, str], Path]):
     scenario: Scenario
     seeds: int = FIGURE_2.seeds
     frames: int = FIGURE_2.frames
-    """of each seed"""
+    """per seed"""
     presets: tuple[str, ...] = tuple(PRESETS)
     """of `SETTINGS`"""
     learners: tuple[str, ...] = LEARNERS
@@ -82,7 +82,7 @@ class Figure2(Study[tuple[str, str], Path]):
 
     @property
     def items(self) -> tuple[tuple[str, str], ...]:
-        """Learner and preset of every run; the AP alone has no users whose actions take a form."""
+        """Learner and preset of every run; the AP alone has no users, so no form of their actions."""
         return tuple(
             (learner, preset)
             for preset in self.presets
@@ -95,7 +95,7 @@ class Figure2(Study[tuple[str, str], Path]):
         return self.seeds * self.frames
 
     def settings(self) -> dict[str, Any]:
-        """What the runs depend on; each keeps its own part of it."""
+        """Everything that the runs depend on; each run keeps its own part of it."""
         return {
             "runs": [list(run) for run in self.items],
             "seeds": self.seeds,
@@ -113,10 +113,9 @@ class Figure2(Study[tuple[str, str], Path]):
         return run is not None and run.plan == self._plan(*item) and _is_finished(run)
 
     def find(self, kept: Path, item: tuple[str, str], progress: Progress) -> None:
-        """Train a run; one that was interrupted goes on from its last checkpoint.
+        """Train a run; an interrupted one continues from its last checkpoint.
 
-        Raises InputError where a run is there that was made with other settings, TrainingError where learning
-        cannot go on.
+        Raises InputError if the folder holds a run with other settings, TrainingError if learning fails.
         """
         path = run_folder(kept, *item)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,13 +128,13 @@ class Figure2(Study[tuple[str, str], Path]):
         )
 
     def part(self, item: tuple[str, str]) -> str:
-        """Each run is one part."""
+        """Every run is a part of its own."""
         learner, preset = item
         return f"{self.title} of {learner}, preset {preset}"
 
     @classmethod
     def tables(cls, folder: Path) -> list[Table]:
-        """One table of all finished runs, mean and interquartile mean over seeds; nothing without any."""
+        """One table of all finished runs, mean and interquartile mean over seeds; empty if there are none."""
         curves = read_curves(folder)
         return [_table(curves)] if curves else []
 
@@ -158,15 +157,15 @@ STUDY = Figure2
 
 
 def read_curves(folder: Path) -> list[LearningCurves]:
-    """All that Fig. 2 shows: the learners' finished runs, and where there are any, price-net beside them."""
+    """All curves of Fig. 2: the learners' finished runs and, if there are any, price-net beside them."""
     curves = read_runs(folder)
     return curves + price_nets.read_curves(folder) if curves else []
 
 
 def read_runs(folder: Path) -> list[LearningCurves]:
-    """What the finished runs in ``folder`` showed; those of presets that lack a run are left out.
+    """Curves of the finished runs in ``folder``, for presets that have all their runs.
 
-    Raises InputError where a run cannot be read.
+    Raises InputError if a run cannot be read.
     """
 
     curves = []
@@ -190,19 +189,19 @@ def read_runs(folder: Path) -> list[LearningCurves]:
 
 
 def train_command(learner: str, preset: str, seeds: int, frames: int) -> str:
-    """What to type for the same run."""
+    """The command for the same run."""
     base = preset.split("-")[0]
     form = "" if preset in PRESETS else f" --train action_form={SETTINGS[preset].action_form}"
     return f"scattermec train {learner} --config {base}{form} --seeds {seeds} --frames {frames}"
 
 
 def run_folder(folder: Path, learner: str, preset: str) -> Path:
-    """Where a run of Fig. 2 lies."""
+    """The folder of a run of Fig. 2."""
     return folder / Figure2.name / f"{learner}-{preset}"
 
 
 def _read_run(path: Path) -> RunFolder | None:
-    """The run in a folder; None where none has begun."""
+    """The run in a folder; None if none has begun."""
 
     return read_run(path) if path.exists() and check_folder(path, resume=True) else None
 
@@ -253,7 +252,7 @@ def _rows(run: LearningCurves) -> list[tuple[str, ...]]:
     modes = [name.removeprefix("share.") for name in run.values if name.startswith("share.")]
     modes.sort(key=lambda mode: mode != GREEDY_MODE[run.learner])
     rows: list[tuple[str, ...]] = []
-    # A policy with foresight does not act for the frame at hand alone.
+    # With foresight a policy does not act for the current frame alone.
     for index, mode in enumerate(modes or ("",)):
         learning = (
             _number(run.final("reward")),

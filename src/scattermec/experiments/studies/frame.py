@@ -1,4 +1,4 @@
-"""The same frame under each policy: its solution kept as a file that `scattermec solve` reads, and played."""
+"""One frame under each policy: its solution, in a file that `scattermec solve` reads, and its outcome."""
 
 import shlex
 from collections.abc import Callable, Sequence
@@ -30,10 +30,10 @@ TITLES = {
 """The policies."""
 
 TRIED = 16
-"""Frames among which one is looked for that every policy can serve."""
+"""Number of frames searched for one that every policy can serve."""
 
 TRACE = 1e-9
-"""s: less time than this is none."""
+"""s: shorter times count as 0."""
 
 _WORK = ("t_active", "t_passive", "t_local", "l_active", "l_passive", "l_local")
 
@@ -64,12 +64,12 @@ class Frames(Study[tuple[str, ...], Path]):
 
     @classmethod
     def of(cls, plan: Plan) -> "Frames":
-        """In the plan's scenario."""
+        """The study in the plan's scenario."""
         return cls(plan.scenario, plan.seed)
 
     @property
     def items(self) -> tuple[tuple[str, ...], ...]:
-        """The policies, together: the frame is one that all of them can serve."""
+        """All policies as one item: the frame must be one that all of them can serve."""
         return (policies(self.scenario),)
 
     def frames_of(self, item: tuple[str, ...]) -> int:
@@ -77,7 +77,7 @@ class Frames(Study[tuple[str, ...], Path]):
         return TRIED * len(item)
 
     def settings(self) -> dict[str, Any]:
-        """What the frame depends on."""
+        """Everything that the frame depends on."""
         return {"seed": self.seed, "scenario": self.scenario.model_dump(mode="json")}
 
     def open(self, folder: Path) -> Path:
@@ -85,7 +85,7 @@ class Frames(Study[tuple[str, ...], Path]):
         return folder
 
     def has(self, kept: Path, item: tuple[str, ...]) -> bool:
-        """Whether the frame is there under every policy."""
+        """Whether the folder has the frame under every policy."""
         return all(path(kept, policy).exists() for policy in item)
 
     def find(self, kept: Path, item: tuple[str, ...], progress: Progress) -> None:
@@ -94,7 +94,7 @@ class Frames(Study[tuple[str, ...], Path]):
 
     @classmethod
     def tables(cls, folder: Path) -> list[Table]:
-        """What each policy makes of the frame."""
+        """Results of each policy on the frame."""
         scenario = scenario_of(folder)
         frames = read_frames(folder, scenario)
         return [_table(frames, folder, scenario)] if frames else []
@@ -110,7 +110,7 @@ STUDY = Frames
 
 
 def policies(scenario: Scenario) -> tuple[str, ...]:
-    """Those that can be had: optimal beams need a linear rectifier."""
+    """The available policies: optimal beams need a linear rectifier."""
     linear = scenario.harvest_model == "linear"
     return tuple(name for name in TITLES if linear or name != "optimal")
 
@@ -118,8 +118,8 @@ def policies(scenario: Scenario) -> tuple[str, ...]:
 def keep_frame(scenario: Scenario, seed: int, folder: Path) -> None:
     """Solve one frame under each policy and keep it in the folder.
 
-    It is the first frame of the sweeps at the scenario's own constants in which every policy serves everyone;
-    should there be none among the first `TRIED`, the very first.
+    It is the first frame of the sweeps, with the scenario's own constants, in which every policy serves
+    everyone; if there is none among the first `TRIED`, the very first.
     """
     constants = parameters(scenario)
     frames = draw_frames(constants, frames=TRIED, seed=seed)
@@ -143,7 +143,7 @@ def _arrays(frames: Frame, solved: SolvedFrames, which: slice) -> dict[str, np.n
 
 
 def read_frames(folder: Path, scenario: Scenario) -> list[PlayedFrame]:
-    """What is kept, played; nothing where a policy is missing. Raises InputError for a damaged file."""
+    """The kept frames, played; empty if a policy is missing. Raises InputError for a damaged file."""
     if not all(path(folder, policy).exists() for policy in policies(scenario)):
         return []
     return [_read(path(folder, policy), policy, scenario) for policy in policies(scenario)]
@@ -172,7 +172,7 @@ def _read(file: Path, policy: str, scenario: Scenario) -> PlayedFrame:
 
 
 def _without_traces(allocation: Allocation) -> Allocation:
-    """Without what a solver leaves of zeros: modes used for no time, which is far below all tolerances."""
+    """The allocation without a solver's approximate zeros: times far below all tolerances become 0."""
     changes = {}
     for mode in ("active", "passive", "local"):
         used = getattr(allocation, f"t_{mode}") >= TRACE
@@ -185,7 +185,7 @@ _PLAY: Callable[..., Outcome] = jax.jit(run_frame)
 
 
 def _table(frames: Sequence[PlayedFrame], folder: Path, scenario: Scenario) -> Table:
-    """What each policy makes of the frame."""
+    """Results of each policy on the frame."""
     rows = []
     for played in frames:
         outcome, frame = played.outcome, played.frame
@@ -210,17 +210,17 @@ def _table(frames: Sequence[PlayedFrame], folder: Path, scenario: Scenario) -> T
 
 
 def command(policy: str, folder: Path, scenario: Scenario) -> str:
-    """What to type to solve the frame again under a policy."""
+    """The command that solves the frame again under a policy."""
     words = ["scattermec", "solve", str(path(folder, policy)), "--out", f"{stem(policy)}-again.npz"]
     words += ["--beams", "optimal"] if policy == "optimal" else []
     return shlex.join([*words, *scenario_option(scenario, folder)])
 
 
 def stem(policy: str) -> str:
-    """A picture's files' name without the suffix."""
+    """Name of a picture's files without the suffix."""
     return f"{Frames.name}-{policy}"
 
 
 def path(folder: Path, policy: str) -> Path:
-    """Where the frame lies under a policy."""
+    """Path of the frame under a policy."""
     return folder / f"{stem(policy)}.npz"

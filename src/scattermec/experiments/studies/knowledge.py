@@ -1,6 +1,6 @@
-"""What the estimate and learning are worth where the AP knows channels or workloads imperfectly.
+"""The value of estimate and learning if the AP knows channels or workloads imperfectly.
 
-The paper's motive for learning. For each error, Algorithm 1 is trained with it, and everyone acts on what is
+This is the paper's motive for learning. Algorithm 1 is trained with each error, and everyone acts on what is
 seen while the frame itself uses the truth; shares are of the optimum that knows the truth.
 """
 
@@ -30,7 +30,7 @@ from scattermec.training import load_run, train
 
 LEARNER, PRESET = "h-maddpg-opt", "tuned"
 ERRORS = ("csi_error", "workload_error")
-"""Constants of the scenario, relative errors."""
+"""Constants of the scenario: relative errors."""
 LEVELS = (0.05, 0.1, 0.2, 0.3)
 QUICK_LEVELS = (0.2,)
 
@@ -54,14 +54,14 @@ LABELS = {
 
 
 class Case(NamedTuple):
-    """An error of the AP's knowledge; ``constant`` is empty where there is none."""
+    """An error of the AP's knowledge; ``constant`` is empty for no error."""
 
     constant: str
     error: float
 
     @property
     def name(self) -> str:
-        """Of its run's folder."""
+        """Name of its run's folder."""
         return f"{self.constant}-{self.error:g}" if self.constant else "exact"
 
     def of(self, scenario: Scenario) -> Scenario:
@@ -72,7 +72,7 @@ class Case(NamedTuple):
 
 @dataclass(frozen=True)
 class Knowledge(FileStudy[Case]):
-    """What is trained and compared."""
+    """Training and comparison under errors."""
 
     name = "knowledge"
     title = "imperfect knowledge"
@@ -81,15 +81,15 @@ class Knowledge(FileStudy[Case]):
     scenario: Scenario
     seeds: int = SEEDS
     training_frames: int = TRAINING_FRAMES
-    """of each seed"""
+    """per seed"""
     frames: int = FRAMES
-    """held-out independent frames, on which all are compared"""
+    """held-out independent frames of the comparison"""
     quick: bool = False
     seed: int = 0
 
     @classmethod
     def of(cls, plan: Plan) -> "Knowledge":
-        """By default, or for a quick look."""
+        """The default study, or its quick form."""
         if not plan.quick:
             return cls(plan.scenario, seed=plan.seed)
         return cls(
@@ -111,7 +111,7 @@ class Knowledge(FileStudy[Case]):
         return self.seeds * self.training_frames
 
     def settings(self) -> dict[str, Any]:
-        """What the numbers depend on."""
+        """Everything that the numbers depend on."""
         return {
             "learner": LEARNER,
             "preset": PRESET,
@@ -124,11 +124,11 @@ class Knowledge(FileStudy[Case]):
         }
 
     def key(self, item: Case) -> str:
-        """As its run's folder is called."""
+        """The name of its run's folder."""
         return item.name
 
     def compute(self, item: Case, folder: Path, progress: Progress) -> Any:
-        """Train and compare under an error; a run that is there goes on from its checkpoint."""
+        """Train and compare under an error; an existing run continues from its checkpoint."""
         scenario, path = item.of(self.scenario), folder / self.name / item.name
         path.parent.mkdir(parents=True, exist_ok=True)
         train(
@@ -162,7 +162,7 @@ STUDY = Knowledge
 
 @jax.jit
 def _cautious(constants: Parameters, key: Key, states: EnvState) -> Decision:
-    """MRT beams and P1's allocation for channels weaker and workloads larger by one standard deviation."""
+    """MRT beams, and P1's allocation for channels weaker and workloads larger by one standard deviation."""
 
     def decide(frame: Frame) -> Decision:
         beams = maximum_ratio_beams(frame.channels)
@@ -177,7 +177,7 @@ def _cautious(constants: Parameters, key: Key, states: EnvState) -> Decision:
 
 
 def _name(policy: Contender | Row) -> str:
-    """Of a row of the table."""
+    """Name of a row of the table."""
     if policy.mode is None:
         return policy.policy
     return policy.mode if policy.trained else f"{policy.mode} 0"

@@ -1,8 +1,8 @@
-"""Fig. 3 and 4 with learned beams: the AP's agent trained anew at every point of a sweep.
+"""Fig. 3 and 4 with learned beams: the AP's agent is trained anew at every point of a sweep.
 
 The learner is `ap-ddpg`, tuned: the AP's agent of Algorithm 1 with line 4's allocation. On the sweep's frames
-it acts greedily; the allocation for its beams is exact, as for the other kinds of beams, in every scheme. So
-what separates a curve from the optimum's is what the AP did not learn.
+it acts greedily; the allocation for its beams is exact in every scheme, as for the other kinds of beams. So
+the distance between its curve and the optimum's is due to learning alone.
 """
 
 import dataclasses
@@ -32,14 +32,14 @@ from scattermec.training.program import Program
 
 LEARNER, PRESET = "ap-ddpg", "tuned"
 KIND = LEARNER
-"""What measurements call these beams."""
+"""Name of these beams in measurements."""
 
 CHUNK = 250
 """Frames between two reports of progress."""
 
 
 class Learned(SweepStudy):
-    """What is trained and measured: every point of every sweep."""
+    """Training and measurement at every point of every sweep."""
 
     name = "learned"
     title = "learned beams, sweep"
@@ -54,12 +54,12 @@ class Learned(SweepStudy):
         return self.plan.learned.total
 
     def has(self, kept: Results, item: SweepPoint) -> bool:
-        """Whether a point is there."""
+        """Whether the folder has a point."""
         sweep, value = item
         return (sweep.name, value, KIND) in kept.points
 
     def find(self, kept: Results, item: SweepPoint, progress: Progress) -> None:
-        """Train at a point, and measure what was learned."""
+        """Train at a point, and measure the learned beams."""
         plan = self.plan
         measured = measure_learned(
             plan.scenario,
@@ -104,7 +104,7 @@ def measure_learned(
 
 @jax.jit
 def _greedy_beams(task: Task, states: object, frames: Frame) -> Complex[Array, "S K N M"]:
-    """Beams of S learners for each of K frames, seen without error."""
+    """Beams of S learners for each of K frames, which the AP sees without error."""
     act = ALGORITHMS[LEARNER].MODES["estimate"]
     blank, key = reset(jax.random.key(0), task.parameters), jax.random.key(0)
 

@@ -1,4 +1,4 @@
-"""What a reproduction is asked for; each study takes from it what it needs."""
+"""Plan of a reproduction; each study takes from it what it needs."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,11 +18,11 @@ QUICK_FRAMES = 256
 
 @dataclass(frozen=True)
 class Training:
-    """How much a learner is trained."""
+    """Amount of training of a learner."""
 
     seeds: int
     frames: int
-    """of each seed"""
+    """per seed"""
 
     @property
     def total(self) -> int:
@@ -31,45 +31,45 @@ class Training:
 
 
 FIGURE_2, QUICK_FIGURE_2 = Training(seeds=20, frames=10_000), Training(seeds=4, frames=2_000)
-"""For Fig. 2, unless the plan says otherwise."""
+"""Defaults for Fig. 2."""
 LEARNED, QUICK_LEARNED = Training(seeds=4, frames=4000), Training(seeds=4, frames=500)
-"""For the learned beams of one point."""
+"""Defaults for the learned beams of one point."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be computed."""
+    """Everything to compute."""
 
     scenario: Scenario
     frames: int = FRAMES
     """independent frames per point"""
     seed: int = 0
     beams: tuple[Beams, ...] = ("mrt", "optimal")
-    """for which the paper's figures are drawn and its claims judged"""
+    """kinds of beams for which the paper's figures are drawn and its claims judged"""
     quick: bool = False
     """fewer points, seeds and frames"""
     wanted: tuple[str, ...] = NAMES
-    """figures and whatever else there is, of `NAMES`"""
+    """figures and other studies, of `NAMES`"""
     complete: bool = False
     """Fig. 2 for every learner, preset and form of the users' actions"""
     seeds: int | None = None
-    """of each training run of Fig. 2, in place of the default"""
+    """number of seeds of each training run of Fig. 2, in place of the default"""
     training_frames: int | None = None
-    """of each of these seeds, in place of the default"""
+    """frames of each of these seeds, in place of the default"""
 
     @property
     def training(self) -> Training:
-        """What each learner of Fig. 2 is trained."""
+        """Training of each learner of Fig. 2."""
         usual = QUICK_FIGURE_2 if self.quick else FIGURE_2
         return Training(self.seeds or usual.seeds, self.training_frames or usual.frames)
 
     @property
     def learned(self) -> Training:
-        """What is trained at every point for learned beams."""
+        """Training at every point for learned beams."""
         return QUICK_LEARNED if self.quick else LEARNED
 
     def settings(self) -> dict[str, Any]:
-        """What the measurements of the sweeps depend on; they are continued only under equal settings."""
+        """Everything that the sweeps' measurements depend on; they continue only under equal settings."""
         return {
             "version": __version__,
             "regime": REGIME,

@@ -1,8 +1,8 @@
 """price-net in Fig. 2: trained over the seeds and frames of the learners, with foresight and without.
 
-Every frame of training is met once. What a policy does in rollouts of its own is measured along training,
-without exploration, since it has none; without foresight also what it does on the learners' held-out frames,
-as a share of their certified optimum.
+Every training frame is used once. Along training, each policy is measured in rollouts of its own, without
+exploration, since it has none; the policy without foresight is also measured on the learners' held-out
+frames, as a share of their certified optimum.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from scattermec.scenario import Scenario
 from scattermec.training.program import held_out_frames, optimal_reward
 
 BATCH = 20
-"""Frames a step: few, so that as many frames as a learner plays make some hundred steps."""
+"""Frames per step: few, so that the frames of a learner give some hundred steps."""
 
 CONFIGS = {
     "price-net": PriceNetConfig(batch_size=BATCH),
@@ -36,15 +36,15 @@ CONFIGS = {
 }
 
 POINTS = 10
-"""At which a curve is measured."""
+"""Number of points at which a curve is measured."""
 
 EPISODES, EPISODE = 8, 40
-"""Rollouts of each seed at each point, and frames of each, the first `training.WARM_UP` not counted."""
+"""Rollouts per seed and point, and frames of each, the first `training.WARM_UP` not counted."""
 
 
 @dataclass(frozen=True)
 class PriceNets(FileStudy[str]):
-    """What is trained, by the names in `CONFIGS`."""
+    """Training runs, by the names in `CONFIGS`."""
 
     name = "price-net"
     title = "training of price-net"
@@ -52,13 +52,13 @@ class PriceNets(FileStudy[str]):
     scenario: Scenario
     seeds: int
     frames: int
-    """of each seed, about"""
+    """per seed, approximately"""
 
     @classmethod
     def of(cls, plan: Plan) -> "PriceNets | None":
         """Over the seeds and frames of Fig. 2's learners.
 
-        None where price-net cannot act in the scenario, and for a quick look, since it takes minutes to
+        None if price-net cannot act in the scenario, and for a quick reproduction, since it takes minutes to
         compile.
         """
         if plan.quick:
@@ -76,7 +76,7 @@ class PriceNets(FileStudy[str]):
 
     @property
     def steps(self) -> int:
-        """Of each seed, as many as give a curve `POINTS` of equal distance."""
+        """Steps per seed: a multiple of `POINTS`, for points at equal distances."""
         return POINTS * max(1, round(self.frames / BATCH / POINTS))
 
     def frames_of(self, item: str) -> int:
@@ -84,7 +84,7 @@ class PriceNets(FileStudy[str]):
         return BATCH * self.steps * self.seeds
 
     def settings(self) -> dict[str, Any]:
-        """What the numbers depend on."""
+        """Everything that the numbers depend on."""
         return {
             "configs": {name: config.model_dump(mode="json") for name, config in CONFIGS.items()},
             "steps": self.steps,
@@ -101,9 +101,9 @@ STUDY = PriceNets
 
 
 def read_curves(folder: Path) -> list[LearningCurves]:
-    """What there is in the folder of a reproduction; of no preset, since all of Fig. 2 shows it.
+    """The curves in the folder of a reproduction; without preset, since all of Fig. 2 shows them.
 
-    Raises InputError where the file cannot be read.
+    Raises InputError if the file cannot be read.
     """
     path = PriceNets.file(folder)
     if not path.exists():
@@ -122,7 +122,7 @@ def _curves(name: str, found: dict[str, Any]) -> LearningCurves:
 
 
 def train_command(name: str, frames: int) -> list[str]:
-    """What to type for one seed of the same, but for rounding."""
+    """The command that trains one of the seeds, equal up to rounding."""
     config = CONFIGS[name]
     settings = [f"--train=batch_size={BATCH}"]
     settings += [f"--train=discount={config.discount:g}"] if config.discount else []

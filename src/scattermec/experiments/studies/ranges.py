@@ -1,8 +1,8 @@
-"""How often each claim holds where the constants that the paper does not give are others.
+"""How often each claim holds for other values of the constants that the paper does not give.
 
-A declared range for each such constant, sampled evenly (Latin hypercube). At every sample the sweeps of
-Fig. 3 and 4 are measured and the claims judged as in the default scenario, on fewer frames and points; at the
-first few the learners of Fig. 2 are trained too.
+Each such constant has a declared range, sampled evenly (Latin hypercube). At every sample the sweeps of
+Fig. 3 and 4 are measured and the claims judged as in the default scenario, with fewer frames and points; at
+the first few samples the learners of Fig. 2 are trained too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,14 +34,14 @@ PRESET = "tuned"
 
 @dataclass(frozen=True)
 class Range:
-    """Values of a constant that the paper does not give."""
+    """Range of a constant that the paper does not give."""
 
     low: float
     high: float
     logarithmic: bool = True
 
     def at(self, part: float) -> float:
-        """The value at a part of the range, in four digits."""
+        """The value at a share of the range, rounded to four digits."""
         if self.logarithmic:
             value = self.low * (self.high / self.low) ** part
         else:
@@ -63,12 +63,12 @@ RANGES = {
     "idle_power": Range(0.001, 0.05),
     "initial_battery": Range(0.0, 0.2, logarithmic=False),
 }
-"""Declared before any of these scenarios was solved: about a factor of ten around the default where nothing
-tells more. ``initial_battery`` is the upper end of what batteries at reset are drawn from."""
+"""Declared before any of these scenarios was solved: about a factor of ten around the default unless more is
+known. ``initial_battery`` is the upper end of the range of batteries at reset."""
 
 
 class Sample(NamedTuple):
-    """What is found at one sample of the ranges: verdicts on exact optima, or on learners trained there."""
+    """Verdicts at one sample of the ranges: on exact optima, or on learners trained there."""
 
     number: int
     """from 0"""
@@ -77,7 +77,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Ranges(FileStudy[Sample]):
-    """What is examined."""
+    """Claims judged over the ranges."""
 
     name = "ranges"
     title = "other constants"
@@ -85,21 +85,21 @@ class Ranges(FileStudy[Sample]):
     empty = list
 
     scenario: Scenario
-    """whose other constants are kept"""
+    """source of all other constants"""
     beams: tuple[Beams, ...] = ("mrt", "optimal")
     scenarios: int = SCENARIOS
     frames: int = FRAMES
     """per point"""
     trained: int = TRAINED
-    """the first scenarios, in which the learners of Fig. 2 are trained"""
+    """number of samples, the first ones, at which the learners of Fig. 2 are trained"""
     seeds: int = SEEDS
     training_frames: int = TRAINING_FRAMES
-    """of each seed"""
+    """per seed"""
     seed: int = 0
 
     @classmethod
     def of(cls, plan: Plan) -> "Ranges":
-        """By default, or for a quick look."""
+        """The default study, or its quick form."""
         if not plan.quick:
             return cls(plan.scenario, plan.beams, seed=plan.seed)
         return cls(
@@ -128,7 +128,7 @@ class Ranges(FileStudy[Sample]):
         return len(self.beams) * points * self.frames
 
     def settings(self) -> dict[str, Any]:
-        """What the verdicts depend on."""
+        """Everything that the verdicts depend on."""
         return {
             "ranges": {name: [declared.low, declared.high] for name, declared in RANGES.items()},
             "frames": self.frames,
@@ -147,7 +147,7 @@ class Ranges(FileStudy[Sample]):
         return [self._scenario(row) for row in parts]
 
     def key(self, item: Sample) -> str:
-        """Of a sample's verdicts."""
+        """Name of a sample's verdicts."""
         return "learned" if item.trained else "exact"
 
     def has(self, kept: Findings, item: Sample) -> bool:
@@ -155,7 +155,7 @@ class Ranges(FileStudy[Sample]):
         return item.number < len(kept.found) and self.key(item) in kept.found[item.number]
 
     def find(self, kept: Findings, item: Sample, progress: Progress) -> None:
-        """Compute an item and keep it, in a list of all samples."""
+        """Compute an item and keep it in a list of all samples."""
         verdicts = self.compute(item, kept.folder, progress)
         if not item.trained:
             scenario = self.sampled()[item.number]
@@ -240,7 +240,7 @@ def _tables(settings: Mapping[str, Any], found: list[dict[str, Any]]) -> list[Ta
 
 
 def _counted(verdicts: Sequence[dict[str, str]], claim: str) -> str:
-    """Part that holds with its interval, and the numbers of the other verdicts."""
+    """Share of samples where the claim holds, with its interval, and counts of the other verdicts."""
     all_ = [one[claim] for one in verdicts]
     holds, partly, not_at_all = (all_.count(one) for one in ("holds", "holds in part", "does not hold"))
     interval = binomtest(holds, len(all_)).proportion_ci(CONFIDENCE, method="wilson")

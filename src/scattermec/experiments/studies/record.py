@@ -1,7 +1,7 @@
-"""How the folder of a reproduction came about: commands, versions, and how long each part took.
+"""Record of how the folder of a reproduction was made: commands, versions, and the time of each part.
 
-Kept apart from the settings, which decide whether results can be continued: how fast they were computed
-does not matter for that.
+Kept apart from the settings: these decide whether results can be continued, and computing times do not matter
+for that.
 """
 
 import contextlib
@@ -23,26 +23,26 @@ from scattermec.training.workers import usable_cores
 RECORD = "provenance.json"
 
 LIBRARIES = ("jax", "jaxlib", "numpy", "equinox", "optax", "matplotlib")
-"""Whose versions are kept, beside those of Python and of this package."""
+"""Packages whose versions are kept, in addition to Python and this package."""
 
 
 @dataclass
 class Record:
-    """What is known of the making of a folder."""
+    """Record of the making of a folder."""
 
     folder: Path
     commands: list[str] = field(default_factory=list)
-    """each that computed or asked for what is in the folder, once, the first first"""
+    """each command that computed or asked for results in the folder, once, in order"""
     seconds: dict[str, float] = field(default_factory=dict)
-    """wall-clock time of each part, interruptions and what is reused not counted"""
+    """wall-clock time of each part, without interruptions and reused results"""
     versions: dict[str, str] = field(default_factory=dict)
-    """of what computed the latest part"""
+    """versions that computed the latest part"""
     machine: str = ""
-    """what computed the latest part: kind of processor and cores"""
+    """machine that computed the latest part: type of processor and cores"""
 
     @classmethod
     def open(cls, folder: Path, *, overwrite: bool = False) -> "Record":
-        """What is kept in the folder; empty where there is nothing. Raises InputError where it is damaged."""
+        """The record in the folder; empty if there is none. Raises InputError if it is damaged."""
         record, path = cls(folder), folder / RECORD
         if overwrite or not path.exists():
             return record
@@ -60,16 +60,16 @@ class Record:
         return record
 
     def add_command(self, command: str) -> None:
-        """Keep a command line, unless it is there already."""
+        """Add a command line, unless it is there already."""
         if command and command not in self.commands:
             self.commands.append(command)
             self._save()
 
     @contextlib.contextmanager
     def part(self, name: str, *, when: bool = True) -> Iterator[None]:
-        """Add the time that the body takes to that of the part ``name``.
+        """Add the time of the body to that of the part ``name``.
 
-        With ``when`` false, for what is there already, nothing is kept.
+        With ``when`` false, for results that exist already, nothing is kept.
         """
         if not when:
             yield
@@ -93,6 +93,6 @@ class Record:
 
 
 def machine() -> str:
-    """Kind of processor, operating system, and cores that this process may use."""
+    """Type of processor, operating system, and cores that this process may use."""
     cores = usable_cores()
     return f"{platform.system()} {platform.machine()}, {cores} core{'s' if cores > 1 else ''}"

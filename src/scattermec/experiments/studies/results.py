@@ -37,9 +37,9 @@ class Results:
 
     @classmethod
     def open(cls, folder: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> "Results":
-        """Start in an empty folder, or continue one of the same settings; ``overwrite`` discards what it has.
+        """Start in an empty folder, or continue one with the same settings; ``overwrite`` discards results.
 
-        Raises InputError, naming what differs, if the folder's settings are others.
+        Raises InputError, naming the differences, if the folder has other settings.
         """
         folder.mkdir(parents=True, exist_ok=True)
         results = cls(folder)
@@ -47,13 +47,13 @@ class Results:
             results._check(settings)
             results._load()
         replace_text(folder / MANIFEST, json.dumps(settings, indent=2) + "\n")
-        # Whatever an interruption left of a point is dropped, so that rows can be appended.
+        # Incomplete points of an interrupted run are dropped, so that rows can be appended.
         results.rewrite()
         return results
 
     @classmethod
     def read(cls, folder: Path) -> "Results":
-        """What is in a folder, which stays as it is."""
+        """Results in a folder, which is left unchanged."""
         results = cls(folder)
         results._load()
         return results
@@ -81,7 +81,7 @@ class Results:
         header, *lines = read_text(path).split("\n")
         if lines and header.split(",") != list(COLUMNS):
             raise InputError([f"{path}: line 1 must be {','.join(COLUMNS)}"])
-        # After the last line's end there is nothing, or what is left of the last line of an interrupted run.
+        # After the last line's end there is nothing, or an incomplete line of an interrupted run.
         for number, line in enumerate(lines[:-1], start=2):
             measurement = _measurement(line)
             if measurement is None:
@@ -90,20 +90,20 @@ class Results:
         self.points = {point: rows for point, rows in self.points.items() if _is_complete(point[0], rows)}
 
     def add(self, measurements: list[Measurement]) -> None:
-        """Add one or more whole points, to the file too."""
+        """Add one or more whole points, also to the file."""
         for point in {_point(row): None for row in measurements}:
             self.points[point] = [row for row in measurements if _point(row) == point]
         with (self.folder / DATA).open("a", encoding="utf-8", newline="") as file:
             file.write(_rows(measurements))
 
     def rewrite(self) -> None:
-        """Write the table in order, which makes it the same whatever the order in which points came."""
+        """Write the table in order, so that it does not depend on the order in which points came."""
         ordered = self._ordered()
         header = ",".join(COLUMNS) + "\n"
         replace_text(self.folder / DATA, header + "".join(_rows(self.points[point]) for point in ordered))
 
     def export(self) -> None:
-        """Write the table as Parquet too, with the settings among its notes, under `scattermec.settings`."""
+        """Write the table as Parquet too, with the settings in its metadata, under `scattermec.settings`."""
         import pyarrow
         import pyarrow.parquet
 
@@ -116,7 +116,7 @@ class Results:
             pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), file)
 
     def measurements(self) -> list[Measurement]:
-        """All of them, in order."""
+        """All measurements, in order."""
         return [row for point in self._ordered() for row in self.points[point]]
 
     def _ordered(self) -> list[Point]:
@@ -131,7 +131,7 @@ class Results:
         return self.folder / DATA, self.folder / PARQUET, self.folder / MANIFEST
 
     def has(self, sweep: Sweep, values: Iterable[float], beams: Iterable[str]) -> bool:
-        """Whether every one of these points is there for all of these beams."""
+        """Whether all of these points are there for all of these kinds of beams."""
         kinds = list(beams)
         return all((sweep.name, value, kind) in self.points for value in values for kind in kinds)
 
@@ -166,7 +166,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def scenario_of(folder: Path) -> Scenario:
-    """The scenario of a folder's results; raises InputError where it has none that is valid."""
+    """The scenario of a folder's results; raises InputError if it has no valid one."""
     settings = read_settings(folder)
     try:
         return Scenario(**settings["scenario"])
@@ -175,7 +175,7 @@ def scenario_of(folder: Path) -> Scenario:
 
 
 def scenario_option(scenario: Scenario, folder: Path) -> list[str]:
-    """``--scenario`` with the file in the report's folder, unless the scenario is the default."""
+    """``--scenario`` with the file in the report's folder; empty for the default scenario."""
     return [] if scenario == Scenario() else ["--scenario", str(folder / "scenario.yaml")]
 
 
@@ -214,7 +214,7 @@ def _rows(measurements: Iterable[Measurement]) -> str:
 
 
 def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """One phrase for each setting that differs, down to the single constant."""
+    """One phrase per setting that differs, down to single constants."""
     lines = []
     for name in sorted({*found, *wanted}):
         there, here = found.get(name), wanted.get(name)

@@ -1,4 +1,4 @@
-"""Fig. 3 and 4, and the comparison of beams: each sweep's points measured on exact optima."""
+"""Fig. 3 and 4, and the comparison of beams: exact optima measured at each point of the sweeps."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +16,17 @@ SweepPoint = tuple[Sweep, float]
 
 @dataclass(frozen=True)
 class SweepStudy(Study[SweepPoint, Results]):
-    """A study that measures at points of the sweeps, into the table of the folder."""
+    """A study that measures points of the sweeps and adds them to the table of the folder."""
 
     plan: Plan
 
     @classmethod
     def of(cls, plan: Plan) -> "SweepStudy":
-        """As the plan says."""
+        """The study that the plan asks for."""
         return cls(plan)
 
     def settings(self) -> dict[str, Any]:
-        """What the measurements depend on."""
+        """Everything that the measurements depend on."""
         return self.plan.settings()
 
     def open(self, folder: Path) -> Results:
@@ -34,19 +34,19 @@ class SweepStudy(Study[SweepPoint, Results]):
         return Results.open(folder, self.settings())
 
     def part(self, item: SweepPoint) -> str:
-        """Each sweep is one part."""
+        """Every sweep is a part of its own."""
         return f"{self.title} of {item[0].name}"
 
 
 class Sweeps(SweepStudy):
-    """What is measured: every point of the sweeps that the wanted figures need."""
+    """Measurements at every point of the sweeps that the wanted figures need."""
 
     name = "sweeps"
     title = "sweep"
 
     @property
     def items(self) -> tuple[SweepPoint, ...]:
-        """The points of the sweeps, each with all kinds of beams, which share its frames and their bounds."""
+        """The points of the sweeps, each with all kinds of beams, since these share frames and bounds."""
         return tuple(
             (sweep, value)
             for sweep in SWEEPS.values()
@@ -56,7 +56,7 @@ class Sweeps(SweepStudy):
 
     @property
     def points(self) -> set[Point]:
-        """The same, by kind of beams."""
+        """The same points, by kind of beams."""
         return {(sweep.name, value, kind) for sweep, value in self.items for kind in self._beams(sweep)}
 
     def _beams(self, sweep: Sweep) -> tuple[Beams, ...]:
@@ -74,11 +74,11 @@ class Sweeps(SweepStudy):
         return self.plan.frames * len(sweep.schemes) * len(self._beams(sweep))
 
     def has(self, kept: Results, item: SweepPoint) -> bool:
-        """Whether a point is there for all its kinds of beams."""
+        """Whether the folder has a point for all its kinds of beams."""
         return not self._missing(kept, item)
 
     def find(self, kept: Results, item: SweepPoint, progress: Progress) -> None:
-        """Measure a point for the kinds of beams that are missing."""
+        """Measure a point for the missing kinds of beams."""
         (sweep, value), missing = item, self._missing(kept, item)
         done = self.frames_of(item) - self.plan.frames * len(sweep.schemes) * len(missing)
 
