@@ -82,6 +82,17 @@ def reference_plans(
     return plans
 
 
+def transmit_power(s: Scenario, plan: UserPlan, norm2: float) -> float:
+    """Power in mW at which the active work takes the time that it has."""
+    if plan.l_a == 0:
+        return 0.0
+    if plan.t_a == 0:
+        return math.inf
+    exponent = plan.l_a / (s.bandwidth * plan.t_a)
+    growth = 2.0**exponent - 1 if exponent < 1000 else math.inf
+    return 1000 * growth * s.noise_power / norm2
+
+
 def reference_frame(
     scenario: Scenario,
     channels: np.ndarray,
@@ -114,14 +125,7 @@ def reference_frame(
         f_c, E_max = s.per_user("local_rate")[j], s.per_user("battery_capacity")[j]
         norm2 = sum(abs(channels[j, m]) ** 2 for m in range(M))
 
-        if plan.l_a == 0:
-            beta = 0.0
-        elif plan.t_a == 0:
-            beta = math.inf
-        else:
-            exponent = plan.l_a / (s.bandwidth * plan.t_a)
-            growth = 2.0**exponent - 1 if exponent < 1000 else math.inf
-            beta = 1000 * growth * s.noise_power / norm2
+        beta = transmit_power(s, plan, norm2)
         demand = math.inf if math.isinf(beta) else plan.t_a * (beta + p_o) + phi_c * plan.l_c
 
         harvested = usable = 0.0

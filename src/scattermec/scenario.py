@@ -223,19 +223,24 @@ class Scenario(FileSettings):
                 if needed[name]:
                     yield f"trace: {self.trace} has no {name}"
                 continue
-            if array.ndim != 1 + len(shape) or array.shape[1:] != shape or not len(array):
-                wanted = ", ".join(["frames", *map(str, shape)])
-                yield f"trace: {name} has shape {array.shape}; it must be ({wanted}) with frames >= 1"
-            elif array.dtype.kind not in ("c" if name == "channels" else "fiu"):
-                wanted = "complex" if name == "channels" else "real"
-                yield f"trace: {name} has type {array.dtype}; it must be {wanted}"
-            elif not np.isfinite(array).all():
-                yield f"trace: {name} has values that are not finite"
-            elif name == "workload" and (array < 0).any():
-                yield "trace: workload has negative values; they must be >= 0 (kbit)"
+            yield from _array_faults(name, array, shape)
         frames = {len(arrays[name]) for name in shapes if name in arrays and arrays[name].ndim}
         if len(frames) > 1:
             yield "trace: channels and workload differ in their number of frames"
+
+
+def _array_faults(name: str, array: np.ndarray, shape: tuple[int, ...]) -> Iterator[str]:
+    """What is wrong with an array of a trace whose frames have this shape."""
+    kinds, wanted = ("c", "complex") if name == "channels" else ("fiu", "real")
+    if array.ndim != 1 + len(shape) or array.shape[1:] != shape or not len(array):
+        axes = ", ".join(["frames", *map(str, shape)])
+        yield f"trace: {name} has shape {array.shape}; it must be ({axes}) with frames >= 1"
+    elif array.dtype.kind not in kinds:
+        yield f"trace: {name} has type {array.dtype}; it must be {wanted}"
+    elif not np.isfinite(array).all():
+        yield f"trace: {name} has values that are not finite"
+    elif name == "workload" and (array < 0).any():
+        yield "trace: workload has negative values; they must be >= 0 (kbit)"
 
 
 def _read_trace(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

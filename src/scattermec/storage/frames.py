@@ -126,13 +126,7 @@ def open_frames(path: str | os.PathLike[str]) -> FrameFile:
             faults.append(f"{name}: has shape {header.shape}; it must be ({shape}), none of them 0")
         else:
             headers[name] = header
-    if "channels" in headers:
-        sizes = dict(zip("KNM", headers["channels"].shape, strict=True))
-        for name, header in headers.items():
-            expected = tuple(sizes[axis] for axis in _AXES[name])
-            if header.shape != expected:
-                line = f"{name}: has shape {header.shape}; it must be {expected}, as channels has shape"
-                faults.append(f"{line} {headers['channels'].shape}")
+    faults += _misfits(headers)
     if faults:
         raise InputError(faults)
     frames, users, antennas = headers["channels"].shape
@@ -148,6 +142,18 @@ def open_frames(path: str | os.PathLike[str]) -> FrameFile:
         num_antennas=antennas,
         has_beams="beams" in headers,
     )
+
+
+def _misfits(headers: dict[str, Header]) -> Iterator[str]:
+    """A line per array whose shape does not fit that of the channels."""
+    if "channels" not in headers:
+        return
+    channels = headers["channels"].shape
+    sizes = dict(zip("KNM", channels, strict=True))
+    for name, header in headers.items():
+        expected = tuple(sizes[axis] for axis in _AXES[name])
+        if header.shape != expected:
+            yield f"{name}: has shape {header.shape}; it must be {expected}, as channels has shape {channels}"
 
 
 @dataclass
