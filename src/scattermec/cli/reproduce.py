@@ -52,7 +52,7 @@ def reproduce(
         ),
     ] = False,
     frames: Annotated[
-        int | None, options.count("K", MOST_FRAMES, "Frames a point.  [default: 2000, quick: 256]")
+        int | None, options.count("K", MOST_FRAMES, "Frames per point.  [default: 2000, quick: 256]")
     ] = None,
     seed: options.Seed = 0,
     beams: Annotated[

@@ -56,7 +56,7 @@ class PriceNetConfig(FileSettings):
     scenarios: Literal["one", "varied"] = constant(
         "one", "", "", "one or varied", "Whether all frames are of the scenario, or of many around it:"
     )
-    batch_size: int = constant(256, "", "", f">= 1 and <= {MOST_BATCH}", "Fresh frames a step")
+    batch_size: int = constant(256, "", "", f">= 1 and <= {MOST_BATCH}", "Fresh frames per step")
     learning_rate: float = constant(3e-3, "", "", "> 0", "First learning rate; its cosine falls to 0")
     discount: float = constant(
         0.0, "", "", ">= 0 and <= 1", "What energy left for the next frame counts; 0: each frame for itself"

@@ -13,10 +13,10 @@ from scattermec.experiments.measure.table import Table
 from scattermec.price_net import load
 from scattermec.scenario import Scenario
 
-HEADINGS = ("", "cost, J a frame", "over the bound", "all served", "over the bound there")
+HEADINGS = ("", "cost, J per frame", "over the bound", "all served", "over the bound there")
 """Columns of the first table; the third counts episodes, the last compares the energy in these episodes."""
 
-PARTS = ("", "AP energy, J a frame", "work left, %", "outage, %")
+PARTS = ("", "AP energy, J per frame", "work left, %", "outage, %")
 """Columns of the second table: the parts of the cost."""
 
 

@@ -62,7 +62,7 @@ def _tables(plan: Plan, findings: Sequence[Finding]) -> Iterator[Table]:
     """One row per claim, one column per kind of beams; claims about learning have a table with presets."""
     learned = [finding for finding in findings if about_learning(finding)]
     exact = [finding for finding in findings if not about_learning(finding)]
-    titles = ("training runs", f"{plan.frames:,} independent frames a point")
+    titles = ("training runs", f"{plan.frames:,} independent frames per point")
     for title, part in zip(titles, (learned, exact), strict=True):
         groups = by_claim(part)
         if groups:
