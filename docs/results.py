@@ -9,29 +9,34 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 DOCS = Path(__file__).parent
 
 MADE = re.compile(
-    r"^<!-- scattermec (?P<arguments>.+) -->\n(?P<tables>.*?)^<!-- end -->$", re.DOTALL | re.MULTILINE
+    r"^<!-- scattermec (?P<arguments>[^\n]+) -->\n(?P<tables>.*?)^<!-- end -->$", re.DOTALL | re.MULTILINE
 )
 
 
-def renewed(page: str) -> str:
-    """The page's text with its tables recomputed."""
-    return MADE.sub(lambda match: _made(match["arguments"]), page)
+def renewed(page: str, made: Callable[[str], str]) -> str:
+    """The page's text with new tables: what ``made`` returns for the arguments of each command."""
+
+    def block(match: re.Match[str]) -> str:
+        return f"<!-- scattermec {match['arguments']} -->\n\n{made(match['arguments'])}\n<!-- end -->"
+
+    return MADE.sub(block, page)
 
 
-def _made(arguments: str) -> str:
+def computed(arguments: str) -> str:
+    """The tables that a command writes."""
     print(f"scattermec {arguments}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "tables.md"
         command = [sys.executable, "-m", "scattermec", *shlex.split(arguments), "--out", str(out)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         # Only the tables are taken: the page has its own text about them.
-        tables = re.findall(r"(?:^\|.*\n)+", out.read_text(encoding="utf-8"), re.MULTILINE)
-    return f"<!-- scattermec {arguments} -->\n\n" + "\n".join(tables) + "\n<!-- end -->"
+        return "\n".join(re.findall(r"(?:^\|.*\n)+", out.read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def main() -> None:
@@ -39,7 +44,7 @@ def main() -> None:
     for path in map(Path, sys.argv[1:] or sorted(map(str, DOCS.rglob("*.md")))):
         text = path.read_text(encoding="utf-8")
         if MADE.search(text):
-            path.write_text(renewed(text), encoding="utf-8")
+            path.write_text(renewed(text, computed), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from command_line import run
+from scattermec.cli.app import COMMANDS
 from scattermec.training import workers
 
 ROOT = Path(__file__).parent.parent
@@ -144,3 +146,22 @@ def test_files_that_a_page_names_exist(page):
     assert named
     for path in set(named) - {"tests/test_unused_time.py"}:  # an example of what readers may add
         assert (ROOT / path).is_file() or (ROOT / "src" / "scattermec" / path).is_file(), path
+
+
+def test_only_tables_of_commands_are_renewed():
+    results = runpy.run_path(str(ROOT / "docs" / "results.py"))
+    page = (
+        "a\n<!-- scattermec horizon -->\n| 1 |\n<!-- end -->\n| b |\n"
+        "<!-- scattermec solve x -->\n\n<!-- end -->\n"
+    )
+    assert results["renewed"](page, lambda arguments: f"| {arguments} |\n") == (
+        "a\n<!-- scattermec horizon -->\n\n| horizon |\n\n<!-- end -->\n| b |\n"
+        "<!-- scattermec solve x -->\n\n| solve x |\n\n<!-- end -->\n"
+    )
+    named = [
+        match["arguments"]
+        for path in sorted((ROOT / "docs").rglob("*.md"))
+        for match in results["MADE"].finditer(path.read_text())
+    ]
+    assert named
+    assert {arguments.split()[0] for arguments in named} <= set(COMMANDS)

@@ -215,8 +215,8 @@ def _tables(settings: Mapping[str, Any], found: list[dict[str, Any]]) -> list[Ta
     made = [
         Table(
             title="How often the claims of Fig. 3 and 4 hold where the constants are others",
-            note=f"{len(found)} {about} Exact optima, {settings['frames']} frames per point, the points of the "
-            "quick setting.",
+            note=f"{len(found)} {about} Exact optima, {settings['frames']} frames per point, the points of "
+            "the quick setting.",
             columns=("claim", "the paper", *(f"holds, {kind} beams" for kind in exact)),
             rows=tuple(
                 (claim.name, claim.statement, *(_counted(exact[kind], claim.name) for kind in exact))
