@@ -1,7 +1,8 @@
 """Renew the tables of results in the pages: `python docs/results.py [PAGE ...]`, or `make results`.
 
-A table stands between a comment with the command that makes it and ``<!-- end -->``. The command is run with
-``--out FILE.md``, and its output replaces the table.
+Tables stand between a comment with the command that makes them and ``<!-- end -->``. The command is run with
+``--out FILE.md``, and its tables replace those in the page: all, or as many as the comment counts, as in
+``<!-- scattermec horizon; tables 1 2 -->``.
 """
 
 import re
@@ -15,28 +16,32 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 
 MADE = re.compile(
-    r"^<!-- scattermec (?P<arguments>[^\n]+) -->\n(?P<tables>.*?)^<!-- end -->$", re.DOTALL | re.MULTILINE
+    r"^<!-- scattermec (?P<arguments>[^;\n]+?)(?:; tables (?P<numbers>[\d ]+))? -->\n.*?^<!-- end -->$",
+    re.DOTALL | re.MULTILINE,
 )
 
 
-def renewed(page: str, made: Callable[[str], str]) -> str:
-    """The page's text with new tables: what ``made`` returns for the arguments of each command."""
+def renewed(page: str, made: Callable[[str], list[str]]) -> str:
+    """The page's text with new tables: those that ``made`` returns for the arguments of each command."""
 
     def block(match: re.Match[str]) -> str:
-        return f"<!-- scattermec {match['arguments']} -->\n\n{made(match['arguments'])}\n<!-- end -->"
+        tables = made(match["arguments"])
+        if match["numbers"]:
+            tables = [tables[int(number) - 1] for number in match["numbers"].split()]
+        return "\n".join([match[0].partition("\n")[0], "", *tables, "<!-- end -->"])
 
     return MADE.sub(block, page)
 
 
-def computed(arguments: str) -> str:
-    """The tables that a command writes."""
+def computed(arguments: str) -> list[str]:
+    """The tables that a command writes, with their titles."""
     print(f"scattermec {arguments}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "tables.md"
         command = [sys.executable, "-m", "scattermec", *shlex.split(arguments), "--out", str(out)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        # Only the tables are taken: the page has its own text about them.
-        return "\n".join(re.findall(r"(?:^\|.*\n)+", out.read_text(encoding="utf-8"), re.MULTILINE))
+        text = re.sub(r"^### (.+)$", r"**\1**", out.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return re.findall(r"(?:^[^|\n]+\n\n)?(?:^\|.*\n)+", text, re.MULTILINE)
 
 
 def main() -> None:

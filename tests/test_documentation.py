@@ -152,11 +152,11 @@ def test_only_tables_of_commands_are_renewed():
     results = runpy.run_path(str(ROOT / "docs" / "results.py"))
     page = (
         "a\n<!-- scattermec horizon -->\n| 1 |\n<!-- end -->\n| b |\n"
-        "<!-- scattermec solve x -->\n\n<!-- end -->\n"
+        "<!-- scattermec solve x; tables 2 -->\n\n<!-- end -->\n"
     )
-    assert results["renewed"](page, lambda arguments: f"| {arguments} |\n") == (
-        "a\n<!-- scattermec horizon -->\n\n| horizon |\n\n<!-- end -->\n| b |\n"
-        "<!-- scattermec solve x -->\n\n| solve x |\n\n<!-- end -->\n"
+    assert results["renewed"](page, lambda arguments: [f"| {arguments} |\n", "| second |\n"]) == (
+        "a\n<!-- scattermec horizon -->\n\n| horizon |\n\n| second |\n\n<!-- end -->\n| b |\n"
+        "<!-- scattermec solve x; tables 2 -->\n\n| second |\n\n<!-- end -->\n"
     )
     named = [
         match["arguments"]

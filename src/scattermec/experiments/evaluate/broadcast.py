@@ -40,7 +40,7 @@ ANNOUNCEMENTS = {"announced": announce_p1, "decentralised": announce_network}
 
 VARIANTS = {
     "exact": "exact",
-    "rounded": "8 bits a number",
+    "rounded": "8 bits per number",
     "late": "one frame late",
     "lost": "lost for one user, who holds the last",
 }
