@@ -5,13 +5,12 @@ from pathlib import Path
 
 from scattermec.cli import held
 from scattermec.errors import InputError
-from scattermec.price_net import SHIPPED
+from scattermec.price_net import ALGORITHM as PRICE_NET
+from scattermec.price_net import SHIPPED, unknown_policy
 from scattermec.scenario import Scenario
 from scattermec.storage.atomic import writing
 from scattermec.storage.texts import read_object
 from scattermec.training.folder import RUN
-
-PRICE_NET = "price-net"
 
 FORMS = (".json", ".csv", ".md")
 """Suffixes of the result files that can be written."""
@@ -80,5 +79,4 @@ def is_price_net(name: str) -> bool:
 def check_policy(name: str) -> None:
     """Raise InputError if `is_price_net` does not recognise ``name``."""
     if not is_price_net(name):
-        known = ", ".join(SHIPPED)
-        raise InputError([f"{name}: is neither one of {known} nor the folder of a training run of price-net"])
+        raise unknown_policy(name)

@@ -31,7 +31,7 @@ BLOCK, BEST_BLOCK = 512, 128
 """Frames per call of the kernel, in general and when sets of users are tried: enough to amortise the cost of
 a call, though a single frame costs a full block. Blocks are always full, so that programs compile once."""
 
-PORTABLE_BLOCK, PORTABLE_BEST_BLOCK = 512, 16
+PORTABLE_BLOCK, PORTABLE_BEST_BLOCK = 512, 48
 """The same for the portable solver, whose time is that of the slowest frame in a block."""
 
 SPARE = 16

@@ -35,7 +35,7 @@ from scattermec.optimisation.bound import Prices, infeasibility_margin, least_va
 from scattermec.optimisation.interior_point import tolerances
 from scattermec.optimisation.pricing import best_beams, principal_vectors
 from scattermec.optimisation.problem import AllocationProblem, Scheme, allocation_problem
-from scattermec.optimisation.shared import MAX_ROUNDS, MERGE_ROUNDS
+from scattermec.optimisation.shared import BEAM_GAP_PER_GAP, MAX_ROUNDS, MERGE_ROUNDS
 from scattermec.optimisation.single_beam import single_beam
 from scattermec.optimisation.standard_form import (
     can_fill,
@@ -275,7 +275,9 @@ def _search_portably(
         better = proved | (bound > search.bound)
         value = jnp.minimum(search.value, solution.value)
         energy = jnp.where(solution.value < search.value, solution.energy, search.energy)
-        closed = relative_gap(energy, value, jnp.maximum(bound, search.bound)) <= 100 * limits.gap
+        closed = (
+            relative_gap(energy, value, jnp.maximum(bound, search.bound)) <= BEAM_GAP_PER_GAP * limits.gap
+        )
         done = proved | (jnp.isfinite(value) & closed)
         least_used = jnp.argmin(times, axis=-1)
         put = jax.vmap(lambda old, k, new: old.at[k].set(new))

@@ -69,8 +69,8 @@ RESIDUAL_PER_GAP = 1e-4
 PROOF = 1e-9
 """Margin that counts as a proof of infeasibility."""
 
-BEAM_GAP = 1e-6
-"""Certified gap at which a search for beams ends, in double precision."""
+BEAM_GAP_PER_GAP = 100.0
+"""Certified gap at which a search for beams ends, in multiples of the gap of a solved problem."""
 MAX_ROUNDS = 200
 """Rounds of new beams after which the search gives up; a handful is usual."""
 MERGE_ROUNDS = 8

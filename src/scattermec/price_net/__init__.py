@@ -7,14 +7,20 @@ JAX must be in double precision.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
+
+from scattermec.errors import InputError
 
 if TYPE_CHECKING:
     from scattermec.price_net.registry import Policy, decide, load
     from scattermec.price_net.runs import train
     from scattermec.price_net.training import PriceNetConfig
 
-__all__ = ["SHIPPED", "Policy", "PriceNetConfig", "decide", "load", "train"]
+__all__ = ["ALGORITHM", "SHIPPED", "Policy", "PriceNetConfig", "decide", "load", "train"]
+
+ALGORITHM = "price-net"
+"""Name of the learner in training runs."""
 
 SHIPPED = {
     "price-net": "Trained in the default scenario, each frame for itself",
@@ -22,6 +28,13 @@ SHIPPED = {
     "price-net-varied": "Trained in many scenarios, for any number of users and antennas",
 }
 """The policies that come with the package."""
+
+
+def unknown_policy(name: str | os.PathLike[str]) -> InputError:
+    """The error for a name that is no policy."""
+    known = ", ".join(SHIPPED)
+    return InputError([f"{name}: is neither one of {known} nor the folder of a training run of price-net"])
+
 
 _PLACES = {"PriceNetConfig": "training", "train": "runs"}
 

@@ -11,16 +11,13 @@ from scattermec.environment import Decision
 from scattermec.errors import InputError
 from scattermec.physics import Frame, Parameters, parameters
 from scattermec.physics.parameters import harvest_faults, size_faults
-from scattermec.price_net import SHIPPED, training
+from scattermec.price_net import ALGORITHM, SHIPPED, training, unknown_policy
 from scattermec.price_net.policy import MODES, PriceNet, modes_of
 from scattermec.price_net.training import PriceNetConfig
 from scattermec.scenario import Scenario
 from scattermec.storage.texts import read_object
 from scattermec.training import checkpoint
 from scattermec.training.folder import CONFIG, RUN, SCENARIO
-
-ALGORITHM = "price-net"
-"""Name of the learner in training runs."""
 
 NETWORKS = "policy.npz"
 """File of the networks in the folder of a training run."""
@@ -57,8 +54,7 @@ def load(name: str | os.PathLike[str]) -> Policy:
         return _shipped(str(name))
     path = Path(name)
     if not (path / RUN).exists() or read_object(path / RUN).get("algorithm") != ALGORITHM:
-        known = ", ".join(SHIPPED)
-        raise InputError([f"{path}: is neither one of {known} nor the folder of a training run of price-net"])
+        raise unknown_policy(path)
     return _read(path / NETWORKS, Scenario.load(path / SCENARIO), PriceNetConfig.load(path / CONFIG))
 
 

@@ -19,9 +19,9 @@ from scattermec.optimisation import optimise_all_or_best
 from scattermec.physics import Frame, Parameters, parameters, run_frames
 from scattermec.physics.channel import Key
 from scattermec.physics.parameters import harvest_faults
-from scattermec.price_net import variety
+from scattermec.price_net import ALGORITHM, variety
 from scattermec.price_net.policy import PriceNet, modes_of
-from scattermec.price_net.registry import ALGORITHM, NETWORKS
+from scattermec.price_net.registry import NETWORKS
 from scattermec.price_net.training import (
     VALIDATION,
     PriceNetConfig,

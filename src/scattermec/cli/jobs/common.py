@@ -1,4 +1,7 @@
-"""Warnings that several jobs begin with."""
+"""Warnings that several jobs begin with, and the command that they keep."""
+
+import shlex
+import sys
 
 import typer
 
@@ -7,6 +10,11 @@ from scattermec.experiments.measure import diagnosis
 from scattermec.optimisation import compiled
 from scattermec.price_net import SHIPPED
 from scattermec.scenario import Scenario
+
+
+def command_line() -> str:
+    """The command that is running, as a run keeps it."""
+    return shlex.join(["scattermec", *sys.argv[1:]])
 
 
 def warn_of(scenario: Scenario, policy: str = "") -> None:

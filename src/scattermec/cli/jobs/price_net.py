@@ -1,7 +1,5 @@
 """Simulation, evaluation and training of price-net. Needs the extra `learning`."""
 
-import shlex
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -12,7 +10,7 @@ from typing import Any
 import typer
 
 from scattermec.cli.checks import PRICE_NET
-from scattermec.cli.jobs.common import warn_of, warn_without_kernel
+from scattermec.cli.jobs.common import command_line, warn_of, warn_without_kernel
 from scattermec.cli.jobs.simulate import report_of
 from scattermec.cli.output import Report, described_progress, interval, progress, provenance
 from scattermec.errors import InputError
@@ -165,7 +163,7 @@ def train(
             steps=steps,
             seed=seed,
             resume=resume,
-            command=shlex.join(["scattermec", *sys.argv[1:]]),
+            command=command_line(),
             report=lambda new: show(_latest(new[-1]), int(new[-1]["frame"]) * size, steps * size),
         )
     for note in notes:

@@ -1,8 +1,6 @@
 """Training of a learner, for `scattermec train`."""
 
 import math
-import shlex
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -11,7 +9,7 @@ from pathlib import Path
 import typer
 
 from scattermec.agents.settings import PRESETS, TrainingConfig
-from scattermec.cli.jobs.common import warn_of, warn_without_kernel
+from scattermec.cli.jobs.common import command_line, warn_of, warn_without_kernel
 from scattermec.cli.output import Report, described_progress, provenance
 from scattermec.experiments.measure.table import Table
 from scattermec.training.folder import check_folder
@@ -66,7 +64,7 @@ def run(
             resume=resume,
             processes=processes,
             save_every=save_every,
-            command=shlex.join(["scattermec", *sys.argv[1:]]),
+            command=command_line(),
             report=report,
         )
     for note in outcome.notes:

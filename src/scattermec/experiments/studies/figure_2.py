@@ -42,9 +42,6 @@ SETTINGS: dict[str, TrainingConfig] = {
 }
 """Both presets, each also with the other form of the users' actions."""
 
-RUNS = "runs"
-"""The folder of the training runs within the folder of a reproduction."""
-
 LABELS = {
     "paper": "preset paper",
     "tuned": "preset tuned",

@@ -94,7 +94,7 @@ class BeamFeed {
       }
       const double scale = std::max(lane.energy, static_cast<double>(in_.small[q]));
       const double gap = (lane.value - (lane.bound + constant)) / scale;
-      if (gap <= BEAM_GAP) return finish(index, false);
+      if (gap <= BEAM_GAP_PER_GAP * GAP) return finish(index, false);
       // The next problem need only be solved accurately enough to rank beams.
       const double relative = gap * scale / (std::abs(lane.value - constant + solver_.offloading()[index]) + LEAST_COST);
       if (solved) solver_.gap_limit[index] = std::max(GAP, std::min(FIRST_GAP, GAP_SHARE * relative));
