@@ -12,7 +12,7 @@ SOURCES = Path(__file__).parent.parent / "src"
 FLOORS = (
     ("_version", "_pytree", "counts", "errors"),
     ("_compilation", "_yaml"),
-    ("storage",),
+    ("_processes", "storage"),
     ("_settings", "_programs"),
     ("scenario",),
     ("physics",),
@@ -24,7 +24,7 @@ FLOORS = (
     ("price_net",),
     ("experiments.measure",),
     ("experiments.claims", "experiments.evaluate"),
-    ("experiments.studies",),
+    ("experiments.studies", "experiments.calibrate"),
     ("experiments.report",),
     ("experiments.reproduce",),
     ("cli",),

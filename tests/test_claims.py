@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scattermec.experiments.claims import evidence
 from scattermec.experiments.claims.evidence import Condition, Curve, curve
@@ -87,6 +89,35 @@ def test_a_contrary_picture_refutes_the_claim(claim, changes):
     assert verdicts(as_the_paper_says(**changes))[claim] == "does not hold"
 
 
+@given(st.data())
+def test_a_margin_is_positive_only_where_a_condition_is_met_and_negative_only_where_it_is_not(data):
+    numbers = st.floats(0.001, 1.0)
+    changed = (
+        "distance_hybrid_energy_efficiency",
+        "distance_local_energy_efficiency",
+        "distance_active_relative_energy",
+        "ap_power_hybrid_active_share",
+        "mean_workload_hybrid_t_active",
+    )
+    means = {key: tuple(data.draw(st.lists(numbers, min_size=3, max_size=3), label=key)) for key in changed}
+    for finding in examine(as_the_paper_says(**means), tuple(SWEEPS)):
+        for condition in finding.conditions:
+            if condition.margin > 0:
+                assert condition.judgement == "met"
+            if condition.margin < 0:
+                assert condition.judgement != "met"
+
+
+def test_a_margin_grows_with_what_is_measured_and_is_a_relative_difference():
+    shares = (0.03, 0.05, 0.06, 0.2, 0.5)
+    found = [evidence.below("small", Estimate(s, s - 0.01, s + 0.01), 0.1).margin for s in shares]
+    assert found == pytest.approx([0.6, 0.4, 0.3, -1.1 / 2.1, -4.1 / 5.1])
+    assert evidence.rises(
+        "up", Curve("x", "", *np.array([[0, 1], [1, 2], [0.9, 1.9], [1.1, 2.1]]))
+    ).margin == (pytest.approx((1.9 - 1.1) / 1.9))
+    assert evidence.rises("up", Curve("x", "", *np.zeros((4, 0)))).margin == evidence.NO_DATA
+
+
 def test_the_order_of_the_schemes_holds_in_part_where_one_scheme_drops_below():
     found = verdicts(as_the_paper_says(distance_hybrid_energy_efficiency=(9.0, 2.5, 1.02)))
     assert found["4b-2"] == "holds in part"
@@ -120,7 +151,7 @@ def test_points_without_a_number_are_left_out():
 
 
 def test_verdict_counts_the_conditions():
-    met, unclear, unmet = (Condition("it is so", j, "1") for j in ("met", "unclear", "not met"))
+    met, unclear, unmet = (Condition("it is so", j, "1", 0.0) for j in ("met", "unclear", "not met"))
     assert judge([met, met])[0] == "holds"
     assert judge([unmet, unmet])[0] == "does not hold"
     assert judge([met, unmet])[0] == judge([unclear])[0] == judge([unclear, unmet])[0] == "holds in part"

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from command_line import run
+from scattermec import _processes
 from scattermec.cli.app import COMMANDS
-from scattermec.training import workers
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -52,7 +52,7 @@ def test_code_of_a_page_runs_and_prints_what_the_page_says(page, tmp_path, monke
     """
     monkeypatch.chdir(tmp_path)
     # The process is not the command's own: its threads and what it has compiled serve the other tests, too.
-    monkeypatch.setattr(workers, "use_one_thread", lambda: None)
+    monkeypatch.setattr(_processes, "use_one_thread", lambda: None)
     blocks = BLOCK.findall((ROOT / page).read_text())
     assert "python" in dict(blocks)
     session, printed = {}, ""

@@ -8,6 +8,7 @@ import csv
 import json
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ import pytest
 import yaml
 
 from command_line import run
+from scattermec import _processes
 from scattermec.cli import app
+from scattermec.experiments.calibrate import calibration
 from scattermec.price_net import runs
-from scattermec.training import workers
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = {name: app.Command(name).imported for name in app.COMMANDS}
@@ -154,6 +156,23 @@ def reproduced(printed):
     assert "fig3a" in Path("reproduced/index.html").read_text()
 
 
+def printed_figures(printed):
+    assert "files drawn for a paper" in printed
+    names = {path.stem for path in Path("reproduced/print").glob("*.pdf")}
+    assert names == {"fig3a-mrt-1", "fig3a-mrt-2"}
+
+
+def calibrated(printed):
+    record = json.loads(printed)
+    assert record == json.loads(Path("calibrated/calibration.json").read_text())
+    found = yaml.safe_load(Path("calibrated/scenario.yaml").read_text())
+    assert found["ap_power"] == 2
+    assert found["user_positions"] == TOY["user_positions"]
+    pairs = {(row["claim"], row["other"]): float(row["joint_margin"]) for row in rows_of("calibrated.csv")}
+    assert len(pairs) == 14 * 14
+    assert all(pairs[a, b] == pairs[b, a] <= pairs[a, a] for a, b in pairs)
+
+
 LINES = [
     ("--version", table_of("scattermec ")),
     ("scenario --scenario toy.yaml --set ap_power=2", set_in_scenario),
@@ -215,7 +234,12 @@ LINES = [
         "--seeds 1 --training-frames 250 --overwrite --scenario toy.yaml --set ap_power=2 --json",
         reproduced,
     ),
-    ("report reproduced", table_of("files drawn")),
+    ("report reproduced --width 90mm", printed_figures),
+    (
+        "calibrate calibrated --quick --seed 1 --scenario toy.yaml --set ap_power=2 --out calibrated.csv --json",
+        calibrated,
+    ),
+    ("calibrate --shipped", table_of("Which claims exclude which", "4b-3", "bandwidth")),
 ]
 LINES = [
     (line.replace("{networks}", " ".join(f"--train {setting}" for setting in NETWORKS)), check)
@@ -249,7 +273,17 @@ def settings(constants):
 @pytest.fixture(autouse=True)
 def _small_and_in_this_process(monkeypatch, folder):
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(workers, "use_one_thread", lambda: None)
+    monkeypatch.setattr(_processes, "use_one_thread", lambda: None)
+    monkeypatch.setattr(_processes, "usable_cores", lambda: 1)
+    few = {
+        "samples": 4,
+        "population": 4,
+        "generations": 1,
+        "frames": 4,
+        "refined_frames": 4,
+        "judged_frames": 4,
+    }
+    monkeypatch.setattr("scattermec.cli.jobs.calibrate.QUICK", replace(calibration.QUICK, **few))
     for name, few in (("HELD_OUT", 8), ("EPISODES", 2), ("EPISODE", 12)):
         monkeypatch.setattr(runs, name, few)
 

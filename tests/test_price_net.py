@@ -17,13 +17,13 @@ from scattermec import Scenario
 from scattermec.errors import InputError
 from scattermec.experiments.evaluate.unseen import draw_scenarios
 from scattermec.optimisation import optimise_all_or_best
+from scattermec.optimisation.response import Broadcast, respond
 from scattermec.physics import Frame, links, parameters, run_frame
 from scattermec.price_net import decide, load, registry, runs, training, variety
 from scattermec.price_net.beams import beams_from_unit_prices
 from scattermec.price_net.policy import MODES, PriceNet, unit_prices
 from scattermec.price_net.robustness import LEVELS, rounded
 from scattermec.price_net.training import PriceNetConfig
-from scattermec.price_net.users import Broadcast, respond
 from scattermec.training.metrics import Row, read
 
 PARAMETERS = parameters(Scenario())

@@ -22,14 +22,13 @@ from scattermec.environment.flat import FlatOffloading
 from scattermec.learners import fixed, h_maddpg_opt, new_task
 from scattermec.optimisation import BatteryValue, allocation_problem, optimise_service
 from scattermec.optimisation.horizon import Episode, bound_energy
+from scattermec.optimisation.response import broadcaster, respond
 from scattermec.optimisation.standard_form import in_need, natural_scales, standard_form
 from scattermec.physics import parameters
 from scattermec.physics.channel import Key
 from scattermec.price_net import battery
 from scattermec.price_net.features import beam_features
-from scattermec.price_net.policy import broadcaster
 from scattermec.price_net.training import PriceNetConfig, begin
-from scattermec.price_net.users import respond
 
 USERS, ANTENNAS = 2, 3  # not the same, so that no axis is taken for the other
 SCENARIO = Scenario(

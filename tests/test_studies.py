@@ -15,6 +15,7 @@ from scipy.stats import trim_mean
 
 from scattermec import Scenario
 from scattermec.errors import InputError
+from scattermec.experiments.claims.withheld import WITHHELD
 from scattermec.experiments.measure.statistics import interquartile_mean
 from scattermec.experiments.measure.sweeps import (
     SWEEPS,
@@ -31,7 +32,7 @@ from scattermec.experiments.studies.knowledge import Case, Knowledge
 from scattermec.experiments.studies.learned import measure_learned
 from scattermec.experiments.studies.plan import Plan, Training
 from scattermec.experiments.studies.price_nets import PriceNets
-from scattermec.experiments.studies.ranges import RANGES, Ranges
+from scattermec.experiments.studies.ranges import Ranges
 from scattermec.experiments.studies.record import Record
 from scattermec.optimisation import optimise_service_frames
 from scattermec.physics import maximum_ratio_beams, parameters
@@ -85,8 +86,10 @@ def test_learned_beams_of_a_point_come_with_every_metric(monkeypatch) -> None:
 def test_samples_cover_every_range_evenly_and_are_valid_scenarios() -> None:
     sampled = Ranges(SCENARIO, scenarios=10, seed=2).sampled()
     assert sampled == Ranges(SCENARIO, scenarios=10, seed=2).sampled()
-    for name, declared in RANGES.items():
+    for name, declared in WITHHELD.items():
         values = [getattr(scenario, name) for scenario in sampled]
+        if name == "passive_receive_power":
+            values = [scenario.passive_receive_power / scenario.active_receive_power for scenario in sampled]
         if name == "initial_battery":
             values = [high for _, high in values]
         parts = np.array(values, float)

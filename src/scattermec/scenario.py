@@ -7,18 +7,19 @@ point's (AP's) side, mW and mJ on the users' side.
 import math
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import field_validator
 
-from scattermec._settings import FileSettings, Settings, constant
+from scattermec._settings import FileSettings, Settings, constant, notes_of
 from scattermec._yaml import show
 from scattermec.counts import MOST_ANTENNAS, MOST_FRAMES, MOST_USERS
 from scattermec.errors import InputError, ScenarioError
 from scattermec.storage.arrays import open_archive
 
-__all__ = ["Rectifier", "Scenario", "ScenarioError"]
+__all__ = ["NAMED", "Rectifier", "Scenario", "ScenarioError", "unit_of"]
 
 PerUser = float | tuple[float, ...]
 Pair = tuple[float, float]
@@ -34,6 +35,9 @@ _POSITIONS = (
     f"(0 dB of mean path gain) and at most {FARTHEST:g} m away from [0, 0]"
 )
 _RECTIFIER = "a mapping of saturation, steepness and turn_on"
+NAMED = ("default", "paper")
+"""Scenarios that come with the package: our own constants, and those found by `scattermec calibrate`."""
+
 _TRACE = "File of channels (frames, N, M) and workload (frames, N)"
 
 
@@ -132,6 +136,18 @@ class Scenario(FileSettings):
     team_weight: float = constant(0.0, "", "", ">= 0 and <= 1", "Team share in the users' reward")
     episode_length: int = constant(100, "", "", f">= 1 and <= {MOST_FRAMES}", "Frames until truncation")
 
+    @classmethod
+    def named(cls, name: str) -> "Scenario":
+        """A scenario that comes with the package, one of `NAMED`; raises ScenarioError for other names."""
+        if name not in NAMED:
+            raise ScenarioError([f"scenario: {show(name, 80)} is not known; choose from {', '.join(NAMED)}"])
+        return cls() if name == "default" else cls.load(Path(__file__).parent / "scenarios" / f"{name}.yaml")
+
+    @classmethod
+    def find(cls, source: str | os.PathLike[str]) -> "Scenario":
+        """A scenario by its name, one of `NAMED`, or from a file; raises ScenarioError with all faults."""
+        return cls.named(str(source)) if str(source) in NAMED else cls.load(source)
+
     @property
     def num_users(self) -> int:
         """Number of users N, the length of `user_positions`."""
@@ -227,6 +243,12 @@ class Scenario(FileSettings):
         frames = {len(arrays[name]) for name in shapes if name in arrays and arrays[name].ndim}
         if len(frames) > 1:
             yield "trace: channels and workload differ in their number of frames"
+
+
+def unit_of(name: str) -> str:
+    """The unit of a constant; empty if it has none."""
+    unit: str = notes_of(Scenario.model_fields[name])["unit"]
+    return unit
 
 
 def _array_faults(name: str, array: np.ndarray, shape: tuple[int, ...]) -> Iterator[str]:

@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate-broadcast": "Tabulate what price-net achieves when its broadcast is rounded, late or lost.",
     "evaluate-unseen": "Tabulate what price-net achieves in scenarios that it has not seen.",
     "horizon": "Tabulate what policies cost over a bound that knows all frames of an episode in advance.",
+    "calibrate": "Search for the constants under which most of the paper's claims on Fig. 3 and 4 hold.",
     "train": "Train a learner, from scratch or from where it was interrupted.",
     "train-price-net": "Train price-net, from scratch or from where it was interrupted.",
     "reproduce": "Draw the paper's figures, and judge each of its claims.",

@@ -8,7 +8,7 @@ from scattermec.errors import InputError
 from scattermec.price_net import ALGORITHM as PRICE_NET
 from scattermec.price_net import SHIPPED, unknown_policy
 from scattermec.scenario import Scenario
-from scattermec.storage.atomic import writing
+from scattermec.storage.atomic import is_scaffold, writing
 from scattermec.storage.texts import read_object
 from scattermec.training.folder import RUN
 
@@ -16,6 +16,7 @@ FORMS = (".json", ".csv", ".md")
 """Suffixes of the result files that can be written."""
 
 PACKAGES = {
+    "calibration": ("cmaes",),
     "bench": ("cvxpy", "clarabel"),
     "figures": ("matplotlib",),
     "learning": ("equinox", "flashbax", "optax", "pyarrow"),
@@ -64,6 +65,16 @@ def hold_output(path: Path, *, folder: bool = False) -> None:
     Raises BusyError if another process writes there.
     """
     held.outputs.enter_context(writing(path, inside=folder))
+
+
+def check_own_folder(path: Path, record: str) -> None:
+    """Raise InputError if ``path`` is neither free nor a folder of ours, which holds the file ``record``."""
+    if path.exists() and not path.is_dir():
+        raise InputError([f"{path}: is not a folder"])
+    if not path.is_dir() or (path / record).exists():
+        return
+    if any(not is_scaffold(entry.name) for entry in path.iterdir()):
+        raise InputError([f"{path}: has something in it, and no {record}; name another folder"])
 
 
 def is_price_net(name: str) -> bool:

@@ -56,7 +56,11 @@ TrainingSettings = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in the folder, if there is one.")]
 ScenarioFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Scenario in YAML or JSON; omitted constants keep their defaults."),
+    typer.Option(
+        metavar="NAME|FILE",
+        help="default, paper (constants found by `scattermec calibrate`), or a file in YAML or JSON; omitted "
+        "constants keep their defaults.",
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -69,5 +73,5 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 
 def load_scenario(path: Path | None, settings: list[str] | None) -> Scenario:
     """The scenario that the options describe; raises ScenarioError with all its faults."""
-    scenario = Scenario() if path is None else Scenario.load(path)
+    scenario = Scenario() if path is None else Scenario.find(path)
     return scenario.with_settings(settings) if settings else scenario

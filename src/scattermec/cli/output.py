@@ -135,7 +135,9 @@ def progress(description: str, *, quiet: bool) -> Iterator[Callable[[int, int], 
 
 
 @contextmanager
-def described_progress(description: str, *, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+def described_progress(
+    description: str, *, quiet: bool, unit: str = "frames"
+) -> Iterator[Callable[[str, int, int], None]]:
     """The same, called with (description, done, total)."""
     if quiet or not sys.stderr.isatty():
         yield lambda description, done, total: None
@@ -143,7 +145,8 @@ def described_progress(description: str, *, quiet: bool) -> Iterator[Callable[[s
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} frames"),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} "),
+        TextColumn(unit),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

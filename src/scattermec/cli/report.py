@@ -1,5 +1,6 @@
 """`scattermec report`: redraw the report of a reproduction from its data."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -7,25 +8,54 @@ import typer
 
 from scattermec._compilation import start_jax
 from scattermec.cli.checks import check_installed, hold_output
+from scattermec.errors import InputError
+
+INCHES = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "pt": 1 / 72.27}
+NARROWEST, WIDEST = 1.5, 20.0
+"""Of a figure, in inches."""
 
 
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of `scattermec reproduce --out`.")],
+    width: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WIDTH",
+            help="Also draw each panel for a paper, this wide, e.g. 3.5in or 88mm: without title and "
+            "caption, as PDF, and as PGF where a TeX engine is installed, in DIR/print.",
+        ),
+    ] = None,
 ) -> None:
     """Draw and judge again what a reproduction has computed, without computing anything.
 
     Writes every complete figure, the verdicts, and the pages index.html and index.md from the data in the
     folder; the data stay unchanged.
 
-    Example:
+    Examples:
 
         scattermec report results/reproduce
+        scattermec report results/reproduce --width 3.5in
     """
     check_installed("report", "report", "figures", "learning")
+    inches = None if width is None else _inches(width)
     if folder.is_dir():
         hold_output(folder, folder=True)
     start_jax(lightly=True)
+    from scattermec.experiments.report import print_figures
     from scattermec.experiments.report.redraw import redraw
 
     drawn = redraw(folder)
+    if inches is not None:
+        files = print_figures.save(folder, inches)
+        typer.echo(f"{len(files)} files drawn for a paper, in {folder / print_figures.FOLDER}")
     typer.echo(f"{len(drawn.files)} files drawn. Start from {folder / 'index.html'}")
+
+
+def _inches(width: str) -> float:
+    """A width such as ``3.5in`` or ``88mm`` in inches; raises InputError for anything else."""
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?) ?(in|cm|mm|pt)", width.strip())
+    inches = float(match[1]) * INCHES[match[2]] if match else 0.0
+    if not NARROWEST <= inches <= WIDEST:
+        allowed = f"a number and in, cm, mm or pt, from {NARROWEST:g}in to {WIDEST:g}in"
+        raise InputError([f"width: {width[:80]} is not allowed; it must be {allowed}"])
+    return inches

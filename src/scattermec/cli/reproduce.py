@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from scattermec import _processes
 from scattermec._compilation import start_jax
 from scattermec.cli import options
 from scattermec.cli.checks import check_installed, check_rectifier, hold_output
 from scattermec.counts import MOST_FRAMES, MOST_SEEDS
 from scattermec.errors import InputError
 from scattermec.experiments.studies import NAMES
-from scattermec.training import workers
 
 
 class Beams(StrEnum):
@@ -101,7 +101,7 @@ def reproduce(
         scattermec reproduce --out learning --figures 2a,2b --seeds 8
         scattermec reproduce --out weak --figures 3a,4b --beams mrt --set ap_power=0.5 --seed 7
     """
-    chosen = options.load_scenario(scenario, settings)
+    chosen = options.load_scenario(scenario or Path("paper"), settings)
     wanted = _choices("figures", figures, NAMES)
     kinds = _choices("beams", beams, [kind.value for kind in Beams])
     # These include optimal beams.
@@ -113,7 +113,7 @@ def reproduce(
     out.mkdir(parents=True, exist_ok=True)
     hold_output(out, folder=True)
     # As in `train`, so that the report's `train` commands give the same digits.
-    workers.use_one_thread()
+    _processes.use_one_thread()
     start_jax(lightly=False)
     from scattermec.cli.jobs import reproduce as job
 
@@ -128,7 +128,7 @@ def reproduce(
         seeds=seeds,
         training_frames=training_frames,
     )
-    words = [] if scenario is None else ["--scenario", str(scenario)]
+    words = ["--scenario", str(scenario or "paper")]
     words += [word for setting in settings or [] for word in ("--set", setting)]
     report = job.run(plan, out, words, overwrite=overwrite, optimal_beams=optimal, quiet=as_json)
     report.put_out(as_json=as_json)

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
+from scattermec import _processes
 from scattermec._compilation import start_jax
 from scattermec.cli import options
 from scattermec.cli.checks import PRICE_NET, check_installed, is_price_net
 from scattermec.counts import MOST_FRAMES, MOST_PROCESSES, MOST_SEED, MOST_SEEDS, MOST_STEPS
 from scattermec.errors import InputError
-from scattermec.training import workers
 from scattermec.training.folder import check_folder
 
 PRESETS = ("paper", "tuned")
@@ -93,7 +93,7 @@ def train(
     out = out or Path("runs") / f"{algorithm}-{config if config in PRESETS else Path(config).stem}"
     check_installed("learning", "learning", *(["tensorboard"] if tensorboard else []))
     check_folder(out, resume=resume)
-    workers.use_one_thread()
+    _processes.use_one_thread()
     start_jax(lightly=False)
     from scattermec.cli.jobs import train as job
 
@@ -146,7 +146,8 @@ def train_price_net(
     DIR can be named wherever a command takes a policy.
 
     An interrupted run, even a killed one, continues to the same digits when the same command is given with
-    `--resume`. More `--steps` prolong a finished run.
+    `--resume`. `--steps` is part of a run, since the learning
+    rate falls to 0 by the last one: more steps need a run of their own.
 
     Examples:
 
@@ -157,7 +158,7 @@ def train_price_net(
     check_installed("train-price-net", "learning")
     if check_folder(out, resume=resume) and not is_price_net(str(out)):
         raise InputError([f"{out}: is not a run of {PRICE_NET}; name another folder"])
-    workers.use_one_thread()
+    _processes.use_one_thread()
     start_jax(lightly=False)
     from scattermec.cli.jobs import price_net as job
 

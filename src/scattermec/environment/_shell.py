@@ -63,7 +63,7 @@ class Shell:
             raise ValueError(f"render_mode: {render_mode!r} is not allowed; it must be None or 'rgb_array'")
         if scenario is None:
             scenario = Scenario()
-        self.scenario = scenario if isinstance(scenario, Scenario) else Scenario.load(scenario)
+        self.scenario = scenario if isinstance(scenario, Scenario) else Scenario.find(scenario)
         self.parameters: Parameters = parameters(self.scenario)
         self.action_form = action_form(form)
         self.render_mode = render_mode

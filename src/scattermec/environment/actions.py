@@ -16,7 +16,12 @@ from scattermec.physics import Allocation, Parameters
 from scattermec.physics.links import unit_vectors
 
 ActionForm = Literal["paper", "feasible"]
-"""Forms of a user's action: six independent numbers, or four that respect slot and workload."""
+"""Forms of a user's action that state its allocation: six independent numbers, or four that respect slot and
+workload."""
+
+LearnedForm = Literal["paper", "feasible", "correction"]
+"""These, and one for learners alone: the numbers correct what the user is told or expects about its beam's
+time and its harvest, and its best response is its allocation."""
 
 ACTION_FORMS: tuple[ActionForm, ...] = get_args(ActionForm)
 

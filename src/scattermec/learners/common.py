@@ -15,16 +15,21 @@ from scattermec.agents.networks import DTYPE
 from scattermec.agents.replay import Transition, new_transition
 from scattermec.agents.settings import Learning, TrainingConfig, learning
 from scattermec.environment import (
+    NUMBERS_PER_USER,
     Decision,
     EnvState,
+    LearnedForm,
     StepResult,
     allocation_from_action,
     ap_action_size,
     ap_observation,
+    as_seen,
     beams_from_ap_action,
     phase_referenced,
     user_observations,
 )
+from scattermec.learners import corrections
+from scattermec.optimisation.response import Broadcast
 from scattermec.physics import Allocation, Outcome, Parameters, parameters
 from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
@@ -132,11 +137,30 @@ def all_losses(ap: Losses, users: Losses) -> Losses:
     return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), ap, users)
 
 
-def allocation_of(task: Task, state: EnvState, actions: Float[Array, "N D"]) -> Allocation:
-    """The users' actions as an allocation of their workload as they see it."""
-    workload = state.observed_workload
-    numbers = actions.astype(workload.dtype)
-    return allocation_from_action(task.learning.action_form, task.parameters, workload, numbers)
+def user_numbers(task: Task) -> int:
+    """Length of a user's action."""
+    form = task.learning.action_form
+    return corrections.NUMBERS if form == "correction" else NUMBERS_PER_USER[form]
+
+
+def allocation_of(
+    task: Task,
+    state: EnvState,
+    actions: Float[Array, "N D"],
+    beams: Complex[Array, "N M"],
+    told: Broadcast | None = None,
+) -> Allocation:
+    """The users' actions as an allocation of their workload as they see it.
+
+    Corrections need the beams, and correct what the users were ``told``, if anything.
+    """
+    form, seen = task.learning.action_form, as_seen(state).frame
+    if form != "correction":
+        numbers = actions.astype(seen.workload.dtype)
+        return allocation_from_action(form, task.parameters, seen.workload, numbers)
+    if told is None:
+        return corrections.unaided(task.parameters, seen, beams, actions)
+    return corrections.corrected(task.parameters, seen, told, actions)
 
 
 def _turned(task: Task, state: EnvState) -> EnvState:
@@ -153,6 +177,11 @@ class Algorithm(Protocol):
 
         Functions of task, state, the environment's state and a key.
         """
+        ...
+
+    @property
+    def FORMS(self) -> tuple[LearnedForm, ...]:  # noqa: N802
+        """The forms of users' actions that it can learn."""
         ...
 
     def agent_names(self, num_users: int, /) -> tuple[str, ...]:

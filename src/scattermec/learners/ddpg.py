@@ -22,7 +22,8 @@ from scattermec.agents.replay import (
     remember,
 )
 from scattermec.agents.settings import Learning
-from scattermec.environment import Decision, EnvState
+from scattermec.environment import ACTION_FORMS, Decision, EnvState, LearnedForm
+from scattermec.environment.actions import action_form
 from scattermec.environment.flat import FlatOffloading
 from scattermec.environment.interface import Environment, Step
 from scattermec.learners.common import Record, Task, new_record
@@ -98,12 +99,13 @@ def act_jointly(task: Task, state: State, environment: EnvState, key: Key) -> De
 
 
 MODES = {"joint": act_jointly}
+FORMS: tuple[LearnedForm, ...] = ACTION_FORMS
 
 
 def _offloading(task: Task) -> FlatOffloading:
     return FlatOffloading(
         parameters=task.learning_parameters,
-        action_form=task.learning.action_form,
+        action_form=action_form(task.learning.action_form),
         ap_action=task.learning.ap_action,
         phase_reference=task.learning.phase_reference,
     )

@@ -13,9 +13,9 @@ from scattermec.agents.ddpg import Agent
 from scattermec.agents.exploration import exploration_probability, explored_each, explored_with
 from scattermec.agents.replay import Replay, blank_transition, new_replay, new_transition, remember
 from scattermec.environment import (
-    NUMBERS_PER_USER,
     Decision,
     EnvState,
+    LearnedForm,
     reset,
     step_and_reset,
 )
@@ -31,6 +31,7 @@ from scattermec.learners.common import (
     new_record,
     see_as_ap,
     see_as_users,
+    user_numbers,
     users_rewards,
 )
 from scattermec.physics.channel import Key
@@ -58,7 +59,7 @@ def initial(task: Task, key: Key) -> State:
     key_ap, key_users, key_environment, key = jax.random.split(key, 4)
     num_users = task.parameters.num_users
     environment = reset(key_environment, task.parameters)
-    sizes = see_as_users(task, environment, environment.beams).shape[1], _numbers(task)
+    sizes = see_as_users(task, environment, environment.beams).shape[1], user_numbers(task)
     for_ap = blank_transition(see_as_ap(task, environment).size, ap_numbers(task))
     return State(
         ap=ddpg.new_agent(key_ap, for_ap.observation.size, for_ap.action.size, task.learning),
@@ -85,7 +86,11 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     actions = explored_each(h, keys[2], actions, epsilon)
 
     following, result, reached = step_and_reset(
-        keys[3], environment, beams, allocation_of(task, environment, actions), task.learning_parameters
+        keys[3],
+        environment,
+        beams,
+        allocation_of(task, environment, actions, beams),
+        task.learning_parameters,
     )
     # The users' next observations depend on the AP's next beams: take those that it would choose now.
     next_seen_by_ap = see_as_ap(task, reached)
@@ -118,11 +123,8 @@ def act_alone(task: Task, state: State, environment: EnvState, key: Key) -> Deci
     """Greedy, decentralised policy: the AP's beams, and each user's own actor."""
     beams = beams_of(task, environment, state.ap.actor(see_as_ap(task, environment)))
     actions = maddpg.act(state.users.actor, see_as_users(task, environment, beams))
-    return Decision(beams=beams, allocation=allocation_of(task, environment, actions))
+    return Decision(beams=beams, allocation=allocation_of(task, environment, actions, beams))
 
 
 MODES = {"decentralised": act_alone}
-
-
-def _numbers(task: Task) -> int:
-    return NUMBERS_PER_USER[task.learning.action_form]
+FORMS: tuple[LearnedForm, ...] = ("paper", "feasible", "correction")

@@ -34,6 +34,7 @@ from scattermec.environment import (
     Decision,
     Draws,
     EnvState,
+    LearnedForm,
     action_from_allocation,
     advance,
     as_seen,
@@ -41,6 +42,7 @@ from scattermec.environment import (
     reset,
     reset_if_over,
 )
+from scattermec.learners import corrections
 from scattermec.learners.common import (
     Record,
     Task,
@@ -53,9 +55,11 @@ from scattermec.learners.common import (
     new_record,
     see_as_ap,
     see_as_users,
+    user_numbers,
     users_rewards,
 )
 from scattermec.optimisation import estimate_allocation
+from scattermec.optimisation.response import Broadcast
 from scattermec.physics import Allocation
 from scattermec.physics.channel import Key
 
@@ -68,6 +72,8 @@ class Message:
     """the beams of a^o"""
     estimate: Allocation
     """a^u, the users' actions as the AP estimates them"""
+    told: Broadcast | None
+    """what users correct, if that is the form of their actions"""
     seen_by_users: Float[Array, "N K"]
     """the users' observations: own state, gain of the own beam, and own entry of the estimate"""
 
@@ -110,9 +116,9 @@ def initial(task: Task, key: Key) -> State:
     num_users = task.parameters.num_users
     environment = reset(key_environment, task.parameters)
     own = see_as_users(task, environment, environment.beams)
-    numbers = NUMBERS_PER_USER[task.learning.action_form]
+    numbers = user_numbers(task)
     for_ap = blank_transition(see_as_ap(task, environment).size, ap_numbers(task))
-    for_user = blank_transition(own.shape[1] + numbers, numbers)
+    for_user = blank_transition(own.shape[1] + _num_entries(task), numbers)
 
     def new_user(key: Key) -> tuple[Agent, Replay, Transition]:
         agent = ddpg.new_agent(key, for_user.observation.size, numbers, task.learning)
@@ -157,7 +163,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     reports = act(users.actor, message.seen_by_users)
     tries = explored_each(task.learning, keys.tries, reports, epsilon)
     # 10: Execute it, observe reward, and buffer transitions
-    user_replays = jax.vmap(remember)(state.user_replays, complete(state.pending, message))
+    user_replays = jax.vmap(remember)(state.user_replays, complete(task, state.pending, message))
     pending = try_each(task, environment, message, tries, real)
     # 11: Sample a mini-batch from the replay buffer
     # 12: Update the i-th critic and actor
@@ -165,7 +171,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     users, user_losses = learn_each(task, users, user_replays, keys.user_batches, ready)
 
     # 14: Users report their actions
-    reported = allocation_of(task, environment, reports)
+    reported = _reported(task, environment, message, reports)
     # 15: AP estimates the target y of the joint action (a^o, reports)
     y = target_value(task, ap, environment, message, reported, imagined)
     # 16: if y is greater than y*
@@ -173,7 +179,8 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     # 18: AP takes the estimate with probability 1 - epsilon
     # 19: end if (otherwise it explores around what it prefers)
     prefers_reports = y > y_star
-    noisy = allocation_of(task, environment, explored(task.learning, keys.user_noise, reports))
+    noise = explored(task.learning, keys.user_noise, reports)
+    noisy = _reported(task, environment, message, noise)
     takes_noise = explores & (prefers_reports | (task.learning.exploration == "uniform"))
     allocation = _where(prefers_reports, reported, message.estimate)
     allocation = _where(takes_noise, noisy, allocation)
@@ -210,12 +217,20 @@ def estimate_and_distribute(task: Task, environment: EnvState, ap_action: Float[
     """Lines 4 and 5 without y*: the allocation estimated for an action's beams, and users' observations."""
     parameters, seen = task.parameters, as_seen(environment).frame
     beams = beams_of(task, environment, ap_action)
-    estimate = estimate_allocation(parameters, seen, beams).allocation
-    entries = action_from_allocation(task.learning.action_form, parameters, seen.workload, estimate)
+    form = task.learning.action_form
+    told = None
+    if form == "correction":
+        estimate = estimate_allocation(*corrections.planned(parameters, seen), beams).allocation
+        told = corrections.announced(parameters, seen, beams, estimate)
+        form = "paper"
+    else:
+        estimate = estimate_allocation(parameters, seen, beams).allocation
+    entries = action_from_allocation(form, parameters, seen.workload, estimate)
     own = see_as_users(task, environment, beams)
     return Message(
         beams=beams,
         estimate=estimate,
+        told=told,
         seen_by_users=jnp.concatenate([own, entries.astype(DTYPE)], axis=1),
     )
 
@@ -249,7 +264,7 @@ def try_each(
 
     Returns transitions (N,) whose next observations lack the AP's next message: it is zero there.
     """
-    own = allocation_of(task, environment, actions)
+    own = _reported(task, environment, message, actions)
     num_users = actions.shape[0]
 
     def try_one(user: Array) -> tuple[Array, Array]:
@@ -270,9 +285,9 @@ def try_each(
     )
 
 
-def complete(pending: Transition, message: Message) -> Transition:
+def complete(task: Task, pending: Transition, message: Message) -> Transition:
     """Add the AP's message (gain and estimate) to the next observations of the users' transitions."""
-    size = pending.action.shape[1] + 1
+    size = _num_entries(task) + 1
     next_observation = jnp.concatenate(
         [pending.next_observation[:, :-size], message.seen_by_users[:, -size:]], axis=1
     )
@@ -297,13 +312,13 @@ def act_alone(task: Task, state: State, environment: EnvState, key: Key) -> Deci
     """Greedy, decentralised policy: the AP's beams, and each user's own actor."""
     message = greedy_message(task, state, environment)
     reports = act(state.users.actor, message.seen_by_users)
-    return Decision(beams=message.beams, allocation=allocation_of(task, environment, reports))
+    return Decision(beams=message.beams, allocation=_reported(task, environment, message, reports))
 
 
 def act_by_choice(task: Task, state: State, environment: EnvState, key: Key) -> Decision:
     """Greedy policy with the AP's choice between the users' reports and its estimate: lines 14 to 19."""
     message = greedy_message(task, state, environment)
-    reported = allocation_of(task, environment, act(state.users.actor, message.seen_by_users))
+    reported = _reported(task, environment, message, act(state.users.actor, message.seen_by_users))
     draws = draw_next(key, environment, task.parameters)
     y_star = target_value(task, state.ap, environment, message, message.estimate, draws)
     y = target_value(task, state.ap, environment, message, reported, draws)
@@ -317,6 +332,19 @@ def act_by_estimate(task: Task, state: State, environment: EnvState, key: Key) -
 
 
 MODES = {"decentralised": act_alone, "choice": act_by_choice, "estimate": act_by_estimate}
+FORMS: tuple[LearnedForm, ...] = ("paper", "feasible", "correction")
+
+
+def _num_entries(task: Task) -> int:
+    """Numbers of a user's own entry of the estimate; corrections are based on all six."""
+    form = task.learning.action_form
+    return NUMBERS_PER_USER["paper" if form == "correction" else form]
+
+
+def _reported(
+    task: Task, environment: EnvState, message: Message, actions: Float[Array, "N D"]
+) -> Allocation:
+    return allocation_of(task, environment, actions, message.beams, message.told)
 
 
 def _where(condition: Bool[Array, "..."], yes: Allocation, no: Allocation) -> Allocation:

@@ -7,6 +7,7 @@ from scattermec.optimisation.allocation import (
     OPTIMAL,
     Solution,
     allocate,
+    is_feasible,
     solve_allocation,
 )
 from scattermec.optimisation.batch import (
@@ -26,7 +27,11 @@ from scattermec.optimisation.estimate import estimate_allocation
 from scattermec.optimisation.joint_service import ServiceSolution, optimise_service
 from scattermec.optimisation.pricing import best_beams
 from scattermec.optimisation.problem import SCHEMES, AllocationProblem, Scheme, allocation_problem
-from scattermec.optimisation.service import allocate_best_set, search_best_set
+from scattermec.optimisation.service import (
+    allocate_best_set,
+    allocate_everyone_or_best,
+    search_best_set,
+)
 
 __all__ = [
     "FEASIBLE",
@@ -46,12 +51,14 @@ __all__ = [
     "allocate",
     "allocate_all_or_best",
     "allocate_best_set",
+    "allocate_everyone_or_best",
     "allocate_frames",
     "allocation_problem",
     "best_beams",
     "estimate_allocation",
     "frame_rewards",
     "infeasibility_margin",
+    "is_feasible",
     "lower_bound",
     "optimise_all_or_best",
     "optimise_beams",

@@ -6,7 +6,7 @@ import itertools
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Bool, Complex, Float
+from jaxtyping import Bool, Complex, Float, Int
 
 from scattermec.optimisation.allocation import (
     FEASIBLE,
@@ -15,8 +15,9 @@ from scattermec.optimisation.allocation import (
     Solution,
     allocate,
     is_feasible,
+    solve_allocation,
 )
-from scattermec.optimisation.problem import Scheme
+from scattermec.optimisation.problem import Scheme, allocation_problem
 from scattermec.physics.energy import idle_energy
 from scattermec.physics.frame import Frame
 from scattermec.physics.parameters import Parameters
@@ -33,18 +34,21 @@ def allocate_best_set(
     *,
     scheme: Scheme = "hybrid",
     everyone: Solution | None = None,
+    skip: Bool[Array, ""] | None = None,
 ) -> Solution:
     """Allocate for the set of users that maximises (11), serving nobody if no set can be served.
 
     Exact for N <= 6, where every set is solved; beyond, a steepest-ascent search over single additions and
-    removals. ``everyone`` is the solution that serves everyone, if known: the best set is never worse. Other
-    arguments as for `allocate`.
+    removals. ``everyone`` is the solution that serves everyone, if known: the best set is never worse. If
+    ``skip`` is true, the result is meaningless; with at most 6 users it then costs little. Other arguments as
+    for `allocate`.
     """
     if parameters.num_users > ENUMERATED_USERS:
         served = search_best_set(parameters, frame, beams, scheme=scheme)
         found = _or_nobody(parameters, allocate(parameters, frame, beams, scheme=scheme, served=served))
         return found if everyone is None else _better(parameters, frame, everyone, found)
-    solutions = _solve_sets(parameters, frame, beams, scheme, all_sets(parameters.num_users))
+    sets = all_sets(parameters.num_users)
+    solutions = _solve_sets(parameters, frame, beams, scheme, sets, skip=skip)
     if everyone is not None:
         solutions = jax.tree.map(lambda all_of, first: all_of.at[0].set(first), solutions, everyone)
     best = jnp.argmax(_rewards(parameters, frame, solutions))
@@ -54,6 +58,23 @@ def allocate_best_set(
     something = is_feasible(solution.status)
     status = jnp.where(unsure, jnp.where(something, FEASIBLE, NOT_CONVERGED), solution.status)
     return dataclasses.replace(solution, status=status.astype(solution.status.dtype))
+
+
+def allocate_everyone_or_best(
+    parameters: Parameters,
+    frame: Frame,
+    beams: Complex[Array, "N M"],
+    *,
+    scheme: Scheme = "hybrid",
+) -> tuple[Solution, Int[Array, ""]]:
+    """Serve everyone if possible, else the set that maximises (11); also the status of serving everyone.
+
+    For use inside jit and vmap; `allocate_all_or_best` does the same for many frames of one scenario.
+    """
+    everyone = allocate(parameters, frame, beams, scheme=scheme)
+    possible = is_feasible(everyone.status)
+    best = allocate_best_set(parameters, frame, beams, scheme=scheme, everyone=everyone, skip=possible)
+    return jax.tree.map(lambda a, b: jnp.where(possible, a, b), everyone, best), everyone.status
 
 
 def _better(parameters: Parameters, frame: Frame, first: Solution, second: Solution) -> Solution:
@@ -76,9 +97,11 @@ def _solve_sets(
     scheme: Scheme,
     sets: Bool[Array, "S N"],
     elastic: bool = False,
+    skip: Bool[Array, ""] | None = None,
 ) -> Solution:
     def solve(served: Bool[Array, " N"]) -> Solution:
-        return allocate(parameters, frame, beams, scheme=scheme, served=served, elastic=elastic)
+        problem = allocation_problem(parameters, frame, beams, scheme=scheme, served=served)
+        return solve_allocation(problem, elastic=elastic, skip=skip)
 
     return jax.vmap(solve)(sets)
 

@@ -7,6 +7,7 @@ other object.
 
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,8 +136,10 @@ def text_colour(red: float, green: float, blue: float) -> str:
     return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else INK
 
 
-def save_figure(figure: Figure, stem: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Write ``figure`` as SVG, PDF and PNG (200 dots per inch), creating folders; returns the paths.
+def save_figure(
+    figure: Figure, stem: str | os.PathLike[str], formats: Sequence[str] = FORMATS
+) -> tuple[Path, ...]:
+    """Write ``figure`` in each format, creating folders; returns the paths. PNG has 200 dots per inch.
 
     ``stem`` is the path without suffix. The same figure always gives the same bytes.
     """
@@ -144,11 +147,11 @@ def save_figure(figure: Figure, stem: str | os.PathLike[str]) -> tuple[Path, ...
 
     stem = Path(stem)
     stem.parent.mkdir(parents=True, exist_ok=True)
-    paths = tuple(stem.with_name(f"{stem.name}.{kind}") for kind in FORMATS)
+    paths = tuple(stem.with_name(f"{stem.name}.{kind}") for kind in formats)
     with _export_lock, matplotlib.rc_context(_EXPORT_SETTINGS):
-        for kind, path in zip(FORMATS, paths, strict=True):
+        for kind, path in zip(formats, paths, strict=True):
             with replacing(path) as partial:
-                figure.savefig(partial, format=kind, dpi=200, metadata=_METADATA[kind])
+                figure.savefig(partial, format=kind, dpi=200, metadata=_METADATA.get(kind))
     return paths
 
 

@@ -14,9 +14,18 @@ from jaxtyping import Complex, Float
 from scattermec._programs import kept_jit
 from scattermec.environment import Decision, EnvState, as_seen
 from scattermec.optimisation import BatteryValue, estimate_allocation
+from scattermec.optimisation.response import (
+    MARGIN,
+    Broadcast,
+    active_rates,
+    broadcaster,
+    energy_lacking,
+    halved,
+    respond,
+)
 from scattermec.physics import Frame, Parameters, links
 from scattermec.physics.channel import Key
-from scattermec.physics.energy import energy_demand, harvest_rate, harvested_energy, usable_harvest_rate
+from scattermec.physics.energy import energy_demand
 from scattermec.price_net.beams import beams_from_unit_prices
 from scattermec.price_net.features import (
     NUM_BEAM_PAIR_FEATURES,
@@ -28,7 +37,6 @@ from scattermec.price_net.features import (
     time_features,
 )
 from scattermec.price_net.network import EquivariantNetwork
-from scattermec.price_net.users import MARGIN, Broadcast, active_rates, energy_lacking, halved, respond
 
 PLANNED_MARGIN = 1.5 * MARGIN
 """Share of the users' energy that the AP leaves out of a plan that it announces."""
@@ -144,20 +152,6 @@ def _least_shift(
     steep = helps & (slope < 0)
     step = value / jax.lax.stop_gradient(jnp.where(steep, -slope, 1))
     return jnp.where(helps, found, 0) + jnp.where(steep, step - jax.lax.stop_gradient(step), 0)
-
-
-def broadcaster(
-    parameters: Parameters, frame: Frame, chosen: Complex[Array, "N M"]
-) -> Callable[[Float[Array, " N"]], Broadcast]:
-    """Maps beam times to the AP's broadcast for the chosen beams: the physics of (6) and (8), no network."""
-    gains = links.beam_gains(frame.channels, chosen)
-    usable = usable_harvest_rate(parameters, harvest_rate(parameters, gains))
-    rate = links.passive_rate(parameters, links.channel_gain(frame.channels), jnp.diagonal(gains))
-
-    def announce(t_passive: Float[Array, " N"]) -> Broadcast:
-        return Broadcast(t_passive=t_passive, passive_rate=rate, harvest=harvested_energy(usable, t_passive))
-
-    return announce
 
 
 def with_p1(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision:

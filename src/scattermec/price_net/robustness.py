@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Float
 
+from scattermec.optimisation.response import Broadcast, respond
 from scattermec.physics import Allocation, Frame, Parameters, links
 from scattermec.price_net.policy import Rounding
-from scattermec.price_net.users import Broadcast, respond
 
 BITS = 8
 """Bits of each of the three numbers that a user receives."""

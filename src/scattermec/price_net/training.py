@@ -29,12 +29,12 @@ from scattermec.environment import reset
 from scattermec.errors import TrainingError
 from scattermec.optimisation import OPTIMAL, Solution, allocate
 from scattermec.optimisation.battery_value import worth
+from scattermec.optimisation.response import MARGIN, Broadcast, broadcaster, respond
 from scattermec.physics import Frame, Outcome, Parameters, links, run_frames
 from scattermec.physics.channel import Key
 from scattermec.physics.energy import ap_energy
 from scattermec.price_net import battery, variety
-from scattermec.price_net.policy import Mode, PriceNet, beam_numbers, beam_times, beams, broadcaster
-from scattermec.price_net.users import MARGIN, Broadcast, respond
+from scattermec.price_net.policy import Mode, PriceNet, beam_numbers, beam_times, beams
 
 WARM_UP = 10
 """First frames of an episode, which are not counted."""

@@ -18,7 +18,7 @@ _PLACES = {"train": "run"}
 
 
 def __getattr__(name: str) -> Any:
-    # Imported on demand: `workers` sets up processes before they import JAX.
+    # Imported on demand: the commands name things here before they set up JAX.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_PLACES.get(name, 'plan')}"), name)

@@ -51,6 +51,9 @@ class Plan:
         if self.algorithm not in ALGORITHMS:
             known = ", ".join(ALGORITHMS)
             faults.append(f"algorithm: {self.algorithm!r} is not known; choose from {known}")
+        elif self.config.action_form not in ALGORITHMS[self.algorithm].FORMS:
+            shown = f"action_form: {self.config.action_form} is not allowed for {self.algorithm}"
+            faults.append(f"{shown}; it must be {' or '.join(ALGORITHMS[self.algorithm].FORMS)}")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             faults.append(f"seeds: {show(self.seeds, 80)} is not allowed; it must be at least one, each once")
         if not all(0 <= seed < 2**32 for seed in self.seeds):

@@ -1,18 +1,20 @@
 """A training run: started or resumed in a folder, its blocks of seeds trained by one process or several."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 
+from scattermec._processes import run_in_processes, usable_cores
 from scattermec.learners import new_task
+from scattermec.storage.atomic import discard_partials
 from scattermec.training.block import train_block
 from scattermec.training.folder import begin_or_resume
 from scattermec.training.metrics import Row
-from scattermec.training.plan import OPTIMUM, Plan, RunFolder, prolong, request_of, run_of
+from scattermec.training.plan import OPTIMUM, Plan, RunFolder, prolong, read_run, request_of, run_of
 from scattermec.training.program import optimal_reward
-from scattermec.training.workers import train_in_processes, usable_cores
 
 SAVE_EVERY = 2000
 """frames between checkpoints"""
@@ -102,9 +104,19 @@ def _train(run: RunFolder, processes: int | None, save_every: int, report: Calla
         processes = usable_cores() if jax.default_backend() == "cpu" else 1
     processes = min(processes, len(open_blocks))
     if processes > 1:
-        train_in_processes(run.path, open_blocks, processes, save_every, tell)
+        work = partial(_train_block, run.path, save_every)
+        try:
+            run_in_processes(work, open_blocks, tell, processes=processes)
+        finally:
+            discard_partials(run.path)
     elif open_blocks:
         program = plan.program()
         for block in open_blocks:
             train_block(run, program, plan.blocks[block], save_every=save_every, report=tell)
     return done - begun
+
+
+def _train_block(path: Path, save_every: int, block: int, report: Callable[[list[Row]], None]) -> None:
+    """Train block number ``block`` of the run in a folder, in a process of its own."""
+    run = read_run(path)
+    train_block(run, run.plan.program(), run.plan.blocks[block], save_every=save_every, report=report)

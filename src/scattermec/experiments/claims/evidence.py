@@ -12,6 +12,11 @@ from scattermec.experiments.measure.sweeps import Measurement
 
 Judgement = Literal["met", "unclear", "not met"]
 
+NO_DATA = -1.0
+"""Margin of a condition that nothing was measured for."""
+EQUAL = 1e-9
+"""Relative difference up to which two curves count as equal."""
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -20,6 +25,9 @@ class Condition:
     statement: str
     judgement: Judgement
     measured: str
+    margin: float
+    """how far the whole 95% interval is beyond what is asked, as a relative difference: positive if the
+    condition is met, and smooth in the estimates; -1 without data"""
     essential: bool = True
     """whether the claim is about this; if not, it only prevents the claim from holding trivially"""
 
@@ -92,18 +100,23 @@ def digits(value: float) -> str:
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
 
 
+def lead(larger: float, smaller: float) -> float:
+    """By how much one number exceeds another, relative to the larger magnitude; `NO_DATA` for NaN."""
+    if not (np.isfinite(larger) and np.isfinite(smaller)):
+        return NO_DATA
+    return float((larger - smaller) / max(abs(larger), abs(smaller), np.finfo(float).tiny))
+
+
 def above(statement: str, estimate: Estimate, threshold: float, unit: str = "") -> Condition:
     """The estimate exceeds a threshold."""
-    return Condition(
-        statement, _judge(estimate.low > threshold, estimate.mean > threshold), show(estimate, unit)
-    )
+    judgement = _judge(estimate.low > threshold, estimate.mean > threshold)
+    return Condition(statement, judgement, show(estimate, unit), lead(estimate.low, threshold))
 
 
 def below(statement: str, estimate: Estimate, threshold: float, unit: str = "") -> Condition:
     """The estimate stays under a threshold."""
-    return Condition(
-        statement, _judge(estimate.high < threshold, estimate.mean < threshold), show(estimate, unit)
-    )
+    judgement = _judge(estimate.high < threshold, estimate.mean < threshold)
+    return Condition(statement, judgement, show(estimate, unit), lead(threshold, estimate.high))
 
 
 def exceeds(
@@ -115,23 +128,27 @@ def exceeds(
         statement,
         _judge(clear, larger.mean > factor * smaller.mean),
         f"{show(larger, unit)} against {show(smaller, unit)}",
+        lead(larger.low, factor * smaller.high),
     )
 
 
 def rises(statement: str, curve: Curve) -> Condition:
     """Met if the curve ends clearly above its start and never clearly falls; unclear if it ends higher."""
     if curve.values.size < 2:
-        return Condition(statement, "unclear", curve.span())
+        return Condition(statement, "unclear", curve.span(), NO_DATA)
+    highest_before = np.maximum.accumulate(curve.low)
     # Clearly fallen: a later interval lies wholly under an earlier one.
-    fallen = bool((curve.high < np.maximum.accumulate(curve.low)).any())
+    fallen = bool((curve.high < highest_before).any())
     clear = bool(curve.low[-1] > curve.high[0]) and not fallen
-    return Condition(statement, _judge(clear, bool(curve.mean[-1] > curve.mean[0])), curve.span())
+    steps = (lead(high, before) for high, before in zip(curve.high[1:], highest_before, strict=False))
+    margin = min(lead(curve.low[-1], curve.high[0]), *steps)
+    return Condition(statement, _judge(clear, bool(curve.mean[-1] > curve.mean[0])), curve.span(), margin)
 
 
 def falls(statement: str, curve: Curve) -> Condition:
     """Like `rises`, downwards."""
     mirrored = Curve(curve.name, curve.unit, curve.values, -curve.mean, -curve.high, -curve.low)
-    return Condition(statement, rises(statement, mirrored).judgement, curve.span())
+    return dataclasses.replace(rises(statement, mirrored), measured=curve.span())
 
 
 def never_below(statement: str, upper: Curve, lower: Curve) -> Condition:
@@ -142,16 +159,17 @@ def never_below(statement: str, upper: Curve, lower: Curve) -> Condition:
     known = ~np.isnan(upper.mean[up]) & ~np.isnan(lower.mean[low])
     shared, above, below = shared[known], upper.mean[up][known], lower.mean[low][known]
     if not shared.size:
-        return Condition(statement, "unclear", "no data")
+        return Condition(statement, "unclear", "no data", NO_DATA)
     ratio = np.where(below > 0, above / np.where(below > 0, below, 1), np.where(above > 0, np.inf, 1.0))
-    under = above < below * (1 - 1e-9)
+    under = above < below * (1 - EQUAL)
     clearly_under = upper.high[up][known] < lower.low[low][known]
     worst, best = int(np.argmin(ratio)), int(np.argmax(ratio))
     measured = (
         f"{under.sum()} of {shared.size} points below; ratio from {ratio[worst]:.3f} at {shared[worst]:g} "
         f"to {ratio[best]:.3f} at {shared[best]:g}"
     )
-    return Condition(statement, _judge(not under.any(), not clearly_under.any()), measured)
+    margin = min(lead(a, b) for a, b in zip(above, below * (1 - EQUAL), strict=True))
+    return Condition(statement, _judge(not under.any(), not clearly_under.any()), measured, margin)
 
 
 def ratio_of(upper: Estimate, lower: Estimate) -> Estimate:

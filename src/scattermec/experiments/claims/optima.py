@@ -254,7 +254,8 @@ def _within(statement: str, ratio: Estimate) -> Condition:
     clear = ratio.low > 1 - CLOSE and ratio.high < 1 + CLOSE
     likely = abs(ratio.mean - 1) < CLOSE
     judgement: evidence.Judgement = "met" if clear else "unclear" if likely else "not met"
-    return Condition(statement, judgement, f"ratio {evidence.show(ratio)}")
+    margin = min(evidence.lead(ratio.low, 1 - CLOSE), evidence.lead(1 + CLOSE, ratio.high))
+    return Condition(statement, judgement, f"ratio {evidence.show(ratio)}", margin)
 
 
 def _shrinks(statement: str, own: Curve, local: Curve) -> Condition:
@@ -269,7 +270,7 @@ def _shrinks(statement: str, own: Curve, local: Curve) -> Condition:
         f"ratio {evidence.show(nearest)} nearest, {evidence.show(farthest)} farthest; "
         f"difference {gaps[0]:.3g} and {gaps[1]:.3g} {own.unit}"
     )
-    return Condition(statement, judgement, measured)
+    return Condition(statement, judgement, measured, evidence.lead(smallest / 2, largest))
 
 
 CLAIMS = (

@@ -20,6 +20,7 @@ from scattermec._pytree import pytree
 from scattermec.environment import reset, step
 from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.optimisation import optimise_all_or_best
+from scattermec.optimisation.response import Broadcast
 from scattermec.physics import Allocation, Frame, Parameters, parameters, run_frame
 from scattermec.physics.channel import Key
 from scattermec.price_net.policy import (
@@ -30,7 +31,6 @@ from scattermec.price_net.policy import (
 )
 from scattermec.price_net.registry import Policy, check_fit
 from scattermec.price_net.robustness import ROUNDING, heard_by, respond_to_heard
-from scattermec.price_net.users import Broadcast
 from scattermec.scenario import Scenario
 
 __all__ = ["VARIANTS", "RobustnessRow", "measure_robustness"]

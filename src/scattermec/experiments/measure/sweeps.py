@@ -13,20 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Complex
+from jaxtyping import Complex, Float, Int
 
 from scattermec.experiments.measure import limits
 from scattermec.experiments.measure.beams import Beams, SolvedFrames, allocate_for, solve_frames
 from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
-from scattermec.optimisation import (
-    FEASIBLE,
-    INFEASIBLE,
-    OPTIMAL,
-    SCHEMES,
-    Scheme,
-    Solution,
-)
-from scattermec.physics import Frame, Outcome, Parameters, channel, parameters, run_frames
+from scattermec.optimisation import INFEASIBLE, OPTIMAL, SCHEMES, Scheme, Solution, is_feasible
+from scattermec.physics import Frame, Parameters, channel, parameters, run_frame
 from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
 
@@ -268,7 +261,9 @@ def _over_policies(rows: Sequence[Measurement]) -> Measurement:
 
 
 def _values(constants: Parameters, frames: Frame, solved: SolvedFrames) -> dict[str, np.ndarray]:
-    return _frame_values(frames, solved, _play(constants, frames, solved.beams, solved.solution))
+    beams, solution, bound, status = solved
+    values = _play(constants, frames, beams, solution, bound, jnp.asarray(status))
+    return {name: np.asarray(value) for name, value in values.items()}
 
 
 def _bounds(constants: Parameters, frames: Frame, sweep: Sweep) -> np.ndarray | None:
@@ -364,71 +359,93 @@ def beams_key(seed: int) -> Key:
 
 @jax.jit
 def _draw(constants: Parameters, key: Array, indices: Array) -> Frame:
-    def draw(index: Array) -> Frame:
-        fading, work, battery = jax.random.split(jax.random.fold_in(key, index), 3)
-        return Frame(
-            channels=channel.channels_at(constants, channel.initial_scatter(fading, constants), index),
-            workload=channel.arrivals_at(work, constants, index),
-            battery=channel.initial_battery(battery, constants),
-        )
+    return jax.vmap(draw_frame, in_axes=(None, None, 0))(constants, key, indices)
 
-    return jax.vmap(draw)(indices)
+
+def draw_frame(constants: Parameters, key: Key, index: Int[Array, ""]) -> Frame:
+    """Independent frame number ``index`` of a key."""
+    fading, work, battery = jax.random.split(jax.random.fold_in(key, index), 3)
+    return Frame(
+        channels=channel.channels_at(constants, channel.initial_scatter(fading, constants), index),
+        workload=channel.arrivals_at(work, constants, index),
+        battery=channel.initial_battery(battery, constants),
+    )
 
 
 @jax.jit
 def _play(
-    constants: Parameters, frames: Frame, beams: Complex[Array, "K N M"], solution: Solution
-) -> Outcome:
-    return run_frames(constants, frames, beams, solution.allocation)
+    constants: Parameters,
+    frames: Frame,
+    beams: Complex[Array, "K N M"],
+    solution: Solution,
+    lower_bound: Float[Array, " K"],
+    status: Int[Array, " K"],
+) -> dict[str, Array]:
+    return jax.vmap(frame_values, in_axes=(None, 0, 0, 0, 0, 0))(
+        constants, frames, beams, solution, lower_bound, status
+    )
 
 
-def _frame_values(frames: Frame, solved: SolvedFrames, outcome: Outcome) -> dict[str, np.ndarray]:
-    """Contribution of each frame, (K,) each; success is judged by playing the frame."""
-    success = np.asarray(outcome.success)
+def frame_values(
+    constants: Parameters,
+    frame: Frame,
+    beams: Complex[Array, "N M"],
+    solution: Solution,
+    lower_bound: Float[Array, ""],
+    status: Int[Array, ""],
+) -> dict[str, Array]:
+    """What a frame contributes to the metrics, each a number; success is judged by playing the frame.
 
-    def total(values: Array) -> np.ndarray:
-        return np.asarray(values).sum(axis=1)
-
-    def average(values: Array) -> np.ndarray:
-        return np.asarray(values).mean(axis=1)
-
-    allocation = solved.solution.allocation
-    energy, bound = np.asarray(solved.solution.energy), np.asarray(solved.lower_bound)
-    bounded = np.isfinite(energy) & np.isfinite(bound)
+    ``status`` is that of serving everyone; other arguments as in `SolvedFrames`.
+    """
+    allocation = solution.allocation
+    outcome = run_frame(constants, frame, beams, allocation)
+    success = outcome.success
+    bounded = jnp.isfinite(solution.energy) & jnp.isfinite(lower_bound)
+    excess = solution.energy - jnp.where(bounded, lower_bound, 0)
     return {
-        "active": total(allocation.l_active * success),
-        "passive": total(allocation.l_passive * success),
-        "local": total(allocation.l_local * success),
-        "t_active": average(allocation.t_active),
-        "t_passive": average(allocation.t_passive),
-        "t_local": average(allocation.t_local),
-        "processed": total(frames.workload * success),
-        "ap_energy": np.asarray(outcome.ap_energy),
-        "reward": np.asarray(outcome.ap_reward),
-        "outage": 1 - success.mean(axis=1),
-        "user_energy": average(outcome.spent),
-        "harvested": average(outcome.harvested),
-        "battery_used": average(frames.battery - outcome.battery),
-        "served": success.sum(axis=1).astype(float),
-        "everyone_served": np.isin(solved.status, (OPTIMAL, FEASIBLE)).astype(float),
-        "bounded_energy": np.where(bounded, energy, 0),
-        "excess_energy": np.where(bounded, energy - np.where(bounded, bound, 0), 0),
-        "not_converged": (~np.isin(solved.status, (OPTIMAL, INFEASIBLE))).astype(float),
+        "active": jnp.sum(allocation.l_active * success),
+        "passive": jnp.sum(allocation.l_passive * success),
+        "local": jnp.sum(allocation.l_local * success),
+        "t_active": jnp.mean(allocation.t_active),
+        "t_passive": jnp.mean(allocation.t_passive),
+        "t_local": jnp.mean(allocation.t_local),
+        "processed": jnp.sum(frame.workload * success),
+        "ap_energy": outcome.ap_energy,
+        "reward": outcome.ap_reward,
+        "outage": jnp.mean(1.0 - success),
+        "user_energy": jnp.mean(outcome.spent),
+        "harvested": jnp.mean(outcome.harvested),
+        "battery_used": jnp.mean(frame.battery - outcome.battery),
+        "served": jnp.sum(success) * 1.0,
+        "everyone_served": is_feasible(status) * 1.0,
+        "bounded_energy": jnp.where(bounded, solution.energy, 0),
+        "excess_energy": jnp.where(bounded, excess, 0),
+        "not_converged": ((status != OPTIMAL) & (status != INFEASIBLE)) * 1.0,
     }
+
+
+def parts_of(values: Mapping[str, np.ndarray], metric: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """A metric per frame: numerators and denominators of a ratio of sums; for a mean only the values."""
+    if metric.endswith("_share"):
+        done = values["active"] + values["passive"] + values["local"]
+        return values[metric.removesuffix("_share")], done
+    if metric == "energy_efficiency":
+        return values["processed"], values["ap_energy"]
+    if metric == "gap":
+        return values["excess_energy"], values["bounded_energy"]
+    return values[metric], None
 
 
 def _estimates(values: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
     """Each of `METRICS`: ratios of sums for shares, efficiency and gap, else means over frames."""
-    done = values["active"] + values["passive"] + values["local"]
-    ratios = {
-        **{f"{part}_share": (values[part], done) for part in ("active", "passive", "local")},
-        "energy_efficiency": (values["processed"], values["ap_energy"]),
-        "gap": (values["excess_energy"], values["bounded_energy"]),
-    }
-    return {
-        name: ratio_interval(*ratios[name]) if name in ratios else mean_interval(values[name])
-        for name in METRICS
-    }
+    found = {}
+    for name in METRICS:
+        numerators, denominators = parts_of(values, name)
+        found[name] = (
+            mean_interval(numerators) if denominators is None else ratio_interval(numerators, denominators)
+        )
+    return found
 
 
 def _relative_energy(

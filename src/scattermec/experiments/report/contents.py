@@ -19,6 +19,7 @@ from scattermec.experiments.report import figures
 from scattermec.experiments.studies.base import every_study
 from scattermec.experiments.studies.figure_2 import Figure2, read_curves
 from scattermec.experiments.studies.frame import PlayedFrame, read_frames
+from scattermec.experiments.studies.named import Verdicts, read_verdicts
 from scattermec.experiments.studies.record import Record
 from scattermec.experiments.studies.results import MANIFEST, Results, read_settings, scenario_of
 from scattermec.scenario import Scenario
@@ -40,6 +41,8 @@ class Contents:
     """the same frame under each policy"""
     tables: Sequence[Table]
     record: Record
+    named: Mapping[str, Verdicts]
+    """verdicts in the other scenarios that come with the package"""
 
 
 def read(folder: Path) -> Contents:
@@ -88,6 +91,7 @@ def read(folder: Path) -> Contents:
         frames=frames,
         tables=[table for study in every_study() for table in study.tables(folder)],
         record=Record.open(folder),
+        named=read_verdicts(folder),
     )
 
 

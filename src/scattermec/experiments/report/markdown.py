@@ -85,7 +85,12 @@ def about_learning(finding: Finding) -> bool:
 
 def kind_label(finding: Finding) -> str:
     """Subject of a finding in words: a kind of beams, or a preset."""
-    return LABELS[finding.preset] if about_learning(finding) else policy_label(finding.beams)
+    return label_of(finding.preset or finding.beams)
+
+
+def label_of(kind: str) -> str:
+    """A kind of beams, or a preset, in words."""
+    return LABELS[kind] if kind in LABELS else policy_label(kind)
 
 
 def decisive(finding: Finding) -> Condition | None:

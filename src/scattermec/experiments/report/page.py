@@ -16,12 +16,13 @@ import numpy as np
 
 from scattermec._settings import notes_of
 from scattermec._yaml import show as show_value
-from scattermec.experiments.claims.evidence import Condition, digits
+from scattermec.experiments.calibrate.tables import COMMAND, conflicts_table, part_of_range, shipped
+from scattermec.experiments.claims.evidence import digits
 from scattermec.experiments.claims.optima import Finding
 from scattermec.experiments.measure.beams import BEAMS
 from scattermec.experiments.measure.sweeps import ALL_METRICS
 from scattermec.experiments.measure.table import Table
-from scattermec.experiments.report import abstract, learning_figures, markdown
+from scattermec.experiments.report import abstract, learning_figures, markdown, overview
 from scattermec.experiments.report.captions import (
     LEARNING_FIGURES,
     TITLES,
@@ -100,8 +101,10 @@ def render(contents: Contents) -> str:
         record=contents.record,
         paper=markdown.PAPER,
         abstract=abstract.sentences(contents),
-        claims=claims_tables(contents.findings),
-        groups=[group for group in markdown.by_claim(contents.findings) if any(f.conditions for f in group)],
+        answer=abstract.answer(contents),
+        overview=data_address(contents.folder / f"{overview.STEM}.svg") if shown else "",
+        claims=claims_tables(contents),
+        conflicts=conflicts_table(shipped(), COMMAND),
         kind_label=markdown.kind_label,
         condition_mark=markdown.MARKS,
         marks=MARKS,
@@ -125,29 +128,69 @@ def render(contents: Contents) -> str:
 
 
 @dataclass(frozen=True)
+class ClaimRow:
+    """A claim with its verdicts."""
+
+    name: str
+    statement: str
+    mechanism: str
+    verdicts: tuple[str, ...]
+    """one per column of the table; empty where it was not judged"""
+    share: str
+    """part of the range in which it holds; empty if unknown"""
+    findings: tuple[Finding, ...]
+    """the evidence in the reproduced scenario"""
+
+
+@dataclass(frozen=True)
 class ClaimsTable:
     """Verdicts of one type: on optima by kind of beams, or on learning by preset."""
 
     title: str
-    kinds: tuple[str, ...]
-    groups: tuple[tuple[tuple[Finding, Condition | None], ...], ...]
-    """per claim, for each kind: the finding, and the condition that decides it"""
+    columns: tuple[str, ...]
+    rows: tuple[ClaimRow, ...]
+    has_shares: bool
 
 
-def claims_tables(findings: Sequence[Finding]) -> list[ClaimsTable]:
-    """The table about learning, if there is one, and the table about optima."""
+def claims_tables(contents: Contents) -> list[ClaimsTable]:
+    """The table about learning, if there is one, and the table about optima, over all scenarios."""
     sorts = {
-        "Learning (Fig. 2), by preset of the training": [f for f in findings if markdown.about_learning(f)],
-        "Optima (Fig. 3 and 4), by kind of beams": [f for f in findings if not markdown.about_learning(f)],
+        "Learning (Fig. 2), by preset of the training": [
+            f for f in contents.findings if markdown.about_learning(f)
+        ],
+        "Optima (Fig. 3 and 4), by kind of beams": [
+            f for f in contents.findings if not markdown.about_learning(f)
+        ],
     }
-    tables = []
-    for title, own in sorts.items():
-        if not own:
-            continue
-        groups = tuple(tuple((f, markdown.decisive(f)) for f in group) for group in markdown.by_claim(own))
-        kinds = tuple(markdown.kind_label(finding) for finding, _ in groups[0])
-        tables.append(ClaimsTable(title, kinds, groups))
-    return tables
+    return [_claims_table(title, own, contents) for title, own in sorts.items() if own]
+
+
+def _claims_table(title: str, findings: Sequence[Finding], contents: Contents) -> ClaimsTable:
+    record = shipped()
+    groups = markdown.by_claim(findings)
+    names = [group[0].name for group in groups]
+    columns = [markdown.kind_label(finding) for finding in groups[0]]
+    others = {
+        f"{label}, {markdown.label_of(kind)}": verdicts
+        for label, by_kind in contents.named.items()
+        for kind, verdicts in by_kind.items()
+        if set(names) & set(verdicts)
+    }
+    rows = tuple(
+        ClaimRow(
+            name=group[0].name,
+            statement=group[0].statement,
+            mechanism=group[0].mechanism,
+            verdicts=(
+                *(finding.verdict for finding in group),
+                *(verdicts.get(group[0].name, "") for verdicts in others.values()),
+            ),
+            share=part_of_range(record, group[0].name) if group[0].name in record["shares"] else "",
+            findings=tuple(group),
+        )
+        for group in groups
+    )
+    return ClaimsTable(title, (*columns, *others), rows, any(row.share for row in rows))
 
 
 # Figures

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from scattermec.experiments.report import figures, frame_pictures, learning_figures, markdown, page
+from scattermec.experiments.report import figures, frame_pictures, learning_figures, markdown, overview, page
 from scattermec.experiments.report.captions import LEARNING_FIGURES
 from scattermec.experiments.report.contents import Contents, read
 from scattermec.experiments.studies.frame import Frames
@@ -33,6 +33,7 @@ def redraw(folder: Path) -> Drawn:
         ]
     for frame in contents.frames:
         pictures += frame_pictures.save(frame, contents.scenario, folder)
+    pictures += overview.save(contents, folder)
     texts = markdown.write(contents)
     # The page comes last, since it contains the pictures.
     return Drawn(contents, (*texts, *pictures, page.write(contents)))
@@ -41,5 +42,6 @@ def redraw(folder: Path) -> Drawn:
 def discard_pictures(folder: Path) -> None:
     """Remove every picture, to make room for results of other settings."""
     for kind in FORMATS:
-        for path in (*folder.glob(f"fig*.{kind}"), *folder.glob(f"{Frames.name}-*.{kind}")):
-            path.unlink()
+        for stem in ("fig*", f"{Frames.name}-*", overview.STEM):
+            for path in folder.glob(f"{stem}.{kind}"):
+                path.unlink()

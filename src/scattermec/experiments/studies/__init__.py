@@ -9,6 +9,7 @@ ASKED_BY: dict[str, tuple[str, ...]] = {
     "sweeps": ("3a", "3b", "4a", "4b", "beams"),
     "frame": ("frame",),
     "learned": ("learned",),
+    "named": ("named",),
     "ranges": ("ranges",),
     "knowledge": ("knowledge",),
 }

@@ -1,8 +1,8 @@
 """How often each claim holds for other values of the constants that the paper does not give.
 
-Each such constant has a declared range, sampled evenly (Latin hypercube). At every sample the sweeps of
-Fig. 3 and 4 are measured and the claims judged as in the default scenario, with fewer frames and points; at
-the first few samples the learners of Fig. 2 are trained too.
+Each such constant has a declared range (`scattermec.experiments.claims.withheld`), sampled evenly (Latin
+hypercube). At every sample the sweeps of Fig. 3 and 4 are measured and the claims judged as in the scenario
+itself, with fewer frames and points; at the first few samples the learners of Fig. 2 are trained too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from scipy.stats import binomtest, qmc
 
 from scattermec.experiments.claims.learning import STATEMENTS, examine_learning
 from scattermec.experiments.claims.optima import CLAIMS, examine
+from scattermec.experiments.claims.withheld import COORDINATES, WITHHELD, scenario_at
 from scattermec.experiments.measure.beams import Beams
 from scattermec.experiments.measure.statistics import CONFIDENCE
 from scattermec.experiments.measure.sweeps import SWEEPS, measure_point
@@ -30,41 +30,6 @@ QUICK_SCENARIOS, QUICK_FRAMES = 6, 48
 
 TRAINED, SEEDS, TRAINING_FRAMES = 6, 4, 4000
 PRESET = "tuned"
-
-
-@dataclass(frozen=True)
-class Range:
-    """Range of a constant that the paper does not give."""
-
-    low: float
-    high: float
-    logarithmic: bool = True
-
-    def at(self, part: float) -> float:
-        """The value at a share of the range, rounded to four digits."""
-        if self.logarithmic:
-            value = self.low * (self.high / self.low) ** part
-        else:
-            value = self.low + (self.high - self.low) * part
-        return float(f"{value:.4g}")
-
-
-RANGES = {
-    "bandwidth": Range(4.0, 16.0),
-    "noise_power": Range(1e-10, 1e-8),
-    "harvest_efficiency": Range(0.3, 0.8, logarithmic=False),
-    "reflection_gain": Range(0.001, 0.3),
-    "circuit_power": Range(0.001, 0.3),
-    "local_energy": Range(0.001, 0.025),
-    "local_rate": Range(30.0, 150.0),
-    "active_receive_power": Range(0.01, 0.1),
-    "passive_receive_power": Range(0.001, 0.01),
-    "mec_energy": Range(0.0001, 0.002),
-    "idle_power": Range(0.001, 0.05),
-    "initial_battery": Range(0.0, 0.2, logarithmic=False),
-}
-"""Declared before any of these scenarios was solved: about a factor of ten around the default unless more is
-known. ``initial_battery`` is the upper end of the range of batteries at reset."""
 
 
 class Sample(NamedTuple):
@@ -130,7 +95,7 @@ class Ranges(FileStudy[Sample]):
     def settings(self) -> dict[str, Any]:
         """Everything that the verdicts depend on."""
         return {
-            "ranges": {name: [declared.low, declared.high] for name, declared in RANGES.items()},
+            "ranges": {name: [declared.low, declared.high] for name, declared in WITHHELD.items()},
             "frames": self.frames,
             "trained": self.trained,
             "seeds": self.seeds,
@@ -143,8 +108,8 @@ class Ranges(FileStudy[Sample]):
 
     def sampled(self) -> list[Scenario]:
         """The scenarios, evenly over the ranges."""
-        parts = qmc.LatinHypercube(len(RANGES), rng=self.seed).random(self.scenarios)
-        return [self._scenario(row) for row in parts]
+        parts = qmc.LatinHypercube(len(COORDINATES), rng=self.seed).random(self.scenarios)
+        return [scenario_at(row, self.scenario) for row in parts]
 
     def key(self, item: Sample) -> str:
         """Name of a sample's verdicts."""
@@ -159,7 +124,7 @@ class Ranges(FileStudy[Sample]):
         verdicts = self.compute(item, kept.folder, progress)
         if not item.trained:
             scenario = self.sampled()[item.number]
-            kept.found.append({"constants": {name: getattr(scenario, name) for name in RANGES}})
+            kept.found.append({"constants": {name: getattr(scenario, name) for name in WITHHELD}})
         kept.found[item.number][self.key(item)] = verdicts
         kept.save()
 
@@ -177,13 +142,6 @@ class Ranges(FileStudy[Sample]):
     def tabulate(cls, settings: Mapping[str, Any], found: Any) -> list[Table]:
         """How often each claim holds, for each kind of beams."""
         return _tables(settings, found)
-
-    def _scenario(self, parts: np.ndarray) -> Scenario:
-        values: dict[str, Any] = {
-            name: declared.at(part) for (name, declared), part in zip(RANGES.items(), parts, strict=True)
-        }
-        values["initial_battery"] = (0.0, values["initial_battery"])
-        return Scenario(**(self.scenario.model_dump() | values))
 
     def _runs(self, scenario: Scenario) -> Figure2:
         return Figure2(scenario, self.seeds, self.training_frames, (PRESET,))

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scattermec._processes import usable_cores
 from scattermec.errors import InputError
 from scattermec.storage import replace_text
 from scattermec.storage.texts import read_object
 from scattermec.training.folder import versions
-from scattermec.training.workers import usable_cores
 
 RECORD = "provenance.json"
 

@@ -1,4 +1,4 @@
-"""The users' part: each finds its own allocation from its own data and a short broadcast of the AP.
+"""The users' part of P1: each finds its own best allocation, from its own data and what it is told.
 
 Given its beam's time, its passive rate and its harvested energy, a user's part of P1 has one variable, its
 effort. The user reflects while its beam is on, computes locally as much as its energy allows, and sends the
@@ -12,11 +12,11 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Complex, Float
 
 from scattermec._pytree import pytree
-from scattermec.physics import Allocation, Parameters, links
-from scattermec.physics.energy import energy_budget
+from scattermec.physics import Allocation, Frame, Parameters, links
+from scattermec.physics.energy import energy_budget, harvest_rate, harvested_energy, usable_harvest_rate
 
 BISECTIONS = 36
 """Bisection steps: down to 1e-11 of the interval."""
@@ -74,6 +74,20 @@ class _Task:
     """kbit/s for sending, at most, if there is not"""
     saves: Bool[Array, " N"]
     """whether sending needs less energy than computing"""
+
+
+def broadcaster(
+    parameters: Parameters, frame: Frame, chosen: Complex[Array, "N M"]
+) -> Callable[[Float[Array, " N"]], Broadcast]:
+    """Map beam times to the AP's broadcast for the chosen beams, by (6) and (8)."""
+    gains = links.beam_gains(frame.channels, chosen)
+    usable = usable_harvest_rate(parameters, harvest_rate(parameters, gains))
+    rate = links.passive_rate(parameters, links.channel_gain(frame.channels), jnp.diagonal(gains))
+
+    def announce(t_passive: Float[Array, " N"]) -> Broadcast:
+        return Broadcast(t_passive=t_passive, passive_rate=rate, harvest=harvested_energy(usable, t_passive))
+
+    return announce
 
 
 def respond(

@@ -1,4 +1,4 @@
-"""Training in processes: how each computes, and how they share the blocks of seeds.
+"""Work shared among processes: how each computes, and how they share the tasks.
 
 Nothing here imports JAX before a process has been set up for it.
 """
@@ -8,9 +8,11 @@ import os
 import queue
 import signal
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+Task = TypeVar("Task")
+Report = Callable[[Any], None]
 
 _ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 
@@ -31,45 +33,49 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def train_in_processes(
-    path: Path, blocks: list[int], processes: int, save_every: int, report: Callable[[list], None]
+def run_in_processes(
+    work: Callable[[Task, Report], None],
+    tasks: Sequence[Task],
+    report: Report,
+    *,
+    processes: int | None = None,
+    lightly: bool = False,
 ) -> None:
-    """Train the blocks with these numbers of the run in ``path``; ``report`` is called in this process.
+    """Call ``work(task, report)`` for every task, each in one of several processes, or here if one is enough.
 
-    The first error in any process ends all of them and is raised here.
+    Args:
+        work: a function that can be pickled, or a `functools.partial` of one. What it passes to its
+            ``report`` arrives in this process.
+        tasks: arguments that can be pickled.
+        report: called in this process with what arrives.
+        processes: how many; by default one per core, but not more than tasks.
+        lightly: compile lightly, see `scattermec._compilation.compile_lightly`.
+
+    The first error in any process ends all of them and is raised here; a process that dies raises
+    ComputationError.
     """
-    from scattermec.errors import TrainingError
-    from scattermec.storage.atomic import discard_partials
-
+    processes = processes or min(len(tasks), usable_cores())
+    if processes <= 1:
+        for task in tasks:
+            work(task, report)
+        return
     # Spawned rather than forked: JAX has threads, which a fork would lose.
     context = multiprocessing.get_context("spawn")
-    tasks, messages = context.Queue(), context.Queue()
-    for block in blocks:
-        tasks.put(block)
-    for _ in range(processes):
-        tasks.put(None)
+    waiting, messages = context.Queue(), context.Queue()
+    for waits in [*tasks, *[None] * processes]:
+        waiting.put(waits)
     # Each process is pinned to a core only if they use all cores: otherwise other programs may need some.
     cores: list[int | None] = [None] * processes
     if hasattr(os, "sched_getaffinity") and processes == usable_cores():
         cores = [*sorted(os.sched_getaffinity(0))]
     workers = [
-        context.Process(target=_work, args=(path, save_every, tasks, messages, core), daemon=True)
+        context.Process(target=_work, args=(work, lightly, waiting, messages, core), daemon=True)
         for core in cores
     ]
     try:
         for worker in workers:
             worker.start()
-        left = len(blocks)
-        while left:
-            kind, content = _next_message(messages, workers)
-            if kind == "rows":
-                report(content)
-            elif kind == "done":
-                left -= 1
-            elif kind == "error":
-                raise content
-            else:
-                raise TrainingError(content)
+        _receive(messages, workers, len(tasks), report)
         for worker in workers:
             worker.join()
     finally:
@@ -77,7 +83,22 @@ def train_in_processes(
             if worker.pid is not None:
                 worker.terminate()
                 worker.join()
-        discard_partials(path)
+
+
+def _receive(messages: Any, workers: list[Any], left: int, report: Report) -> None:
+    """Pass on reports until so many tasks are done; raises the first error."""
+    from scattermec.errors import ComputationError
+
+    while left:
+        kind, content = _next_message(messages, workers)
+        if kind == "report":
+            report(content)
+        elif kind == "done":
+            left -= 1
+        elif kind == "error":
+            raise content
+        else:
+            raise ComputationError(content)
 
 
 def _next_message(messages: Any, workers: list[Any]) -> tuple[str, Any]:
@@ -88,34 +109,32 @@ def _next_message(messages: Any, workers: list[Any]) -> tuple[str, Any]:
             return messages.get(timeout=0.5)
         except queue.Empty:
             if died:
-                return "died", f"a process that was training ended unexpectedly (exit status {died[0]})"
+                return "died", f"a process ended unexpectedly (exit status {died[0]})"
 
 
-def _work(path: Path, save_every: int, tasks: Any, messages: Any, core: int | None) -> None:
-    """Body of each process: train blocks until none is left."""
+def _work(
+    work: Callable[[Any, Report], None], lightly: bool, waiting: Any, messages: Any, core: int | None
+) -> None:
+    """Body of each process: take tasks until none is left."""
     # Ctrl-C reaches all processes; the parent ends this one itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if core is not None:
         os.sched_setaffinity(0, {core})
     from scattermec._compilation import start_jax
     from scattermec.errors import ScattermecError
-    from scattermec.training.block import train_block
-    from scattermec.training.plan import read_run
 
-    start_jax(lightly=False)
+    start_jax(lightly=lightly)
 
-    def report(rows: list) -> None:
+    def report(content: Any) -> None:
         parent = multiprocessing.parent_process()
         if parent is not None and not parent.is_alive():  # the parent was killed
             sys.exit(1)
-        messages.put(("rows", rows))
+        messages.put(("report", content))
 
     try:
-        run = read_run(path)
-        program = run.plan.program()
-        for block in iter(tasks.get, None):
-            train_block(run, program, run.plan.blocks[block], save_every=save_every, report=report)
-            messages.put(("done", block))
+        for task in iter(waiting.get, None):
+            work(task, report)
+            messages.put(("done", None))
     except (ScattermecError, OSError) as error:
         messages.put(("error", error))
     # JAX's threads occasionally crash at interpreter shutdown, which would look like a failure.

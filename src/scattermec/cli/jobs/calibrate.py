@@ -1,0 +1,39 @@
+"""Constants under which the paper's claims hold, for `scattermec calibrate`."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from scattermec.cli.jobs.common import warn_without_kernel
+from scattermec.cli.output import Report, described_progress
+from scattermec.experiments.calibrate.calibration import FULL, QUICK, RECORD, WINNER, Calibration
+from scattermec.experiments.calibrate.tables import shipped, tables
+from scattermec.scenario import Scenario
+
+
+def run(folder: Path, base: Scenario, *, quick: bool, seed: int, quiet: bool) -> Report:
+    """Calibrate in a folder, or continue there."""
+    warn_without_kernel(True)
+    calibration = Calibration(folder, base, QUICK if quick else FULL, seed)
+    with described_progress("Sampling", quiet=quiet, unit="scenarios") as update:
+        record = calibration.run(update)
+    words = ["scattermec", "calibrate", str(folder), *(["--quick"] if quick else []), "--seed", str(seed)]
+    found = f"The scenario found: {folder / WINNER}. The record: {folder / RECORD}."
+    return _report(record, shlex.join(words), [found])
+
+
+def show() -> Report:
+    """The calibration that comes with the package."""
+    return _report(shipped(), "scattermec calibrate", ["The scenario found: --scenario paper."])
+
+
+def _report(record: Mapping[str, Any], command: str, notes: list[str]) -> Report:
+    return Report(data=record, tables=tables(record, command), values=_values(record), notes=notes)
+
+
+def _values(record: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    yield ("claim", "other", "joint_margin")
+    for first, others in record["joint"].items():
+        for second, margin in others.items():
+            yield (first, second, margin)

@@ -1,0 +1,345 @@
+"""The calibration: samples, searches, refinements and conflicts; then verdicts on fresh frames."""
+
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scattermec._processes import run_in_processes
+from scattermec._version import __version__
+from scattermec.errors import InputError
+from scattermec.experiments.calibrate.search import NAMES, Evaluated, Search, distance, loss, read, run
+from scattermec.experiments.claims.optima import examine
+from scattermec.experiments.claims.withheld import WITHHELD, scenario_at
+from scattermec.experiments.measure.beams import Beams
+from scattermec.experiments.measure.sweeps import SWEEPS, measure_point
+from scattermec.scenario import Scenario
+from scattermec.storage import replace_text
+from scattermec.storage.texts import read_object
+
+RECORD = "calibration.json"
+WINNER = "scenario.yaml"
+SETTINGS = "settings.json"
+EVALUATED = "evaluated"
+JUDGED_FOLDER = "judged"
+
+FRESH = 1_000_003
+"""Added to the seed for the final verdicts, whose frames no search has seen."""
+
+JUDGED_BEAMS: tuple[Beams, ...] = ("mrt", "optimal")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is computed."""
+
+    samples: int
+    """scenarios sampled evenly"""
+    searches: int
+    """searches for all claims, each from a good sample"""
+    generations: int
+    """of each search"""
+    population: int
+    frames: int
+    """per point, for all of these"""
+    refined: int
+    """best scenarios that are searched around again, with more frames"""
+    refined_generations: int
+    refined_frames: int
+    conflict_generations: int
+    """of the search for each pair of claims not yet seen to hold together"""
+    finalists: int
+    """best refined scenarios that are judged"""
+    judged_frames: int
+    """per point, at every point of the sweeps"""
+    quick_points: bool = False
+    """judge at fewer points"""
+
+
+FULL = Effort(
+    samples=2048,
+    searches=6,
+    generations=150,
+    population=16,
+    frames=48,
+    refined=4,
+    refined_generations=40,
+    refined_frames=256,
+    conflict_generations=15,
+    finalists=4,
+    judged_frames=2000,
+)
+QUICK = Effort(
+    samples=64,
+    searches=2,
+    generations=4,
+    population=8,
+    frames=16,
+    refined=2,
+    refined_generations=2,
+    refined_frames=16,
+    conflict_generations=1,
+    finalists=1,
+    judged_frames=64,
+    quick_points=True,
+)
+
+BLOCK = 256
+"""Samples per task."""
+
+SPREAD, NARROW = 0.2, 0.05
+"""Initial standard deviation of searches, and of refinements, in the unit cube."""
+
+APART = 0.05
+"""Starts of searches are at least this far apart."""
+
+
+class Judged(NamedTuple):
+    """A scenario's findings on fresh frames, as JSON."""
+
+    scenario: Scenario
+    findings: dict[str, list[dict[str, Any]]]
+    """by kind of beams"""
+
+    def holding(self, beams: str) -> int:
+        """Number of claims that hold."""
+        return sum(finding["verdict"] == "holds" for finding in self.findings[beams])
+
+    @property
+    def best_beams(self) -> str:
+        """The beams with which most claims hold."""
+        return max(self.findings, key=self.holding)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The search for the constants that the paper does not give."""
+
+    folder: Path
+    base: Scenario
+    """source of all other constants"""
+    effort: Effort
+    seed: int
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that the results depend on; they are continued only under equal settings."""
+        return {
+            "version": __version__,
+            "effort": asdict(self.effort),
+            "seed": self.seed,
+            "ranges": {name: [declared.low, declared.high] for name, declared in WITHHELD.items()},
+            "points": {sweep.name: list(sweep.values(quick=True)) for sweep in SWEEPS.values()},
+            "scenario": self.base.model_dump(mode="json"),
+        }
+
+    def run(self, progress: Callable[[str, int, int], None]) -> dict[str, Any]:
+        """Compute what is missing in the folder; returns the record, which is also kept there.
+
+        ``progress`` is called with the stage, and the number of scenarios evaluated in it and in all. Raises
+        InputError if the folder holds a calibration with other settings.
+        """
+        self._open()
+        samples = self._search("Sampling", self._samples(), progress)
+        searched = self._search("Searching", self._searches(samples), progress)
+        refined = self._search("Refining", self._refinements(searched), progress)
+        found = samples + searched + refined
+        conflicts = self._search("Conflicts", self._conflicts(found), progress)
+        base, *finalists = self._judge([self.base, *self._finalists(refined)], progress)
+        record = self._record(samples, found + conflicts, base, finalists)
+        replace_text(self.folder / RECORD, json.dumps(record, indent=1) + "\n")
+        scenario = Scenario.model_validate(record["winner"]["scenario"])
+        scenario.save(self.folder / WINNER)
+        return record
+
+    def _open(self) -> None:
+        path, settings = self.folder / SETTINGS, json.loads(json.dumps(self.settings()))
+        (self.folder / EVALUATED).mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            replace_text(path, json.dumps(settings, indent=1) + "\n")
+        elif read_object(path) != settings:
+            raise InputError([f"{path}: was made with other settings; choose another folder"])
+
+    def _search(
+        self, stage: str, searches: Sequence[Search], progress: Callable[[str, int, int], None]
+    ) -> Evaluated:
+        """Run searches on all cores, and read all that they have evaluated."""
+        done, total = 0, sum(search.total for search in searches)
+
+        def report(more: int) -> None:
+            nonlocal done
+            done += more
+            progress(stage, done, total)
+
+        progress(stage, 0, total)
+        run_in_processes(run, searches, report, lightly=True)
+        return sum((read(search.path) for search in searches), Evaluated())
+
+    def _new(self, name: str, number: int, **more: Any) -> Search:
+        effort = self.effort
+        usual = {
+            "goal": NAMES,
+            "start": None,
+            "spread": SPREAD,
+            "population": effort.population,
+            "generations": effort.generations,
+            "frames": effort.frames,
+        }
+        path = self.folder / EVALUATED / f"{name}.csv"
+        return Search(path=path, base=self.base, seed=self.seed + number, **usual | more)
+
+    def _samples(self) -> list[Search]:
+        block = min(BLOCK, self.effort.samples)
+        return [
+            self._new(f"samples-{number:03}", number, population=block, generations=1)
+            for number in range(self.effort.samples // block)
+        ]
+
+    def _searches(self, samples: Evaluated) -> list[Search]:
+        starts = _apart(samples, np.argsort(loss(samples.margins)), self.effort.searches)
+        return [
+            self._new(f"search-{number:03}", 1000 + number, start=tuple(start))
+            for number, start in enumerate(starts)
+        ]
+
+    def _refinements(self, searched: Evaluated) -> list[Search]:
+        starts = _apart(searched, np.argsort(loss(searched.margins)), self.effort.refined)
+        return [
+            self._new(
+                f"refined-{number:03}",
+                2000 + number,
+                start=tuple(start),
+                spread=NARROW,
+                generations=self.effort.refined_generations,
+                frames=self.effort.refined_frames,
+            )
+            for number, start in enumerate(starts)
+        ]
+
+    def _conflicts(self, found: Evaluated) -> list[Search]:
+        """A search of its own for each claim and pair of claims that no scenario has satisfied yet."""
+        searches = []
+        goals = itertools.combinations_with_replacement(NAMES, 2)
+        for number, (first, second) in enumerate(goals):
+            goal = tuple(dict.fromkeys((first, second)))
+            worse = loss(found.margins, goal)
+            if worse.min() >= 0:
+                start = tuple(found.points[np.argmin(worse)])
+                more = {"goal": goal, "start": start, "generations": self.effort.conflict_generations}
+                searches.append(self._new("conflict-" + "-".join(goal), 3000 + number, **more))
+        return searches
+
+    def _finalists(self, refined: Evaluated) -> list[Scenario]:
+        best = _apart(refined, np.argsort(loss(refined.margins)), self.effort.finalists, apart=NARROW / 4)
+        return [scenario_at(point, self.base) for point in best]
+
+    def _judge(
+        self, scenarios: Sequence[Scenario], progress: Callable[[str, int, int], None]
+    ) -> list[Judged]:
+        """Judge scenarios for each kind of beams as `reproduce` does, on frames that no search has used."""
+        tasks = [
+            _Judging(
+                self.folder / JUDGED_FOLDER / f"{number}-{beams}.json", scenario, beams, self.effort, seed
+            )
+            for seed in [self.seed + FRESH]
+            for number, scenario in enumerate(scenarios)
+            for beams in JUDGED_BEAMS
+        ]
+        done = 0
+
+        def report(_: Any) -> None:
+            nonlocal done
+            done += 1
+            progress("Judging", done, len(tasks))
+
+        progress("Judging", 0, len(tasks))
+        run_in_processes(_judge, tasks, report, lightly=True)
+        found = [read_object(task.path)["findings"] for task in tasks]
+        kinds = len(JUDGED_BEAMS)
+        return [
+            Judged(scenario, dict(zip(JUDGED_BEAMS, found[number * kinds :], strict=False)))
+            for number, scenario in enumerate(scenarios)
+        ]
+
+    def _record(
+        self, samples: Evaluated, found: Evaluated, base: Judged, finalists: Sequence[Judged]
+    ) -> dict[str, Any]:
+        winner = max(finalists, key=lambda one: one.holding(one.best_beams))
+        holds = found.margins > 0
+        return {
+            "settings": self.settings(),
+            "evaluated": len(found.points),
+            "samples": len(samples.points),
+            "most_at_once": int(holds.sum(axis=1).max()),
+            "shares": {name: int((samples.margins[:, i] > 0).sum()) for i, name in enumerate(NAMES)},
+            "joint": {first: {second: _joint(found, first, second) for second in NAMES} for first in NAMES},
+            "base": _described(base),
+            "finalists": [_described(one) for one in finalists],
+            "winner": _described(winner) | {"findings": winner.findings[winner.best_beams]},
+        }
+
+
+def _apart(found: Evaluated, order: np.ndarray, count: int, *, apart: float = APART) -> list[np.ndarray]:
+    """The first points in this order that keep their distance from those already chosen."""
+    chosen: list[np.ndarray] = []
+    for index in order:
+        point = found.points[index]
+        if all(distance(point, other) >= apart for other in chosen):
+            chosen.append(point)
+        if len(chosen) == count:
+            break
+    return chosen
+
+
+def _joint(found: Evaluated, first: str, second: str) -> float:
+    """The best margin with which two claims hold together, over all evaluated scenarios."""
+    pair = found.margins[:, [NAMES.index(first), NAMES.index(second)]]
+    return round(float(pair.min(axis=1).max()), 4)
+
+
+def _described(judged: Judged) -> dict[str, Any]:
+    return {
+        "scenario": judged.scenario.model_dump(mode="json"),
+        "beams": judged.best_beams,
+        "holds": {beams: judged.holding(beams) for beams in judged.findings},
+        "verdicts": {
+            beams: {finding["name"]: finding["verdict"] for finding in findings}
+            for beams, findings in judged.findings.items()
+        },
+    }
+
+
+@dataclass(frozen=True)
+class _Judging:
+    """The judgement of one scenario, kept in a file."""
+
+    path: Path
+    scenario: Scenario
+    beams: Beams
+    effort: Effort
+    seed: int
+
+
+def _judge(task: _Judging, report: Callable[[None], None]) -> None:
+    scenario = task.scenario.model_dump(mode="json")
+    if not task.path.exists() or read_object(task.path).get("scenario") != scenario:
+        measured = [
+            row
+            for sweep in SWEEPS.values()
+            for value in sweep.values(task.effort.quick_points)
+            for row in measure_point(
+                task.scenario,
+                sweep,
+                value,
+                frames=task.effort.judged_frames,
+                seed=task.seed,
+                beams=[task.beams],
+            )
+        ]
+        findings = [finding.to_json() for finding in examine(measured, list(SWEEPS), task.beams)]
+        task.path.parent.mkdir(exist_ok=True)
+        replace_text(task.path, json.dumps({"scenario": scenario, "findings": findings}, indent=1) + "\n")
+    report(None)

@@ -1,0 +1,199 @@
+"""The search for the paper's constants: margins as a reproduction measures them, resumption, the record."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import command_line
+from scattermec import Scenario, _processes
+from scattermec.errors import InputError
+from scattermec.experiments.calibrate import calibration, margins, search, tables
+from scattermec.experiments.calibrate.calibration import QUICK, Calibration
+from scattermec.experiments.calibrate.margins import Margins, estimate, measure
+from scattermec.experiments.calibrate.search import ENOUGH, NAMES, Search, loss, read, run
+from scattermec.experiments.claims.withheld import COORDINATES, WITHHELD, scenario_at
+from scattermec.experiments.measure.statistics import ratio_interval
+from scattermec.experiments.measure.sweeps import SWEEPS, measure_point
+
+WEAK = Scenario(initial_battery=(0.0, 0.002), circuit_power=0.0001)
+"""Some of its frames cannot serve everyone, so that the best sets are tried."""
+
+
+@pytest.fixture
+def few_points(monkeypatch) -> None:
+    sweep = type(SWEEPS["ap_power"])
+    monkeypatch.setattr(sweep, "values", lambda self, quick=False: (self.low, self.high))
+
+
+def test_the_search_measures_what_a_reproduction_measures(few_points, monkeypatch) -> None:
+    # Two schemes are enough to tell, and compile in half the time.
+    sweep = dataclasses.replace(SWEEPS["distance"], schemes=("hybrid", "local"), figures=("4b",))
+    monkeypatch.setattr(margins, "SWEEPS", {"distance": sweep})
+    rows, served = measure(WEAK, frames=12, seed=3)
+    found = {(row.swept, row.value, row.scheme, row.metric): row.mean for row in rows}
+    expected = {
+        (row.swept, row.value, row.scheme, row.metric): row.mean
+        for value in sweep.values()
+        for row in measure_point(WEAK, sweep, value, frames=12, seed=3, beams=["mrt"])
+    }
+    assert 0 < served < 1
+    assert {metric for *_, metric in found} == {*margins.METRICS, "relative_energy"}
+    np.testing.assert_allclose(list(found.values()), [expected[key] for key in found], rtol=1e-7, atol=1e-9)
+
+
+def test_intervals_are_those_of_2000_frames() -> None:
+    rng = np.random.default_rng(0)
+    below = rng.uniform(1, 2, 2000)
+    above = below * rng.uniform(0, 1, 2000)
+    found, expected = estimate(above, below), ratio_interval(above, below)
+    assert found.mean == pytest.approx(expected.mean)
+    assert found.high - found.low == pytest.approx(expected.high - expected.low, rel=0.1)
+    # A quarter of the frames tells what 2,000 such frames would.
+    fewer = estimate(above[:500], below[:500])
+    assert fewer.high - fewer.low == pytest.approx(expected.high - expected.low, rel=0.15)
+
+
+def test_a_loss_is_least_where_every_claim_holds_and_prefers_few_failures() -> None:
+    every = np.full(14, 0.3)
+    assert loss(every) == 0 == loss(np.full(14, ENOUGH))
+    one, two = every.copy(), every.copy()
+    one[0], two[:2] = -0.4, -0.2
+    assert 0 < loss(one) < loss(two)
+    assert loss(one, (NAMES[0], NAMES[1])) == 0.4
+    assert loss(one, (NAMES[1],)) == -0.3
+
+
+def test_every_point_of_the_cube_is_a_valid_scenario() -> None:
+    corners = np.random.default_rng(1).integers(0, 2, (64, len(COORDINATES)))
+    for point in (*corners, *np.random.default_rng(2).random((64, len(COORDINATES)))):
+        scenario = scenario_at(point, Scenario(ap_power=2.0))
+        assert scenario.ap_power == 2.0
+        assert scenario.harvest_efficiency == 0.6  # the paper gives it
+    low = scenario_at(np.zeros(len(COORDINATES)), Scenario())
+    assert (low.bandwidth, low.initial_battery[0]) == (WITHHELD["bandwidth"].low, 0.0)
+
+
+def toy_margins(scenario, *, frames, seed):
+    """Made-up margins: all claims but one hold near the middle of the range of the noise."""
+    away = abs(np.log10(scenario.noise_power) + 9.5)
+    found = np.full(14, 0.5 - away)
+    found[3] = -0.5
+    return Margins(found, 1.0)
+
+
+def toy_search(path, **changes) -> Search:
+    usual = {"goal": NAMES, "start": (0.2,) * len(COORDINATES), "spread": 0.2, "population": 6}
+    more = {"generations": 5, "frames": 1, "seed": 4}
+    return Search(path=path, base=Scenario(), **usual | more | changes)
+
+
+def test_a_search_improves_and_an_interrupted_one_continues_to_the_same_bytes(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(search, "margins", toy_margins)
+    whole = toy_search(tmp_path / "whole.csv", generations=20)
+    run(whole, lambda more: None)
+    found = loss(read(whole.path).margins)
+    assert found[-6:].mean() < 0.5 * found[:6].mean()
+
+    part = toy_search(tmp_path / "part.csv", generations=20)
+    evaluated = []
+
+    def stop(more: int) -> None:
+        evaluated.append(more)
+        if len(evaluated) == 45:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(part, stop)
+    with part.path.open("a") as file:
+        file.write("0.5,0.5")  # a torn line
+    counted = []
+    monkeypatch.setattr(search, "margins", lambda *a, **b: counted.append(1) or toy_margins(*a, **b))
+    run(part, lambda more: None)
+    assert len(counted) == 120 - 42  # whole generations are kept
+    assert part.path.read_bytes() == whole.path.read_bytes()
+    with pytest.raises(InputError, match="another search"):
+        run(dataclasses.replace(part, seed=5), lambda more: None)
+    part.path.write_text("no,table\n")
+    with pytest.raises(InputError, match="is damaged"):
+        run(part, lambda more: None)
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory) -> tuple:
+    """A calibration at toy size: made-up margins, real verdicts."""
+    folder = tmp_path_factory.mktemp("calibration")
+    effort = dataclasses.replace(QUICK, samples=16, finalists=1, judged_frames=4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "margins", toy_margins)
+        patch.setattr(_processes, "usable_cores", lambda: 1)
+        patch.setattr(calibration, "JUDGED_BEAMS", ("mrt",))
+        patch.setattr(type(SWEEPS["ap_power"]), "values", lambda self, quick=False: (self.low, self.high))
+        made = Calibration(folder, Scenario(), effort, seed=1)
+        told = []
+        record = made.run(lambda *stage: told.append(stage))
+        again = made.run(lambda *stage: None)
+        with pytest.raises(InputError, match="other settings"):
+            dataclasses.replace(made, seed=2).run(lambda *stage: None)
+    return folder, record, again, told
+
+
+def test_a_calibration_keeps_what_it_found_and_repeats_it(calibrated) -> None:
+    folder, record, again, told = calibrated
+    assert record == again == json.loads((folder / "calibration.json").read_text())
+    stages = list(dict.fromkeys(stage for stage, _, _ in told))
+    assert stages == ["Sampling", "Searching", "Refining", "Conflicts", "Judging"]
+    assert all(done == total for _, done, total in [told[-1]])
+    winner = Scenario.load(folder / "scenario.yaml")
+    assert winner == Scenario.model_validate(record["winner"]["scenario"])
+    assert record["winner"]["holds"][record["winner"]["beams"]] == max(
+        max(one["holds"].values()) for one in record["finalists"]
+    )
+
+
+def test_conflicts_are_searched_for_and_shown(calibrated) -> None:
+    folder, record, _, _ = calibrated
+    # The fourth claim never holds here, so it excludes every claim.
+    hopeless = NAMES[3]
+    assert record["most_at_once"] == 13
+    assert all(record["joint"][hopeless][name] == -0.5 for name in NAMES)
+    assert record["joint"][NAMES[0]][NAMES[1]] > 0
+    searched = sorted(path.name for path in (folder / "evaluated").glob("conflict-*"))
+    assert len(searched) == 14
+    claims, conflicts, constants = tables.tables(record)
+    row = conflicts.rows[NAMES.index(NAMES[5])]
+    assert row[1 + 3] == "✗ -0.50"
+    assert not row[1 + 4].startswith("✗")
+    assert len(claims.rows) == 15
+    assert [row[0].strip("`") for row in constants.rows] == list(WITHHELD)
+
+
+def test_constants_outside_the_published_span_are_marked() -> None:
+    record = json.loads(json.dumps(tables.shipped()))
+    record["winner"]["scenario"]["circuit_power"] = WITHHELD["circuit_power"].published[0] / 4
+    record["winner"]["scenario"]["bandwidth"] = WITHHELD["bandwidth"].published[1]
+    shown = {row[0]: row[-1] for row in tables.constants_table(record, "").rows}
+    assert shown["`circuit_power`"] == "4 times below"
+    assert shown["`bandwidth`"] == "within"
+
+
+def test_the_shipped_scenario_is_the_one_that_the_shipped_record_found() -> None:
+    record = tables.shipped()
+    assert Scenario.named("paper") == Scenario.model_validate(record["winner"]["scenario"])
+    assert Scenario.named("default") == Scenario() == Scenario.find("default")
+    for name, (low, high) in record["settings"]["ranges"].items():
+        assert (WITHHELD[name].low, WITHHELD[name].high) == (low, high)
+    with pytest.raises(InputError, match="choose from default, paper"):
+        Scenario.named("papr")
+
+
+def test_the_command_shows_the_shipped_calibration() -> None:
+    assert json.loads(command_line.run("calibrate", "--shipped", "--json").stdout) == tables.shipped()
+
+
+def test_the_command_refuses_a_folder_with_something_else_in_it(tmp_path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    (fault,) = command_line.refused("calibrate", tmp_path, "--quick")
+    assert "has something in it" in fault
+    assert calibration.SETTINGS in fault
