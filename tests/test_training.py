@@ -468,7 +468,7 @@ def test_bad_input_is_refused_before_jax_is_imported(tmp_path):
     for fault in (
         "other: has something in it and is no training run; name another folder",
         "ap_power: -1 is not allowed; it must be",
-        "config: c.yaml is neither paper nor tuned nor a file",
+        "config: c.yaml is none of paper, tuned, corrections, and no file",
         "'ap' is not one of",
     ):
         assert fault in done.stderr

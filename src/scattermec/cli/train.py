@@ -14,7 +14,7 @@ from scattermec.counts import MOST_FRAMES, MOST_PROCESSES, MOST_SEED, MOST_SEEDS
 from scattermec.errors import InputError
 from scattermec.training.folder import check_folder
 
-PRESETS = ("paper", "tuned")
+PRESETS = ("paper", "tuned", "corrections")
 
 
 class Algorithm(StrEnum):
@@ -32,8 +32,8 @@ def train(
         str,
         typer.Option(
             metavar="CONFIG",
-            help="paper: Table I to the letter; tuned: our improved settings; or a YAML or JSON file with "
-            "the differences from paper.",
+            help="paper: Table I to the letter; tuned: our improved settings; corrections: these, with users "
+            "that correct the AP's estimate; or a YAML or JSON file with the differences from paper.",
         ),
     ] = "tuned",
     training: options.TrainingSettings = None,
@@ -86,7 +86,7 @@ def train(
         scattermec train ap-ddpg --train critic_learning_rate=3e-4 --set ap_power=2 --resume
     """
     if config not in PRESETS and not Path(config).is_file():
-        raise InputError([f"config: {config} is neither {' nor '.join(PRESETS)} nor a file"])
+        raise InputError([f"config: {config} is none of {', '.join(PRESETS)}, and no file"])
     if first_seed + seeds > 2**32:
         raise InputError([f"seeds: the last one is {first_seed + seeds - 1}; it must be < 2^32"])
     chosen = options.load_scenario(scenario, settings)
