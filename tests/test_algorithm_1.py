@@ -110,7 +110,12 @@ def test_targets_of_lines_4_and_15_are_reward_plus_discounted_value(bias: float)
     draws = learner.draw_next(jax.random.key(1), environment, t.parameters)
     y_star = learner.target_value(t, start.ap, environment, message, message.estimate, draws)
     y = learner.target_value(
-        t, start.ap, environment, message, learner.allocation_of(t, environment, reports), draws
+        t,
+        start.ap,
+        environment,
+        message,
+        learner.reported_allocation(t, environment, message, reports),
+        draws,
     )
     assert float(y_star) == pytest.approx(0.5 * estimate + 0.5 * bias, rel=1e-5)
     assert float(y) == pytest.approx(0.5 * reported + 0.5 * bias, rel=1e-5)
@@ -149,7 +154,7 @@ def test_line_10_plays_each_user_against_the_others_estimate() -> None:
     tries = jax.random.uniform(jax.random.key(4), (3, 6), jnp.float32)
     draws = learner.draw_next(jax.random.key(5), environment, t.parameters)
     transition = learner.try_each(t, environment, message, tries, draws)
-    own = learner.allocation_of(t, environment, tries)
+    own = learner.reported_allocation(t, environment, message, tries)
     for user in range(3):
         mixed = jax.tree.map(lambda mine, other, u=user: other.at[u].set(mine[u]), own, message.estimate)
         outcome = run_frame(t.learning_parameters, environment.frame, message.beams, mixed)

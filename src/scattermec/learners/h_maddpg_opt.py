@@ -171,7 +171,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     users, user_losses = learn_each(task, users, user_replays, keys.user_batches, ready)
 
     # 14: Users report their actions
-    reported = _reported(task, environment, message, reports)
+    reported = reported_allocation(task, environment, message, reports)
     # 15: AP estimates the target y of the joint action (a^o, reports)
     y = target_value(task, ap, environment, message, reported, imagined)
     # 16: if y is greater than y*
@@ -180,7 +180,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     # 19: end if (otherwise it explores around what it prefers)
     prefers_reports = y > y_star
     noise = explored(task.learning, keys.user_noise, reports)
-    noisy = _reported(task, environment, message, noise)
+    noisy = reported_allocation(task, environment, message, noise)
     takes_noise = explores & (prefers_reports | (task.learning.exploration == "uniform"))
     allocation = _where(prefers_reports, reported, message.estimate)
     allocation = _where(takes_noise, noisy, allocation)
@@ -264,7 +264,7 @@ def try_each(
 
     Returns transitions (N,) whose next observations lack the AP's next message: it is zero there.
     """
-    own = _reported(task, environment, message, actions)
+    own = reported_allocation(task, environment, message, actions)
     num_users = actions.shape[0]
 
     def try_one(user: Array) -> tuple[Array, Array]:
@@ -312,13 +312,13 @@ def act_alone(task: Task, state: State, environment: EnvState, key: Key) -> Deci
     """Greedy, decentralised policy: the AP's beams, and each user's own actor."""
     message = greedy_message(task, state, environment)
     reports = act(state.users.actor, message.seen_by_users)
-    return Decision(beams=message.beams, allocation=_reported(task, environment, message, reports))
+    return Decision(beams=message.beams, allocation=reported_allocation(task, environment, message, reports))
 
 
 def act_by_choice(task: Task, state: State, environment: EnvState, key: Key) -> Decision:
     """Greedy policy with the AP's choice between the users' reports and its estimate: lines 14 to 19."""
     message = greedy_message(task, state, environment)
-    reported = _reported(task, environment, message, act(state.users.actor, message.seen_by_users))
+    reported = reported_allocation(task, environment, message, act(state.users.actor, message.seen_by_users))
     draws = draw_next(key, environment, task.parameters)
     y_star = target_value(task, state.ap, environment, message, message.estimate, draws)
     y = target_value(task, state.ap, environment, message, reported, draws)
@@ -341,9 +341,10 @@ def _num_entries(task: Task) -> int:
     return NUMBERS_PER_USER["paper" if form == "correction" else form]
 
 
-def _reported(
+def reported_allocation(
     task: Task, environment: EnvState, message: Message, actions: Float[Array, "N D"]
 ) -> Allocation:
+    """The users' actions as an allocation, given the AP's message."""
     return allocation_of(task, environment, actions, message.beams, message.told)
 
 

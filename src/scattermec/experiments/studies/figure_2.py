@@ -40,11 +40,14 @@ SETTINGS: dict[str, TrainingConfig] = {
     "paper-feasible": PRESETS["paper"].model_copy(update={"action_form": "feasible"}),
     "tuned-paper": PRESETS["tuned"].model_copy(update={"action_form": "paper"}),
 }
-"""Both presets, each also with the other form of the users' actions."""
+"""The presets, the first two also with each other's form of the users' actions."""
+
+QUICK_PRESETS = ("paper", "corrections")
 
 LABELS = {
     "paper": "preset paper",
     "tuned": "preset tuned",
+    "corrections": "preset corrections",
     "paper-feasible": "preset paper, feasible form",
     "tuned-paper": "preset tuned, paper's form",
 }
@@ -73,18 +76,18 @@ class Figure2(Study[tuple[str, str], Path]):
             plan.scenario,
             plan.training.seeds,
             plan.training.frames,
-            presets=tuple(SETTINGS if plan.complete else PRESETS),
+            presets=tuple(SETTINGS) if plan.complete else QUICK_PRESETS if plan.quick else tuple(PRESETS),
             learners=LEARNERS + (OTHERS if plan.complete else ()),
         )
 
     @property
     def items(self) -> tuple[tuple[str, str], ...]:
-        """Learner and preset of every run; the AP alone has no users, so no form of their actions."""
+        """Learner and preset of every run that makes sense."""
         return tuple(
             (learner, preset)
             for preset in self.presets
             for learner in self.learners
-            if learner != "ap-ddpg" or preset in PRESETS
+            if _fits(learner, preset)
         )
 
     def frames_of(self, item: tuple[str, str]) -> int:
@@ -279,3 +282,10 @@ def _number(estimate: Estimate) -> str:
 
 def _part(estimate: Estimate) -> str:
     return f"{estimate.mean:.1%} ({estimate.low:.1%} to {estimate.high:.1%})"
+
+
+def _fits(learner: str, preset: str) -> bool:
+    """Whether a learner takes the preset's form of actions; the AP alone has no users, so no such forms."""
+    if learner == "ap-ddpg":
+        return preset in ("paper", "tuned")
+    return SETTINGS[preset].action_form in ALGORITHMS[learner].FORMS
