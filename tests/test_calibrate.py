@@ -157,6 +157,8 @@ def test_conflicts_are_searched_for_and_shown(calibrated) -> None:
     # The fourth claim never holds here, so it excludes every claim.
     hopeless = NAMES[3]
     assert record["most_at_once"] == 13
+    assert record["most_with"][hopeless] == 0
+    assert record["most_with"][NAMES[0]] == 13
     assert all(record["joint"][hopeless][name] == -0.5 for name in NAMES)
     assert record["joint"][NAMES[0]][NAMES[1]] > 0
     searched = sorted(path.name for path in (folder / "evaluated").glob("conflict-*"))

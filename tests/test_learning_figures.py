@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from scattermec.agents.settings import PRESETS
 from scattermec.errors import InputError, TrainingError
 from scattermec.experiments.claims.learning import LearningCurves, examine_learning
 from scattermec.experiments.report import learning_figures, panels
@@ -85,7 +86,7 @@ def test_figures_are_drawn_with_both_learners_and_the_optimum(name: str, tmp_pat
 def test_a_folder_without_runs_has_no_curves(tmp_path) -> None:
     assert read_runs(tmp_path) == []
     plan = Figure2(Scenario(), seeds=3, frames=7)
-    assert plan.total == 4 * 3 * 7
+    assert plan.total == 2 * len(PRESETS) * 3 * 7
     assert len({run_folder(tmp_path, *run) for run in plan.items}) == 4
 
 

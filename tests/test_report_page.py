@@ -34,7 +34,7 @@ from scattermec.experiments.studies.results import Results
 from scattermec.optimisation import allocate_frames
 from scattermec.physics import Frame, parameters
 from scattermec.pictures import style
-from scattermec.scenario import Scenario
+from scattermec.scenario import NAMED, Scenario
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
@@ -273,11 +273,13 @@ def test_a_damaged_frame_is_refused(contents, tmp_path):
         frame.read_frames(tmp_path, SCENARIO)
 
 
-def test_commands_name_a_scenario_only_if_it_is_not_the_default(contents):
+def test_commands_name_a_scenario_or_its_file(contents):
     settings, folder = contents.settings, contents.folder
-    assert commands.figure_command(["3a"], settings, Scenario(), folder) == (
-        "scattermec reproduce --out again --figures 3a --quick --frames 64 --seed 0 --beams mrt,optimal"
-    )
+    for name in NAMED:
+        assert commands.figure_command(["3a"], settings, Scenario.named(name), folder) == (
+            "scattermec reproduce --out again --figures 3a --quick --frames 64 --seed 0 --beams mrt,optimal "
+            f"--scenario {name}"
+        )
     words = shlex.split(commands.figure_command(["3a"], settings, SCENARIO, folder))
     assert words[-2:] == ["--scenario", str(folder / "scenario.yaml")]
 
@@ -387,11 +389,13 @@ def test_page_can_be_read_on_a_phone(opened):
         ).map((e) => e.outerHTML.slice(0, 80))"""
     )
     assert beyond == []
-    cells = opened.locator("#claims td")
+    cells = opened.locator(".claims > tbody > tr > td")
     widths = cells.evaluate_all("all => all.map(cell => cell.getBoundingClientRect().width)")
     assert min(widths) > 300
-    sizes = opened.locator("#claims td p").evaluate_all("all => all.map(p => getComputedStyle(p).fontSize)")
+    sizes = cells.evaluate_all("all => all.map(p => getComputedStyle(p).fontSize)")
     assert min(float(size.removesuffix("px")) for size in sizes) >= 14
+    # The first of the figures is on the first screen.
+    assert opened.locator(".overview").bounding_box()["y"] < 500
     assert opened.locator("#tables .scroll").last.evaluate("box => box.scrollWidth > box.clientWidth")
 
 
@@ -401,7 +405,7 @@ def test_on_paper_pictures_replace_what_moves(opened):
     assert opened.locator("#fig3a .static").first.is_visible()
     assert opened.locator("#fig3a .plot").first.is_hidden()
     assert opened.locator("nav").is_hidden()
-    assert opened.locator("#tests table").first.is_visible()
+    assert opened.locator("#claims details table").first.is_visible()
     assert opened.pdf(format="A4").startswith(b"%PDF")
     opened.emulate_media(media="screen")
 

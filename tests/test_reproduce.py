@@ -75,6 +75,8 @@ def run(folder, *options):
             "--quick",
             "--frames",
             str(FRAMES),
+            "--scenario",
+            "default",
             "--set",
             "local_rate=100",
             "--figures",
@@ -122,7 +124,7 @@ def drawn_with_beams(constants, seed=0, kind="mrt"):
 
 def test_every_file_is_there_and_nothing_else(finished):
     papers = itertools.product(("3a", "3b", "4a", "4b"), ("mrt", "optimal"))
-    stems = ["figbeams", *(f"fig{name}-{beams}" for name, beams in papers)]
+    stems = ["overview", "figbeams", *(f"fig{name}-{beams}" for name, beams in papers)]
     pictures = {f"{stem}.{kind}" for stem in stems for kind in ("svg", "pdf", "png")}
     texts = {
         "run.json",
@@ -610,7 +612,7 @@ def test_every_figure_has_a_title_and_the_paper_s_reading(tmp_path):
     assert set(captions.TITLES) == {*captions.CAPTIONS, "beams"} == {*captions.LEARNING_FIGURES, *FIGURES}
     pictures = [Picture("3a", "mrt"), Picture("beams")]
     empty = Contents(
-        tmp_path, Plan(SCENARIO).settings(), SCENARIO, [], [], [], pictures, [], [], Record(tmp_path)
+        tmp_path, Plan(SCENARIO).settings(), SCENARIO, [], [], [], pictures, [], [], Record(tmp_path), {}
     )
     text = markdown.index_markdown(empty)
     for words in (

@@ -19,7 +19,7 @@ from scattermec.scenario import Scenario
 
 Activation = Literal["sigmoid", "relu", "tanh"]
 Exploration = Literal["gaussian", "uniform"]
-TeamReward = Literal["success", "efficiency"]
+TeamReward = Literal["success", "efficiency", "energy"]
 
 
 class TrainingConfig(FileSettings):
@@ -28,7 +28,7 @@ class TrainingConfig(FileSettings):
     All faults are reported at once in an `InputError`, on construction too.
     """
 
-    _also_allowed: ClassVar = {float | None: "null for the scenario's own"}
+    _also_allowed: ClassVar = {float | None: "null for the usual one"}
     _title: ClassVar = "a training configuration"
     _sections: ClassVar = {
         "actor_layers": "Table I",
@@ -69,12 +69,21 @@ class TrainingConfig(FileSettings):
     phase_reference: bool = constant(
         False, "", "", "true or false", "Channels seen turned, the first antenna's real:"
     )
-    reward_scale: float = constant(1.0, "", "J/kbit", "> 0", "Factor on the AP's reward before it is learned")
+    ap_discount: float | None = constant(
+        None, "", "", ">= 0 and < 1", "Reward discount of the AP alone; null: like the users'"
+    )
+    reward_scale: float | None = constant(
+        1.0, "", "J/kbit", "> 0", "Factor on the AP's reward before it is learned; null: from the scenario"
+    )
     team_weight: float | None = constant(
         None, "", "", ">= 0 and <= 1", "Team share in the users' reward; null: the scenario's"
     )
     team_reward: TeamReward = constant(
-        "success", "", "", "success or efficiency", "What the team is paid: users served, or (11) scaled;"
+        "success",
+        "",
+        "",
+        "success, efficiency or energy",
+        "What the team is paid: users served, (11) scaled, or users served less scaled energy:",
     )
 
     @classmethod
@@ -114,7 +123,9 @@ PRESETS: dict[str, TrainingConfig] = {
         team_weight=1.0,
     ),
 }
-PRESETS["corrections"] = PRESETS["tuned"].replace(action_form="correction", team_reward="efficiency")
+PRESETS["corrections"] = PRESETS["tuned"].replace(
+    action_form="correction", team_reward="energy", ap_discount=0.0, reward_scale=None
+)
 """Table I exactly as in the paper; tuned settings of the same algorithms and networks; and these, with users
 that correct the AP's estimate."""
 
@@ -127,6 +138,7 @@ class Learning:
     actor_learning_rate: Float[Array, ""]
     critic_learning_rate: Float[Array, ""]
     discount: Float[Array, ""]
+    ap_discount: Float[Array, ""]
     smoothing: Float[Array, ""]
     exploration_probability: Float[Array, ""]
     exploration_decay: Float[Array, ""]
@@ -147,12 +159,19 @@ class Learning:
     phase_reference: bool = static()
 
 
-def learning(config: TrainingConfig, scenario: Scenario) -> Learning:
-    """``config`` as arrays; settings that are None are taken from the scenario."""
+def learning(config: TrainingConfig, scenario: Scenario, reward_scale: float = 1.0) -> Learning:
+    """``config`` as arrays. Settings that are None are taken from the scenario, or from the users'.
+
+    ``reward_scale`` is used where the configuration has none.
+    """
+
+    shared = scenario.discount if config.discount is None else config.discount
+    others = {"discount": shared, "ap_discount": shared}
+    others |= {"team_weight": scenario.team_weight, "reward_scale": reward_scale}
 
     def value(field: dataclasses.Field) -> Any:
         given = getattr(config, field.name)
-        given = getattr(scenario, field.name) if given is None else given
+        given = others[field.name] if given is None else given
         return given if field.metadata.get("static") else jnp.asarray(np.float32(given))
 
     return Learning(**{field.name: value(field) for field in dataclasses.fields(Learning)})

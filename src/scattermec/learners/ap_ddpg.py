@@ -71,7 +71,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     transition = ap_transition(task, observation, action, result, see_as_ap(task, reached))
     ap_replay = remember(state.ap_replay, transition)
     ready = time >= task.learning.batch_size
-    ap, losses = ddpg.learn(task.learning, state.ap, ap_replay, key_batch, ready)
+    ap, losses = ddpg.learn(task.ap_learning, state.ap, ap_replay, key_batch, ready)
     losses = jax.tree.map(lambda loss: loss[None], losses)
     record = new_record(result.outcome, environment.frame.workload, losses)
     return State(ap=ap, ap_replay=ap_replay, environment=following, key=key), record

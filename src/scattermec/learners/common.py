@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Complex, Float
 
@@ -26,11 +27,13 @@ from scattermec.environment import (
     as_seen,
     beams_from_ap_action,
     phase_referenced,
+    reset,
     user_observations,
 )
 from scattermec.learners import corrections
+from scattermec.optimisation import allocate_all_or_best, frame_rewards
 from scattermec.optimisation.response import Broadcast
-from scattermec.physics import Allocation, Outcome, Parameters, parameters
+from scattermec.physics import Allocation, Outcome, Parameters, maximum_ratio_beams, parameters
 from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
 
@@ -47,6 +50,11 @@ class Task:
         """The scenario's constants with the configuration's team share in the users' reward."""
         weight = self.learning.team_weight.astype(self.parameters.team_weight.dtype)
         return dataclasses.replace(self.parameters, team_weight=weight)
+
+    @property
+    def ap_learning(self) -> Learning:
+        """The configuration with the AP's own discount."""
+        return dataclasses.replace(self.learning, discount=self.learning.ap_discount)
 
 
 @pytree
@@ -120,10 +128,14 @@ def ap_transition(
 def users_rewards(task: Task, result: StepResult) -> Float[Array, " N"]:
     """The users' rewards for learning: (12), with the team's share in the configured form."""
     rewards = result.user_reward
-    if task.learning.team_reward == "success":
+    h, outcome = task.learning, result.outcome
+    if h.team_reward == "success":
         return rewards
-    h = task.learning
-    success = jnp.mean(result.outcome.success.astype(rewards.dtype))
+    if h.team_reward == "energy":
+        # The energy of a frame in which the usual work has an efficiency of 1 / reward_scale.
+        usual = h.reward_scale * jnp.sum(task.parameters.mean_workload)
+        return rewards - h.team_weight * outcome.ap_energy / usual
+    success = jnp.mean(outcome.success.astype(rewards.dtype))
     return rewards + h.team_weight * (h.reward_scale * result.ap_reward - success)
 
 
@@ -197,6 +209,23 @@ class Algorithm(Protocol):
         ...
 
 
+USUAL_FRAMES = 256
+LEARNED_REWARD = 3.0
+"""Mean of the scaled reward of MRT beams where the configuration has no scale."""
+
+
 def new_task(scenario: Scenario, config: TrainingConfig) -> Task:
     """The task of a scenario and a configuration."""
-    return Task(parameters=parameters(scenario), learning=learning(config, scenario))
+    constants = parameters(scenario)
+    scale = LEARNED_REWARD / usual_reward(constants) if config.reward_scale is None else config.reward_scale
+    return Task(parameters=constants, learning=learning(config, scenario, scale))
+
+
+def usual_reward(constants: Parameters) -> float:
+    """Mean reward (11) in kbit/J of MRT beams with the exact allocation, over `USUAL_FRAMES` first frames."""
+    keys = jax.random.split(jax.random.key(0), USUAL_FRAMES)
+    frames = jax.jit(jax.vmap(reset, in_axes=(0, None)))(keys, constants).frame
+    beams = maximum_ratio_beams(frames.channels)
+    solution, _ = allocate_all_or_best(constants, frames, beams)
+    mean = float(jnp.mean(frame_rewards(constants, frames, solution)))
+    return mean if np.isfinite(mean) and mean > 0 else LEARNED_REWARD

@@ -29,6 +29,9 @@ NUMBERS = 2
 LONGER = 0.25
 """Share of the slot by which a beam may be on longer than estimated."""
 
+NOTHING = 0.2
+"""Numbers up to this one change nothing, so that a network can say so exactly."""
+
 KEPT = 0.99
 """Share of the energy that a user does not need which it may keep; the rest covers rounding."""
 
@@ -61,10 +64,11 @@ def corrected(
     """Each user's allocation from its correction of what it was told.
 
     First number: how much longer its beam is on, from 0 to `LONGER` of the slot. Second number: how much of
-    the energy that it does not need it keeps, by sending more and computing less. ``frame`` is as the users
-    see it.
+    the energy that it does not need it keeps, by sending more and computing less. Numbers up to `NOTHING`
+    count as 0. ``frame`` is as the users see it.
     """
-    longer, kept = actions.astype(frame.workload.dtype).T
+    beyond = jnp.maximum(actions.astype(frame.workload.dtype) - NOTHING, 0) / (1 - NOTHING)
+    longer, kept = beyond.T
     p, gain = parameters, links.channel_gain(frame.channels)
     told = dataclasses.replace(told, t_passive=told.t_passive + longer * LONGER * p.slot_duration)
     own = (p, gain, frame.workload, frame.battery)

@@ -105,7 +105,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     )
 
     ready = time >= h.batch_size
-    ap, ap_loss = ddpg.learn(h, state.ap, ap_replay, keys[4], ready)
+    ap, ap_loss = ddpg.learn(task.ap_learning, state.ap, ap_replay, keys[4], ready)
     users, user_losses = maddpg.learn(h, state.users, user_replay, keys[5], ready)
     record = new_record(result.outcome, environment.frame.workload, all_losses(ap_loss, user_losses))
     new_state = State(

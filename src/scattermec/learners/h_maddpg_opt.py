@@ -191,7 +191,7 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
     ap_replay = remember(state.ap_replay, transition)
     # 21: Sample a mini-batch from the AP's replay buffer
     # 22: Update the AP's critic and actor
-    ap, ap_loss = ddpg.learn(task.learning, ap, ap_replay, keys.ap_batch, ready)
+    ap, ap_loss = ddpg.learn(task.ap_learning, ap, ap_replay, keys.ap_batch, ready)
 
     # The AP's next message completes the users' transitions only if it belongs to the same episode.
     goes_on = 1 - (result.truncated | result.terminated).astype(DTYPE)
@@ -253,7 +253,7 @@ def target_value(
     """
     ahead, result = advance(as_seen(environment), message.beams, allocation, draws, task.parameters)
     seen = see_as_ap(task, ahead)
-    h = task.learning
+    h = task.ap_learning
     return h.reward_scale * result.ap_reward + h.discount * ap.target_critic(seen, ap.target_actor(seen))
 
 

@@ -274,6 +274,9 @@ class Calibration:
             "evaluated": len(found.points),
             "samples": len(samples.points),
             "most_at_once": int(holds.sum(axis=1).max()),
+            "most_with": {
+                name: int(holds[holds[:, i]].sum(axis=1).max(initial=0)) for i, name in enumerate(NAMES)
+            },
             "shares": {name: int((samples.margins[:, i] > 0).sum()) for i, name in enumerate(NAMES)},
             "joint": {first: {second: _joint(found, first, second) for second in NAMES} for first in NAMES},
             "base": _described(base),

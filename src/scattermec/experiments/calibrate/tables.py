@@ -74,7 +74,11 @@ def conflicts_table(record: Mapping[str, Any], command: str) -> Table:
     """For each pair of claims the best joint margin; on the diagonal each claim's own."""
     joint = record["joint"]
     rows = [
-        (first, *(_margin(joint[first][second]) if i >= j else "" for j, second in enumerate(NAMES)))
+        (
+            first,
+            *(_margin(joint[first][second]) if i >= j else "" for j, second in enumerate(NAMES)),
+            str(record["most_with"][first]),
+        )
         for i, first in enumerate(NAMES)
     ]
     return Table(
@@ -82,9 +86,10 @@ def conflicts_table(record: Mapping[str, Any], command: str) -> Table:
         note=f"The best margin with which both claims of a pair hold in any of {record['evaluated']:,} "
         "scenarios: the worse of the two, as a relative difference from what is asked. Negative (✗): no "
         "scenario was found in which both hold, although each such pair had a search of its own. Diagonal: "
-        f"the claim alone. At most {record['most_at_once']} claims held at once during the search "
+        f"the claim alone. Last column: the most claims that held at once where this one held. At most "
+        f"{record['most_at_once']} held at once during the search "
         f"({record['settings']['effort']['frames']} frames per point or more, MRT beams).",
-        columns=("claim", *NAMES),
+        columns=("claim", *NAMES, "most at once with it"),
         rows=tuple(rows),
         command=command,
     )
