@@ -3,7 +3,7 @@
 // Included once per instruction set, last, inside that set's namespace.
 
 template <class Scalar>
-static void solve(const Problems<Scalar>& in, const Results<Scalar>& out, const Sizes& sizes) {
+static void solve_as(const Problems<Scalar>& in, const Results<Scalar>& out, const Sizes& sizes) {
   const auto with = [&](auto&& solver) {
     AllocationFeed feed(solver, in, out, sizes);
     solver.run(feed);
@@ -16,7 +16,7 @@ static void solve(const Problems<Scalar>& in, const Results<Scalar>& out, const 
 }
 
 template <class Scalar>
-static void solve(const BeamProblems<Scalar>& in, const BeamResults<Scalar>& out, const Sizes& sizes) {
+static void solve_as(const BeamProblems<Scalar>& in, const BeamResults<Scalar>& out, const Sizes& sizes) {
   const auto with = [&](auto&& solver) {
     BeamFeed feed(solver, in, out, sizes);
     solver.run(feed);
@@ -27,3 +27,8 @@ static void solve(const BeamProblems<Scalar>& in, const BeamResults<Scalar>& out
   }
   with(Solver<0, 0>(sizes));
 }
+
+void solve(const Problems<double>& in, const Results<double>& out, const Sizes& sizes) { solve_as(in, out, sizes); }
+void solve(const Problems<float>& in, const Results<float>& out, const Sizes& sizes) { solve_as(in, out, sizes); }
+void solve(const BeamProblems<double>& in, const BeamResults<double>& out, const Sizes& sizes) { solve_as(in, out, sizes); }
+void solve(const BeamProblems<float>& in, const BeamResults<float>& out, const Sizes& sizes) { solve_as(in, out, sizes); }

@@ -1,73 +1,22 @@
 // The interior-point solver as an XLA custom call for the CPU; for the problem and the method see
-// `standard_form.py` and `interior_point.py`. Compiled for several instruction sets, of which the best is
-// chosen at run time.
+// `standard_form.py` and `interior_point.py`. Its solvers are compiled for several instruction sets, of
+// which the best is chosen at run time.
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
-#include <complex>
 #include <condition_variable>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <mutex>
-#include <iterator>
-#include <numeric>
 
+#include "problems.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
-
-#define INLINE inline __attribute__((always_inline))
-#define INLINE_LAMBDA __attribute__((always_inline))
-
-struct Sizes {
-  long frames;
-  int users, beams, antennas, parts, shortfalls;  // parts of a battery, 0 without battery values
-};
-
-// Constants and the arrays of a call, generated from shared.py.
-#include "shared.h"
-#include "beams.h"
-
-namespace baseline {
-constexpr int LANES = 2;
-#include "lanes.h"
-#include "solver.h"
-#include "allocate.h"
-#include "beam_search.h"
-#include "dispatch.h"
-}  // namespace baseline
-
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define HAS_WIDE_REGISTERS 1
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-namespace avx2 {
-constexpr int LANES = 4;
-#include "lanes.h"
-#include "solver.h"
-#include "allocate.h"
-#include "beam_search.h"
-#include "dispatch.h"
-}  // namespace avx2
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")
-namespace avx512 {
-constexpr int LANES = 8;
-#include "lanes.h"
-#include "solver.h"
-#include "allocate.h"
-#include "beam_search.h"
-#include "dispatch.h"
-}  // namespace avx512
-#pragma GCC pop_options
-#endif
 
 // The instruction sets of the solvers, narrowest first; the widest of this processor; the one in use.
 static const char* const INSTRUCTION_SETS[] = {"baseline", "avx2", "avx512"};
