@@ -75,7 +75,7 @@ def test_every_point_of_the_cube_is_a_valid_scenario() -> None:
     assert (low.bandwidth, low.initial_battery[0]) == (WITHHELD["bandwidth"].low, 0.0)
 
 
-def toy_margins(scenario, *, frames, seed):
+def toy_margins(scenario, *, frames, seed, quick):
     """Made-up margins: all claims but one hold near the middle of the range of the noise."""
     away = abs(np.log10(scenario.noise_power) + 9.5)
     found = np.full(14, 0.5 - away)
@@ -143,7 +143,7 @@ def test_a_calibration_keeps_what_it_found_and_repeats_it(calibrated) -> None:
     folder, record, again, told = calibrated
     assert record == again == json.loads((folder / "calibration.json").read_text())
     stages = list(dict.fromkeys(stage for stage, _, _ in told))
-    assert stages == ["Sampling", "Searching", "Refining", "Conflicts", "Judging"]
+    assert stages == ["Sampling", "Searching", "Refining", "Polishing", "Conflicts", "Judging"]
     assert all(done == total for _, done, total in [told[-1]])
     winner = Scenario.load(folder / "scenario.yaml")
     assert winner == Scenario.model_validate(record["winner"]["scenario"])

@@ -282,6 +282,7 @@ def _small_and_in_this_process(monkeypatch, folder):
         "generations": 1,
         "frames": 4,
         "refined_frames": 4,
+        "polished_frames": 4,
         "judged_frames": 4,
     }
     monkeypatch.setattr("scattermec.cli.jobs.calibrate.QUICK", replace(calibration.QUICK, **few))

@@ -183,8 +183,9 @@ def test_page_is_whole_without_a_browser(contents, text):
     assert html.escape(f"--scenario '{contents.folder}/scenario.yaml'").replace("&#x27;", "&#39;") in body
     assert "scattermec reproduce --out &lt;here&gt;" in body
     assert "Made by <code>something</code>, with x &lt; 1." in body
-    # One picture for each kind of beams of Fig. 3 and 4, two of learning, one of beams, three of the frame.
-    assert len(re.findall(r'src="data:image/svg\+xml;base64,', body)) == 4 * 3 + 2 + 1 + 3
+    # All at a glance, and one for each kind of beams of Fig. 3 and 4, two of learning, one of beams, three of
+    # the frame.
+    assert len(re.findall(r'src="data:image/svg\+xml;base64,', body)) == 1 + 4 * 3 + 2 + 1 + 3
     for name, field in Scenario.model_fields.items():
         assert f"<code>{name}</code>" in body
         assert html.escape(str(field.description)).replace("&#x27;", "&#39;") in body

@@ -50,10 +50,14 @@ class Effort:
     """best scenarios that are searched around again, with more frames"""
     refined_generations: int
     refined_frames: int
+    polished: int
+    """best of these that are searched around once more, at every point of the sweeps"""
+    polished_generations: int
+    polished_frames: int
     conflict_generations: int
     """of the search for each pair of claims not yet seen to hold together"""
     finalists: int
-    """best refined scenarios that are judged"""
+    """best polished scenarios that are judged"""
     judged_frames: int
     """per point, at every point of the sweeps"""
     quick_points: bool = False
@@ -69,6 +73,9 @@ FULL = Effort(
     refined=4,
     refined_generations=40,
     refined_frames=256,
+    polished=2,
+    polished_generations=12,
+    polished_frames=512,
     conflict_generations=15,
     finalists=4,
     judged_frames=2000,
@@ -82,6 +89,9 @@ QUICK = Effort(
     refined=2,
     refined_generations=2,
     refined_frames=16,
+    polished=1,
+    polished_generations=1,
+    polished_frames=16,
     conflict_generations=1,
     finalists=1,
     judged_frames=64,
@@ -146,9 +156,10 @@ class Calibration:
         samples = self._search("Sampling", self._samples(), progress)
         searched = self._search("Searching", self._searches(samples), progress)
         refined = self._search("Refining", self._refinements(searched), progress)
-        found = samples + searched + refined
+        polished = self._search("Polishing", self._polishing(refined), progress)
+        found = samples + searched + refined + polished
         conflicts = self._search("Conflicts", self._conflicts(found), progress)
-        base, *finalists = self._judge([self.base, *self._finalists(refined)], progress)
+        base, *finalists = self._judge([self.base, *self._finalists(polished)], progress)
         record = self._record(samples, found + conflicts, base, finalists)
         replace_text(self.folder / RECORD, json.dumps(record, indent=1) + "\n")
         scenario = Scenario.model_validate(record["winner"]["scenario"])
@@ -219,6 +230,21 @@ class Calibration:
             for number, start in enumerate(starts)
         ]
 
+    def _polishing(self, refined: Evaluated) -> list[Search]:
+        starts = _apart(refined, np.argsort(loss(refined.margins)), self.effort.polished)
+        return [
+            self._new(
+                f"polished-{number:03}",
+                2500 + number,
+                start=tuple(start),
+                spread=NARROW / 2,
+                generations=self.effort.polished_generations,
+                frames=self.effort.polished_frames,
+                quick=self.effort.quick_points,
+            )
+            for number, start in enumerate(starts)
+        ]
+
     def _conflicts(self, found: Evaluated) -> list[Search]:
         """A search of its own for each claim and pair of claims that no scenario has satisfied yet."""
         searches = []
@@ -232,8 +258,8 @@ class Calibration:
                 searches.append(self._new("conflict-" + "-".join(goal), 3000 + number, **more))
         return searches
 
-    def _finalists(self, refined: Evaluated) -> list[Scenario]:
-        best = _apart(refined, np.argsort(loss(refined.margins)), self.effort.finalists, apart=NARROW / 4)
+    def _finalists(self, polished: Evaluated) -> list[Scenario]:
+        best = _apart(polished, np.argsort(loss(polished.margins)), self.effort.finalists, apart=NARROW / 4)
         return [scenario_at(point, self.base) for point in best]
 
     def _judge(

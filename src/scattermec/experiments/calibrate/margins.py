@@ -47,15 +47,17 @@ class Margins(NamedTuple):
     """share of the frames in which the hybrid scheme serves everyone, at the point where it is least"""
 
 
-def margins(scenario: Scenario, *, frames: int, seed: int) -> Margins:
+def margins(scenario: Scenario, *, frames: int, seed: int, quick: bool = True) -> Margins:
     """Measure the sweeps with maximum ratio beams, and the margin of each claim."""
-    measurements, served = measure(scenario, frames=frames, seed=seed)
+    measurements, served = measure(scenario, frames=frames, seed=seed, quick=quick)
     least = [min(condition.margin for condition in claim.test(measurements)) for claim in CLAIMS]
     return Margins(np.array(least), served)
 
 
-def measure(scenario: Scenario, *, frames: int, seed: int) -> tuple[list[Measurement], float]:
-    """What the claims need of every sweep, at the points of the quick setting, and the least share served.
+def measure(
+    scenario: Scenario, *, frames: int, seed: int, quick: bool = True
+) -> tuple[list[Measurement], float]:
+    """What the claims need of every sweep, and the least share served; with ``quick`` at fewer points.
 
     The frames, and so the means, are those of `measure_point`; the intervals are those that `JUDGED` frames
     would have, by the normal approximation.
@@ -65,7 +67,7 @@ def measure(scenario: Scenario, *, frames: int, seed: int) -> tuple[list[Measure
     rows: list[Measurement] = []
     served = 1.0
     for schemes, sweeps in _groups().items():
-        points = [(sweep, value) for sweep in sweeps for value in sweep.values(quick=True)]
+        points = [(sweep, value) for sweep in sweeps for value in sweep.values(quick)]
         stacked = _stack([parameters_at(constants, sweep.name, value) for sweep, value in points])
         found = jax.tree.map(np.asarray, _solve(" ".join(schemes), stacked, key, indices))
         served = min(served, float(found["hybrid"]["everyone_served"].mean(axis=1).min()))

@@ -51,6 +51,8 @@ class Search:
     """per point of a sweep"""
     seed: int
     """of frames and search"""
+    quick: bool = True
+    """whether the sweeps have fewer points"""
 
     @property
     def total(self) -> int:
@@ -111,7 +113,8 @@ def run(search: Search, report: Callable[[int], None]) -> None:
                 continue
             found = []
             for point in points:
-                found.append(margins(scenario_at(point, search.base), frames=search.frames, seed=search.seed))
+                scenario = scenario_at(point, search.base)
+                found.append(margins(scenario, frames=search.frames, seed=search.seed, quick=search.quick))
                 report(1)
             # A generation at a time: what an interruption leaves can be replayed.
             file.write("".join(map(_row, points, found)))
