@@ -77,7 +77,7 @@ FULL = Effort(
     polished_generations=12,
     polished_frames=512,
     conflict_generations=15,
-    finalists=4,
+    finalists=2,
     judged_frames=2000,
 )
 QUICK = Effort(
