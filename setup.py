@@ -17,7 +17,6 @@ MADE.mkdir(parents=True, exist_ok=True)
 (MADE / "shared.h").write_text(runpy.run_path(str(SHARED))["header"](), encoding="utf-8")
 
 
-
 class ParallelBuild(build_ext):
     """Compiles the files of the kernel side by side, one per instruction set."""
 
@@ -53,5 +52,5 @@ setup(
             ],
             optional=True,
         )
-    ]
+    ],
 )

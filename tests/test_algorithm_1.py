@@ -200,7 +200,7 @@ def test_everyone_waits_for_a_batch_and_then_learns() -> None:
 def test_jit_of_a_frame_takes_swept_numbers_as_leaves() -> None:
     t = task()
     leaves: list[Array] = jax.tree.leaves(t.learning)
-    assert len(leaves) == 10
+    assert len(leaves) == 11
     assert all(leaf.shape == () for leaf in leaves)
 
 

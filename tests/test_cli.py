@@ -55,7 +55,7 @@ def test_choices_are_those_of_the_package():
     assert tuple(options.Scheme) == SCHEMES
     assert tuple(reproduce.Beams) == BEAMS
     assert set(Serve) < set(SERVE)
-    others = ("frame", "learned", "ranges", "knowledge")
+    others = ("frame", "learned", "named", "ranges", "knowledge")
     assert tuple(reproduce.FIGURES.split(",")) == (*LEARNING_FIGURES, *FIGURES, *others)
     assert set(reproduce.BEAMS.split(",")) <= set(BEAMS)
 

@@ -18,7 +18,8 @@ import yaml
 from command_line import run
 from scattermec import _processes
 from scattermec.cli import app
-from scattermec.experiments.calibrate import calibration
+from scattermec.experiments.calibrate import calibration, search
+from scattermec.experiments.calibrate.margins import Margins
 from scattermec.price_net import runs
 
 ROOT = Path(__file__).parent.parent
@@ -276,6 +277,9 @@ def _small_and_in_this_process(monkeypatch, folder):
     monkeypatch.chdir(folder)
     monkeypatch.setattr(_processes, "use_one_thread", lambda: None)
     monkeypatch.setattr(_processes, "usable_cores", lambda: 1)
+    # Measuring margins is tested elsewhere; verdicts are computed here.
+    monkeypatch.setattr(search, "margins", lambda *a, **b: Margins(np.full(14, 0.1), 1.0))
+    monkeypatch.setattr(calibration, "JUDGED_BEAMS", ("mrt",))
     few = {
         "samples": 4,
         "population": 4,

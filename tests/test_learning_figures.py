@@ -87,7 +87,7 @@ def test_a_folder_without_runs_has_no_curves(tmp_path) -> None:
     assert read_runs(tmp_path) == []
     plan = Figure2(Scenario(), seeds=3, frames=7)
     assert plan.total == 2 * len(PRESETS) * 3 * 7
-    assert len({run_folder(tmp_path, *run) for run in plan.items}) == 4
+    assert len({run_folder(tmp_path, *run) for run in plan.items}) == 2 * len(PRESETS)
 
 
 # price-net beside the learners
