@@ -13,6 +13,7 @@ from scattermec.experiments.calibrate import calibration, margins, search, table
 from scattermec.experiments.calibrate.calibration import QUICK, Calibration
 from scattermec.experiments.calibrate.margins import Margins, estimate, measure
 from scattermec.experiments.calibrate.search import ENOUGH, NAMES, Search, loss, read, run
+from scattermec.experiments.claims import optima
 from scattermec.experiments.claims.withheld import COORDINATES, WITHHELD, scenario_at
 from scattermec.experiments.measure.statistics import ratio_interval
 from scattermec.experiments.measure.sweeps import SWEEPS, measure_point
@@ -129,7 +130,7 @@ def calibrated(tmp_path_factory) -> tuple:
         patch.setattr(search, "margins", toy_margins)
         patch.setattr(_processes, "usable_cores", lambda: 1)
         # What a reproduction measures has tests of its own; here every claim is left without data.
-        patch.setattr(calibration, "measure_point", lambda *point, **more: [])
+        patch.setattr(optima, "measure_point", lambda *point, **more: [])
         patch.setattr(type(SWEEPS["ap_power"]), "values", lambda self, quick=False: (self.low, self.high))
         made = Calibration(folder, Scenario(), effort, seed=1)
         told = []

@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from typer.testing import CliRunner
 
+from scattermec.agents.settings import PRESETS
 from scattermec.cli.app import app
 from scattermec.errors import InputError
 from scattermec.experiments.claims.learning import LEARNERS as PAPERS
@@ -21,7 +22,7 @@ from scattermec.experiments.claims.optima import Finding
 from scattermec.experiments.measure.sweeps import SWEEPS, Measurement, metrics_of
 from scattermec.experiments.measure.table import Table
 from scattermec.experiments.report import commands, markdown, page, panels
-from scattermec.experiments.report.abstract import counts, sentences
+from scattermec.experiments.report.abstract import answer, counts, sentences
 from scattermec.experiments.report.contents import Contents
 from scattermec.experiments.report.panels import GREEDY, OPTIMUM, TRAINING
 from scattermec.experiments.report.redraw import redraw
@@ -162,6 +163,25 @@ def test_abstract_says_what_is_missing(contents):
         "What beams are worth",
     ]
     assert len(rest) == 4
+
+
+def test_answer_counts_the_best_beams_and_the_best_preset(contents):
+    empty = {"findings": [], "curves": [], "pictures": [], "frames": []}
+    nothing = dataclasses.replace(contents, folder=contents.folder / "none", named={}, **empty)
+    assert answer(nothing) == "No claim is examined here."
+    # Without the figures at a glance the page does without them.
+    assert 'class="overview"' not in page.render(nothing)
+    named = {"paper": {"mrt": {"3a-1": "holds", "3a-2": "not examined"}, "tuned": {"2a-1": "holds"}}}
+    told = answer(dataclasses.replace(contents, named=named))
+    kinds: dict[str, list[str]] = {}
+    for finding in contents.findings:
+        kinds.setdefault(finding.preset or finding.beams, []).append(finding.verdict)
+    learned = max(v.count("holds") for kind, v in kinds.items() if kind in PRESETS)
+    exact = max(v.count("holds") for kind, v in kinds.items() if kind not in PRESETS)
+    assert told.startswith(
+        f"In the scenario reproduced here, {learned + exact} of the paper's 18 claims hold; "
+    )
+    assert told.endswith("in the scenario found for it, 2 of 2.")
 
 
 def test_counts_are_told_in_words():

@@ -5,6 +5,7 @@ Nothing here imports JAX before a process has been set up for it.
 
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
 import sys
@@ -68,8 +69,10 @@ def run_in_processes(
     cores: list[int | None] = [None] * processes
     if hasattr(os, "sched_getaffinity") and processes == usable_cores():
         cores = [*sorted(os.sched_getaffinity(0))]
+    # Unpacked only after JAX has been set up, since that imports the function's module.
+    packed = pickle.dumps(work)
     workers = [
-        context.Process(target=_work, args=(work, lightly, waiting, messages, core), daemon=True)
+        context.Process(target=_work, args=(packed, lightly, waiting, messages, core), daemon=True)
         for core in cores
     ]
     try:
@@ -112,9 +115,7 @@ def _next_message(messages: Any, workers: list[Any]) -> tuple[str, Any]:
                 return "died", f"a process ended unexpectedly (exit status {died[0]})"
 
 
-def _work(
-    work: Callable[[Any, Report], None], lightly: bool, waiting: Any, messages: Any, core: int | None
-) -> None:
+def _work(packed: bytes, lightly: bool, waiting: Any, messages: Any, core: int | None) -> None:
     """Body of each process: take tasks until none is left."""
     # Ctrl-C reaches all processes; the parent ends this one itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -132,6 +133,7 @@ def _work(
         messages.put(("report", content))
 
     try:
+        work = pickle.loads(packed)
         for task in iter(waiting.get, None):
             work(task, report)
             messages.put(("done", None))

@@ -27,6 +27,9 @@ HarvestModel = Literal["linear", "sigmoidal"]
 Arrivals = Literal["poisson", "constant", "file"]
 Fading = Literal["rayleigh", "rician", "file"]
 
+NAMED = ("default", "paper")
+"""Scenarios that come with the package: our own constants, and those found by `scattermec calibrate`."""
+
 NEAREST, FARTHEST = 0.1, 1e6
 """Limits of the users' distances in m. The mean path gain is 1 (0 dB) at the first, 1e-14 at the second."""
 
@@ -35,9 +38,6 @@ _POSITIONS = (
     f"(0 dB of mean path gain) and at most {FARTHEST:g} m away from [0, 0]"
 )
 _RECTIFIER = "a mapping of saturation, steepness and turn_on"
-NAMED = ("default", "paper")
-"""Scenarios that come with the package: our own constants, and those found by `scattermec calibrate`."""
-
 _TRACE = "File of channels (frames, N, M) and workload (frames, N)"
 
 
@@ -147,6 +147,11 @@ class Scenario(FileSettings):
     def find(cls, source: str | os.PathLike[str]) -> "Scenario":
         """A scenario by its name, one of `NAMED`, or from a file; raises ScenarioError with all faults."""
         return cls.named(str(source)) if str(source) in NAMED else cls.load(source)
+
+    @property
+    def known_as(self) -> str | None:
+        """The name of the scenario, one of `NAMED`, if it comes with the package."""
+        return next((name for name in NAMED if Scenario.named(name) == self), None)
 
     @property
     def num_users(self) -> int:

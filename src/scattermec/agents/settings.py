@@ -164,7 +164,6 @@ def learning(config: TrainingConfig, scenario: Scenario, reward_scale: float = 1
 
     ``reward_scale`` is used where the configuration has none.
     """
-
     shared = scenario.discount if config.discount is None else config.discount
     others = {"discount": shared, "ap_discount": shared}
     others |= {"team_weight": scenario.team_weight, "reward_scale": reward_scale}

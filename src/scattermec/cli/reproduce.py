@@ -36,7 +36,8 @@ def reproduce(
             metavar="LIST",
             help="Figures of the paper, separated by commas, and further studies: beams compares "
             "MRT, random and optimal beams; frame draws one frame under each; learned is Fig. 3 and 4 with "
-            "learned beams; ranges judges the claims for other constants; knowledge compares policies "
+            "learned beams; named judges the claims in the other scenarios that come with the "
+            "package, ranges for other constants; knowledge compares policies "
             "that know channels or workloads imperfectly.",
         ),
     ] = FIGURES,
@@ -78,12 +79,13 @@ def reproduce(
 ) -> None:
     """Draw the paper's figures, and judge each of its claims.
 
-    Fig. 2 comes from training runs of its two learners, in both presets of `scattermec train`; the runs stay
-    in the folder. Fig. 3 and 4 come from exact optima: each is drawn for every kind of beams, and for beams
-    that an access point learned at every point (ap-ddpg). A further figure compares beams: efficiency and
-    outage with MRT, random and optimal beams, beside certified limits for all beams. Tables say how often
-    each claim holds for other values of the constants that the paper does not give, and how good estimate and
-    learning are when channels or workloads are known with errors.
+    The scenario is `paper` unless another is given. Fig. 2 comes from training runs of its two learners, in
+    the presets of `scattermec train` (with --quick without `tuned`); the runs stay in the folder. Fig. 3 and
+    4 come from exact optima: each is drawn for every kind of beams, and for beams that an access point
+    learned at every point (ap-ddpg). A further figure compares beams: efficiency and outage with MRT, random
+    and optimal beams, beside certified limits for all beams. Tables say how often each claim holds for other
+    values of the constants that the paper does not give, and how good estimate and learning are when channels
+    or workloads are known with errors.
 
     Every point there averages independent frames, the same for all points, schemes and beams: a battery
     drawn from the scenario's initial_battery, new work, everyone served where that is possible, else the

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import jax
 
 from scattermec._processes import run_in_processes, usable_cores
-from scattermec.learners import new_task
+from scattermec.physics import parameters
 from scattermec.storage.atomic import discard_partials
 from scattermec.training.block import train_block
 from scattermec.training.folder import begin_or_resume
 from scattermec.training.metrics import Row
-from scattermec.training.plan import OPTIMUM, Plan, RunFolder, prolong, read_run, request_of, run_of
+from scattermec.training.plan import OPTIMUM, Plan, RunFolder, prolong, request_of, run_of
 from scattermec.training.program import optimal_reward
 
 SAVE_EVERY = 2000
@@ -67,7 +67,7 @@ def train(
     """
 
     def optimum() -> dict[str, float | None]:
-        found = optimal_reward(new_task(plan.scenario, plan.config).parameters)
+        found = optimal_reward(parameters(plan.scenario))
         return {OPTIMUM: found if found == found else None}
 
     with begin_or_resume(
@@ -103,20 +103,14 @@ def _train(run: RunFolder, processes: int | None, save_every: int, report: Calla
     if processes is None:
         processes = usable_cores() if jax.default_backend() == "cpu" else 1
     processes = min(processes, len(open_blocks))
-    if processes > 1:
-        work = partial(_train_block, run.path, save_every)
-        try:
-            run_in_processes(work, open_blocks, tell, processes=processes)
-        finally:
+    try:
+        run_in_processes(partial(_train_block, run, save_every), open_blocks, tell, processes=processes)
+    finally:
+        if processes > 1:
             discard_partials(run.path)
-    elif open_blocks:
-        program = plan.program()
-        for block in open_blocks:
-            train_block(run, program, plan.blocks[block], save_every=save_every, report=tell)
     return done - begun
 
 
-def _train_block(path: Path, save_every: int, block: int, report: Callable[[list[Row]], None]) -> None:
-    """Train block number ``block`` of the run in a folder, in a process of its own."""
-    run = read_run(path)
+def _train_block(run: RunFolder, save_every: int, block: int, report: Callable[[list[Row]], None]) -> None:
+    """Train block number ``block`` of a run."""
     train_block(run, run.plan.program(), run.plan.blocks[block], save_every=save_every, report=report)

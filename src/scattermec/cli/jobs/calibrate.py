@@ -1,11 +1,10 @@
 """Constants under which the paper's claims hold, for `scattermec calibrate`."""
 
-import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from scattermec.cli.jobs.common import warn_without_kernel
+from scattermec.cli.jobs.common import command_line, warn_without_kernel
 from scattermec.cli.output import Report, described_progress
 from scattermec.experiments.calibrate.calibration import FULL, QUICK, RECORD, WINNER, Calibration
 from scattermec.experiments.calibrate.tables import shipped, tables
@@ -18,9 +17,8 @@ def run(folder: Path, base: Scenario, *, quick: bool, seed: int, quiet: bool) ->
     calibration = Calibration(folder, base, QUICK if quick else FULL, seed)
     with described_progress("Sampling", quiet=quiet, unit="scenarios") as update:
         record = calibration.run(update)
-    words = ["scattermec", "calibrate", str(folder), *(["--quick"] if quick else []), "--seed", str(seed)]
     found = f"The scenario found: {folder / WINNER}. The record: {folder / RECORD}."
-    return _report(record, shlex.join(words), [found])
+    return _report(record, command_line(), [found])
 
 
 def show() -> Report:

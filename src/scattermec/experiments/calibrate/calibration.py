@@ -13,10 +13,10 @@ from scattermec._processes import run_in_processes
 from scattermec._version import __version__
 from scattermec.errors import InputError
 from scattermec.experiments.calibrate.search import NAMES, Evaluated, Search, distance, loss, read, run
-from scattermec.experiments.claims.optima import examine
+from scattermec.experiments.claims.optima import examine_scenario
 from scattermec.experiments.claims.withheld import WITHHELD, scenario_at
 from scattermec.experiments.measure.beams import Beams
-from scattermec.experiments.measure.sweeps import SWEEPS, measure_point
+from scattermec.experiments.measure.sweeps import SWEEPS
 from scattermec.scenario import Scenario
 from scattermec.storage import replace_text
 from scattermec.storage.texts import read_object
@@ -210,38 +210,24 @@ class Calibration:
         ]
 
     def _searches(self, samples: Evaluated) -> list[Search]:
-        starts = _apart(samples, np.argsort(loss(samples.margins)), self.effort.searches)
-        return [
-            self._new(f"search-{number:03}", 1000 + number, start=tuple(start))
-            for number, start in enumerate(starts)
-        ]
+        return self._around(samples, self.effort.searches, "search", 1000)
 
     def _refinements(self, searched: Evaluated) -> list[Search]:
-        starts = _apart(searched, np.argsort(loss(searched.margins)), self.effort.refined)
-        return [
-            self._new(
-                f"refined-{number:03}",
-                2000 + number,
-                start=tuple(start),
-                spread=NARROW,
-                generations=self.effort.refined_generations,
-                frames=self.effort.refined_frames,
-            )
-            for number, start in enumerate(starts)
-        ]
+        generations, frames = self.effort.refined_generations, self.effort.refined_frames
+        more = {"spread": NARROW, "generations": generations, "frames": frames}
+        return self._around(searched, self.effort.refined, "refined", 2000, **more)
 
     def _polishing(self, refined: Evaluated) -> list[Search]:
-        starts = _apart(refined, np.argsort(loss(refined.margins)), self.effort.polished)
+        generations, frames = self.effort.polished_generations, self.effort.polished_frames
+        more = {"spread": NARROW / 2, "generations": generations, "frames": frames}
+        more["quick"] = self.effort.quick_points
+        return self._around(refined, self.effort.polished, "polished", 2500, **more)
+
+    def _around(self, found: Evaluated, count: int, name: str, first: int, **more: Any) -> list[Search]:
+        """Searches that start from the best scenarios found, apart from each other."""
+        starts = _apart(found, count, apart=APART)
         return [
-            self._new(
-                f"polished-{number:03}",
-                2500 + number,
-                start=tuple(start),
-                spread=NARROW / 2,
-                generations=self.effort.polished_generations,
-                frames=self.effort.polished_frames,
-                quick=self.effort.quick_points,
-            )
+            self._new(f"{name}-{number:03}", first + number, start=tuple(start), **more)
             for number, start in enumerate(starts)
         ]
 
@@ -259,18 +245,16 @@ class Calibration:
         return searches
 
     def _finalists(self, polished: Evaluated) -> list[Scenario]:
-        best = _apart(polished, np.argsort(loss(polished.margins)), self.effort.finalists, apart=NARROW / 4)
+        best = _apart(polished, self.effort.finalists, apart=NARROW / 4)
         return [scenario_at(point, self.base) for point in best]
 
     def _judge(
         self, scenarios: Sequence[Scenario], progress: Callable[[str, int, int], None]
     ) -> list[Judged]:
         """Judge scenarios for each kind of beams as `reproduce` does, on frames that no search has used."""
+        folder, seed = self.folder / JUDGED_FOLDER, self.seed + FRESH
         tasks = [
-            _Judging(
-                self.folder / JUDGED_FOLDER / f"{number}-{beams}.json", scenario, beams, self.effort, seed
-            )
-            for seed in [self.seed + FRESH]
+            _Judging(folder / f"{number}-{beams}.json", scenario, beams, self.effort, seed)
             for number, scenario in enumerate(scenarios)
             for beams in JUDGED_BEAMS
         ]
@@ -311,11 +295,10 @@ class Calibration:
         }
 
 
-def _apart(found: Evaluated, order: np.ndarray, count: int, *, apart: float = APART) -> list[np.ndarray]:
-    """The first points in this order that keep their distance from those already chosen."""
+def _apart(found: Evaluated, count: int, *, apart: float) -> list[np.ndarray]:
+    """The best points that keep their distance from better ones."""
     chosen: list[np.ndarray] = []
-    for index in order:
-        point = found.points[index]
+    for point in found.points[np.argsort(loss(found.margins))]:
         if all(distance(point, other) >= apart for other in chosen):
             chosen.append(point)
         if len(chosen) == count:
@@ -355,20 +338,14 @@ class _Judging:
 def _judge(task: _Judging, report: Callable[[None], None]) -> None:
     scenario = task.scenario.model_dump(mode="json")
     if not task.path.exists() or read_object(task.path).get("scenario") != scenario:
-        measured = [
-            row
-            for sweep in SWEEPS.values()
-            for value in sweep.values(task.effort.quick_points)
-            for row in measure_point(
-                task.scenario,
-                sweep,
-                value,
-                frames=task.effort.judged_frames,
-                seed=task.seed,
-                beams=[task.beams],
-            )
-        ]
-        findings = [finding.to_json() for finding in examine(measured, list(SWEEPS), task.beams)]
+        found = examine_scenario(
+            task.scenario,
+            task.beams,
+            frames=task.effort.judged_frames,
+            seed=task.seed,
+            quick=task.effort.quick_points,
+        )
+        findings = [finding.to_json() for finding in found]
         task.path.parent.mkdir(exist_ok=True)
         replace_text(task.path, json.dumps({"scenario": scenario, "findings": findings}, indent=1) + "\n")
     report(None)

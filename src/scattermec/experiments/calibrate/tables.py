@@ -7,7 +7,7 @@ from typing import Any
 from scipy.stats import binomtest
 
 from scattermec.experiments.calibrate.search import NAMES
-from scattermec.experiments.claims.optima import CLAIMS
+from scattermec.experiments.claims.optima import CLAIMS, MARKS
 from scattermec.experiments.claims.withheld import WITHHELD
 from scattermec.experiments.measure.statistics import CONFIDENCE
 from scattermec.experiments.measure.table import Table
@@ -18,7 +18,6 @@ SHIPPED = Path(__file__).parent / "shipped.json"
 """The record of the calibration that found the scenario ``paper``."""
 
 COMMAND = "scattermec calibrate"
-TICKS = {"holds": "✓", "holds in part": "◐", "does not hold": "✗", "not examined": "–"}
 
 
 def shipped() -> dict[str, Any]:
@@ -52,7 +51,7 @@ def claims_table(record: Mapping[str, Any], command: str) -> Table:
                 (
                     claim.name,
                     claim.statement,
-                    *(f"{TICKS[own[claim.name]]} {own[claim.name]}" for own in columns.values()),
+                    *(f"{MARKS[own[claim.name]]} {own[claim.name]}" for own in columns.values()),
                     part_of_range(record, claim.name),
                 )
                 for claim in CLAIMS

@@ -7,9 +7,14 @@ from typing import Any, Literal
 
 from scattermec.experiments.claims import evidence
 from scattermec.experiments.claims.evidence import Condition, Curve, Estimate, curve
-from scattermec.experiments.measure.sweeps import Measurement
+from scattermec.experiments.measure.beams import Beams
+from scattermec.experiments.measure.sweeps import SWEEPS, Measurement, measure_point
+from scattermec.scenario import Scenario
 
 Verdict = Literal["holds", "holds in part", "does not hold", "not examined"]
+
+MARKS: dict[str, str] = {"holds": "✓", "holds in part": "◐", "does not hold": "✗", "not examined": "–"}
+"""Signs for the verdicts, beside colours or alone."""
 
 FEW = 0.10
 """A share below this is "suppressed"; "nearly all" means above one minus this."""
@@ -84,6 +89,28 @@ def examine(measurements: Measurements, swept: Sequence[str], beams: str = "") -
             )
         )
     return findings
+
+
+def examine_scenario(
+    scenario: Scenario,
+    beams: Beams,
+    *,
+    frames: int,
+    seed: int,
+    quick: bool,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[Finding]:
+    """The verdict on every claim about optima in a scenario, whose sweeps are measured for that.
+
+    ``progress`` is called with the number of frames solved; other arguments as for `measure_point`.
+    """
+    measurements, done = [], 0
+    for sweep in SWEEPS.values():
+        for value in sweep.values(quick):
+            measurements += measure_point(scenario, sweep, value, frames=frames, seed=seed, beams=[beams])
+            done += len(sweep.schemes) * frames
+            progress(done)
+    return examine(measurements, list(SWEEPS), beams)
 
 
 def judge(conditions: Sequence[Condition]) -> tuple[Verdict, str]:

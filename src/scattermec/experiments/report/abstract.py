@@ -9,12 +9,11 @@ from scattermec.experiments.claims.evidence import curve, show
 from scattermec.experiments.claims.learning import STATEMENTS
 from scattermec.experiments.claims.optima import CLAIMS, Finding
 from scattermec.experiments.measure.sweeps import SWEEPS
-from scattermec.experiments.report.captions import frames_text
+from scattermec.experiments.report.captions import frames_text, sentence
 from scattermec.experiments.report.contents import Contents
 from scattermec.experiments.report.markdown import about_learning, by_claim, kind_label
 from scattermec.experiments.report.panels import BEAM_STYLES, learner_style
 from scattermec.experiments.studies.named import Verdicts
-from scattermec.scenario import NAMED, Scenario
 
 AUTHORS = "Zhou, Long, Zhang, Xu and Gong (IEEE WCNC 2022)"
 
@@ -26,21 +25,18 @@ SCENARIOS = {
 """The scenarios that come with the package, for readers."""
 
 
-def scenario_label(scenario: Scenario) -> str:
-    """A scenario for readers."""
-    names = [name for name in NAMED if Scenario.named(name) == scenario]
-    return SCENARIOS[names[0]] if names else "in the scenario reproduced here"
-
-
 def answer(contents: Contents) -> str:
     """How many claims hold in each scenario, each with the beams and the preset with which most hold."""
     own: Verdicts = {}
     for label, group in _by_kind(contents.findings).items():
         own[label] = {finding.name: finding.verdict for finding in group}
     holds, of = held(own)
+    if not of:
+        return "No claim is examined here."
+    here = SCENARIOS.get(contents.scenario.known_as or "", "in the scenario reproduced here")
     whole = len(CLAIMS) + len(STATEMENTS)
     among = f"the paper's {whole} claims" if of == whole else f"the {of} claims examined"
-    parts = [f"{_sentence(scenario_label(contents.scenario))}, {holds} of {among} hold"]
+    parts = [f"{sentence(here)}, {holds} of {among} hold"]
     for name, verdicts in contents.named.items():
         there, judged = held(verdicts)
         parts.append(f"{SCENARIOS[name]}, {there}{'' if judged == of else f' of {judged}'}")
@@ -165,10 +161,6 @@ def _by_kind(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
     for finding in findings:
         groups.setdefault(kind_label(finding), []).append(finding)
     return groups
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _lower(label: str) -> str:

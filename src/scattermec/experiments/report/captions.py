@@ -43,6 +43,11 @@ COMPARISON = (
 """How to read the figure that compares beams."""
 
 
+def sentence(text: str) -> str:
+    """The text with a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
 def reading(name: str) -> tuple[str, ...]:
     """The paper's statements about a figure, and how to read ours."""
     if name == "beams":

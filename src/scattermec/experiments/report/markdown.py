@@ -21,6 +21,7 @@ from scattermec.experiments.report.captions import (
     policy_label,
     reading,
     runs_text,
+    sentence,
 )
 from scattermec.experiments.report.contents import Contents
 from scattermec.experiments.report.figures import Picture
@@ -67,7 +68,7 @@ def claims_markdown(
     parts = [
         "# The paper's claims and what was measured",
         f"Exact optima, judged apart for each kind of beams: {_kinds(settings)}. "
-        f"{_sentence(frames_text(measurements))}. Seed {settings['seed']}. "
+        f"{sentence(frames_text(measurements))}. Seed {settings['seed']}. "
         f"Regime: {plain(settings['regime'])}.",
         "The conditions and their thresholds are fixed in the code. A condition is met (yes) if its 95% "
         "interval wholly meets it, partly if only the estimate or the change from end to end does. All met: "
@@ -135,17 +136,13 @@ def _section(group: Sequence[Finding]) -> str:
         if not finding.conditions:
             continue
         lines += [
-            f"**{_sentence(kind_label(finding))}: {finding.verdict}.** {finding.why}",
+            f"**{sentence(kind_label(finding))}: {finding.verdict}.** {finding.why}",
             "",
             markdown_rows(("condition", "met", "measured"), map(_condition, finding.conditions)),
             "",
         ]
     mechanism = next(finding.mechanism for finding in group)
     return "\n".join([*lines, f"What decides it: {mechanism}"])
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _kinds(settings: Mapping[str, Any]) -> str:
@@ -166,7 +163,7 @@ def index_markdown(contents: Contents) -> str:
         f"{PAPER}. Fig. 3 and 4 are drawn from exactly optimised allocations for each kind of beams: "
         f"{_kinds(settings)}. Optimal beams are optimised with the allocation; a lower bound on the energy "
         "of every frame certifies both (`gap` in the data).",
-        f"Regime: {plain(settings['regime'])}. {_sentence(frames_text(contents.measurements))}. "
+        f"Regime: {plain(settings['regime'])}. {sentence(frames_text(contents.measurements))}. "
         f"Seed {settings['seed']}; every point, scheme and kind of beams meets the same fading and "
         "batteries.",
         "## Claims\n\n" + verdict_table(contents.findings),

@@ -18,7 +18,7 @@ from scattermec._settings import notes_of
 from scattermec._yaml import show as show_value
 from scattermec.experiments.calibrate.tables import COMMAND, conflicts_table, part_of_range, shipped
 from scattermec.experiments.claims.evidence import digits
-from scattermec.experiments.claims.optima import Finding
+from scattermec.experiments.claims.optima import MARKS, Finding
 from scattermec.experiments.measure.beams import BEAMS
 from scattermec.experiments.measure.sweeps import ALL_METRICS
 from scattermec.experiments.measure.table import Table
@@ -30,6 +30,7 @@ from scattermec.experiments.report.captions import (
     policy_label,
     reading,
     runs_text,
+    sentence,
 )
 from scattermec.experiments.report.commands import figure_command, training_commands
 from scattermec.experiments.report.contents import Contents
@@ -44,8 +45,6 @@ NAME = "index.html"
 DASHES = {"-": "solid", "--": "dash", "-.": "dashdot", ":": "dot"}
 STROKES = {"-": "", "--": "5 3", "-.": "6 2.5 1.5 2.5", ":": "1.5 2.5"}
 SYMBOLS = {"o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "x": "x", "": ""}
-MARKS = {"holds": "✓", "holds in part": "◐", "does not hold": "✗", "not examined": "–"}
-"""Marks beside the colours, for readers who cannot distinguish these."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +86,7 @@ def render(contents: Contents) -> str:
     from plotly.offline import get_plotlyjs
 
     shown = figures(contents)
+    glance = contents.folder / f"{overview.STEM}.svg"
     environment = Environment(
         loader=PackageLoader("scattermec.experiments.report", "templates"),
         autoescape=True,
@@ -94,7 +94,7 @@ def render(contents: Contents) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"sentence": _sentence, "prose": _prose}
+    environment.filters |= {"sentence": sentence, "prose": _prose}
     return environment.get_template("report.html").render(
         contents=contents,
         settings=contents.settings,
@@ -102,7 +102,7 @@ def render(contents: Contents) -> str:
         paper=markdown.PAPER,
         abstract=abstract.sentences(contents),
         answer=abstract.answer(contents),
-        overview=data_address(contents.folder / f"{overview.STEM}.svg") if shown else "",
+        overview=data_address(glance) if glance.exists() else "",
         claims=claims_tables(contents),
         conflicts=conflicts_table(shipped(), COMMAND),
         kind_label=markdown.kind_label,
@@ -225,7 +225,7 @@ def figures(contents: Contents) -> list[Figure]:
 
 def _row(picture: Picture, contents: Contents) -> Row:
     title = policy_label(picture.beams) if picture.beams else ""
-    return Row(_sentence(title), panels_of(picture, contents.measurements), picture.stem)
+    return Row(sentence(title), panels_of(picture, contents.measurements), picture.stem)
 
 
 @dataclass(frozen=True)
@@ -435,11 +435,6 @@ def scenario_table(contents: Contents) -> list[Constant]:
         value = show_value(getattr(contents.scenario, name))
         constants.append(Constant(name, notes["symbol"], value, notes["unit"], field.description or ""))
     return constants
-
-
-def _sentence(text: str) -> str:
-    """The text with a capital first letter."""
-    return text[:1].upper() + text[1:]
 
 
 def _prose(text: str) -> Any:

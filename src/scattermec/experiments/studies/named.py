@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from scattermec.experiments.claims.learning import examine_learning
-from scattermec.experiments.claims.optima import Finding, examine
+from scattermec.experiments.claims.optima import examine_scenario
 from scattermec.experiments.measure.beams import Beams
-from scattermec.experiments.measure.sweeps import SWEEPS, measure_point
+from scattermec.experiments.measure.sweeps import SWEEPS
 from scattermec.experiments.studies.base import FileStudy, Progress, damaged, read
 from scattermec.experiments.studies.figure_2 import Figure2, read_runs
 from scattermec.experiments.studies.plan import Plan, Training
@@ -45,7 +45,7 @@ class Named(FileStudy[Item]):
     @classmethod
     def of(cls, plan: Plan) -> "Named":
         """Every named scenario other than the plan's own."""
-        names = tuple(name for name in NAMED if Scenario.named(name) != plan.scenario)
+        names = tuple(name for name in NAMED if name != plan.scenario.known_as)
         return cls(names, plan.beams, plan.frames, plan.quick, plan.training, plan.seed)
 
     @property
@@ -83,27 +83,20 @@ class Named(FileStudy[Item]):
             path = folder / self.name / name
             path.mkdir(parents=True, exist_ok=True)
             self._runs(name).run(path, Record(path), progress)
-            return [finding.to_json() for finding in examine_learning(read_runs(path))]
-        return [finding.to_json() for finding in self._judged(name, kind, progress)]
+            found = examine_learning(read_runs(path))
+        else:
+            found = examine_scenario(
+                Scenario.named(name),
+                cast(Beams, kind),
+                frames=self.frames,
+                seed=self.seed,
+                quick=self.quick,
+                progress=progress,
+            )
+        return [finding.to_json() for finding in found]
 
     def _runs(self, name: str) -> Figure2:
         return Figure2(Scenario.named(name), self.training.seeds, self.training.frames)
-
-    def _judged(self, name: str, kind: str, progress: Progress) -> list[Finding]:
-        measurements, done = [], 0
-        for sweep in SWEEPS.values():
-            for value in sweep.values(self.quick):
-                measurements += measure_point(
-                    Scenario.named(name),
-                    sweep,
-                    value,
-                    frames=self.frames,
-                    seed=self.seed,
-                    beams=[kind],  # type: ignore[list-item]
-                )
-                done += len(sweep.schemes) * self.frames
-                progress(done)
-        return examine(measurements, list(SWEEPS), kind)
 
 
 STUDY = Named

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 from scipy.stats import binomtest, qmc
 
 from scattermec.experiments.claims.learning import STATEMENTS, examine_learning
-from scattermec.experiments.claims.optima import CLAIMS, examine
+from scattermec.experiments.claims.optima import CLAIMS, examine_scenario
 from scattermec.experiments.claims.withheld import COORDINATES, WITHHELD, scenario_at
 from scattermec.experiments.measure.beams import Beams
 from scattermec.experiments.measure.statistics import CONFIDENCE
-from scattermec.experiments.measure.sweeps import SWEEPS, measure_point
+from scattermec.experiments.measure.sweeps import SWEEPS
 from scattermec.experiments.measure.table import Table
 from scattermec.experiments.studies.base import FileStudy, Findings, Progress
 from scattermec.experiments.studies.figure_2 import Figure2, read_runs
@@ -132,7 +132,11 @@ class Ranges(FileStudy[Sample]):
         """Judge the claims of Fig. 3 and 4 for each kind of beams, or those of Fig. 2."""
         scenario = self.sampled()[item.number]
         if not item.trained:
-            return {kind: self._judged(scenario, kind) for kind in self.beams}
+            found = {
+                kind: examine_scenario(scenario, kind, frames=self.frames, seed=self.seed, quick=True)
+                for kind in self.beams
+            }
+            return {kind: {one.name: one.verdict for one in findings} for kind, findings in found.items()}
         path = folder / self.name / f"{item.number:02}"
         path.mkdir(parents=True, exist_ok=True)
         self._runs(scenario).run(path, Record(path), progress)
@@ -145,16 +149,6 @@ class Ranges(FileStudy[Sample]):
 
     def _runs(self, scenario: Scenario) -> Figure2:
         return Figure2(scenario, self.seeds, self.training_frames, (PRESET,))
-
-    def _judged(self, scenario: Scenario, kind: Beams) -> dict[str, str]:
-        """Verdicts on the claims of Fig. 3 and 4."""
-        measurements = [
-            row
-            for sweep in SWEEPS.values()
-            for value in sweep.values(quick=True)
-            for row in measure_point(scenario, sweep, value, frames=self.frames, seed=self.seed, beams=[kind])
-        ]
-        return {finding.name: finding.verdict for finding in examine(measurements, list(SWEEPS), kind)}
 
 
 STUDY = Ranges

@@ -13,7 +13,7 @@ from scattermec._yaml import show
 from scattermec.errors import InputError
 from scattermec.experiments.measure.beams import BEAMS
 from scattermec.experiments.measure.sweeps import SWEEPS, Measurement, Sweep, Swept, metrics_of
-from scattermec.scenario import NAMED, Scenario
+from scattermec.scenario import Scenario
 from scattermec.storage.atomic import replace_text, replacing
 from scattermec.storage.texts import read_object, read_text
 
@@ -176,8 +176,7 @@ def scenario_of(folder: Path) -> Scenario:
 
 def scenario_option(scenario: Scenario, folder: Path) -> list[str]:
     """``--scenario`` with the name of the scenario, or with the file in the report's folder."""
-    names = [name for name in NAMED if Scenario.named(name) == scenario]
-    return ["--scenario", names[0] if names else str(folder / "scenario.yaml")]
+    return ["--scenario", scenario.known_as or str(folder / "scenario.yaml")]
 
 
 def _measurement(line: str) -> Measurement | None:
