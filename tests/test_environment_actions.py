@@ -87,6 +87,19 @@ def test_the_price_of_one_user_alone_is_maximum_ratio_transmission() -> None:
     np.testing.assert_allclose(gains, np.linalg.norm(channels, axis=1) ** 2, rtol=1e-9)
 
 
+def test_log_prices_are_prices_of_unit_channels() -> None:
+    rng = np.random.default_rng(5)
+    channels, numbers = random_channels(), rng.uniform(size=(N, N))
+    beams = np.asarray(beams_from_ap_action("log_prices", jnp.array(channels), jnp.array(numbers.ravel())))
+    assert numbers.size == ap_action_size(N, M, "log_prices")
+    # From 1/e^3 to e^3; over ||h||^2 they are prices of the channels themselves.
+    prices = np.exp(6 * numbers - 3) / np.sum(np.abs(channels) ** 2, axis=1)
+    expected = np.asarray(beams_from_ap_action("prices", jnp.array(channels), jnp.array(prices.ravel())))
+    np.testing.assert_allclose(np.abs(np.sum(beams.conj() * expected, axis=1)), 1, rtol=1e-12)
+    dead = beams_from_ap_action("log_prices", jnp.zeros((N, M), complex), jnp.array(numbers.ravel()))
+    assert np.isfinite(dead).all()
+
+
 def test_beams_of_no_prices_are_finite() -> None:
     beams = beams_from_ap_action("prices", jnp.array(random_channels()), jnp.zeros(N * N))
     assert np.isfinite(np.asarray(beams)).all()

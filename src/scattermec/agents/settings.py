@@ -65,7 +65,9 @@ class TrainingConfig(FileSettings):
     action_form: LearnedForm = constant(
         "paper", "", "", "paper, feasible or correction", "How users' numbers are read:"
     )
-    ap_action: ApActionForm = constant("beams", "", "", "beams or prices", "How the AP's numbers are read:")
+    ap_action: ApActionForm = constant(
+        "beams", "", "", "beams, prices or log_prices", "How the AP's numbers are read:"
+    )
     phase_reference: bool = constant(
         False, "", "", "true or false", "Channels seen turned, the first antenna's real:"
     )
@@ -124,7 +126,11 @@ PRESETS: dict[str, TrainingConfig] = {
     ),
 }
 PRESETS["corrections"] = PRESETS["tuned"].replace(
-    action_form="correction", team_reward="energy", ap_discount=0.0, reward_scale=None
+    action_form="correction",
+    ap_action="log_prices",
+    ap_discount=0.0,
+    reward_scale=None,
+    team_reward="energy",
 )
 """Table I exactly as in the paper; tuned settings of the same algorithms and networks; and these, with users
 that correct the AP's estimate."""

@@ -25,8 +25,12 @@ time and its harvest, and its best response is its allocation."""
 
 ACTION_FORMS: tuple[ActionForm, ...] = get_args(ActionForm)
 
-ApActionForm = Literal["beams", "prices"]
-"""Forms of the AP's action: the beams themselves, or prices that determine the beams."""
+ApActionForm = Literal["beams", "prices", "log_prices"]
+"""Forms of the AP's action: the beams themselves, or prices that determine the beams, on a linear scale for the
+channels as they are or on a logarithmic one for channels of unit norm."""
+
+LOG_PRICES = 3.0
+"""Logarithmic prices are within a factor of e^3 from 1."""
 
 NUMBERS_PER_USER: dict[ActionForm, int] = {"paper": 6, "feasible": 4}
 """Length of a user's action in each form."""
@@ -42,17 +46,21 @@ def action_form(name: str) -> ActionForm:
 
 def ap_action_size(num_users: int, num_antennas: int, form: ApActionForm = "beams") -> int:
     """Length of the AP's action: real and imaginary parts of all entries of all beams, or N x N prices."""
-    return num_users**2 if form == "prices" else 2 * num_users * num_antennas
+    return 2 * num_users * num_antennas if form == "beams" else num_users**2
 
 
 def beams_from_ap_action(
     form: ApActionForm, channels: Complex[Array, "N M"], action: Float[Array, " K"]
 ) -> Complex[Array, "N M"]:
-    """Beams of the AP from its action in either form, for the channels that it knows; in their precision."""
+    """Beams of the AP from its action in any form, for the channels that it knows; in their precision."""
     num_users, num_antennas = channels.shape
+    if form == "beams":
+        return beams_from_action(action, num_users, num_antennas).astype(channels.dtype)
+    numbers = action.reshape(num_users, num_users)
     if form == "prices":
-        return beams_from_prices(channels, action.reshape(num_users, num_users))
-    return beams_from_action(action, num_users, num_antennas).astype(channels.dtype)
+        return beams_from_prices(channels, numbers)
+    prices = jnp.exp(LOG_PRICES * (2 * numbers - 1))
+    return beams_from_prices(unit_vectors(channels), prices.astype(channels.real.dtype))
 
 
 def beams_from_prices(channels: Complex[Array, "N M"], prices: Float[Array, "N N"]) -> Complex[Array, "N M"]:
