@@ -128,6 +128,7 @@ PRESETS: dict[str, TrainingConfig] = {
 PRESETS["corrections"] = PRESETS["tuned"].replace(
     action_form="correction",
     ap_action="log_prices",
+    discount=0.2,
     ap_discount=0.0,
     reward_scale=None,
     team_reward="energy",
