@@ -45,7 +45,7 @@ def open_foreign(path: Path) -> ForeignFile:
     if path.is_dir() or path.suffix == ".npz":
         source = open_arrays(path)
         found = ForeignFile(
-            {name: lambda name=name: source.load([name])[name] for name in source.names}  # type: ignore[misc]
+            {name: functools.partial(lambda name: source.load([name])[name], name) for name in source.names}
         )
     elif path.suffix == ".npy":
         found = ForeignFile({"channels": functools.partial(load_array, path)})
@@ -169,7 +169,7 @@ def _of_csv(path: Path) -> ForeignFile:
             if (of_antennas != of_antennas[:, :, :1]).any():
                 raise InputError([f"{path}: {name} differs between antennas of the same user and frame"])
             arrays[name] = of_antennas[:, :, 0]
-    return ForeignFile({name: lambda array=array: array for name, array in arrays.items()}, "KNM")  # type: ignore[misc]
+    return ForeignFile({name: functools.partial(np.asarray, array) for name, array in arrays.items()}, "KNM")
 
 
 def _columns_of(path: Path) -> dict[str, NDArray[np.float64]]:
