@@ -73,6 +73,8 @@ def test_other_axes_of_sionna_are_refused(shape, fault):
     with pytest.raises(InputError) as error:
         from_sionna(drawn(*shape))
     assert fault in str(error.value)
+    with pytest.raises(InputError, match="ap: 'bs' is not allowed; it must be 'tx' or 'rx'"):
+        from_sionna(drawn(2, 1, 1, 3, 5, 4), ap="bs")
     with pytest.raises(InputError, match="must be an array of axes"):
         from_sionna(((np.zeros(3), np.zeros(3)), np.zeros(3)))  # parts apart, as of out_type="drjit"
 
@@ -143,6 +145,8 @@ def test_deepmimo_users_walk_and_time_passes(deepmimo):
             "channels: must be an array of axes (user, rx_ant, tx_ant, sub",
         ),
         ({"channels": drawn(3, 2, 2, 3)}, "channels: users have 2 antennas; they must have 1"),
+        ({"channels": np.full((3, 1, 2, 3), np.nan + 0j)}, "channels: have numbers that are not finite"),
+        ({"num_subcarriers": 2}, "num_subcarriers: 2 is less than the 3 in channels"),
         ({"subcarrier": 3}, "subcarrier: 3 is not there; channels has 3"),
         ({"users": [3]}, "users: must be whole numbers (N) or (K, N), from 0 to 2"),
         ({"users": [0.5]}, "users: must be whole numbers"),

@@ -93,10 +93,24 @@ def test_own_files_and_beams_are_converted_alike(tmp_path):
     assert [found["kind"] for found in report["looks_wrong"]] == ["conjugated"]
 
 
+def test_folders_are_converted_and_checked_but_are_no_traces(tmp_path):
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in" / "channels.npy", CHANNELS)
+    np.save(tmp_path / "in" / "workload.npy", WORK)
+    out = tmp_path / "out"
+    run("frames", "convert", tmp_path / "in", "--out", out, "--battery", 0.05)
+    np.testing.assert_array_equal(np.load(out / "channels.npy"), CHANNELS)
+    assert json.loads(run("frames", "check", out, "--json").stdout)["uses"] == ["scattermec solve"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
-        (("octave_v7.mat", "--channels", "label"), "label: is not in the file; it has H, work, energy"),
+        (("octave_v7.mat",), "axes: are missing; say in which order the program that wrote"),
+        (
+            ("octave_v7.mat", "--axes", "M N", "--channels", "label"),
+            "label: is not in the file; it has H, work, energy",
+        ),
         (("octave_v7.mat", "--axes", "M N"), "H: has shape (4, 2, 3), which does not fit the axes M N"),
         (("octave_v7.mat", "--axes", "M N 1"), "H: has shape (4, 2, 3), which does not fit the axes M N 1"),
         (("octave_v7.mat", "--axes", "M N X"), "axes: M N X is not allowed; it must be K, N, M, IQ or 1"),
@@ -104,7 +118,10 @@ def test_own_files_and_beams_are_converted_alike(tmp_path):
         (("octave_v7.mat", "--axes", "M N K", "--workload", "H"), "H: has type complex128; it must be real"),
         (("octave_v7.mat", "--axes", "M N K", "--workload", "-3"), "workload: frame 0, user 0 is -3.0"),
         (("octave_decibels.mat", "--axes", "M N"), "H: has real numbers; they look like gains in dB"),
-        (("octave.h5", "--channels", "nothing"), "nothing: is not in the file; it has H, energy, work"),
+        (
+            ("octave.h5", "--axes", "M N K", "--channels", "nothing"),
+            "nothing: is not in the file; it has H, energy, work",
+        ),
         (("octave.csv", "--axes", "M N K"), "axes: "),
         (("frames.m",), "frames.m: must be .npz, .npy, .mat, .csv, HDF5, or a folder of .npy files"),
         (("none.mat",), "none.mat: cannot be read: No such file or directory"),

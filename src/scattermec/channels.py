@@ -6,7 +6,7 @@ y = h^T w, so their coefficients are conjugated here.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,23 +22,26 @@ _SIONNA = "rx, rx_ant, tx, tx_ant, paths, time"
 _DEEPMIMO = "user, rx_ant, tx_ant, subcarrier"
 
 
-def from_sionna(paths: Any, *, ap: Literal["tx", "rx"] = "tx") -> NDArray[np.complex128]:
+def from_sionna(paths: Any, *, ap: str = "tx") -> NDArray[np.complex128]:
     """Channels from Sionna: the sum over the paths, since the system is narrowband.
 
     Args:
         paths: the ``Paths`` of a path solver; or what ``paths.cir(out_type="numpy")`` returns; or its
             coefficients alone, (rx, rx_ant, tx, tx_ant, paths, time), with a batch axis in front if there
             is one.
-        ap: whether the AP is the transmitter of the scene, and the users are its receivers, or the other way
-            round. Users have one antenna.
+        ap: ``tx`` if the AP is the transmitter of the scene, and the users are its receivers; ``rx`` if it is
+            the other way round. Users have one antenna.
 
     Returns:
         (K, N, M): a frame per time step (of every element of the batch), a user per device, the AP's
         antennas. Conjugated, since Sionna writes y = h^T w. A user without a path has zeros.
 
     Raises:
-        InputError: if the axes are others, or there are several APs or several antennas at a user.
+        InputError: if the axes are others, there are several APs, users have several antennas, or numbers are
+            not finite.
     """
+    if ap not in ("tx", "rx"):
+        raise InputError([f"ap: {ap!r} is not allowed; it must be 'tx' or 'rx'"])
     if hasattr(paths, "cir"):
         paths = paths.cir(out_type="numpy")
     coefficients = np.asarray(paths[0] if isinstance(paths, tuple) else paths)
@@ -75,7 +78,7 @@ def from_deepmimo(
         writes y = h^T w. A user without a path has zeros.
 
     Raises:
-        InputError: if the axes are others, or there is no such user or subcarrier.
+        InputError: if the axes are others, there is no such user or subcarrier, or numbers are not finite.
     """
     array = np.asarray(channels)
     if array.ndim == 4:
@@ -85,8 +88,11 @@ def from_deepmimo(
     if num_subcarriers is None:
         gains = array[:, 0].sum(axis=2)  # (user, M, time)
     else:
-        if not 0 <= subcarrier < array.shape[3]:
-            raise InputError([f"subcarrier: {subcarrier} is not there; channels has {array.shape[3]}"])
+        there = array.shape[3]
+        if num_subcarriers < there:
+            raise InputError([f"num_subcarriers: {num_subcarriers} is less than the {there} in channels"])
+        if not 0 <= subcarrier < there:
+            raise InputError([f"subcarrier: {subcarrier} is not there; channels has {there}"])
         gains = np.sqrt(num_subcarriers) * array[:, 0, :, subcarrier]
     chosen = np.atleast_2d(np.arange(len(gains)) if users is None else np.asarray(users))
     if chosen.dtype.kind not in "iu" or chosen.ndim != 2 or not ((chosen >= 0) & (chosen < len(gains))).all():
@@ -125,6 +131,8 @@ def from_axes(array: NDArray[Any], axes: Sequence[str], wanted: str, name: str =
 
 
 def _frames(gains: NDArray[Any]) -> NDArray[np.complex128]:
+    if not np.isfinite(gains).all():
+        raise InputError(["channels: have numbers that are not finite"])
     return np.conj(gains).astype(np.complex128)
 
 

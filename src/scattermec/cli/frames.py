@@ -72,7 +72,8 @@ def frames_convert(
             metavar='"M N K"',
             help="The axes of the channels in the order in which the program that wrote IN shows them: M "
             "antennas, N users, K frames; 1 for an axis of length 1 that is dropped, IQ for one of real and "
-            "imaginary parts. Letters may be left out.  [default: K N M]",
+            "imaginary parts. Letters may be left out. Needed for .mat and HDF5.  [default: K N M for NumPy "
+            "files]",
             show_default=False,
         ),
     ] = None,

@@ -68,7 +68,7 @@ def convert(
     foreign = open_foreign(source)
     if foreign.axes and axes is not None:
         raise InputError([f"axes: {source} names its axes itself; leave the option out"])
-    axes = axes or list(foreign.axes or "KNM")
+    axes = axes or list(foreign.axes or _usual_axes(source))
     channels = _channels(foreign, names["channels"], axes)
     arrays = {"channels": np.conj(channels) if conjugate else channels}
     frames, users, _ = channels.shape
@@ -79,7 +79,7 @@ def convert(
     beams = names["beams"] or ("beams" if "beams" in foreign.arrays else None)
     if beams is not None:
         arrays["beams"] = _complex(from_axes(_load(foreign, beams), axes, "KNM", beams), beams)
-    report = _inspected(InMemory(arrays), str(out), scenario)
+    report = _inspected(InMemory(arrays), out, scenario, is_folder=out.suffix != ".npz")
     rows = {name: (array.shape[1:], array.dtype) for name, array in arrays.items()}
     with ArrayWriter(out, frames, rows, {"converted_from": source.name, "version": __version__}) as writer:
         writer.append(arrays)
@@ -94,10 +94,18 @@ def check(path: Path, scenario: Scenario) -> Report:
         if header.dtype.kind in "fiu" and header.num_bytes:
             some = next(arrays.rows("channels", EXAMINED))
             raise InputError([f"channels: have real numbers; {real_channels(some)}"])
-    return _inspected(arrays, str(path), scenario)
+    return _inspected(arrays, path, scenario, is_folder=path.is_dir())
 
 
 # Reading foreign arrays
+
+
+def _usual_axes(source: Path) -> str:
+    """Our own axes for NumPy's files; other programs have other habits."""
+    if source.is_dir() or source.suffix in (".npy", ".npz"):
+        return "KNM"
+    wanted = f'in which order the program that wrote {source} shows them, for instance --axes "M N K"'
+    raise InputError([f"axes: are missing; say {wanted}"])
 
 
 def _channels(foreign: ForeignFile, name: str | None, axes: Sequence[str]) -> NDArray[np.complex128]:
@@ -154,8 +162,9 @@ def _load(foreign: ForeignFile, name: str) -> NDArray[Any]:
 # What looks wrong
 
 
-def _inspected(arrays: ArrayFile, where: str, scenario: Scenario) -> Report:
-    """Check all frames like `scattermec solve`; raises InputError if there are faults."""
+def _inspected(arrays: ArrayFile, path: Path, scenario: Scenario, *, is_folder: bool) -> Report:
+    """Check all frames of ``path`` like `scattermec solve`; raises InputError if there are faults."""
+    where = str(path)
     given = [name for name in ("channels", *PER_USER, "beams") if name in arrays.names]
     source = frames_of(_completed(arrays, scenario), where)
     constants = constants_of(scenario, source.num_users, source.num_antennas, where)
@@ -170,7 +179,7 @@ def _inspected(arrays: ArrayFile, where: str, scenario: Scenario) -> Report:
         "users": source.num_users,
         "antennas": source.num_antennas,
         "arrays": {name: _shape_and_type(arrays, name) for name in given},
-        "uses": list(_uses(given)),
+        "uses": list(_uses(given, is_folder)),
         "clipped_batteries": checked.overfull,
         "per_user": rows,
         "looks_wrong": [suspicion._asdict() for suspicion in found],
@@ -198,13 +207,13 @@ def _shape_and_type(arrays: ArrayFile, name: str) -> dict[str, Any]:
     return {"shape": list(header.shape), "type": str(header.dtype)}
 
 
-def _uses(given: Sequence[str]) -> Iterator[str]:
-    """What a file with these arrays can be used for."""
+def _uses(given: Sequence[str], is_folder: bool) -> Iterator[str]:
+    """What a file or folder with these arrays can be used for; a trace is a file."""
     if {"channels", *PER_USER} <= set(given):
         yield "scattermec solve"
-    if "channels" in given:
+    if "channels" in given and not is_folder:
         yield "fading: file"
-    if "workload" in given:
+    if "workload" in given and not is_folder:
         yield "arrivals: file"
 
 
