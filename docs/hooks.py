@@ -25,6 +25,7 @@ PACKAGES = (
     "price_net",
     "experiments",
     "pictures",
+    "channels",
     "storage",
     "errors",
 )

@@ -15,7 +15,7 @@ FLOORS = (
     ("_processes", "storage"),
     ("_settings", "_programs"),
     ("scenario",),
-    ("physics",),
+    ("physics", "channels"),
     ("optimisation", "pictures"),
     ("environment",),
     ("agents",),

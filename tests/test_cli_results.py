@@ -472,5 +472,5 @@ def test_constants_per_user_must_match_the_frames(tmp_path, frames):
     np.savez(path, **{name: array[:, :2] for name, array in frames.items()})
     options = ("--out", tmp_path / "out.npz", "--set", "local_rate=[50, 40, 30]")
     (fault,) = refused("solve", path, *options)
-    assert fault == "local_rate: 3 values are given for 2 users; give one, or one each"
+    assert fault == f"local_rate: 3 values are given for 2 users; give one, or one each; N is 2 as in {path}"
     assert os.listdir(tmp_path) == ["frames.npz"]

@@ -174,6 +174,13 @@ def calibrated(printed):
     assert all(pairs[a, b] == pairs[b, a] <= pairs[a, a] for a, b in pairs)
 
 
+def checked(printed):
+    report = json.loads(printed)
+    assert report["looks_wrong"] == []
+    (row,) = rows_of("checked.csv")
+    assert float(row["gain_db"]) == report["per_user"][0]["gain_db"]
+
+
 LINES = [
     ("--version", table_of("scattermec ")),
     ("scenario --scenario toy.yaml --set ap_power=2", set_in_scenario),
@@ -189,6 +196,19 @@ LINES = [
         played,
     ),
     ("solve frames.npz --out solution.npz --json", solution("solution.npz")),
+    (
+        "frames draw --out drawn.npz --frames 4 --seed 1 --scenario toy.yaml --set ap_power=2 --json",
+        json_of(frames=4, users=1, antennas=2, seed=1),
+    ),
+    (
+        'frames convert measured.npz --out converted.npz --channels H --axes "K N M" --conjugate '
+        "--workload workload --battery 0.05 --beams directions --scenario toy.yaml --set ap_power=2 --json",
+        json_of(frames=4, users=1, antennas=2),
+    ),
+    (
+        "frames check drawn.npz --out checked.csv --scenario toy.yaml --set ap_power=2 --json",
+        checked,
+    ),
     (
         "solve frames.npz --out best.npz --scheme active --serve best --beams optimal --set ap_power=2 "
         "--scenario toy.yaml --json",
@@ -265,6 +285,9 @@ def folder(tmp_path_factory):
         workload=np.full((NUM_FRAMES, 1), 10.0),
         battery=np.full((NUM_FRAMES, 1), 0.05),
     )
+    measured = 3e-2 * (channels[0] + 1j * channels[1])
+    directions = measured / np.linalg.norm(measured, axis=2, keepdims=True)
+    np.savez(path / "measured.npz", H=measured, directions=directions.conj(), workload=np.full((4, 1), 10.0))
     return path
 
 
@@ -303,15 +326,22 @@ def test_command(line, check):
 # Nothing is left out
 
 
+def command_of(words):
+    """The name of the command, which may be of two words, and what follows it."""
+    length = 2 if " ".join(words[:2]) in COMMANDS else 1
+    return " ".join(words[:length]), words[length:]
+
+
 def options_of(line):
     """(command, option) of each option that a command line gives, and (command, "") for itself."""
     words = [PLACEHOLDERS.get(word, word) for word in shlex.split(line, comments=True)]
     words = words[: words.index(">")] if ">" in words else words
-    name, *arguments = words
+    name, arguments = command_of(words)
     if name not in COMMANDS:
         return {("", name)}
     # Parsed, not run: an option or a choice that does not exist ends here.
-    needed = ["--out", "out"] if name in ("solve", "reproduce") and "--out" not in arguments else []
+    needs_out = ("solve", "reproduce", "frames draw", "frames convert")
+    needed = ["--out", "out"] if name in needs_out and "--out" not in arguments else []
     COMMANDS[name].make_context(name, [*arguments, *needed])
     given = {word.partition("=")[0] for word in arguments if word.startswith("--")}
     return {(name, ""), *((name, option) for option in given)}
@@ -335,7 +365,8 @@ def documented_lines():
 
 def is_complete(line):
     """Whether all that a command needs is there; in running text a command may be named alone."""
-    return len(shlex.split(line, comments=True)) > 1 or line.split()[0] in ("scenario", "simulate", "horizon")
+    name, arguments = command_of(shlex.split(line, comments=True))
+    return bool(arguments) or name in ("scenario", "simulate", "horizon")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -564,11 +564,12 @@ def test_trace_with_an_odd_name(tmp_path):
         ({"channels": CHANNELS}, "has no workload"),
         (
             {"channels": CHANNELS[:, :2], "workload": WORKLOAD},
-            "trace: channels has shape (4, 2, 3); it must be (frames, 3, 3) with frames >= 1",
+            "trace: channels has shape (4, 2, 3); it must be (frames, 3, 3) with frames >= 1, "
+            "by user_positions and num_antennas",
         ),
         (
             {"channels": CHANNELS, "workload": WORKLOAD[0]},
-            "trace: workload has shape (3,); it must be (frames, 3) with frames >= 1",
+            "trace: workload has shape (3,); it must be (frames, 3) with frames >= 1, by user_positions",
         ),
         ({"channels": CHANNELS[:0], "workload": WORKLOAD[:0]}, "with frames >= 1"),
         ({"channels": np.array(1j), "workload": WORKLOAD}, "channels has shape ()"),

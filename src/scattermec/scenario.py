@@ -261,7 +261,9 @@ def _array_faults(name: str, array: np.ndarray, shape: tuple[int, ...]) -> Itera
     kinds, wanted = ("c", "complex") if name == "channels" else ("fiu", "real")
     if array.ndim != 1 + len(shape) or array.shape[1:] != shape or not len(array):
         axes = ", ".join(["frames", *map(str, shape)])
-        yield f"trace: {name} has shape {array.shape}; it must be ({axes}) with frames >= 1"
+        sizes = "user_positions and num_antennas" if name == "channels" else "user_positions"
+        line = f"trace: {name} has shape {array.shape}; it must be ({axes}) with frames >= 1"
+        yield f"{line}, by {sizes}"
     elif array.dtype.kind not in kinds:
         yield f"trace: {name} has type {array.dtype}; it must be {wanted}"
     elif not np.isfinite(array).all():

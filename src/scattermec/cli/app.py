@@ -24,6 +24,9 @@ COMMANDS = {
     "simulate-policy": "Roll the system out under a policy of price-net, and tabulate what it achieves.",
     "solve": "Find the exact optimal allocation, and beams if wanted, for each of K frames of N users and M "
     "antennas.",
+    "frames draw": "Draw independent frames of a scenario, and write them to a file.",
+    "frames convert": "Convert channels of MATLAB, GNU Octave, HDF5, NumPy or CSV to a file of frames.",
+    "frames check": "Tabulate what a file of frames holds, and what looks wrong with it.",
     "evaluate": "Tabulate what policies achieve, next to controls and to what is provably optimal.",
     "evaluate-broadcast": "Tabulate what price-net achieves when its broadcast is rounded, late or lost.",
     "evaluate-unseen": "Tabulate what price-net achieves in scenarios that it has not seen.",
@@ -36,23 +39,28 @@ COMMANDS = {
 }
 """The commands and the start of their help; each is a function of its name, in the file of its first word."""
 
+GROUPS = {"frames": "Frames in files: draw them, convert those of other programs, check them."}
+"""First words that several commands share, and the start of their help."""
+
 
 def function_of(name: str) -> Any:
     """The function of a command, imported on demand."""
-    module = importlib.import_module(f"scattermec.cli.{name.partition('-')[0]}")
-    return getattr(module, name.replace("-", "_"))
+    function = name.replace("-", "_").replace(" ", "_")
+    module = importlib.import_module(f"scattermec.cli.{function.partition('_')[0]}")
+    return getattr(module, function)
 
 
 class Command(TyperCommand):
     """A command known by name, imported when used."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name=name, help=COMMANDS[name], rich_markup_mode="markdown")
+        super().__init__(name=name.split()[-1], help=COMMANDS[name], rich_markup_mode="markdown")
+        self._full_name = name
 
     @functools.cached_property
     def imported(self) -> Any:
         """The command with its options."""
-        function = function_of(str(self.name))
+        function = function_of(self._full_name)
         app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
         app.command(self.name)(function)
         return get_command(app)
@@ -60,6 +68,23 @@ class Command(TyperCommand):
     def make_context(self, *arguments: Any, **more: Any) -> Any:
         """Parse the command's own arguments."""
         return self.imported.make_context(*arguments, **more)
+
+
+def _tree() -> dict[str, TyperCommand | TyperGroup]:
+    """The commands by their names; those of two words are in a group of the first."""
+    groups = {
+        first: TyperGroup(name=first, help=meaning, no_args_is_help=True, rich_markup_mode="markdown")
+        for first, meaning in GROUPS.items()
+    }
+    found: dict[str, TyperCommand | TyperGroup] = {}
+    for name in COMMANDS:
+        first, _, second = name.partition(" ")
+        if second:
+            found[first] = groups[first]
+            groups[first].commands[second] = Command(name)
+        else:
+            found[name] = Command(name)
+    return found
 
 
 class _Commands(TyperGroup):
@@ -70,7 +95,7 @@ class _Commands(TyperGroup):
     """
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings | {"commands": {name: Command(name) for name in COMMANDS}})
+        super().__init__(**settings | {"commands": _tree()})
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command, then release what it holds."""

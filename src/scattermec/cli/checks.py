@@ -17,6 +17,7 @@ FORMS = (".json", ".csv", ".md")
 
 PACKAGES = {
     "calibration": ("cmaes",),
+    "convert": ("h5py",),
     "bench": ("cvxpy", "clarabel"),
     "figures": ("matplotlib",),
     "learning": ("equinox", "flashbax", "optax", "pyarrow"),

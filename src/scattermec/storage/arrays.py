@@ -11,7 +11,7 @@ import struct
 import tempfile
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BufferedIOBase
 from pathlib import Path
@@ -21,7 +21,16 @@ import numpy as np
 
 from scattermec.errors import InputError
 
-__all__ = ["Archive", "ArrayFile", "Header", "open_archive", "open_arrays"]
+__all__ = [
+    "Archive",
+    "ArrayFile",
+    "Header",
+    "InMemory",
+    "load_array",
+    "open_archive",
+    "open_arrays",
+    "readable",
+]
 
 
 class Header(NamedTuple):
@@ -62,15 +71,56 @@ def open_arrays(path: str | os.PathLike[str]) -> ArrayFile:
     path = Path(path)
     if path.is_dir():
         return _Folder(path)
-    with _readable(path, "not an .npz file, nor a folder of .npy files"):
+    with readable(path, "not an .npz file, nor a folder of .npy files"):
         return Archive(path)
 
 
 def open_archive(path: str | os.PathLike[str]) -> "Archive":
     """Arrays of an ``.npz`` file; raises InputError if it is not one."""
     path = Path(path)
-    with _readable(path, "is not an .npz file"):
+    with readable(path, "is not an .npz file"):
         return Archive(path)
+
+
+def load_array(path: Path) -> np.ndarray:
+    """The array of an ``.npy`` file; raises InputError if it is not one."""
+    with readable(path, "not an .npy array"), path.open("rb") as file:
+        return _read_array(file, _read_header(file, path.stat().st_size))
+
+
+class InMemory(ArrayFile):
+    """Arrays in memory, and those of a file that are not among them."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], file: ArrayFile | None = None) -> None:
+        self._arrays = dict(arrays)
+        self._file = file
+        others = () if file is None else file.names
+        self.names = tuple(dict.fromkeys((*self._arrays, *others)))
+
+    def _other(self) -> ArrayFile:
+        assert self._file is not None
+        return self._file
+
+    def header(self, name: str) -> Header:
+        """Shape and type of an array."""
+        if name not in self._arrays:
+            return self._other().header(name)
+        return Header(self._arrays[name].shape, self._arrays[name].dtype, False, 0)
+
+    def load(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Whole arrays."""
+        others = [name for name in names if name not in self._arrays]
+        loaded = self._other().load(others) if others else {}
+        return {name: loaded[name] if name in loaded else self._arrays[name] for name in names}
+
+    def rows(self, name: str, count: int) -> Iterator[np.ndarray]:
+        """Consecutive blocks of ``count`` rows."""
+        if name not in self._arrays:
+            yield from self._other().rows(name, count)
+            return
+        array = self._arrays[name]
+        for start in range(0, len(array), count):
+            yield array[start : start + count]
 
 
 class _Folder(ArrayFile):
@@ -82,20 +132,15 @@ class _Folder(ArrayFile):
 
     def header(self, name: str) -> Header:
         path = self.path / f"{name}.npy"
-        with _readable(path, "not an .npy array"), path.open("rb") as file:
+        with readable(path, "not an .npy array"), path.open("rb") as file:
             return _read_header(file, path.stat().st_size)
 
     def load(self, names: Sequence[str]) -> dict[str, np.ndarray]:
-        arrays = {}
-        for name in names:
-            path = self.path / f"{name}.npy"
-            with _readable(path, "not an .npy array"), path.open("rb") as file:
-                arrays[name] = _read_array(file, _read_header(file, path.stat().st_size))
-        return arrays
+        return {name: load_array(self.path / f"{name}.npy") for name in names}
 
     def rows(self, name: str, count: int) -> Iterator[np.ndarray]:
         header, path = self.header(name), self.path / f"{name}.npy"
-        with _readable(path, "not an .npy array"), path.open("rb") as file:
+        with readable(path, "not an .npy array"), path.open("rb") as file:
             yield from _mapped_rows(file, header, count)
 
 
@@ -111,14 +156,14 @@ class Archive(ArrayFile):
     @contextmanager
     def _opened(self) -> Iterator[zipfile.ZipFile]:
         with (
-            _readable(self.path, "is not an .npz file, or is damaged"),
+            readable(self.path, "is not an .npz file, or is damaged"),
             zipfile.ZipFile(self.path) as archive,
         ):
             yield archive
 
     @contextmanager
     def _member(self, name: str, archive: zipfile.ZipFile) -> Iterator[tuple[BufferedIOBase, Header]]:
-        with _readable(self.path, f"{name} is not an .npy array, or is damaged"):
+        with readable(self.path, f"{name} is not an .npy array, or is damaged"):
             member = archive.getinfo(f"{name}.npy")
             _check_member(member, self.path.stat().st_size)
             with cast(BufferedIOBase, archive.open(member)) as file:
@@ -233,8 +278,8 @@ def _read_exactly(file: BufferedIOBase, size: int) -> bytes:
 
 
 @contextmanager
-def _readable(path: Path, problem: str) -> Iterator[None]:
-    """Turn any error from a broken file into one line."""
+def readable(path: Path, problem: str) -> Iterator[None]:
+    """Turn any error from a broken file into an InputError of one line."""
     try:
         yield
     except InputError:

@@ -12,7 +12,7 @@ from scattermec.counts import MOST_ANTENNAS, MOST_USERS
 from scattermec.errors import InputError
 from scattermec.storage.arrays import ArrayFile, Header, open_arrays
 
-__all__ = ["NORM_TOLERANCE", "FrameChunk", "FrameFile", "open_frames"]
+__all__ = ["NORM_TOLERANCE", "FrameChunk", "FrameFile", "frames_of", "open_frames"]
 
 NORM_TOLERANCE = 1e-3
 """Largest deviation of a beam's norm from 1."""
@@ -104,14 +104,18 @@ def open_frames(path: str | os.PathLike[str]) -> FrameFile:
     It must have ``channels`` (K, N, M) complex, ``workload`` (K, N) in kbit and ``battery`` (K, N) in mJ, and
     may have ``beams`` (K, N, M) complex; other arrays are ignored. Raises InputError with one line per fault.
     """
-    arrays = open_arrays(path)
+    return frames_of(open_arrays(path), os.fspath(path))
+
+
+def frames_of(arrays: ArrayFile, where: str) -> FrameFile:
+    """The same of arrays; ``where`` they are, for messages."""
     faults: list[str] = []
     headers: dict[str, Header] = {}
     for name, axes in _AXES.items():
         if name not in arrays.names:
             if name not in _OPTIONAL:
                 found = ", ".join(arrays.names) or "no array"
-                faults.append(f"{name}: is missing; {os.fspath(path)} has {found}")
+                faults.append(f"{name}: is missing; {where} has {found}")
             continue
         try:
             header = arrays.header(name)

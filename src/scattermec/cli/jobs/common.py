@@ -6,8 +6,10 @@ import sys
 import typer
 
 from scattermec.cli.output import warn
+from scattermec.errors import InputError
 from scattermec.experiments.measure import diagnosis
 from scattermec.optimisation import compiled
+from scattermec.physics import Parameters, parameters
 from scattermec.price_net import SHIPPED
 from scattermec.scenario import Scenario
 
@@ -34,3 +36,28 @@ def warn_without_kernel(optimal_beams: bool) -> None:
         typer.echo(
             "Optimal beams without the compiled kernel take a hundred times as long, or more.", err=True
         )
+
+
+def constants_of(scenario: Scenario, num_users: int, num_antennas: int, where: str) -> Parameters:
+    """The constants for the frames of the file ``where``, from which N and M follow.
+
+    Says on standard error if the scenario has its own, of other sizes. Raises InputError if a constant is
+    given per user, for another number of users.
+    """
+    try:
+        constants = parameters(scenario, num_users=num_users, num_antennas=num_antennas)
+    except ValueError as error:
+        raise InputError([f"{error}; N is {num_users} as in {where}"]) from error
+    usual = Scenario()
+    sizes = {
+        "user_positions": (scenario.user_positions, usual.user_positions, scenario.num_users, num_users),
+        "num_antennas": (scenario.num_antennas, usual.num_antennas, scenario.num_antennas, num_antennas),
+    }
+    unused = [name for name, (given, own, ours, theirs) in sizes.items() if given != own and ours != theirs]
+    if unused:
+        typer.echo(
+            f"N = {num_users} users and M = {num_antennas} antennas as in {where}; "
+            f"{' and '.join(unused)} of the scenario {'are' if len(unused) > 1 else 'is'} not used.",
+            err=True,
+        )
+    return constants

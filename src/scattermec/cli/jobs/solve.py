@@ -12,9 +12,8 @@ import numpy as np
 import typer
 
 from scattermec._version import __version__
-from scattermec.cli.jobs.common import warn_without_kernel
+from scattermec.cli.jobs.common import constants_of, warn_without_kernel
 from scattermec.cli.output import Report, progress, provenance, warn
-from scattermec.errors import InputError
 from scattermec.experiments.measure.diagnosis import Sample, infeasible_lines, warnings_of
 from scattermec.experiments.measure.table import Table
 from scattermec.optimisation import (
@@ -30,7 +29,7 @@ from scattermec.optimisation import (
     optimise_beams_frames,
     optimise_service_frames,
 )
-from scattermec.physics import Frame, Parameters, parameters
+from scattermec.physics import Frame, Parameters
 from scattermec.scenario import Scenario
 from scattermec.storage import ArrayWriter, FrameChunk, FrameFile
 
@@ -64,7 +63,7 @@ def run(
     """Solve all frames of ``source``, the file ``frames``, with these options of `solve_chunk`."""
     with _writer(out, source, scenario, options) as writer:
         warn_without_kernel(options["beams"] == "optimal")
-        constants = _constants(scenario, source)
+        constants = constants_of(scenario, source.num_users, source.num_antennas, str(frames))
         with progress("Checking", quiet=quiet) as update:
             capacity = np.asarray(constants.battery_capacity)
             checked = source.check(capacity, lambda done: update(done, source.num_frames))
@@ -106,13 +105,6 @@ def _writer(out: Path, source: FrameFile, scenario: Scenario, options: dict[str,
         "beams_from": options["beams"],
     }
     return ArrayWriter(out, source.num_frames, rows, texts)
-
-
-def _constants(scenario: Scenario, source: FrameFile) -> Parameters:
-    try:
-        return parameters(scenario, num_users=source.num_users, num_antennas=source.num_antennas)
-    except ValueError as error:  # a constant given per user, for another number of users
-        raise InputError([str(error)]) from error
 
 
 def _solve(

@@ -146,12 +146,12 @@ def _remedy(sample: Sample, user: int) -> str:
         return "it has no path to the AP"
     if work <= most:
         return "it could be served alone, but shares slots and beams: less work, more power or longer slots"
-    likely = list(_wrong_units(sample, user))
+    likely = list(wrong_units(sample, user))
     advice = likely[0] if len(likely) == 1 else "less work, more power or longer slots"
     return f"its work is {work / max(most, 1e-300):.3g} times what it can do: {advice}"
 
 
-def _wrong_units(sample: Sample, user: int) -> Iterator[str]:
+def wrong_units(sample: Sample, user: int) -> Iterator[str]:
     """Numbers that look wrong by `PREFIX`: absurd as they are, and the user is served with the right unit."""
 
     def served(changed: Sample) -> bool:
