@@ -11,7 +11,7 @@ SOURCES = Path(__file__).parent.parent / "src"
 
 FLOORS = (
     ("_version", "_pytree", "counts", "errors"),
-    ("_compilation", "_yaml"),
+    ("_compilation", "_units", "_yaml"),
     ("_processes", "storage"),
     ("_settings", "_programs"),
     ("scenario",),
