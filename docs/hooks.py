@@ -15,6 +15,7 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent / "src" / "scattermec"
 
 PACKAGES = (
+    "literature",
     "scenario",
     "physics",
     "optimisation",

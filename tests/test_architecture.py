@@ -14,6 +14,7 @@ FLOORS = (
     ("_compilation", "_units", "_yaml"),
     ("_processes", "storage"),
     ("_settings", "_programs"),
+    ("literature",),
     ("scenario",),
     ("physics",),
     ("optimisation", "pictures"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["UnitError", "converted", "example"]
+__all__ = ["UnitError", "converted", "example", "rounded"]
 
 _EXAMPLES = {
     "W": "30 dBm",
@@ -61,9 +61,6 @@ _NAME = r"(?!dB)[^\W\d_]+(?:(?:\^|\*\*)-?\d)?"
 _UNIT = rf"dBm/Hz|dB\w*|%|(?:1 ?/ ?)?{_NAME}(?: ?[*/ ] ?{_NAME})*"
 _QUANTITY = re.compile(rf"({_NUMBER}) ?({_UNIT})", re.IGNORECASE)
 
-_DIGITS = 12
-"""Significant digits of a converted number: -90 dBm is 1e-12 W, not 9.999999999999972e-13 W."""
-
 
 class UnitError(ValueError):
     """Why a unit cannot be used, in words."""
@@ -94,7 +91,12 @@ def converted(text: str, unit: str) -> float | None:
         raise UnitError(f"the unit {' and '.join(error.unit_names)} is not known") from None
     except (pint.PintError, ArithmeticError, ValueError):
         raise UnitError(f"{given} does not convert to {unit or 'a ratio'}") from None
-    return number if source == target else float(f"{value:.{_DIGITS}g}")
+    return number if source == target else rounded(value)
+
+
+def rounded(value: float) -> float:
+    """``value`` to 12 digits, so that -90 dBm is 1e-12 W and not 9.999999999999972e-13 W."""
+    return float(f"{value:.12g}")
 
 
 @functools.cache
