@@ -85,7 +85,7 @@ def converted(text: str, unit: str) -> float | None:
     registry = _registry()
     try:
         source, target = (registry.parse_units(name.replace("dBm/Hz", "dBmHz")) for name in (given, unit))
-        with np.errstate(over="ignore"):  # the rules of the constants refuse what is not finite
+        with np.errstate(all="ignore"):  # the rules of the constants refuse what is not finite
             value = float(registry.Quantity(number, source).to(target).magnitude)
     except pint.UndefinedUnitError as error:
         raise UnitError(f"the unit {' and '.join(error.unit_names)} is not known") from None

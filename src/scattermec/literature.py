@@ -5,7 +5,7 @@ into constants of a `Scenario`, as `scattermec scenario --from-literature` does.
 """
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray

@@ -32,7 +32,7 @@ NAMED = ("default", "paper")
 """Scenarios that come with the package: our own constants, and those found by `scattermec calibrate`."""
 
 NEAREST, FARTHEST = 0.1, 1e6
-"""Limits of the users' distances in m. By default the path loss is 0 dB at the first, 140 dB at the second."""
+"""Limits of the users' distances in m. By default, the path loss is 0 dB and 140 dB there."""
 
 MOST_LOSS = 140.0
 """Largest path loss in dB, whatever the constants that it follows from."""

@@ -15,8 +15,8 @@ def scenario(
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            help="A constant as papers give it: kappa, cpu_frequency and cycles_per_bit make local_energy and "
-            "local_rate; noise_density, noise_figure and the scenario's bandwidth make noise_power. "
+            help="A constant as papers give it: kappa, cpu_frequency and cycles_per_bit make local_energy "
+            "and local_rate; noise_density, noise_figure and the scenario's bandwidth make noise_power. "
             "Repeatable; --set overrides the results.",
         ),
     ] = None,

@@ -21,7 +21,7 @@ _MOST_OF_MAT = 2**32 - 2**20
 
 
 class ArrayWriter:
-    """Context manager that appends rows to named arrays, in an ``.npz`` or ``.mat`` file or a folder of ``.npy`` files.
+    """Context manager that appends rows to named arrays, in a file or in a folder of ``.npy`` files.
 
     The output gets its name only when complete. Until then it is in a temporary folder beside its final
     place, which is removed if anything goes wrong. Raises InputError on construction if the output cannot be
@@ -30,7 +30,7 @@ class ArrayWriter:
 
     Args:
         path: an ``.npz`` or ``.mat`` file (replaced if it exists) if the name ends so, else a folder (new or
-            empty). A ``.mat`` file is of MATLAB's version 5, and each of its arrays is once in memory.
+            empty). Each array of a ``.mat`` file, which is of MATLAB's version 5, passes through memory whole.
         num_rows: rows of every array.
         rows: shape of one row, and type, by name.
         texts: strings stored with the arrays, by name, as zero-dimensional arrays.
@@ -72,9 +72,7 @@ class ArrayWriter:
     @property
     def _largest(self) -> int:
         """Size of the largest array in bytes."""
-        return max(
-            self.num_rows * math.prod(shape) * dtype.itemsize for shape, dtype in self._rows.values()
-        )
+        return max(self.num_rows * math.prod(shape) * dtype.itemsize for shape, dtype in self._rows.values())
 
     def __enter__(self) -> "ArrayWriter":
         try:

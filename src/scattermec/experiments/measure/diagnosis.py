@@ -226,7 +226,7 @@ def outside_training(policy: str, scenario: Scenario) -> Iterator[str]:
     trained: dict[str, tuple[float, float, str]] = facts(Scenario())
     if policy == "price-net-varied":
         limits = np.multiply(variety.DISTANCES, variety.SCALES)
-        near, far = Scenario(user_positions=[(distance, 0.0) for distance in limits]).path_loss
+        near, far = Scenario(user_positions=tuple((float(distance), 0.0) for distance in limits)).path_loss
         trained |= {
             "ap_power": (*variety.POWERS, " W"),
             "num_users": (min(variety.USERS), max(variety.USERS), ""),
