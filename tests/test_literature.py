@@ -98,7 +98,7 @@ def test_what_is_missing_is_named():
     with pytest.raises(InputError) as caught:
         Literature(kappa=1e-28, cpu_frequency="5 W", noise_figure=3)
     assert caught.value.faults == (
-        'cpu_frequency: "5 W" is not allowed; it must be a finite number > 0 (Hz), '
+        'cpu_frequency: "5 W" is not allowed; it must be a finite number > 0 and <= 1e15 (Hz), '
         'also with a unit as in "0.5 GHz"; W does not convert to Hz',
         "noise_figure: has no effect without noise_density",
     )

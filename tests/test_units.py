@@ -103,6 +103,8 @@ def test_what_does_not_convert(text, unit, why):
         "1 W^99",
         "1 W/",
         "1 (W)",
+        "1 " + "a  " * 20 + "!",  # no search that takes forever
+        "1 " + "W " * 50_000,
     ],
 )
 def test_what_is_no_number_with_a_unit(text):

@@ -58,8 +58,9 @@ decibelmilliwatt_hertz = 1e-3 joule; logbase: 10; logfactor: 10 = dBmHz
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
 _NAME = r"(?!dB)[^\W\d_]+(?:(?:\^|\*\*)-?\d)?"
-_UNIT = rf"dBm/Hz|dB\w*|%|(?:1 ?/ ?)?{_NAME}(?: ?[*/ ] ?{_NAME})*"
+_UNIT = rf"dBm/Hz|dB\w*|%|(?:1 ?/ ?)?{_NAME}(?:(?: ?[*/] ?| ){_NAME})*"
 _QUANTITY = re.compile(rf"({_NUMBER}) ?({_UNIT})", re.IGNORECASE)
+_LONGEST = 80
 
 
 class UnitError(ValueError):
@@ -76,7 +77,7 @@ def converted(text: str, unit: str) -> float | None:
 
     Raises UnitError for an unknown unit, and for one that does not convert to ``unit``.
     """
-    found = _QUANTITY.fullmatch(text.strip())
+    found = _QUANTITY.fullmatch(text.strip()) if len(text) <= _LONGEST else None
     if found is None:
         return None
     number, given = float(found[1]), found[2]

@@ -75,11 +75,13 @@ class Literature(FileSettings):
 
     _title: ClassVar = "constants of the literature"
 
-    kappa: float | None = constant(None, "kappa", "J s^2", "> 0", "Effective switched capacitance")
-    cpu_frequency: float | None = constant(None, "f", "Hz", "> 0", "Processor's frequency")
-    cycles_per_bit: float | None = constant(None, "C", "cycle/bit", "> 0", "Cycles per bit computed")
-    noise_density: float | None = constant(None, "N_0", "dBm/Hz", "a finite number", "Noise density")
-    noise_figure: float = constant(0.0, "F", "dB", ">= 0", "Receiver's noise figure")
+    kappa: float | None = constant(None, "kappa", "J s^2", "> 0 and <= 1", "Effective switched capacitance")
+    cpu_frequency: float | None = constant(None, "f", "Hz", "> 0 and <= 1e15", "Processor's frequency")
+    cycles_per_bit: float | None = constant(
+        None, "C", "cycle/bit", "> 0 and <= 1e15", "Cycles per bit computed"
+    )
+    noise_density: float | None = constant(None, "N_0", "dBm/Hz", ">= -300 and <= 0", "Noise density")
+    noise_figure: float = constant(0.0, "F", "dB", ">= 0 and <= 100", "Receiver's noise figure")
 
     def constants(self, bandwidth: float) -> dict[str, float]:
         """The scenario's constants that follow, by name; ``bandwidth`` is in kHz."""

@@ -30,7 +30,7 @@ class ArrayWriter:
 
     Args:
         path: an ``.npz`` or ``.mat`` file (replaced if it exists) if the name ends so, else a folder (new or
-            empty). Each array of a ``.mat`` file, which is of MATLAB's version 5, passes through memory whole.
+            empty). The arrays of a ``.mat`` file, of MATLAB's version 5, pass through memory whole.
         num_rows: rows of every array.
         rows: shape of one row, and type, by name.
         texts: strings stored with the arrays, by name, as zero-dimensional arrays.
