@@ -85,7 +85,7 @@ class Settings(BaseModel):
     def _in_its_unit(cls, value: Any, info: Any) -> Any:
         # Numbers may be texts with a unit, such as "36 dBm"; other texts are left to be refused.
         field = cls.model_fields[info.field_name]
-        if not _takes_numbers(field.annotation):
+        if not isinstance(value, str | tuple) or not _takes_numbers(field.annotation):
             return value
         unit = notes_of(field)["unit"]
         try:

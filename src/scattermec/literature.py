@@ -5,7 +5,7 @@ into constants of a `Scenario`, as `scattermec scenario --from-literature` does.
 """
 
 from collections.abc import Iterator
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from scattermec._units import rounded
 
 __all__ = ["Literature", "local_energy", "local_rate", "noise_power", "path_loss_db"]
 
-_X = TypeVar("_X", float, NDArray[np.float64])
+Numbers = float | int | NDArray[np.float64]
 
 
 def path_loss_db(
@@ -34,7 +34,7 @@ def path_loss_db(
     return (reference_loss - antenna_gain) + 10 * exponent * np.log10(distance)
 
 
-def noise_power(density: float, bandwidth: float, figure: float = 0.0) -> float:
+def noise_power(density: Numbers, bandwidth: Numbers, figure: Numbers = 0.0) -> Numbers:
     """Noise power in W: N_0 B F, as in Pozar, Microwave Engineering, 4th edition, Section 10.2.
 
     Thermal noise at 290 K has a density of -174 dBm/Hz.
@@ -44,10 +44,10 @@ def noise_power(density: float, bandwidth: float, figure: float = 0.0) -> float:
         bandwidth: B in kHz.
         figure: noise figure F in dB.
     """
-    return float(10 ** ((density + figure) / 10 - 3) * (1e3 * bandwidth))
+    return 10 ** ((density + figure) / 10 - 3) * (1e3 * bandwidth)
 
 
-def local_energy(kappa: _X, frequency: _X, cycles_per_bit: _X) -> _X:
+def local_energy(kappa: Numbers, frequency: Numbers, cycles_per_bit: Numbers) -> Numbers:
     """Energy of local computing in mJ/kbit: kappa f^2 J per cycle.
 
     From Mao et al., A Survey on Mobile Edge Computing, IEEE Commun. Surveys Tuts. 19(4), 2017, Section II.
@@ -60,7 +60,7 @@ def local_energy(kappa: _X, frequency: _X, cycles_per_bit: _X) -> _X:
     return 1e6 * (kappa * frequency**2 * cycles_per_bit)
 
 
-def local_rate(frequency: _X, cycles_per_bit: _X) -> _X:
+def local_rate(frequency: Numbers, cycles_per_bit: Numbers) -> Numbers:
     """Rate of local computing in kbit/s: f over the cycles that a bit needs (the same survey).
 
     Args:
@@ -85,14 +85,14 @@ class Literature(FileSettings):
 
     def constants(self, bandwidth: float) -> dict[str, float]:
         """The scenario's constants that follow, by name; ``bandwidth`` is in kHz."""
-        found: dict[str, float] = {}
+        found: dict[str, Numbers] = {}
         if self.cpu_frequency is not None and self.cycles_per_bit is not None:
             found["local_rate"] = local_rate(self.cpu_frequency, self.cycles_per_bit)
             if self.kappa is not None:
                 found["local_energy"] = local_energy(self.kappa, self.cpu_frequency, self.cycles_per_bit)
         if self.noise_density is not None:
             found["noise_power"] = noise_power(self.noise_density, bandwidth, self.noise_figure)
-        return {name: rounded(value) for name, value in found.items()}
+        return {name: rounded(float(value)) for name, value in found.items()}
 
     def _cross_faults(self) -> Iterator[tuple[tuple[str, ...], str]]:
         needed: dict[str, tuple[str, ...]] = {
