@@ -15,6 +15,7 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent / "src" / "scattermec"
 
 PACKAGES = (
+    "literature",
     "scenario",
     "physics",
     "optimisation",
@@ -174,7 +175,7 @@ def _formula(symbol: str) -> str:
     """A symbol as the code writes it, such as phi_c or p_a,r, as a formula."""
     if not symbol:
         return ""
-    greek = "sigma|eta|Gamma|phi|lambda|mu|gamma|epsilon"
+    greek = "alpha|sigma|eta|Gamma|phi|lambda|mu|gamma|epsilon"
     letter, _, index = symbol.partition("_")
     letter = re.sub(rf"^({greek})", r"\\\1", letter).replace("2", "^2").replace("phi", "varphi")
     index = index if len(index) == 1 or "," in index else rf"\text{{{index}}}"

@@ -11,9 +11,10 @@ SOURCES = Path(__file__).parent.parent / "src"
 
 FLOORS = (
     ("_version", "_pytree", "counts", "errors"),
-    ("_compilation", "_yaml"),
+    ("_compilation", "_units", "_yaml"),
     ("_processes", "storage"),
     ("_settings", "_programs"),
+    ("literature",),
     ("scenario",),
     ("physics", "channels"),
     ("optimisation", "pictures"),

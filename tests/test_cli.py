@@ -212,7 +212,7 @@ def test_verdicts_are_coloured_and_what_is_measured_is_dim(monkeypatch):
 
 def test_simulate_refuses_places_that_cannot_be_written(tmp_path):
     path = tmp_path / "out.txt"
-    assert refused("simulate", "--out", path) == [f"{path}: its name must end in .json, .csv or .md"]
+    assert refused("simulate", "--out", path) == [f"{path}: its name must end in .json, .csv, .md or .tex"]
     path = tmp_path / "nowhere" / "out.csv"
     expected = f"{path}: cannot be written: there is no folder {path.parent}"
     assert refused("simulate", "--out", path) == [expected]

@@ -25,6 +25,8 @@ PAGES = [
     "docs/price-net.md",
     "docs/faq.md",
     "docs/how-to/scenario.md",
+    "docs/how-to/constants.md",
+    "docs/how-to/results.md",
     "docs/how-to/channels.md",
     "docs/how-to/ray-tracing.md",
     "docs/how-to/algorithm.md",

@@ -412,6 +412,6 @@ def test_what_cannot_be_evaluated_is_refused_by_name(tmp_path):
     assert fault.startswith("harvest_model: 'sigmoidal' is not allowed with the policy optimum")
     assert refused("evaluate", "mrt", "--set", "ap_power=-1")[0].startswith("ap_power: -1")
     assert refused("evaluate", "mrt", "--out", tmp_path / "out.txt") == [
-        f"{tmp_path / 'out.txt'}: its name must end in .json, .csv or .md"
+        f"{tmp_path / 'out.txt'}: its name must end in .json, .csv, .md or .tex"
     ]
     assert refused("evaluate", tmp_path)[0].startswith(str(tmp_path))

@@ -186,6 +186,10 @@ LINES = [
     ("scenario --scenario toy.yaml --set ap_power=2", set_in_scenario),
     ("scenario --json", json_of(num_antennas=3)),
     (
+        "scenario --set 'bandwidth=2 MHz' --from-literature 'noise_density=-174 dBm/Hz' --json",
+        json_of(bandwidth=2000, noise_power=7.96214341107e-15),
+    ),
+    (
         "simulate --scenario toy.yaml --scheme active --beams random --frames 4 --seed 3 --set ap_power=2 "
         "--out simulated.json --json",
         simulated,

@@ -40,6 +40,9 @@ DEFAULTS = {
     "mean_workload": 40.0,
     "arrivals": "poisson",
     "backlog_cap": 80.0,
+    "path_loss_exponent": 2.0,
+    "reference_loss": 20.0,
+    "antenna_gain": 0.0,
     "fading": "rayleigh",
     "rician_factor": 0.0,
     "correlation": 0.0,
@@ -61,6 +64,7 @@ PER_USER = (
     "battery_capacity",
     "reflection_gain",
     "mean_workload",
+    "rician_factor",
 )
 POSITIVE = (
     "slot_duration",
@@ -72,6 +76,7 @@ POSITIVE = (
     "shortfall_price",
     "reliability_weight",
     "reflection_gain",
+    "path_loss_exponent",
 )
 NOT_NEGATIVE = (
     "residual_interference",
@@ -93,6 +98,7 @@ NOT_NEGATIVE = (
     "ap_price",
     "discount",
     "team_weight",
+    "reference_loss",
 )
 
 
@@ -205,7 +211,7 @@ def constants(draw):
         "mean_workload": per_user(positive),
         "arrivals": draw(st.sampled_from(["poisson", "constant"])),
         "fading": fading,
-        "rician_factor": draw(positive) if fading == "rician" else 0,
+        "rician_factor": per_user(positive) if fading == "rician" else 0,
         "correlation": draw(share),
         "discount": draw(st.floats(0, 1, exclude_max=True)),
         "episode_length": draw(st.integers(1, 10**8)),
@@ -317,7 +323,7 @@ def test_not_negative(name):
 
 def test_every_number_is_covered_by_a_rule():
     numbers = {name for name, value in DEFAULTS.items() if isinstance(value, float)} | {"initial_battery"}
-    assert numbers == {*POSITIVE, *NOT_NEGATIVE}
+    assert numbers == {*POSITIVE, *NOT_NEGATIVE, "antenna_gain"}
 
 
 @pytest.mark.parametrize("name", [*POSITIVE, *NOT_NEGATIVE])

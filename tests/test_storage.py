@@ -299,7 +299,7 @@ def test_places_that_cannot_be_written(tmp_path):
     for name, fault in {
         "nowhere/out.npz": f"cannot be written: there is no folder {tmp_path / 'nowhere'}",
         "folder.npz": "cannot be written: it is a folder",
-        "file": "is a file; end the name in .npz to write a file, or name a new folder",
+        "file": "is a file; end the name in .npz or .mat to write a file, or name a new folder",
         "full": "is a folder with something in it; name a new one",
     }.items():
         with pytest.raises(InputError) as caught:

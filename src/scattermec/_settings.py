@@ -7,11 +7,12 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
+from scattermec._units import UnitError, converted, example
 from scattermec._yaml import MOST_BYTES, parse, show
 from scattermec.errors import InputError
 from scattermec.storage.atomic import naming, replace_text
@@ -78,6 +79,20 @@ class Settings(BaseModel):
     def _cross_faults(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Faults across fields: the names of the fields involved, and the line."""
         yield from ()
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _in_its_unit(cls, value: Any, info: Any) -> Any:
+        # Numbers may be texts with a unit, such as "36 dBm"; other texts are left to be refused.
+        field = cls.model_fields[info.field_name]
+        if not isinstance(value, str | tuple) or not _takes_numbers(field.annotation):
+            return value
+        unit = notes_of(field)["unit"]
+        try:
+            return _converted(value, unit)
+        except UnitError as error:
+            allowed = cls._allowed(info.field_name)
+            raise ValueError(f'{allowed}, also with a unit as in "{example(unit)}"; {error}') from None
 
     @field_validator("*")
     @classmethod
@@ -214,6 +229,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(part) for name, part in value.items()}
     return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _takes_numbers(annotation: Any) -> bool:
+    return annotation is float or any(map(_takes_numbers, get_args(annotation)))
+
+
+def _converted(value: Any, unit: str) -> Any:
+    """`value` with every text that is a number with a unit as that number in ``unit``."""
+    if isinstance(value, tuple):
+        return tuple(_converted(part, unit) for part in value)
+    number = converted(value, unit) if isinstance(value, str) else None
+    return value if number is None else number
 
 
 def _numbers(value: Any) -> Iterator[float]:

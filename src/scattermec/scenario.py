@@ -17,6 +17,7 @@ from scattermec._settings import FileSettings, Settings, constant, notes_of
 from scattermec._yaml import show
 from scattermec.counts import MOST_ANTENNAS, MOST_FRAMES, MOST_USERS
 from scattermec.errors import InputError, ScenarioError
+from scattermec.literature import path_loss_db
 from scattermec.storage.arrays import open_archive
 
 __all__ = ["NAMED", "Rectifier", "Scenario", "ScenarioError", "unit_of"]
@@ -31,11 +32,15 @@ NAMED = ("default", "paper")
 """Scenarios that come with the package: our own constants, and those found by `scattermec calibrate`."""
 
 NEAREST, FARTHEST = 0.1, 1e6
-"""Limits of the users' distances in m. The mean path gain is 1 (0 dB) at the first, 1e-14 at the second."""
+"""Limits of the users' distances in m. By default, the path loss is 0 dB and 140 dB there."""
 
+MOST_LOSS = 140.0
+"""Largest path loss in dB, whatever the constants that it follows from."""
+
+_OF_THE_LOSS = ("path_loss_exponent", "reference_loss", "antenna_gain")
 _POSITIONS = (
     f"a list of at least one [x, y] and at most {MOST_USERS}, each more than {NEAREST:g} m "
-    f"(0 dB of mean path gain) and at most {FARTHEST:g} m away from [0, 0]"
+    f"and at most {FARTHEST:g} m away from [0, 0]"
 )
 _RECTIFIER = "a mapping of saturation, steepness and turn_on"
 _TRACE = "File of channels (frames, N, M) and workload (frames, N)"
@@ -65,6 +70,8 @@ class Scenario(FileSettings):
     _error: ClassVar = ScenarioError
     _also_allowed: ClassVar = {PerUser: "a list of one per user", float | Pair: "[low, high]"}
     _derived: ClassVar = {"num_users": "user_positions"}
+    _added: ClassVar = _OF_THE_LOSS
+    """constants that earlier versions did not have, and whose defaults they computed with"""
     _title: ClassVar = "a scenario"
     _sections: ClassVar = {
         "num_antennas": "Layout and frame",
@@ -73,7 +80,7 @@ class Scenario(FileSettings):
         "circuit_power": "Users",
         "active_receive_power": "Access point and MEC server",
         "mean_workload": "Workload",
-        "fading": "Channel",
+        "path_loss_exponent": "Channel",
         "reliability_weight": "Rewards and episodes",
     }
 
@@ -122,8 +129,13 @@ class Scenario(FileSettings):
     arrivals: Arrivals = constant("poisson", "", "", "poisson, constant or file", "Arrivals:")
     backlog_cap: float = constant(80.0, "", "kbit", ">= 0", "Most carried-over work, new arrival apart")
 
+    path_loss_exponent: float = constant(2.0, "alpha", "", "> 0 and <= 10", "Path-loss exponent")
+    reference_loss: float = constant(20.0, "L_0", "dB", ">= 0 and <= 200", "Path loss at 1 m")
+    antenna_gain: float = constant(
+        0.0, "G_a", "dBi", ">= -50 and <= 50", "Antenna gain of AP and user together"
+    )
     fading: Fading = constant("rayleigh", "", "", "rayleigh, rician or file", "Fading:")
-    rician_factor: float = constant(0.0, "K", "", ">= 0", "Rician factor (linear)")
+    rician_factor: PerUser = constant(0.0, "K", "", ">= 0", "Rician factor (linear)")
     correlation: float = constant(0.0, "", "", ">= 0 and <= 1", "Gauss-Markov coefficient in time")
     csi_error: float = constant(0.0, "", "", ">= 0", "Relative error of the channels that agents see")
     workload_error: float = constant(0.0, "", "", ">= 0", "Relative error of the workload that agents see")
@@ -157,6 +169,21 @@ class Scenario(FileSettings):
     def num_users(self) -> int:
         """Number of users N, the length of `user_positions`."""
         return len(self.user_positions)
+
+    @property
+    def path_loss(self) -> np.ndarray:
+        """Mean path loss to each user in dB, antenna gain included, (N,)."""
+        x, y = np.array(self.user_positions, dtype=float).T
+        return path_loss_db(np.hypot(x, y), *(getattr(self, name) for name in _OF_THE_LOSS))
+
+    def record(self) -> dict[str, Any]:
+        """All constants, as they are kept in JSON files and compared with what those hold.
+
+        Constants that earlier versions did not have are left out at their defaults, so that what those kept
+        is still equal.
+        """
+        added = {name for name in self._added if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump(mode="json", exclude=added)
 
     def per_user(self, name: str) -> tuple[float, ...]:
         """The constant `name` as one number per user, however it was given."""
@@ -214,14 +241,24 @@ class Scenario(FileSettings):
         if self.shortfall_price <= self.mec_energy:
             line = f"shortfall_price: {self.shortfall_price} is not allowed; it must be > mec_energy"
             yield ("shortfall_price", "mec_energy"), f"{line}, {self.mec_energy} (J/kbit)"
-        if self.rician_factor != 0 and self.fading != "rician":
-            line = f"rician_factor: {self.rician_factor} has no effect with fading: {self.fading}"
+        if any(self.per_user("rician_factor")) and self.fading != "rician":
+            line = f"rician_factor: {show(self.rician_factor)} has no effect with fading: {self.fading}"
             yield ("rician_factor", "fading"), f"{line}; set fading: rician"
         if self.correlation != 0 and self.fading == "file":
             line = f"correlation: {self.correlation} has no effect with fading: file; it must be 0"
             yield ("correlation", "fading"), line
+        for line in self._loss_faults():
+            yield ("user_positions", *_OF_THE_LOSS), line
         for line in self._trace_faults():
             yield ("trace", "fading", "arrivals", "num_antennas", "user_positions"), line
+
+    def _loss_faults(self) -> Iterator[str]:
+        # Rounded, since the limits of the distances are limits of the loss, too.
+        wrong = [user for user, loss in enumerate(self.path_loss) if not 0 <= round(loss, 6) <= MOST_LOSS]
+        if wrong:
+            loss = f"user {wrong[0]} has a mean path loss of {self.path_loss[wrong[0]]:.3f} dB"
+            allowed = f"it must be >= 0 and <= {MOST_LOSS:g}, by {', '.join(_OF_THE_LOSS)}"
+            yield f"user_positions: {loss}; {allowed}"
 
     def _trace_faults(self) -> Iterator[str]:
         needed = {"channels": self.fading == "file", "workload": self.arrivals == "file"}

@@ -12,7 +12,7 @@ from scattermec.storage.atomic import is_scaffold, writing
 from scattermec.storage.texts import read_object
 from scattermec.training.folder import RUN
 
-FORMS = (".json", ".csv", ".md")
+FORMS = (".json", ".csv", ".md", ".tex")
 """Suffixes of the result files that can be written."""
 
 PACKAGES = {
@@ -54,7 +54,7 @@ def check_output(path: Path | None) -> None:
     if path is None:
         return
     if path.suffix not in FORMS:
-        raise InputError([f"{path}: its name must end in .json, .csv or .md"])
+        raise InputError([f"{path}: its name must end in {', '.join(FORMS[:-1])} or {FORMS[-1]}"])
     if path.is_dir() or not path.parent.is_dir():
         raise InputError([f"{path}: cannot be written: there is no folder {path.parent}"])
     hold_output(path)

@@ -43,7 +43,10 @@ Frames = Annotated[int, count("K", MOST_FRAMES, "Independent frames.")]
 RolloutFrames = Annotated[int, count("K", MOST_FRAMES, "Frames to count, shared by independent rollouts.")]
 Seed = Annotated[int, count("S", MOST_SEED, "Seed of everything drawn.", least=0)]
 Out = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Also write the results to this .json, .csv or .md file.")
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Also write the results to this .json, .csv, .md or .tex (LaTeX) file."
+    ),
 ]
 TrainingSettings = Annotated[
     list[str] | None,

@@ -1,4 +1,4 @@
-"""Output: results to the console, JSON, CSV and Markdown; warnings and progress to standard error."""
+"""Output: results to the console, JSON, CSV, Markdown and LaTeX; warnings and progress to standard error."""
 
 import csv
 import io
@@ -21,9 +21,11 @@ from rich.text import Text
 from scattermec._version import __version__
 from scattermec.errors import one_line
 from scattermec.experiments.measure.statistics import Estimate
-from scattermec.experiments.measure.table import Table, markdown
+from scattermec.experiments.measure.table import Table, latex, markdown
 from scattermec.scenario import Scenario
 from scattermec.storage.atomic import replace_text
+
+LATEX_HEADER = r"% For a document with \usepackage{booktabs}; include it by \input."
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Report:
     data: Mapping[str, Any]
     """the JSON object"""
     tables: Sequence[Table] = ()
-    """for readers: on the console and in Markdown"""
+    """for readers: on the console, in Markdown and in LaTeX"""
     values: Iterable[Sequence[Any]] = ()
     """the lines of the CSV file, headings first"""
     heading: str = ""
@@ -44,13 +46,16 @@ class Report:
     """of the first lines of cells, on the console; if there are any, the tables hold prose"""
 
     def text(self, form: str) -> str:
-        """The results as a file of this form: .json, .csv or .md."""
+        """The results as a file of this form: .json, .csv, .md or .tex."""
         if form == ".json":
             return to_json(self.data) + "\n"
         if form == ".csv":
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows(self.values)
             return text.getvalue()
+        if form == ".tex":
+            notes = "\n".join(f"% {one_line(note)}" for note in self.notes)
+            return "\n\n".join(filter(None, (LATEX_HEADER, *map(latex, self.tables), notes))) + "\n"
         parts = (self.heading, *(markdown(table, numbers=True) for table in self.tables), *self.notes)
         return "\n\n".join(filter(None, parts)) + "\n"
 

@@ -37,7 +37,8 @@ def solve(
         Path,
         typer.Option(
             metavar="SOLUTION",
-            help="Where to put the solution: an .npz file, or else a new folder of .npy files.",
+            help="Where to put the solution: an .npz file, a .mat file for MATLAB and Octave, or else a new "
+            "folder of .npy files.",
         ),
     ],
     scheme: options.SchemeOption = options.Scheme.HYBRID,

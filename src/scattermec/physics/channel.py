@@ -36,7 +36,7 @@ def next_scatter(
 
 def channels_from_scatter(parameters: Parameters, scatter: Complex[Array, "N M"]) -> Complex[Array, "N M"]:
     """Channels h_i = 10^(-L_i/20) g_i, g_i Rician around the line of sight (Rayleigh where K = 0)."""
-    k = parameters.rician_factor
+    k = parameters.rician_factor[..., None]
     small_scale = jnp.sqrt(k / (1 + k)) * parameters.line_of_sight + jnp.sqrt(1 / (1 + k)) * scatter
     return parameters.path_gain[:, None] * small_scale
 

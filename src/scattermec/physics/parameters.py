@@ -21,6 +21,9 @@ class Parameters:
     # The topology.
     path_gain: Float[Array, " N"]
     """amplitude gain 10^(-L_i/20)"""
+    reference_gain: Float[Array, ""]
+    """the same at 1 m"""
+    path_loss_exponent: Float[Array, ""]
     line_of_sight: Complex[Array, "N M"]
     """unit-modulus response of a half-wavelength array to each user's direction"""
     # Per user.
@@ -31,6 +34,7 @@ class Parameters:
     local_rate: Float[Array, " N"]
     battery_capacity: Float[Array, " N"]
     mean_workload: Float[Array, " N"]
+    rician_factor: Float[Array, " N"]
     initial_battery_low: Float[Array, " N"]
     initial_battery_high: Float[Array, " N"]
     # The AP and the link.
@@ -56,7 +60,6 @@ class Parameters:
     episode_length: Float[Array, ""]
     """frames until truncation"""
     # Randomness.
-    rician_factor: Float[Array, ""]
     correlation: Float[Array, ""]
     csi_error: Float[Array, ""]
     workload_error: Float[Array, ""]
@@ -89,6 +92,7 @@ _PER_USER = (
     "local_rate",
     "battery_capacity",
     "mean_workload",
+    "rician_factor",
 )
 _SCALARS = (
     "bandwidth",
@@ -106,7 +110,7 @@ _SCALARS = (
     "team_weight",
     "shortfall_price",
     "backlog_cap",
-    "rician_factor",
+    "path_loss_exponent",
     "correlation",
     "csi_error",
     "workload_error",
@@ -141,7 +145,7 @@ def parameters(
 
     positions = np.asarray(scenario.user_positions, dtype=float) if own_topology else np.ones((users, 2))
     distance = np.hypot(positions[:, 0], positions[:, 1])
-    gain = 10 ** (-path_loss_db(distance) / 20) if own_topology else np.ones(users)
+    gain = amplitude_gain(scenario.path_loss) if own_topology else np.ones(users)
     sine = positions[:, 1] / distance
     trace_channels, trace_workload = scenario.load_trace() if own_topology else (None, None)
     battery = np.broadcast_to(np.asarray(scenario.initial_battery, dtype=float), (2,))
@@ -151,6 +155,7 @@ def parameters(
     constants |= {name: getattr(scenario, name) for name in _STATIC}
     return Parameters(
         path_gain=jnp.asarray(gain),
+        reference_gain=number(amplitude_gain(scenario.reference_loss - scenario.antenna_gain)),
         line_of_sight=jnp.asarray(np.exp(1j * np.pi * np.outer(sine, np.arange(antennas)))),
         episode_length=number(float(scenario.episode_length)),
         initial_battery_low=jnp.full(users, battery[0]),
@@ -164,9 +169,16 @@ def parameters(
     )
 
 
-def path_loss_db(distance_m: np.ndarray) -> np.ndarray:
-    """Log-distance path loss L = 20 + 20 log10(d) in dB for distances in m."""
-    return 20 + 20 * np.log10(distance_m)
+def amplitude_gain(loss: Any) -> Any:
+    """Amplitude gain 10^(-L/20) of a loss in dB."""
+    return 10 ** (-loss / 20)
+
+
+def weaker_by(parameters: Parameters, distance: Array) -> Array:
+    """Factor d^(alpha/2) by which amplitudes fall if a distance is multiplied by ``distance``."""
+    exponent = parameters.path_loss_exponent
+    # In free space exactly d: a compiled power may differ in its last digit.
+    return jnp.where(exponent == 2, distance, distance ** (exponent / 2))
 
 
 def harvest_faults(scenario: Scenario | Parameters, where: str) -> list[str]:

@@ -190,11 +190,12 @@ def _given(positions: ArrayLike, num_users: int) -> np.ndarray:
 def _positions(parameters: Parameters) -> tuple[np.ndarray, Placement]:
     """The users' positions, as far as the constants determine them, and their origin.
 
-    The distance follows from the path gain 0.1/d, the bearing from the array's response, which does not
+    The distance follows from the path gain, the bearing from the array's response, which does not
     distinguish left from right: users are drawn on the right, or on the left if another user is in the way.
     If the bearings are unknown, users are spread over a sector.
     """
-    distance = 0.1 / _numbers(parameters.path_gain)
+    farther = _numbers(parameters.reference_gain) / _numbers(parameters.path_gain)
+    distance = farther ** (2 / _numbers(parameters.path_loss_exponent))
     response = np.asarray(parameters.line_of_sight)
     users, antennas = response.shape
     sine = np.angle(response[:, 1]) / np.pi if antennas > 1 else np.zeros(users)

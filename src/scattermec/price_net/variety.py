@@ -14,6 +14,7 @@ from jaxtyping import Bool
 
 from scattermec.physics import Frame, Parameters, parameters
 from scattermec.physics.channel import Key
+from scattermec.physics.parameters import weaker_by
 from scattermec.scenario import Scenario
 
 USERS = (2, 3, 4, 6, 3, 2, 4, 6, 3, 10)
@@ -50,10 +51,9 @@ def draw_scenario(key: Key, constants: Parameters) -> tuple[Parameters, Bool[Arr
     distance = _log_uniform(scale, *SCALES) * jax.random.uniform(
         each, users, minval=DISTANCES[0], maxval=DISTANCES[1]
     )
-    # A loss of 20 log10(d) dB is an amplitude proportional to 1/d.
     drawn = dataclasses.replace(
         constants,
-        path_gain=constants.path_gain / distance,
+        path_gain=constants.path_gain / weaker_by(constants, distance),
         ap_power=_log_uniform(power, *POWERS).astype(constants.ap_power.dtype),
     )
     number = jax.random.randint(antennas, (), 1, MOST_ANTENNAS + 1)

@@ -1,9 +1,10 @@
 """Arrays written as streams of rows, completely or not at all."""
 
 import contextlib
+import math
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -15,9 +16,12 @@ from scattermec.storage.atomic import discard, naming, partial_of, writing
 
 __all__ = ["ArrayWriter"]
 
+_MOST_OF_MAT = 2**32 - 2**20
+"""Largest array of a ``.mat`` file of version 5, in bytes, with room for its header."""
+
 
 class ArrayWriter:
-    """Context manager that appends rows to named arrays, in an ``.npz`` file or a folder of ``.npy`` files.
+    """Context manager that appends rows to named arrays, in a file or in a folder of ``.npy`` files.
 
     The output gets its name only when complete. Until then it is in a temporary folder beside its final
     place, which is removed if anything goes wrong. Raises InputError on construction if the output cannot be
@@ -25,7 +29,8 @@ class ArrayWriter:
     output.
 
     Args:
-        path: an ``.npz`` file (replaced if it exists) if the name ends so, else a folder (new or empty).
+        path: an ``.npz`` or ``.mat`` file (replaced if it exists) if the name ends so, else a folder (new or
+            empty). The arrays of a ``.mat`` file, of MATLAB's version 5, pass through memory whole.
         num_rows: rows of every array.
         rows: shape of one row, and type, by name.
         texts: strings stored with the arrays, by name, as zero-dimensional arrays.
@@ -44,7 +49,7 @@ class ArrayWriter:
         self._rows = {name: (shape, np.dtype(dtype)) for name, (shape, dtype) in rows.items()}
         self._texts = dict(texts)
         self._files: dict[str, BinaryIO] = {}
-        self._packed = self.path.suffix == ".npz"
+        self._pack = {".npz": self._pack_npz, ".mat": self._pack_mat}.get(self.path.suffix)
         self._check_place()
         self._folder = partial_of(self.path)
         self._held = contextlib.ExitStack()
@@ -53,14 +58,21 @@ class ArrayWriter:
         parent, fault = self.path.parent, None
         if not parent.is_dir():
             fault = f"cannot be written: there is no folder {parent}"
-        elif self._packed and self.path.is_dir():
+        elif self._pack and self.path.is_dir():
             fault = "cannot be written: it is a folder"
-        elif not self._packed and self.path.exists() and not self.path.is_dir():
-            fault = "is a file; end the name in .npz to write a file, or name a new folder"
-        elif not self._packed and self.path.is_dir() and any(self.path.iterdir()):
+        elif not self._pack and self.path.exists() and not self.path.is_dir():
+            fault = "is a file; end the name in .npz or .mat to write a file, or name a new folder"
+        elif not self._pack and self.path.is_dir() and any(self.path.iterdir()):
             fault = "is a folder with something in it; name a new one"
+        elif self._pack == self._pack_mat and self._largest > _MOST_OF_MAT:
+            fault = f"cannot hold an array of {self._largest:,} bytes, more than 4 GiB; end the name in .npz"
         if fault:
             raise InputError([f"{self.path}: {fault}"])
+
+    @property
+    def _largest(self) -> int:
+        """Size of the largest array in bytes."""
+        return max(self.num_rows * math.prod(shape) * dtype.itemsize for shape, dtype in self._rows.values())
 
     def __enter__(self) -> "ArrayWriter":
         try:
@@ -121,21 +133,36 @@ class ArrayWriter:
             file.flush()
             os.fsync(file.fileno())
             file.close()
-        if not self._packed:
+        if self._pack is None:
             if self.path.is_dir():
                 self.path.rmdir()
             os.replace(self._folder, self.path)
             return
-        packed = self._folder / "packed.npz"
+        packed = self._folder / "packed"
         with packed.open("wb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                for name in (*self._rows, *self._texts):
-                    member = self._folder / f"{name}.npy"
-                    archive.write(member, member.name)
-                    member.unlink()
+            self._pack(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(packed, self.path)
+
+    def _members(self) -> Iterator[Path]:
+        """The files to pack, each removed after its use."""
+        for name in (*self._rows, *self._texts):
+            member = self._folder / f"{name}.npy"
+            yield member
+            member.unlink()
+
+    def _pack_npz(self, file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for member in self._members():
+                archive.write(member, member.name)
+
+    def _pack_mat(self, file: BinaryIO) -> None:
+        from scipy.io import savemat
+
+        for member in self._members():
+            # One at a time: savemat copies what it writes.
+            savemat(file, {member.stem: np.load(member, allow_pickle=False)}, oned_as="column")
 
     def _discard(self) -> None:
         with self._held:

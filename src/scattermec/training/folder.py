@@ -137,7 +137,7 @@ def _differences(path: Path, asked: Request[C], kept: Request[C], names: Sequenc
 
 def digest(scenario: Scenario) -> str:
     """Digest of all constants, and of the trace if there is one."""
-    constants = json.dumps(scenario.model_dump(mode="json"), sort_keys=True)
+    constants = json.dumps(scenario.record(), sort_keys=True)
     hashed = hashlib.sha256(constants.encode())
     if scenario.trace is not None:
         with contextlib.suppress(OSError):

@@ -143,7 +143,7 @@ class Calibration:
             "seed": self.seed,
             "ranges": {name: [declared.low, declared.high] for name, declared in WITHHELD.items()},
             "points": {sweep.name: list(sweep.values(quick=True)) for sweep in SWEEPS.values()},
-            "scenario": self.base.model_dump(mode="json"),
+            "scenario": self.base.record(),
         }
 
     def run(self, progress: Callable[[str, int, int], None]) -> dict[str, Any]:
@@ -314,7 +314,7 @@ def _joint(found: Evaluated, first: str, second: str) -> float:
 
 def _described(judged: Judged) -> dict[str, Any]:
     return {
-        "scenario": judged.scenario.model_dump(mode="json"),
+        "scenario": judged.scenario.record(),
         "beams": judged.best_beams,
         "holds": {beams: judged.holding(beams) for beams in judged.findings},
         "verdicts": {
@@ -336,7 +336,7 @@ class _Judging:
 
 
 def _judge(task: _Judging, report: Callable[[None], None]) -> None:
-    scenario = task.scenario.model_dump(mode="json")
+    scenario = task.scenario.record()
     if not task.path.exists() or read_object(task.path).get("scenario") != scenario:
         found = examine_scenario(
             task.scenario,

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from scattermec.physics.parameters import path_loss_db
+from scattermec.physics.parameters import amplitude_gain
 from scattermec.price_net import variety
 from scattermec.scenario import Scenario
 
@@ -106,8 +106,7 @@ class Sample:
 
 def sample_of(scenario: Scenario) -> Sample:
     """The scenario's trace, or one frame of mean gains, mean work and full batteries."""
-    distance = np.hypot(*np.array(scenario.user_positions, float).T)
-    amplitude = 10 ** (-path_loss_db(distance) / 20)
+    amplitude = amplitude_gain(scenario.path_loss)
     channels = np.repeat(amplitude[None, :, None], scenario.num_antennas, axis=2).astype(complex)
     work = np.broadcast_to(np.asarray(scenario.mean_workload, float), (1, scenario.num_users))
     trace_channels, trace_work = scenario.load_trace()
@@ -216,23 +215,23 @@ def outside_training(policy: str, scenario: Scenario) -> Iterator[str]:
     def facts(of: Scenario) -> dict[str, tuple[float, float, str]]:
         """Smallest and largest value of each constant, and its unit."""
         work = np.atleast_1d(np.asarray(of.mean_workload, float))
-        distance = np.hypot(*np.array(of.user_positions, float).T)
         return {
             "ap_power": (of.ap_power, of.ap_power, " W"),
             "num_users": (of.num_users, of.num_users, ""),
             "num_antennas": (of.num_antennas, of.num_antennas, ""),
-            "user_positions": (distance.min(), distance.max(), " m"),
+            "path_loss": (of.path_loss.min(), of.path_loss.max(), " dB"),
             "mean_workload": (work.min(), work.max(), " kbit"),
         }
 
     trained: dict[str, tuple[float, float, str]] = facts(Scenario())
     if policy == "price-net-varied":
-        near, far = np.multiply(variety.DISTANCES, variety.SCALES)
+        limits = np.multiply(variety.DISTANCES, variety.SCALES)
+        near, far = Scenario(user_positions=tuple((float(distance), 0.0) for distance in limits)).path_loss
         trained |= {
             "ap_power": (*variety.POWERS, " W"),
             "num_users": (min(variety.USERS), max(variety.USERS), ""),
             "num_antennas": (1, variety.MOST_ANTENNAS, ""),
-            "user_positions": (near, far, " m"),
+            "path_loss": (near, far, " dB"),
         }
     for name, (least, most, unit) in facts(scenario).items():
         low, high, _ = trained[name]

@@ -21,6 +21,7 @@ from scattermec.experiments.measure.statistics import Estimate, mean_interval, r
 from scattermec.optimisation import INFEASIBLE, OPTIMAL, SCHEMES, Scheme, Solution, is_feasible
 from scattermec.physics import Frame, Parameters, channel, parameters, run_frame
 from scattermec.physics.channel import Key
+from scattermec.physics.parameters import weaker_by
 from scattermec.scenario import Scenario
 
 Swept = Literal["ap_power", "mean_workload", "distance"]
@@ -333,12 +334,12 @@ def parameters_at(constants: Parameters, swept: Swept, value: float) -> Paramete
             mean_workload=_with_mean(constants.mean_workload, number),
             trace_workload=None if trace is None else _with_mean(trace, number),
         )
-    # A loss of 20 log10(d) dB is an amplitude proportional to 1/d.
+    weaker = weaker_by(constants, number)
     channels = constants.trace_channels
     return dataclasses.replace(
         constants,
-        path_gain=constants.path_gain / number,
-        trace_channels=None if channels is None else channels / number,
+        path_gain=constants.path_gain / weaker,
+        trace_channels=None if channels is None else channels / weaker,
     )
 
 

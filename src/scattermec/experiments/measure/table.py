@@ -1,4 +1,4 @@
-"""A table for readers, and its Markdown form."""
+"""A table for readers, and its Markdown and LaTeX forms."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -43,3 +43,49 @@ def _line(cells: Sequence[str]) -> str:
     # Escape a bar within a cell, unless it is escaped already.
     shown = (re.sub(r"(?<!\\)\|", r"\|", cell).replace("\n", "<br>") for cell in cells)
     return f"| {' | '.join(shown)} |"
+
+
+def latex(table: Table) -> str:
+    """A table as a `tabular` with the rules of booktabs, for LaTeX; its title is a comment above."""
+    heading = [rf"{_latex_cells(table.columns)} \\", r"\midrule"] if any(table.columns) else []
+    lines = [
+        "% " + " ".join(table.title.split()),
+        rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
+        r"\toprule",
+        *heading,
+        *(rf"{_latex_cells(row)} \\" for row in table.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines)
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{character: "\\" + character for character in "&%$#_{}"},
+    # Otherwise arguments of the end of the line before.
+    "[": "{[}",
+    "*": "{*}",
+    "|": r"\textbar{}",
+    "<": r"$<$",
+    ">": r"$>$",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "✓": r"$\surd$",
+    "✗": r"$\times$",
+    "◐": r"$\circ$",
+}
+"""What stands for a character in LaTeX."""
+
+
+def _latex_cells(cells: Sequence[str]) -> str:
+    return " & ".join(map(_latex_cell, cells))
+
+
+def _latex_cell(cell: str) -> str:
+    plain = cell.replace(r"\|", "|")  # escaped for Markdown
+    escaped = "".join(_LATEX.get(character, character) for character in plain)
+    text = re.sub(r"`([^`]*)`", r"\\texttt{\1}", escaped).replace("\n", r" \\ ")
+    return rf"\shortstack[l]{{{text}}}" if "\n" in cell else text

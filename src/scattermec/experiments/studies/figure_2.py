@@ -100,7 +100,7 @@ class Figure2(Study[tuple[str, str], Path]):
             "runs": [list(run) for run in self.items],
             "seeds": self.seeds,
             "frames": self.frames,
-            "scenario": self.scenario.model_dump(mode="json"),
+            "scenario": self.scenario.record(),
         }
 
     def open(self, folder: Path) -> Path:

@@ -78,7 +78,7 @@ class Frames(Study[tuple[str, ...], Path]):
 
     def settings(self) -> dict[str, Any]:
         """Everything that the frame depends on."""
-        return {"seed": self.seed, "scenario": self.scenario.model_dump(mode="json")}
+        return {"seed": self.seed, "scenario": self.scenario.record()}
 
     def open(self, folder: Path) -> Path:
         """The folder; its settings are those of the sweeps."""

@@ -120,7 +120,7 @@ class Knowledge(FileStudy[Case]):
             "frames": self.frames,
             "seed": self.seed,
             "cases": [list(case) for case in self.items],
-            "scenario": self.scenario.model_dump(mode="json"),
+            "scenario": self.scenario.record(),
         }
 
     def key(self, item: Case) -> str:

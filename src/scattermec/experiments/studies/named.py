@@ -64,7 +64,7 @@ class Named(FileStudy[Item]):
     def settings(self) -> dict[str, Any]:
         """Everything that the verdicts depend on."""
         return {
-            "scenarios": {name: Scenario.named(name).model_dump(mode="json") for name in self.names},
+            "scenarios": {name: Scenario.named(name).record() for name in self.names},
             "beams": list(self.beams),
             "frames": self.frames,
             "quick": self.quick,

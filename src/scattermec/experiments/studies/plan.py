@@ -79,5 +79,5 @@ class Plan:
             "beams": [kind for kind in BEAMS if kind in self.beams],
             "learned": asdict(self.learned),
             "precision": str(jnp.asarray(0.0).dtype),
-            "scenario": self.scenario.model_dump(mode="json"),
+            "scenario": self.scenario.record(),
         }

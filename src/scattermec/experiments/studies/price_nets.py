@@ -89,7 +89,7 @@ class PriceNets(FileStudy[str]):
             "configs": {name: config.model_dump(mode="json") for name, config in CONFIGS.items()},
             "steps": self.steps,
             "seeds": self.seeds,
-            "scenario": self.scenario.model_dump(mode="json"),
+            "scenario": self.scenario.record(),
         }
 
     def compute(self, item: str, folder: Path, progress: Progress) -> Any:

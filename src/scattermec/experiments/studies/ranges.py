@@ -103,7 +103,7 @@ class Ranges(FileStudy[Sample]):
             "seed": self.seed,
             "beams": list(self.beams),
             "scenarios": self.scenarios,
-            "scenario": self.scenario.model_dump(mode="json"),
+            "scenario": self.scenario.record(),
         }
 
     def sampled(self) -> list[Scenario]:
