@@ -24,6 +24,9 @@ COMMANDS = {
     "simulate-policy": "Roll the system out under a policy of price-net, and tabulate what it achieves.",
     "solve": "Find the exact optimal allocation, and beams if wanted, for each of K frames of N users and M "
     "antennas.",
+    "score": "Score anyone's beams and allocations against the certified optimum of their frames.",
+    "benchmark-set": "Make the benchmark set scattermec-1: five scenarios of 2,000 frames each, with their "
+    "certified optima.",
     "evaluate": "Tabulate what policies achieve, next to controls and to what is provably optimal.",
     "evaluate-broadcast": "Tabulate what price-net achieves when its broadcast is rounded, late or lost.",
     "evaluate-unseen": "Tabulate what price-net achieves in scenarios that it has not seen.",

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -130,9 +131,7 @@ class ArrayWriter:
         with packed.open("wb") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
                 for name in (*self._rows, *self._texts):
-                    member = self._folder / f"{name}.npy"
-                    archive.write(member, member.name)
-                    member.unlink()
+                    _pack(archive, self._folder / f"{name}.npy")
             file.flush()
             os.fsync(file.fileno())
         os.replace(packed, self.path)
@@ -144,3 +143,13 @@ class ArrayWriter:
                 with contextlib.suppress(OSError):
                     file.close()
             discard(self._folder)
+
+
+def _pack(archive: zipfile.ZipFile, member: Path) -> None:
+    """Move a file into the archive, without its date and owner: equal arrays make equal files."""
+    about = zipfile.ZipInfo(member.name)
+    about.create_system = 3  # as on Unix
+    about.file_size = member.stat().st_size
+    with member.open("rb") as source, archive.open(about, "w") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
+    member.unlink()

@@ -64,7 +64,7 @@ def run(
     """Solve all frames of ``source``, the file ``frames``, with these options of `solve_chunk`."""
     with _writer(out, source, scenario, options) as writer:
         warn_without_kernel(options["beams"] == "optimal")
-        constants = _constants(scenario, source)
+        constants = constants_for(scenario, source)
         with progress("Checking", quiet=quiet) as update:
             capacity = np.asarray(constants.battery_capacity)
             checked = source.check(capacity, lambda done: update(done, source.num_frames))
@@ -108,7 +108,8 @@ def _writer(out: Path, source: FrameFile, scenario: Scenario, options: dict[str,
     return ArrayWriter(out, source.num_frames, rows, texts)
 
 
-def _constants(scenario: Scenario, source: FrameFile) -> Parameters:
+def constants_for(scenario: Scenario, source: FrameFile) -> Parameters:
+    """The constants for the users and antennas of a file of frames; raises InputError if they do not fit."""
     try:
         return parameters(scenario, num_users=source.num_users, num_antennas=source.num_antennas)
     except ValueError as error:  # a constant given per user, for another number of users
