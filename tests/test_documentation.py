@@ -26,6 +26,7 @@ PAGES = [
     "docs/faq.md",
     "docs/how-to/scenario.md",
     "docs/how-to/channels.md",
+    "docs/how-to/score.md",
     "docs/how-to/algorithm.md",
     "docs/how-to/figure.md",
 ]

@@ -9,13 +9,14 @@ from scattermec._compilation import start_jax
 from scattermec.cli import options
 from scattermec.cli.checks import hold_output
 from scattermec.errors import InputError
+from scattermec.experiments.evaluate.benchmark_set import FRAMES
 
 
 def benchmark_set(
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder, where to put the set.")],
     frames: Annotated[
-        int, options.count("K", 2000, "Fewer frames of each scenario, the first ones of the set.")
-    ] = 2000,
+        int, options.count("K", FRAMES, "Fewer frames of each scenario, the first ones of the set.")
+    ] = FRAMES,
     as_json: options.Json = False,
 ) -> None:
     """Make the benchmark set scattermec-1: five scenarios of 2,000 frames each, with their certified optima.

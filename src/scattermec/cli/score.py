@@ -8,7 +8,6 @@ import typer
 from scattermec._compilation import start_jax
 from scattermec.cli import options
 from scattermec.cli.checks import (
-    PRICE_NET,
     check_installed,
     check_output,
     check_rectifier,
@@ -17,11 +16,9 @@ from scattermec.cli.checks import (
 )
 from scattermec.cli.evaluate import POLICIES
 from scattermec.errors import InputError
+from scattermec.experiments.evaluate.benchmark_set import RECORD, open_set
 from scattermec.storage import open_frames
 from scattermec.storage.answers import open_answer
-
-RECORD = "set.json"
-"""File that only the folder of a benchmark set has."""
 
 
 def score(
@@ -102,21 +99,21 @@ def score(
     start_jax(lightly=True)
     from scattermec.cli.jobs.score import run
 
-    run(source, answer, chosen, out, quiet=as_json).put_out(
-        as_json=as_json, out=None if out is None or out.suffix == ".npz" else out
-    )
+    report = run(source, answer, chosen, out, quiet=as_json)
+    report.put_out(as_json=as_json, out=None if out and out.suffix == ".npz" else out)
 
 
 def _score_set(folder: Path, answers: list[str], out: Path | None, constants: bool, as_json: bool) -> None:
     if constants:
         raise InputError([f"{folder}: a benchmark set has its own constants; leave out --scenario and --set"])
     for name in answers:
-        if is_price_net(name):
-            check_installed(PRICE_NET, "learning")
-        elif name not in POLICIES and not Path(name).is_dir():
+        if name in POLICIES or is_price_net(name):
+            check_installed(name, "learning")
+        elif not Path(name).is_dir():
             raise InputError([f"{name}: is neither a folder of answers nor a policy"])
     check_output(out)
+    frames = open_set(folder)
     start_jax(lightly=True)
     from scattermec.cli.jobs.score import run_set
 
-    run_set(folder, answers, quiet=as_json).put_out(as_json=as_json, out=out)
+    run_set(folder, frames, answers, quiet=as_json).put_out(as_json=as_json, out=out)

@@ -6,7 +6,8 @@ from typing import Any
 
 from scattermec.cli.jobs import solve
 from scattermec.cli.output import Report
-from scattermec.experiments.evaluate.benchmark_set import FILES, NAME, OPTIMA, SCENARIOS, write_inputs
+from scattermec.experiments.evaluate.benchmark_frames import write_inputs
+from scattermec.experiments.evaluate.benchmark_set import FILES, NAME, OPTIMA, SCENARIOS
 from scattermec.experiments.measure.table import Table
 from scattermec.scenario import Scenario
 from scattermec.storage import open_frames

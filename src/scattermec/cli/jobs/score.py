@@ -11,13 +11,13 @@ import numpy as np
 
 from scattermec._version import __version__
 from scattermec.cli.checks import is_price_net
+from scattermec.cli.evaluate import POLICIES
 from scattermec.cli.jobs.common import warn_without_kernel
 from scattermec.cli.jobs.solve import FRAMES_AT_ONCE, constants_for
 from scattermec.cli.output import Report, progress, provenance
 from scattermec.environment import EnvState
 from scattermec.errors import InputError
-from scattermec.experiments.evaluate.benchmark_set import FILES, NAME, OPTIMA, SCENARIOS, open_set
-from scattermec.experiments.evaluate.policies import fixed_contenders, price_net_contenders
+from scattermec.experiments.evaluate.benchmark_set import FILES, NAME, OPTIMA, SCENARIOS
 from scattermec.experiments.evaluate.score import (
     OPTIMAL_GAP,
     Rows,
@@ -28,7 +28,6 @@ from scattermec.experiments.evaluate.score import (
 from scattermec.experiments.measure.table import Table
 from scattermec.optimisation import INFEASIBLE
 from scattermec.physics import Allocation, Frame, Parameters, maximum_ratio_beams, parameters
-from scattermec.price_net import load
 from scattermec.scenario import Scenario
 from scattermec.storage import ArrayWriter, FrameChunk, FrameFile, open_arrays, open_frames
 from scattermec.storage.answers import Answer, open_answer
@@ -131,9 +130,8 @@ def _values(summary: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
         yield f"largest_excess_{name}", part["largest"]
 
 
-def run_set(folder: Path, answers: Sequence[str], *, quiet: bool) -> Report:
-    """Score folders of answers and policies on a benchmark set, a line each (price-net: per mode)."""
-    frames = open_set(folder)
+def run_set(folder: Path, frames: int, answers: Sequence[str], *, quiet: bool) -> Report:
+    """Score folders of answers and policies on a set, a line each (price-net: per mode)."""
     scored: dict[str, dict[str, dict[str, Any]]] = {}
     with progress("Scoring", quiet=quiet) as update:
         for done, scenario in enumerate(SCENARIOS):
@@ -210,16 +208,11 @@ def _kept_reference(folder: Path) -> Rows:
 
 def _lines(answer: str, name: str, scenario: Scenario, source: FrameFile) -> Lines:
     """The lines of a folder of answers, or of a policy."""
-    if is_price_net(answer):
-        contenders = [one for one in price_net_contenders(load(answer), scenario) if one.trained]
-        return {f"{answer}, {one.mode}": partial(_of_policy, one.decide) for one in contenders}
-    if not Path(answer).is_dir():
-        (contender,) = fixed_contenders(scenario, [answer])
-        label = f"{answer} + P1" if answer in ("random", "mrt") else answer
-        return {label: partial(_of_policy, contender.decide)}
-    files = [
-        path for path in (Path(answer) / f"{name}{end}" for end in (".npz", ".mat", "")) if path.exists()
-    ]
+    if answer in POLICIES or is_price_net(answer):
+        from scattermec.cli.jobs.evaluate import contenders_of  # needs the extra `learning`
+
+        return {line: partial(_of_policy, decide) for line, decide in contenders_of(answer, scenario).items()}
+    files = [path for end in (".npz", ".mat", "") if (path := Path(answer) / f"{name}{end}").exists()]
     if len(files) != 1:
         which = "several" if files else "no"
         raise InputError([f"{answer}: has {which} answers to {name}; it must have {name}.npz or {name}.mat"])
