@@ -190,8 +190,8 @@ def test_tables_are_for_readers(tmp_path):
                 "t_active: frame 0, user 1 is nan; it must be a finite number (s); so in 2 frames",
                 "t_passive: frame 1, user 1 is 3; it must be at most the slot (s)",
                 "l_active: frame 1, user 0 is -0.5; it must be >= 0 (kbit)",
-                "beams: frame 1, user 0's norm is 2; "
-                "it must be 1 within 0.001, or 0 for a beam along the channel",
+                "beams: frame 1, user 0 has norm 2; "
+                "it must be 1 within 0.001, or 0 for the beam along the channel",
             ],
         ),
     ],
@@ -302,17 +302,18 @@ def test_leaderboard(made, tmp_path):
     arrays = load(tmp_path / "best" / "far.npz")
     savemat(tmp_path / "best" / "far.mat", {name: arrays[name] for name in (*PARTS, "beams")})
     (tmp_path / "best" / "far.npz").unlink()
-    answers = (tmp_path / "best", tmp_path / "all", "best-set", "mrt")
+    answers = (tmp_path / "best", tmp_path / "all", "best-set", "optimum")
     report = json.loads(run("score", made, *answers, "--json").stdout)
-    best, everyone, policy, along = report["lines"]
+    best, everyone, policy, optimum = report["lines"]
     assert best["share"] == pytest.approx(1, abs=1e-9)
     assert policy["share"] == pytest.approx(1, abs=1e-6)
-    assert everyone["share"] < 1
-    assert along["share"] < 0.9
+    # `solve` leaves frames in which not everyone can be served, the policy serves the best set there.
+    assert everyone["share"] < optimum["share"] < 1
     far = best["scenarios"]["far"]
     served = load(made / "far" / "best-set.npz")["served"]
     assert far["outage"] == pytest.approx(1 - served.mean())
-    assert along["share"] == pytest.approx(np.mean([part["share"] for part in along["scenarios"].values()]))
+    shares = [part["share"] for part in optimum["scenarios"].values()]
+    assert optimum["share"] == pytest.approx(np.mean(shares))
 
 
 @pytest.mark.usefixtures("_small")

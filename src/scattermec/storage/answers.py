@@ -42,15 +42,14 @@ class Answer:
         """
         faults = []
         for name, array in self.arrays.items():
-            for bad, what in _violations(name, array, slot):
+            for bad, values, what, allowed in _violations(name, array, slot):
                 if bad.any():
                     frame, user = (int(index) for index in np.argwhere(bad)[0])
-                    value = np.linalg.norm(array[frame, user]) if name == "beams" else array[frame, user]
                     number = int(bad.any(axis=1).sum())
                     more = f"; so in {number} frames" if number > 1 else ""
                     faults.append(
-                        f"{self.path}: {name}: frame {frame}, user {user}{what[0]} is {value:.6g}; "
-                        f"it must be {what[1]}{more}"
+                        f"{self.path}: {name}: frame {frame}, user {user} {what} {values[frame, user]:.6g}; "
+                        f"it must be {allowed}{more}"
                     )
         if faults:
             raise InputError(faults)
@@ -124,19 +123,17 @@ def _read_mat(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
 
 def _violations(
     name: str, array: np.ndarray, slot: NDArray[np.float64]
-) -> Iterator[tuple[NDArray[np.bool_], tuple[str, str]]]:
-    """Per rule: where it is violated (K, N), what the number is, and what it must be."""
+) -> Iterator[tuple[NDArray[np.bool_], np.ndarray, str, str]]:
+    """Per rule: where it is violated and the numbers (K, N), a verb for them, and what they must be."""
     if name == "beams":
-        finite = np.isfinite(array).all(axis=2)
-        yield ~finite, ("'s norm", "finite")
-        with np.errstate(over="ignore"):
-            norm = np.linalg.norm(np.where(finite[..., None], array, 0), axis=2)
-        wrong = finite & (norm > 0) & ~(np.abs(norm - 1) <= NORM_TOLERANCE)
-        yield wrong, ("'s norm", f"1 within {NORM_TOLERANCE}, or 0 for a beam along the channel")
+        with np.errstate(over="ignore", invalid="ignore"):
+            norm = np.linalg.norm(array, axis=2)
+        wrong = (norm != 0) & ~(np.abs(norm - 1) <= NORM_TOLERANCE)
+        yield wrong, norm, "has norm", f"1 within {NORM_TOLERANCE}, or 0 for the beam along the channel"
         return
-    unit = ({**ALLOCATED, **_OPTIONAL})[name]
+    unit = (ALLOCATED | _OPTIONAL)[name]
     finite = np.isfinite(array)
-    yield ~finite, ("", f"a finite number ({unit})")
-    yield finite & (array < -MOST_NEGATIVE), ("", f">= 0 ({unit})")
+    yield ~finite, array, "is", f"a finite number ({unit})"
+    yield finite & (array < -MOST_NEGATIVE), array, "is", f">= 0 ({unit})"
     if name == "t_passive":
-        yield finite & (array > slot * (1 + MOST_NEGATIVE)), ("", "at most the slot (s)")
+        yield finite & (array > slot * (1 + MOST_NEGATIVE)), array, "is", "at most the slot (s)"

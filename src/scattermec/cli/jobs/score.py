@@ -13,7 +13,7 @@ from scattermec._version import __version__
 from scattermec.cli.checks import is_price_net
 from scattermec.cli.evaluate import POLICIES
 from scattermec.cli.jobs.common import warn_without_kernel
-from scattermec.cli.jobs.solve import FRAMES_AT_ONCE, constants_for
+from scattermec.cli.jobs.solve import FRAMES_AT_ONCE, constants_for, warn_of_frames
 from scattermec.cli.output import Report, progress, provenance
 from scattermec.environment import EnvState
 from scattermec.errors import InputError
@@ -43,7 +43,7 @@ def run(source: FrameFile, answer: Answer, scenario: Scenario, out: Path | None,
     """Score an answer; with ``out`` an .npz file, also write the results of every frame there."""
     warn_without_kernel(True)
     constants = constants_for(scenario, source)
-    source.check(np.asarray(constants.battery_capacity))
+    checked = source.check(np.asarray(constants.battery_capacity))
     answer.check(np.asarray(constants.slot_duration))
     parts = []
     with progress("Scoring", quiet=quiet) as update:
@@ -59,6 +59,7 @@ def run(source: FrameFile, answer: Answer, scenario: Scenario, out: Path | None,
         with ArrayWriter(out, source.num_frames, kinds, texts) as writer:
             writer.append(rows)
     summary = summary_of(rows)
+    warn_of_frames(scenario, source, checked.strong, infeasible=not summary["servable"])
     return Report(
         data={"answer": str(answer.path), **summary, **provenance(scenario)},
         tables=list(_tables(str(answer.path), summary)),
