@@ -319,8 +319,14 @@ def test_leaderboard(made, tmp_path):
 @pytest.mark.usefixtures("_small")
 def test_faults_of_a_set_and_its_answers(made, tmp_path):
     (tmp_path / "answers").mkdir()
-    (line,) = refused("score", made, tmp_path / "answers")
-    assert line.endswith("has no answers to default; it must have default.npz or default.mat")
+    lines = refused("score", made, tmp_path / "answers")
+    assert len(lines) == len(SCENARIOS)
+    assert lines[0].endswith("has no answers to default; it must have default.npz or default.mat")
+    inputs = [made / "far" / name for name in ("frames.npz", "best-set.npz")]
+    for path in inputs:
+        assert refused("score", *inputs, "--out", path) == [f"{path}: is an input; name another file"]
+    (line,) = refused("score", *inputs, "--out", "scored.mat")
+    assert line == "scored.mat: its name must end in .json, .csv, .md or .npz"
     (line,) = refused("score", made, "mine")
     assert line == "mine: is neither a folder of answers nor a policy"
     (line,) = refused("score", made, "mrt", "--set", "ap_power=2")

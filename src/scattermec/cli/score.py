@@ -8,10 +8,10 @@ import typer
 from scattermec._compilation import start_jax
 from scattermec.cli import options
 from scattermec.cli.checks import (
+    FORMS,
     check_installed,
     check_output,
     check_rectifier,
-    hold_output,
     is_price_net,
 )
 from scattermec.cli.evaluate import POLICIES
@@ -92,10 +92,9 @@ def score(
     check_rectifier(chosen, True)
     source = open_frames(frames)
     answer = open_answer(answers[0], source.num_frames, source.num_users, source.num_antennas)
-    if out is not None and out.suffix == ".npz":
-        hold_output(out)
-    else:
-        check_output(out)
+    if out is not None and out.resolve() in (frames.resolve(), answer.path.resolve()):
+        raise InputError([f"{out}: is an input; name another file"])
+    check_output(out, (*FORMS, ".npz"))
     start_jax(lightly=True)
     from scattermec.cli.jobs.score import run
 

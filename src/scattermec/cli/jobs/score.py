@@ -35,7 +35,9 @@ from scattermec.storage.answers import Answer, open_answer
 Decided = tuple[jax.Array, Allocation]
 """Beams (k, N, M) and allocation of k frames."""
 
-Lines = Mapping[str, Callable[[Parameters, FrameChunk], Decided]]
+Decide = Callable[[Parameters, FrameChunk], Decided]
+
+Lines = Mapping[str, Decide]
 """The lines of a leaderboard that an argument stands for, and how each decides."""
 
 
@@ -133,12 +135,13 @@ def _values(summary: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
 
 def run_set(folder: Path, frames: int, answers: Sequence[str], *, quiet: bool) -> Report:
     """Score folders of answers and policies on a set, a line each (price-net: per mode)."""
+    lines_of = _all_lines(folder, answers)
     scored: dict[str, dict[str, dict[str, Any]]] = {}
     with progress("Scoring", quiet=quiet) as update:
-        for done, scenario in enumerate(SCENARIOS):
-            for line, summary in _scored(folder / scenario, scenario, answers).items():
+        for done, (scenario, decisions) in enumerate(lines_of.items()):
+            for line, summary in _scored(folder / scenario, decisions).items():
                 scored.setdefault(line, {})[scenario] = summary
-            update((done + 1) * frames, len(SCENARIOS) * frames)
+            update((done + 1) * frames, len(lines_of) * frames)
     lines = [_line(name, summaries) for name, summaries in scored.items()]
     cells = tuple(
         (
@@ -181,17 +184,34 @@ def _set_values(lines: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
         yield line["answers"], "mean", line["share"], line["outage"]
 
 
-def _scored(folder: Path, name: str, answers: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Summaries of all lines in one scenario of a set."""
-    scenario, source = Scenario.load(folder / FILES[0]), open_frames(folder / FILES[1])
-    constants = parameters(scenario)
+def _all_lines(folder: Path, answers: Sequence[str]) -> dict[str, Lines]:
+    """The lines of each scenario; raises InputError with the faults of all files."""
+    found: dict[str, Lines] = {}
+    faults: list[str] = []
+    for name in SCENARIOS:
+        scenario, source = Scenario.load(folder / name / FILES[0]), open_frames(folder / name / FILES[1])
+        lines: dict[str, Decide] = {}
+        for answer in answers:
+            try:
+                lines |= _lines(answer, name, scenario, source)
+            except InputError as error:
+                faults += error.faults
+        found[name] = lines
+    if faults:
+        raise InputError(faults)
+    return found
+
+
+def _scored(folder: Path, decisions: Lines) -> dict[str, dict[str, Any]]:
+    """Summaries of all lines in the scenario of a set that is in this folder."""
+    source = open_frames(folder / FILES[1])
+    constants = parameters(Scenario.load(folder / FILES[0]))
     (chunk,) = source.chunks(source.num_frames)
     reference = _kept_reference(folder)
     found = {}
-    for answer in answers:
-        for line, decide in _lines(answer, name, scenario, source).items():
-            beams, allocation = decide(constants, chunk)
-            found[line] = summary_of(score_rows(constants, _frames(chunk), beams, allocation, reference))
+    for line, decide in decisions.items():
+        beams, allocation = decide(constants, chunk)
+        found[line] = summary_of(score_rows(constants, _frames(chunk), beams, allocation, reference))
     return found
 
 
