@@ -29,6 +29,7 @@ PAGES = [
     "docs/how-to/results.md",
     "docs/how-to/channels.md",
     "docs/how-to/ray-tracing.md",
+    "docs/how-to/score.md",
     "docs/how-to/algorithm.md",
     "docs/how-to/figure.md",
 ]

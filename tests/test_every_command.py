@@ -20,6 +20,7 @@ from scattermec import _processes
 from scattermec.cli import app
 from scattermec.experiments.calibrate import calibration, search
 from scattermec.experiments.calibrate.margins import Margins
+from scattermec.experiments.evaluate import benchmark_set
 from scattermec.price_net import runs
 
 ROOT = Path(__file__).parent.parent
@@ -94,6 +95,25 @@ def best_with_beams(printed):
         np.testing.assert_allclose(norms[served][found["served"][served]], 1)
         assert np.all(found["reward"] <= found["reward_bound"] * (1 + 1e-6))
         np.testing.assert_array_equal(found["l_passive"], 0)
+
+
+def scored(printed):
+    assert json.loads(printed)["share"] == pytest.approx(1, abs=1e-6)
+    with np.load("set/far/best-set.npz") as answer, np.load("scored.npz") as found:
+        np.testing.assert_allclose(found["reward"], answer["reward"])
+
+
+def made_set(printed):
+    assert set(json.loads(printed)["scenarios"]) == {
+        path.parent.name for path in Path("set").glob("*/*.yaml")
+    }
+
+
+def leaderboard(printed):
+    (line,) = json.loads(printed)["lines"]
+    assert line["answers"] == "best-set"
+    assert line["share"] == pytest.approx(1, abs=1e-6)
+    assert "| best-set | 100.00 |" in Path("leaderboard.md").read_text()
 
 
 def evaluated(printed):
@@ -218,6 +238,13 @@ LINES = [
         "--scenario toy.yaml --json",
         best_with_beams,
     ),
+    ("benchmark-set --out set --frames 2 --json", made_set),
+    (
+        "score set/far/frames.npz set/far/best-set.npz --out scored.npz --scenario set/far/scenario.yaml "
+        "--set ap_power=1 --json",
+        scored,
+    ),
+    ("score set best-set --out leaderboard.md --json", leaderboard),
     (
         "evaluate best-set --scenario toy.yaml --set ap_power=2 --frames 4 --rollout-frames 4 --seed 1 "
         "--out evaluated.md --json",
@@ -302,6 +329,7 @@ def settings(constants):
 @pytest.fixture(autouse=True)
 def _small_and_in_this_process(monkeypatch, folder):
     monkeypatch.chdir(folder)
+    monkeypatch.delitem(benchmark_set.SCENARIOS, "crowd")
     monkeypatch.setattr(_processes, "use_one_thread", lambda: None)
     monkeypatch.setattr(_processes, "usable_cores", lambda: 1)
     # Measuring margins is tested elsewhere; verdicts are computed here.
@@ -344,7 +372,7 @@ def options_of(line):
     if name not in COMMANDS:
         return {("", name)}
     # Parsed, not run: an option or a choice that does not exist ends here.
-    needs_out = ("solve", "reproduce", "frames draw", "frames convert")
+    needs_out = ("solve", "reproduce", "frames draw", "frames convert", "benchmark-set")
     needed = ["--out", "out"] if name in needs_out and "--out" not in arguments else []
     COMMANDS[name].make_context(name, [*arguments, *needed])
     given = {word.partition("=")[0] for word in arguments if word.startswith("--")}

@@ -27,6 +27,9 @@ COMMANDS = {
     "frames draw": "Draw independent frames of a scenario, and write them to a file.",
     "frames convert": "Convert channels of MATLAB, GNU Octave, HDF5, NumPy or CSV to a file of frames.",
     "frames check": "Tabulate what a file of frames holds, and what looks wrong with it.",
+    "score": "Score anyone's beams and allocations against the certified optimum of their frames.",
+    "benchmark-set": "Make the benchmark set scattermec-1: five scenarios of 2,000 frames each, with their "
+    "certified optima.",
     "evaluate": "Tabulate what policies achieve, next to controls and to what is provably optimal.",
     "evaluate-broadcast": "Tabulate what price-net achieves when its broadcast is rounded, late or lost.",
     "evaluate-unseen": "Tabulate what price-net achieves in scenarios that it has not seen.",

@@ -49,12 +49,12 @@ def check_rectifier(scenario: Scenario, optimal_beams: bool) -> None:
         )
 
 
-def check_output(path: Path | None) -> None:
+def check_output(path: Path | None, forms: tuple[str, ...] = FORMS) -> None:
     """Hold the file for the results; raises InputError if it cannot be written there."""
     if path is None:
         return
-    if path.suffix not in FORMS:
-        raise InputError([f"{path}: its name must end in {', '.join(FORMS[:-1])} or {FORMS[-1]}"])
+    if path.suffix not in forms:
+        raise InputError([f"{path}: its name must end in {', '.join(forms[:-1])} or {forms[-1]}"])
     if path.is_dir() or not path.parent.is_dir():
         raise InputError([f"{path}: cannot be written: there is no folder {path.parent}"])
     hold_output(path)

@@ -26,8 +26,8 @@ time and its harvest, and its best response is its allocation."""
 ACTION_FORMS: tuple[ActionForm, ...] = get_args(ActionForm)
 
 ApActionForm = Literal["beams", "prices", "log_prices"]
-"""Forms of the AP's action: the beams themselves, or prices that determine the beams, on a linear scale for the
-channels as they are or on a logarithmic one for channels of unit norm."""
+"""Forms of the AP's action: the beams themselves, or prices that determine the beams, on a linear scale for
+the channels as they are or on a logarithmic one for channels of unit norm."""
 
 LOG_PRICES = 3.0
 """Logarithmic prices are within a factor of e^3 from 1."""

@@ -12,6 +12,16 @@ from scattermec.physics.parameters import Parameters
 TOLERANCE = 1e-6
 """Relative tolerance of the constraints."""
 
+CONSTRAINTS = {
+    "slot": "s",
+    "local_time": "s",
+    "computing": "kbit",
+    "reflection": "kbit",
+    "workload": "kbit",
+    "energy": "mJ",
+}
+"""The constraints on a user, with their units; `constraint_sides` says what each one compares."""
+
 
 @pytree
 class Frame:
@@ -130,18 +140,54 @@ def is_processed(
     ``passive_rate`` in kbit/s, ``demand`` and ``budget`` in mJ.
     """
     a = allocation
-    slot = parameters.slot_duration
     parts = (a.t_active, a.t_passive, a.t_local, a.l_active, a.l_passive, a.l_local)
-    conditions = (
-        _at_most(a.t_active + a.t_passive, slot),
-        _at_most(a.t_local, slot),
-        _at_most(a.l_local, parameters.local_rate * a.t_local),
-        _at_most(a.l_passive, passive_rate * a.t_passive),
-        _at_most(workload, a.l_active + a.l_passive + a.l_local),
-        _at_most(demand, budget),
-        *(part >= 0 for part in parts),
-    )
+    sides = constraint_sides(parameters, workload, allocation, passive_rate, demand, budget)
+    conditions = (*(_at_most(left, right) for left, right in sides.values()), *(part >= 0 for part in parts))
     return jnp.all(jnp.stack(conditions), axis=0)
+
+
+def constraint_sides(
+    parameters: Parameters,
+    workload: Float[Array, " N"],
+    allocation: Allocation,
+    passive_rate: Float[Array, " N"],
+    demand: Float[Array, " N"],
+    budget: Float[Array, " N"],
+) -> dict[str, tuple[Float[Array, " N"], Float[Array, " N"]]]:
+    """Left and right side of (1), (2), (3) and (9), left <= right, by their names in `CONSTRAINTS`.
+
+    Arguments as for `is_processed`. That no part is negative is not among them.
+    """
+    a = allocation
+    return {
+        "slot": (a.t_active + a.t_passive, parameters.slot_duration),
+        "local_time": (a.t_local, parameters.slot_duration),
+        "computing": (a.l_local, parameters.local_rate * a.t_local),
+        "reflection": (a.l_passive, passive_rate * a.t_passive),
+        "workload": (workload, a.l_active + a.l_passive + a.l_local),
+        "energy": (demand, budget),
+    }
+
+
+def constraint_excess(
+    parameters: Parameters,
+    frame: Frame,
+    beams: Complex[Array, "N M"],
+    allocation: Allocation,
+    outcome: Outcome,
+) -> dict[str, Float[Array, " N"]]:
+    """By how much each user exceeds each of `CONSTRAINTS`; 0 where it holds to the tolerance, never NaN.
+
+    ``outcome`` is that of `run_frame` for the other arguments. The excess is infinite if no energy suffices.
+    """
+    gain = links.channel_gain(frame.channels)
+    own = jnp.diagonal(links.beam_gains(frame.channels, links.unit_beams(beams, frame.channels)))
+    rate = links.passive_rate(parameters, gain, own)
+    sides = constraint_sides(parameters, frame.workload, allocation, rate, outcome.demand, outcome.budget)
+    return {
+        name: jnp.where(_at_most(left, right), 0, jnp.nan_to_num(left - right, nan=jnp.inf, posinf=jnp.inf))
+        for name, (left, right) in sides.items()
+    }
 
 
 def _at_most(left: Float[Array, " N"], right: Float[Array, " N"]) -> Bool[Array, " N"]:

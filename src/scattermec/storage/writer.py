@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -155,7 +156,7 @@ class ArrayWriter:
     def _pack_npz(self, file: BinaryIO) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for member in self._members():
-                archive.write(member, member.name)
+                _add(archive, member)
 
     def _pack_mat(self, file: BinaryIO) -> None:
         from scipy.io import savemat
@@ -171,3 +172,12 @@ class ArrayWriter:
                 with contextlib.suppress(OSError):
                     file.close()
             discard(self._folder)
+
+
+def _add(archive: zipfile.ZipFile, member: Path) -> None:
+    """Copy a file into the archive, without its date and owner: equal arrays make equal files."""
+    about = zipfile.ZipInfo(member.name)
+    about.create_system = 3  # as on Unix
+    about.file_size = member.stat().st_size
+    with member.open("rb") as source, archive.open(about, "w") as target:
+        shutil.copyfileobj(source, target, 1 << 20)

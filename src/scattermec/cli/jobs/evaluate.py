@@ -21,7 +21,7 @@ from scattermec.experiments.evaluate.policies import (
 from scattermec.experiments.measure.rollouts import WARM_UP
 from scattermec.experiments.measure.statistics import Estimate
 from scattermec.experiments.measure.table import Table
-from scattermec.learners.fixed import REFERENCES
+from scattermec.learners.fixed import REFERENCES, BatchPolicy
 from scattermec.price_net import load
 from scattermec.scenario import Scenario
 from scattermec.training import load_run
@@ -112,6 +112,15 @@ def _subject(name: str, given: Scenario | None, settings: Sequence[str]) -> _Sub
     check_fit(run, scenario, name)
     about = {"algorithm": run.algorithm, "seeds": run.seeds, "frames": run.frames}
     return _Subject(scenario, learned_contenders(run, scenario), about, (while_learning(run, Path(name)),))
+
+
+def contenders_of(name: str, scenario: Scenario) -> dict[str, BatchPolicy]:
+    """A policy that does not learn, or trained price-net in each of its modes, by their labels in tables."""
+    if not is_price_net(name):
+        (contender,) = fixed_contenders(scenario, [name])
+        return {f"{name} + P1" if name in CONTROLS else name: contender.decide}
+    contenders = price_net_contenders(load(name), scenario)
+    return {f"{name}, {contender.mode}": contender.decide for contender in contenders if contender.trained}
 
 
 def _data(row: Row) -> dict[str, Any]:

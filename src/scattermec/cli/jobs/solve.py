@@ -69,19 +69,19 @@ def run(
             checked = source.check(capacity, lambda done: update(done, source.num_frames))
         with progress("Solving", quiet=quiet) as update:
             summary = _solve(source, writer, constants, options, update)
-    _warn(scenario, source, checked.strong, summary)
+    warn_of_frames(scenario, source, checked.strong, infeasible=summary["infeasible"] == source.num_frames)
     summary |= {"clipped_batteries": checked.overfull}
     about = {"frames_from": str(frames), "out": str(out), **options}
     return Report(data={**about, **summary, **provenance(scenario)}, tables=[_table(summary, out)])
 
 
-def _warn(scenario: Scenario, source: FrameFile, strong: int, summary: dict[str, Any]) -> None:
-    """Warn on standard error of suspicious numbers, and say why no frame can be served if none can."""
+def warn_of_frames(scenario: Scenario, source: FrameFile, strong: int, *, infeasible: bool) -> None:
+    """Warn on standard error of suspicious numbers, and say why if all frames are ``infeasible``."""
     first = next(source.chunks(min(source.num_frames, FRAMES_AT_ONCE)))
     sample = Sample(scenario, first.channels, first.workload, first.battery)
     for line in warnings_of(sample, strong):
         warn(line)
-    if summary["infeasible"] == source.num_frames:
+    if infeasible:
         typer.echo("Every frame is infeasible. Medians, per user:", err=True)
         for line in infeasible_lines(sample):
             typer.echo(line, err=True)
