@@ -47,8 +47,7 @@ def marked(test: Any) -> Any:
 
 
 def test_registered_environment_conforms() -> None:
-    name = f"scattermec.environment:{ENVIRONMENT_ID}"
-    made = gymnasium.make(name, render_mode="rgb_array", scenario=SCENARIO)
+    made = gymnasium.make(ENVIRONMENT_ID, render_mode="rgb_array", scenario=SCENARIO)
     assert isinstance(made.unwrapped, OffloadingEnv)
     check_env(made.unwrapped)
     made.close()
@@ -101,6 +100,49 @@ for name in ("gymnasium_env", "pettingzoo_env"):
         raise AssertionError(name)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import scattermec, gymnasium; gymnasium.spec('{0}')",
+        "import gymnasium, scattermec; gymnasium.spec('{0}')",
+        # Others look for it first.
+        "import scattermec, importlib.util; importlib.util.find_spec('gymnasium'); "
+        "import gymnasium.vector; gymnasium.spec('{0}')",
+        "import gymnasium; gymnasium.make('scattermec:{0}')",
+    ],
+)
+def test_gymnasium_knows_the_environment_whichever_is_imported_first(program: str) -> None:
+    subprocess.run([sys.executable, "-c", program.format(ENVIRONMENT_ID)], check=True)
+
+
+def test_importing_the_package_imports_neither_gymnasium_nor_jax() -> None:
+    program = "import sys, scattermec; assert not {'gymnasium', 'jax', 'numpy'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_processes_may_be_forked_before_the_first_reset(tmp_path: Path) -> None:
+    """With JAX running in the parent, forked workers would wait forever."""
+    program = f"""
+import warnings
+import gymnasium, jax
+from jax._src import xla_bridge
+from scattermec import Scenario
+from scattermec.environment import gymnasium_env, pettingzoo_env
+warnings.simplefilter("error")
+scenario = Scenario.load({str(tmp_path / "scenario.yaml")!r})
+make = lambda: gymnasium_env.OffloadingEnv(scenario)
+make(), pettingzoo_env.env(scenario=scenario), pettingzoo_env.parallel_env(scenario=scenario)
+assert not xla_bridge.backends_are_initialized()
+several = gymnasium.vector.AsyncVectorEnv([make, make], context="fork")
+several.reset(seed=0, options=None)
+seen, *_ = several.step(several.action_space.sample())
+assert seen.shape == several.observation_space.shape
+several.close()
+"""
+    SCENARIO.save(tmp_path / "scenario.yaml")
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
 # --- Arguments ---

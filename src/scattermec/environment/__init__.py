@@ -1,12 +1,10 @@
 """The environment: a functional core in JAX, and adapters for Gymnasium and PettingZoo.
 
 The core needs neither. The adapters are in `scattermec.environment.gymnasium_env` and
-`scattermec.environment.pettingzoo_env` and need ``pip install 'scattermec[environments]'``. If Gymnasium is
-installed, importing this package registers ``scattermec/Offloading-v0``;
-``gymnasium.make("scattermec.environment:scattermec/Offloading-v0")`` imports, registers and makes it.
+`scattermec.environment.pettingzoo_env` and need ``pip install 'scattermec[environments]'``.
+``gymnasium.make("scattermec/Offloading-v0")`` makes the first, once `scattermec` is imported;
+``gymnasium.make("scattermec:scattermec/Offloading-v0")`` imports it by itself.
 """
-
-from importlib.util import find_spec
 
 from scattermec.environment.actions import (
     ACTION_FORMS,
@@ -74,16 +72,3 @@ __all__ = [
 
 ENVIRONMENT_ID = "scattermec/Offloading-v0"
 """The Gymnasium environment's registered name."""
-
-
-def _register() -> None:
-    # Gymnasium is optional.
-    if find_spec("gymnasium") is None:
-        return
-    import gymnasium
-
-    if ENVIRONMENT_ID not in gymnasium.registry:
-        gymnasium.register(ENVIRONMENT_ID, "scattermec.environment.gymnasium_env:OffloadingEnv")
-
-
-_register()

@@ -1,6 +1,6 @@
 """The common part of the adapters: plays a scenario, with NumPy arrays in and out."""
 
-from functools import partial
+from functools import cached_property, partial
 from os import PathLike
 from typing import Any
 
@@ -64,22 +64,29 @@ class Shell:
         if scenario is None:
             scenario = Scenario()
         self.scenario = scenario if isinstance(scenario, Scenario) else Scenario.find(scenario)
-        self.parameters: Parameters = parameters(self.scenario)
         self.action_form = action_form(form)
         self.render_mode = render_mode
         self._rng: np.random.Generator | None = None
         self._state: core.EnvState | None = None
         self._last: Played | None = None
 
+    @cached_property
+    def parameters(self) -> Parameters:
+        """The scenario's constants as arrays.
+
+        Made when they are needed, since that starts JAX: until the first reset, the process may be forked.
+        """
+        return parameters(self.scenario)
+
     @property
     def num_users(self) -> int:
         """N."""
-        return self.parameters.num_users
+        return self.scenario.num_users
 
     @property
     def ap_action_size(self) -> int:
         """Length of the AP's action."""
-        return ap_action_size(self.num_users, self.parameters.num_antennas)
+        return ap_action_size(self.num_users, self.scenario.num_antennas)
 
     @property
     def user_action_size(self) -> int:
@@ -102,7 +109,7 @@ class Shell:
 
     def user_bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper bounds of a user's observation."""
-        channels = 2 * self.parameters.num_antennas
+        channels = 2 * self.scenario.num_antennas
         low = [0.0, 0.0] + [-OBSERVATION_LIMIT] * channels + [0.0]
         high = [OBSERVATION_LIMIT, 1.0] + [OBSERVATION_LIMIT] * channels + [1.0]
         return np.array(low, np.float32), np.array(high, np.float32)
