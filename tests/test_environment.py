@@ -16,11 +16,12 @@ from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, see
 
 from bank import single
 from scattermec import environment
-from scattermec.environment import ENVIRONMENT_ID
 from scattermec.environment.gymnasium_env import OffloadingEnv
 from scattermec.environment.pettingzoo_env import env, parallel_env, raw_env
 from scattermec.physics import Allocation, Parameters, parameters
 from scattermec.scenario import Scenario, ScenarioError
+
+ENVIRONMENT_ID = "scattermec/Offloading-v0"
 
 N, M = 3, 3
 LENGTH = 4
@@ -174,8 +175,39 @@ def test_wrong_actions_are_refused() -> None:
         made.step(np.full(made.action_space.shape, np.nan, np.float32))
 
 
+def test_a_parallel_step_needs_a_running_episode_and_everybodys_action() -> None:
+    made = parallel_env(scenario=SCENARIO)
+    with pytest.raises(RuntimeError, match="call reset"):
+        made.step({})
+    made.reset(seed=0)
+    with pytest.raises(ValueError, match="actions: those of ap, user_0, user_1, user_2 are missing"):
+        made.step({})
+
+
+def test_infos_have_the_same_entries_after_a_reset_as_after_a_step() -> None:
+    def kinds(info: dict[str, Any]) -> Any:
+        if any(isinstance(value, dict) for value in info.values()):
+            return {name: kinds(value) for name, value in info.items()}
+        return {name: (type(value), np.shape(value), np.asarray(value).dtype) for name, value in info.items()}
+
+    single, turns, together = (
+        OffloadingEnv(SCENARIO),
+        raw_env(scenario=SCENARIO),
+        parallel_env(scenario=SCENARIO),
+    )
+    _, first = single.reset(seed=0)
+    np.testing.assert_array_equal(first["battery"], single.state.frame.battery)
+    assert kinds(first) == kinds(single.step(single.action_space.sample())[-1])
+    _, each = together.reset(seed=0)
+    actions = {agent: together.action_space(agent).sample() for agent in together.agents}
+    assert kinds(each) == kinds(together.step(actions)[-1])
+    turns = raw_env(scenario=SCENARIO)
+    turns.reset(seed=0)
+    assert kinds(turns.infos) == kinds(each)
+
+
 @pytest.mark.parametrize("form", environment.ACTION_FORMS)
-def test_actions_are_as_long_as_their_form(form: environment.ActionForm) -> None:
+def test_actions_are_as_long_as_their_form(form: environment.StatedForm) -> None:
     single, several = OffloadingEnv(SCENARIO, form), parallel_env(scenario=SCENARIO, action_form=form)
     per_user = environment.NUMBERS_PER_USER[form]
     assert single.action_space.shape == (2 * N * M + N * per_user,)

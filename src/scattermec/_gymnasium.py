@@ -12,8 +12,12 @@ from typing import Any
 _MODULE = "scattermec.environment.gymnasium_env"
 _MAKERS = {"entry_point": f"{_MODULE}:OffloadingEnv"}
 
+AP_ALONE = {"users": "estimate", "ap_action": "prices", "phase_reference": True, "reward_scale": 0.01}
+"""Settings of the environment in which only the AP acts: problem (10) answers its beams."""
+
 ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "scattermec/Offloading-v0": _MAKERS,
+    "scattermec/AccessPoint-v0": {**_MAKERS, "kwargs": AP_ALONE},
 }
 """Registered names, with the arguments of `gymnasium.register`."""
 
