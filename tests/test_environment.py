@@ -92,7 +92,7 @@ def test_without_gymnasium_the_core_works_and_the_adapters_say_what_to_install()
 import sys
 sys.modules["gymnasium"] = None
 import scattermec.environment
-for name in ("gymnasium_env", "pettingzoo_env"):
+for name in ("gymnasium_env", "pettingzoo_env", "vector_env"):
     try:
         __import__(f"scattermec.environment.{name}")
     except ImportError as error:

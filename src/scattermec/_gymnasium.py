@@ -9,8 +9,10 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-_MODULE = "scattermec.environment.gymnasium_env"
-_MAKERS = {"entry_point": f"{_MODULE}:OffloadingEnv"}
+_MAKERS = {
+    "entry_point": "scattermec.environment.gymnasium_env:OffloadingEnv",
+    "vector_entry_point": "scattermec.environment.vector_env:OffloadingVectorEnv",
+}
 
 AP_ALONE = {"users": "estimate", "ap_action": "prices", "phase_reference": True, "reward_scale": 0.01}
 """Settings of the environment in which only the AP acts: problem (10) answers its beams."""

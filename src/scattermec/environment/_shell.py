@@ -213,7 +213,7 @@ def first_report(state: core.EnvState) -> dict[str, np.ndarray]:
     }
 
 
-def within(observation: Array, limits: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def within(observation: Array | np.ndarray, limits: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """An observation as float32, within its bounds."""
     return np.clip(np.asarray(observation, np.float32), *limits)
 
