@@ -101,7 +101,7 @@ def instances(tmp_path_factory) -> list[object]:
     plan = bound_energy(SCENARIO.replace(backlog_cap=0), Episode(*only)).plan
     return [
         *(constants, parameters(traced), task.learning, frame, state, reached, draws, result, result.outcome),
-        *(shaped(_preview, constants, state), step, flat, task.variant),
+        *(shaped(_preview, constants, state), step),
         *(service, service.best, solution, solution.allocation, solution.prices, VALUE, problem, scales),
         *(standard_form(problem, scales, needy), standard_form(problem, scales, needy, elastic=True)),
         *(message, record, record.losses, blank_transition(7, 2), blank_transition(7, 2, num_agents=3)),
