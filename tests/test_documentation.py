@@ -27,6 +27,7 @@ PAGES = [
     "docs/how-to/scenario.md",
     "docs/how-to/channels.md",
     "docs/how-to/algorithm.md",
+    "docs/how-to/trainers.md",
     "docs/how-to/figure.md",
 ]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()

@@ -1,7 +1,9 @@
 """Policies of others as contenders: they decide as the environments do with the same actions."""
 
+from pathlib import Path
 from typing import Any
 
+import gymnasium
 import jax
 import numpy as np
 import pytest
@@ -78,3 +80,16 @@ def test_wrong_actions_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=fault):
             decided(contender, state.state)
+
+
+def test_the_page_trains_with_stable_baselines() -> None:
+    pytest.importorskip("stable_baselines3", reason="an optional trainer")
+    page = (Path(__file__).parent.parent / "docs" / "how-to" / "trainers.md").read_text(encoding="utf-8")
+    code = page.split("```py\n")[1].split("```")[0].replace("20_480", "1024")
+    session: dict[str, Any] = {"gymnasium": gymnasium, "np": np}
+    exec(code, session)
+    contender = contender_from_numpy("PPO", session["act"], **AP_ALONE)
+    state = OffloadingEnv()
+    state.reset(seed=0)
+    decision = decided(contender, state.state)
+    np.testing.assert_allclose(np.linalg.norm(decision.beams, axis=1), 1, rtol=1e-6)
