@@ -59,7 +59,6 @@ def rejax_ppo(settings: dict[str, Any], seed: int, frames: int) -> Any:
         gamma=Scenario().discount,
         ent_coef=0.0,
         max_grad_norm=0.5,
-        normalize_rewards=True,
     ).replace(eval_callback=lambda ppo, state, key: ())
     state, _ = jax.jit(ppo.train)(jax.random.PRNGKey(seed))
 
