@@ -24,6 +24,7 @@ from scattermec.environment.actions import (
 )
 from scattermec.environment.core import EnvState, ap_observation, phase_referenced, user_observations
 from scattermec.environment.decision import Decision, as_seen
+from scattermec.errors import InputError
 from scattermec.optimisation import estimate_allocation
 from scattermec.optimisation.response import Broadcast
 from scattermec.physics import Allocation, Outcome, Parameters, links
@@ -136,13 +137,19 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
-    """Raise ValueError for an unknown setting of a `Variant`, or a value that is not allowed."""
-    for name, value in settings.items():
-        if name == "reward_scale":
-            if not (isinstance(value, int | float) and 0 < value < float("inf")):
-                raise ValueError(f"reward_scale: {value!r} is not allowed; it must be a number > 0")
-        elif name not in CHOICES:
-            raise ValueError(f"{name}: is no setting; choose from {', '.join([*CHOICES, 'reward_scale'])}")
-        elif value not in CHOICES[name]:
-            allowed = ", ".join(map(str, CHOICES[name]))
-            raise ValueError(f"{name}: {value!r} is not allowed; it must be one of {allowed}")
+    """Raise InputError for unknown settings of a `Variant`, and for values that are not allowed."""
+    faults = [fault for name, value in settings.items() if (fault := _fault(name, value))]
+    if faults:
+        raise InputError(faults)
+
+
+def _fault(name: str, value: Any) -> str | None:
+    if name == "reward_scale":
+        allowed = isinstance(value, int | float) and 0 < value < float("inf")
+        return None if allowed else f"reward_scale: {value!r} is not allowed; it must be a number > 0"
+    if name not in CHOICES:
+        return f"{name}: is no setting; choose from {', '.join([*CHOICES, 'reward_scale'])}"
+    if value not in CHOICES[name]:
+        choices = ", ".join(map(str, CHOICES[name]))
+        return f"{name}: {value!r} is not allowed; it must be one of {choices}"
+    return None
