@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from benchmarks.results import Section
 
 SECTIONS = ("allocation", "beams", "learning", "pendulum", "startup")
-"""Sections measured by default; a GPU only on demand."""
+"""Sections measured by default; a GPU and others' trainers only on demand."""
 
 BEAMS = ((3, 3), (6, 4))
 """Numbers of users and antennas in the comparisons of P2."""
@@ -101,6 +101,12 @@ def _measure(section: "Section", options: argparse.Namespace, other_core: int | 
         steps = options.pendulum_steps or (300 if quick else 15_000)
         seeds = options.pendulum_seeds or (2 if quick else 10)
         compare_pendulum(section, steps, seeds, quick=quick, tell=tell)
+    elif section.name == "trainers":
+        from benchmarks.trainers import compare_environments, compare_learners
+
+        compare_environments(section, quick=quick, tell=tell)
+        frames = options.trainer_frames or (2048 if quick else 20_480)
+        compare_learners(section, frames, options.trainer_seeds or 3, quick=quick, tell=tell)
     elif section.name == "startup":
         from benchmarks.startup import compare_startup
 
@@ -135,7 +141,9 @@ def _parser() -> argparse.ArgumentParser:
         help="frames per call of ours (1 64 1024 8192; on a GPU 1000 to 1000000 in powers of ten)",
     )
     parser.add_argument(
-        "--only", choices=(*SECTIONS, "gpu"), help="measure only this section; the others stay as they are"
+        "--only",
+        choices=(*SECTIONS, "trainers", "gpu"),
+        help="measure only this section; the others stay as they are",
     )
     parser.add_argument("--seconds", type=_seconds, metavar="S", help="minimum time for each measurement (3)")
     parser.add_argument(
@@ -143,6 +151,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--pendulum-seeds", type=_positive, metavar="R", help="seeds trained on the pendulum (10)"
+    )
+    parser.add_argument(
+        "--trainer-frames",
+        type=_positive,
+        metavar="T",
+        help="frames to learn from, others and ours (20480)",
+    )
+    parser.add_argument(
+        "--trainer-seeds", type=_positive, metavar="R", help="seeds beside others' trainers (3)"
     )
     parser.add_argument("--core", type=int, metavar="C", help="core to run on (the idlest one)")
     parser.add_argument(

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable
@@ -104,8 +105,12 @@ def timed(work: Callable[[], Any]) -> dict[str, float]:
     return {"seconds": seconds, "core_share": (time.process_time() - processor) / seconds}
 
 
-def peer_python(peer: str, *, install: bool, tell: Callable[[str], None]) -> str:
-    """The interpreter of a peer's virtual environment, created if needed. Raises Unavailable."""
+def peer_python(peer: str, *, install: bool, tell: Callable[[str], None], with_ours: bool = False) -> str:
+    """The interpreter of a peer's virtual environment, created if needed. Raises Unavailable.
+
+    With ``with_ours`` it also sees this package and all that is installed for it, and its own requirements
+    are installed without theirs.
+    """
     folder, requirements = ROOT / f".venv-bench-{peer}", Path(__file__).parent / f"requirements-{peer}.txt"
     done, wanted = folder / ".installed", requirements.read_text(encoding="utf-8")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -115,7 +120,7 @@ def peer_python(peer: str, *, install: bool, tell: Callable[[str], None]) -> str
         raise Unavailable("not installed (a run without --quick installs it)")
     tell(f"installing {requirements.name} into {folder.name}")
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]
-    pip.append(str(requirements))
+    pip += [str(requirements), *(["--no-deps"] if with_ours else [])]
     try:
         _run([sys.executable, "-m", "venv", "--clear", str(folder)])
         try:
@@ -124,6 +129,10 @@ def peer_python(peer: str, *, install: bool, tell: Callable[[str], None]) -> str
             _run([*pip, "--extra-index-url", TORCH_INDEX])
     except Unavailable as reason:
         raise Unavailable(f"cannot be installed ({reason})") from None
+    if with_ours:
+        (own,) = folder.glob("lib/python*/site-packages")
+        seen = f"{ROOT / 'src'}\n{sysconfig.get_path('purelib')}\n"
+        (own / "scattermec-and-its-packages.pth").write_text(seen, encoding="utf-8")
     done.write_text(wanted, encoding="utf-8")
     return str(python)
 

@@ -27,6 +27,16 @@ with what the first has left there; processor time is that of the process, user 
 its end. `solve` is given 64 frames of the default scenario. `reproduce --quick` runs once, on two cores where
 there are two, with an empty cache."""
 
+TRAINERS = """\
+`SyncVectorEnv` is Gymnasium's loop over single environments; `OffloadingVectorEnv` is what
+`gymnasium.make_vec` makes, one compiled step for all. The learners all have the default scenario, the same
+number of frames, its discount of 0.5, and the same 500 independent frames to be judged on, greedily. The
+intervals are over seeds: mind how few there are. "The AP": problem (10) answers, as in
+`scattermec/AccessPoint-v0`. "The AP, and for the users": one controller also corrects the estimate for every
+user. Ours are trained and evaluated by `scattermec train` and `scattermec evaluate`; their seconds include
+start and compilation. No settings were searched for: others' are in `benchmarks/trainers_worker.py`, and
+otherwise the trainers' own."""
+
 GPU = """\
 The default scenario (N = 3, M = 3) in float64; P1 with beams for maximum ratio transmission. GPU:
 `jax.jit(jax.vmap(allocate))`, or `optimise_beams` for P2, over the frames of a call, which lie on the GPU

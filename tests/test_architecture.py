@@ -10,7 +10,7 @@ import pytest
 SOURCES = Path(__file__).parent.parent / "src"
 
 FLOORS = (
-    ("_version", "_pytree", "counts", "errors"),
+    ("_version", "_pytree", "_gymnasium", "counts", "errors"),
     ("_compilation", "_units", "_yaml"),
     ("_processes", "storage"),
     ("_settings", "_programs"),

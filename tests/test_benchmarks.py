@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from benchmarks import frames as workload
-from benchmarks import gpu, startup
+from benchmarks import gpu, startup, trainers
 from benchmarks.machine import describe, versions
 from benchmarks.pendulum import STEPS, Pendulum
 from benchmarks.results import Results
@@ -238,3 +238,46 @@ def test_startup_is_measured_in_processes_of_their_own(tmp_path, monkeypatch):
     assert "| `--help` | " in results.page()
     with pytest.raises(RuntimeError, match="no-such-command"):
         startup.compare_startup(section, None, quick=True, tell=print, commands=[("no-such-command",)])
+
+
+class Trained:
+    """A worker that answers at once: a trainer on the AP alone does as well as its seed is large."""
+
+    def __init__(self, module, setup, *, python):
+        if "SAC" in setup["trainer"]:
+            raise trainers.Unavailable("not here")
+        self.setup = setup
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def answer(self):
+        pass
+
+    def ask(self, *, seed, frames, evaluated):
+        return {"of_optimum": 0.5 + 0.1 * seed, "outage": 0.25, "seconds": float(frames)}
+
+
+def test_trainers_of_others_are_put_beside_ours(tmp_path, monkeypatch):
+    ours = {"who": "ours", "acts": "the AP", "mean": 0.9, "low": 0.8, "high": 1.0, "outage": 0, "seconds": 1}
+    monkeypatch.setattr(trainers, "_ours", lambda *arguments: dict(ours))
+    monkeypatch.setattr(trainers, "_rate", lambda name, mode, copies, quick: 50 if mode == "sync" else 500)
+    monkeypatch.setattr(trainers, "peer_python", lambda *arguments, **more: "python")
+    monkeypatch.setattr(trainers, "Worker", Trained)
+    about = {"command": "x", "machine": describe(None), "versions": versions()}
+    results = Results(tmp_path / "numbers.json", about)
+    section = results.start("trainers")
+    trainers.compare_environments(section, quick=True, tell=lambda text: None)
+    trainers.compare_learners(section, 10, 3, quick=True, tell=lambda text: None)
+    results.finish(section)
+    speed, shares = json.loads((tmp_path / "numbers.json").read_text())["trainers"]["tables"]
+    assert [row["ratio"] for row in speed["rows"]] == [10, 10]
+    assert shares["remarks"] == ["Stable-Baselines3 SAC, the AP: not measured, not here"]
+    theirs = shares["rows"][-1]
+    assert (theirs["who"], theirs["acts"]) == ("Stable-Baselines3 PPO", "the AP, and for the users")
+    assert theirs["mean"] == pytest.approx(0.6)
+    assert theirs["shares"] == pytest.approx([0.5, 0.6, 0.7])
+    assert "60.0% | " in results.page()

@@ -9,9 +9,8 @@ import pytest
 
 from scattermec import Scenario
 from scattermec.agents.settings import PRESETS, TrainingConfig
-from scattermec.environment import reset
+from scattermec.environment import corrections, reset
 from scattermec.errors import InputError
-from scattermec.learners import corrections
 from scattermec.optimisation import OPTIMAL, allocate
 from scattermec.physics import maximum_ratio_beams, parameters, run_frame
 from scattermec.training import Plan

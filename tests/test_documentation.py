@@ -31,6 +31,7 @@ PAGES = [
     "docs/how-to/ray-tracing.md",
     "docs/how-to/score.md",
     "docs/how-to/algorithm.md",
+    "docs/how-to/trainers.md",
     "docs/how-to/figure.md",
 ]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()

@@ -16,11 +16,12 @@ from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, see
 
 from bank import single
 from scattermec import environment
-from scattermec.environment import ENVIRONMENT_ID
 from scattermec.environment.gymnasium_env import OffloadingEnv
 from scattermec.environment.pettingzoo_env import env, parallel_env, raw_env
 from scattermec.physics import Allocation, Parameters, parameters
 from scattermec.scenario import Scenario, ScenarioError
+
+ENVIRONMENT_ID = "scattermec/Offloading-v0"
 
 N, M = 3, 3
 LENGTH = 4
@@ -47,8 +48,7 @@ def marked(test: Any) -> Any:
 
 
 def test_registered_environment_conforms() -> None:
-    name = f"scattermec.environment:{ENVIRONMENT_ID}"
-    made = gymnasium.make(name, render_mode="rgb_array", scenario=SCENARIO)
+    made = gymnasium.make(ENVIRONMENT_ID, render_mode="rgb_array", scenario=SCENARIO)
     assert isinstance(made.unwrapped, OffloadingEnv)
     check_env(made.unwrapped)
     made.close()
@@ -92,7 +92,7 @@ def test_without_gymnasium_the_core_works_and_the_adapters_say_what_to_install()
 import sys
 sys.modules["gymnasium"] = None
 import scattermec.environment
-for name in ("gymnasium_env", "pettingzoo_env"):
+for name in ("gymnasium_env", "pettingzoo_env", "vector_env"):
     try:
         __import__(f"scattermec.environment.{name}")
     except ImportError as error:
@@ -101,6 +101,49 @@ for name in ("gymnasium_env", "pettingzoo_env"):
         raise AssertionError(name)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import scattermec, gymnasium; gymnasium.spec('{0}')",
+        "import gymnasium, scattermec; gymnasium.spec('{0}')",
+        # Others look for it first.
+        "import scattermec, importlib.util; importlib.util.find_spec('gymnasium'); "
+        "import gymnasium.vector; gymnasium.spec('{0}')",
+        "import gymnasium; gymnasium.make('scattermec:{0}')",
+    ],
+)
+def test_gymnasium_knows_the_environment_whichever_is_imported_first(program: str) -> None:
+    subprocess.run([sys.executable, "-c", program.format(ENVIRONMENT_ID)], check=True)
+
+
+def test_importing_the_package_imports_neither_gymnasium_nor_jax() -> None:
+    program = "import sys, scattermec; assert not {'gymnasium', 'jax', 'numpy'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_processes_may_be_forked_before_the_first_reset(tmp_path: Path) -> None:
+    """With JAX running in the parent, forked workers would wait forever."""
+    program = f"""
+import warnings
+import gymnasium, jax
+from jax._src import xla_bridge
+from scattermec import Scenario
+from scattermec.environment import gymnasium_env, pettingzoo_env
+warnings.simplefilter("error")
+scenario = Scenario.load({str(tmp_path / "scenario.yaml")!r})
+make = lambda: gymnasium_env.OffloadingEnv(scenario)
+make(), pettingzoo_env.env(scenario=scenario), pettingzoo_env.parallel_env(scenario=scenario)
+assert not xla_bridge.backends_are_initialized()
+several = gymnasium.vector.AsyncVectorEnv([make, make], context="fork")
+several.reset(seed=0, options=None)
+seen, *_ = several.step(several.action_space.sample())
+assert seen.shape == several.observation_space.shape
+several.close()
+"""
+    SCENARIO.save(tmp_path / "scenario.yaml")
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
 # --- Arguments ---
@@ -132,8 +175,39 @@ def test_wrong_actions_are_refused() -> None:
         made.step(np.full(made.action_space.shape, np.nan, np.float32))
 
 
+def test_a_parallel_step_needs_a_running_episode_and_everybodys_action() -> None:
+    made = parallel_env(scenario=SCENARIO)
+    with pytest.raises(RuntimeError, match="call reset"):
+        made.step({})
+    made.reset(seed=0)
+    with pytest.raises(ValueError, match="actions: those of ap, user_0, user_1, user_2 are missing"):
+        made.step({})
+
+
+def test_infos_have_the_same_entries_after_a_reset_as_after_a_step() -> None:
+    def kinds(info: dict[str, Any]) -> Any:
+        if any(isinstance(value, dict) for value in info.values()):
+            return {name: kinds(value) for name, value in info.items()}
+        return {name: (type(value), np.shape(value), np.asarray(value).dtype) for name, value in info.items()}
+
+    single, turns, together = (
+        OffloadingEnv(SCENARIO),
+        raw_env(scenario=SCENARIO),
+        parallel_env(scenario=SCENARIO),
+    )
+    _, first = single.reset(seed=0)
+    np.testing.assert_array_equal(first["battery"], single.state.frame.battery)
+    assert kinds(first) == kinds(single.step(single.action_space.sample())[-1])
+    _, each = together.reset(seed=0)
+    actions = {agent: together.action_space(agent).sample() for agent in together.agents}
+    assert kinds(each) == kinds(together.step(actions)[-1])
+    turns = raw_env(scenario=SCENARIO)
+    turns.reset(seed=0)
+    assert kinds(turns.infos) == kinds(each)
+
+
 @pytest.mark.parametrize("form", environment.ACTION_FORMS)
-def test_actions_are_as_long_as_their_form(form: environment.ActionForm) -> None:
+def test_actions_are_as_long_as_their_form(form: environment.StatedForm) -> None:
     single, several = OffloadingEnv(SCENARIO, form), parallel_env(scenario=SCENARIO, action_form=form)
     per_user = environment.NUMBERS_PER_USER[form]
     assert single.action_space.shape == (2 * N * M + N * per_user,)

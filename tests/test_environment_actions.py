@@ -13,9 +13,9 @@ from hypothesis.extra.numpy import arrays
 
 from bank import single
 from scattermec.environment import (
-    ACTION_FORMS,
     NUMBERS_PER_USER,
-    ActionForm,
+    STATED_FORMS,
+    StatedForm,
     action_from_allocation,
     action_from_beams,
     allocation_from_action,
@@ -110,11 +110,11 @@ def test_gradient_of_the_zero_beam_is_finite() -> None:
     assert np.isfinite(gradient).all()
 
 
-@pytest.mark.parametrize("form", ACTION_FORMS)
+@pytest.mark.parametrize("form", STATED_FORMS)
 @given(data=st.data(), workload=workloads)
 @settings(max_examples=60)
 def test_allocation_survives_the_round_trip(
-    form: ActionForm, data: st.DataObject, workload: np.ndarray
+    form: StatedForm, data: st.DataObject, workload: np.ndarray
 ) -> None:
     action, work = jnp.asarray(data.draw(rows(form))), jnp.asarray(workload)
     allocation = to_allocation(form, PARAMETERS, work, action)
@@ -126,8 +126,8 @@ def test_allocation_survives_the_round_trip(
         np.testing.assert_array_less(abs(getattr(again, name) - value), 1e-12 * scale + 1e-20, err_msg=name)
 
 
-@pytest.mark.parametrize("form", ACTION_FORMS)
-def test_generic_action_survives_the_round_trip(form: ActionForm) -> None:
+@pytest.mark.parametrize("form", STATED_FORMS)
+def test_generic_action_survives_the_round_trip(form: StatedForm) -> None:
     rng = np.random.default_rng(0)
     params = dataclasses.replace(PARAMETERS, local_rate=jnp.array([50.0, 10.0, 30.0]))
     work = jnp.array([20.0, 40.0, 80.0])
@@ -147,7 +147,7 @@ def test_paper_form_scales_slot_and_workload() -> None:
 def test_an_allocation_beyond_the_limits_is_clipped() -> None:
     ten = jnp.full(N, 10.0)
     wild = Allocation(t_active=ten, t_passive=ten, t_local=ten, l_active=ten, l_passive=ten, l_local=ten)
-    for form in ACTION_FORMS:
+    for form in STATED_FORMS:
         action = to_action(form, PARAMETERS, jnp.ones(N), wild)
         assert np.all((action >= 0) & (action <= 1))
 
@@ -169,8 +169,8 @@ def test_feasible_form_meets_slot_and_workload_in_single_precision(
     assert all(np.all(part >= 0) for part in vars(a).values())
 
 
-@pytest.mark.parametrize("form", ACTION_FORMS)
-def test_form_is_differentiable_at_its_corners(form: ActionForm) -> None:
+@pytest.mark.parametrize("form", STATED_FORMS)
+def test_form_is_differentiable_at_its_corners(form: StatedForm) -> None:
     for corner in (0.0, 1.0):
 
         def total(action: jax.Array) -> jax.Array:

@@ -4,16 +4,22 @@ The system of Zhou et al., "Hierarchical Multi-Agent Deep Reinforcement Learning
 Offloading", WCNC 2022. `scenario` holds the constants, `physics` one frame as pure functions, `optimisation`
 the exact allocation with its certificate, `environment` the learning environments, and `experiments` the
 studies that the command line runs.
+
+Importing this package makes its environments known to Gymnasium, as in
+``gymnasium.make("scattermec/Offloading-v0")``, whichever of the two is imported first.
 """
 
 from typing import TYPE_CHECKING, Any
 
+from scattermec._gymnasium import register_environments
 from scattermec._version import __version__
 
 if TYPE_CHECKING:
     from scattermec.scenario import Scenario, ScenarioError
 
 __all__ = ["Scenario", "ScenarioError", "__version__"]
+
+register_environments()
 
 
 def __getattr__(name: str) -> Any:

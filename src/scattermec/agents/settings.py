@@ -13,7 +13,7 @@ from scattermec._pytree import pytree, static
 from scattermec._settings import FileSettings, constant
 from scattermec._yaml import show
 from scattermec.counts import MOST_BATCH, MOST_LAYERS, MOST_TRANSITIONS, MOST_WIDTH
-from scattermec.environment.actions import ApActionForm, LearnedForm
+from scattermec.environment.actions import ActionForm, ApActionForm
 from scattermec.errors import InputError
 from scattermec.scenario import Scenario
 
@@ -62,7 +62,7 @@ class TrainingConfig(FileSettings):
     exploration: Exploration = constant("gaussian", "", "", "gaussian or uniform", "How agents explore:")
     exploration_noise: float = constant(0.2, "", "", ">= 0", "Standard deviation of gaussian exploration")
 
-    action_form: LearnedForm = constant(
+    action_form: ActionForm = constant(
         "paper", "", "", "paper, feasible or correction", "How users' numbers are read:"
     )
     ap_action: ApActionForm = constant(
@@ -160,7 +160,7 @@ class Learning:
     batch_size: int = static()
     buffer_size: int = static()
     exploration: Exploration = static()
-    action_form: LearnedForm = static()
+    action_form: ActionForm = static()
     ap_action: ApActionForm = static()
     team_reward: TeamReward = static()
     phase_reference: bool = static()

@@ -1,19 +1,21 @@
 """The environment: a functional core in JAX, and adapters for Gymnasium and PettingZoo.
 
 The core needs neither. The adapters are in `scattermec.environment.gymnasium_env` and
-`scattermec.environment.pettingzoo_env` and need ``pip install 'scattermec[environments]'``. If Gymnasium is
-installed, importing this package registers ``scattermec/Offloading-v0``;
-``gymnasium.make("scattermec.environment:scattermec/Offloading-v0")`` imports, registers and makes it.
+`scattermec.environment.pettingzoo_env` and need ``pip install 'scattermec[environments]'``.
+``gymnasium.make("scattermec/Offloading-v0")`` makes the first, once `scattermec` is imported;
+``gymnasium.make("scattermec:scattermec/Offloading-v0")`` imports it by itself. In
+``scattermec/AccessPoint-v0`` only the access point acts, and problem (10) answers (`AP_ALONE`).
 """
 
-from importlib.util import find_spec
-
+from scattermec._gymnasium import AP_ALONE
 from scattermec.environment.actions import (
     ACTION_FORMS,
+    AP_ACTION_FORMS,
     NUMBERS_PER_USER,
+    STATED_FORMS,
     ActionForm,
     ApActionForm,
-    LearnedForm,
+    StatedForm,
     action_from_allocation,
     action_from_beams,
     allocation_from_action,
@@ -39,18 +41,24 @@ from scattermec.environment.core import (
     work_shares,
 )
 from scattermec.environment.decision import Decision, as_seen
+from scattermec.environment.flat import FlatOffloading
+from scattermec.environment.variant import Variant
 
 __all__ = [
     "ACTION_FORMS",
-    "ENVIRONMENT_ID",
+    "AP_ACTION_FORMS",
+    "AP_ALONE",
     "NUMBERS_PER_USER",
+    "STATED_FORMS",
     "ActionForm",
     "ApActionForm",
     "Decision",
     "Draws",
     "EnvState",
-    "LearnedForm",
+    "FlatOffloading",
+    "StatedForm",
     "StepResult",
+    "Variant",
     "action_from_allocation",
     "action_from_beams",
     "advance",
@@ -71,19 +79,3 @@ __all__ = [
     "user_observations",
     "work_shares",
 ]
-
-ENVIRONMENT_ID = "scattermec/Offloading-v0"
-"""The Gymnasium environment's registered name."""
-
-
-def _register() -> None:
-    # Gymnasium is optional.
-    if find_spec("gymnasium") is None:
-        return
-    import gymnasium
-
-    if ENVIRONMENT_ID not in gymnasium.registry:
-        gymnasium.register(ENVIRONMENT_ID, "scattermec.environment.gymnasium_env:OffloadingEnv")
-
-
-_register()

@@ -1,6 +1,7 @@
 """The common part of the adapters: plays a scenario, with NumPy arrays in and out."""
 
-from functools import partial
+from collections.abc import Mapping
+from functools import cached_property
 from os import PathLike
 from typing import Any
 
@@ -8,18 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Complex, Float
+from jaxtyping import Bool, Complex, Float, Integer
 
 from scattermec._pytree import pytree
-from scattermec.environment import core
-from scattermec.environment.actions import (
-    NUMBERS_PER_USER,
-    ActionForm,
-    action_form,
-    allocation_from_action,
-    ap_action_size,
-    beams_from_action,
-)
+from scattermec.environment import bounds, core
+from scattermec.environment.variant import Variant, check_settings
 from scattermec.physics import Allocation, Frame, Outcome, Parameters, parameters, run_frame
 from scattermec.physics.links import maximum_ratio_beams
 from scattermec.physics.rewards import energy_efficiency
@@ -28,10 +22,6 @@ from scattermec.scenario import Scenario
 INSTALL_HINT = "needs gymnasium and pettingzoo: pip install 'scattermec[environments]'"
 
 RENDER_MODES = ["rgb_array"]
-
-OBSERVATION_LIMIT = 1e6
-"""Bound of observations that have no natural one. They are of order one, so it never binds; unlike infinity,
-it allows the space to be sampled and checked."""
 
 
 @pytree
@@ -44,47 +34,52 @@ class Played:
     outcome: Outcome
     energy_efficiency: Float[Array, ""]
     shares: Float[Array, " 3"]
+    reward: Float[Array, ""]
+    """the AP's, as the variant of the task has it"""
 
 
 class Shell:
     """One scenario, one running episode. Actions and observations are float32 NumPy arrays.
 
-    ``scenario`` is a `Scenario`, the path of a scenario file, or None for the default; ``form`` is the form
-    of the users' actions (see `scattermec.environment.actions`).
+    ``scenario`` is a `Scenario`, the path of a scenario file, or None for the default; ``settings`` are those
+    of a `Variant`.
     """
 
     def __init__(
         self,
         scenario: Scenario | str | PathLike[str] | None,
-        form: str,
         render_mode: str | None,
+        settings: Mapping[str, Any],
     ) -> None:
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ValueError(f"render_mode: {render_mode!r} is not allowed; it must be None or 'rgb_array'")
-        if scenario is None:
-            scenario = Scenario()
-        self.scenario = scenario if isinstance(scenario, Scenario) else Scenario.find(scenario)
-        self.parameters: Parameters = parameters(self.scenario)
-        self.action_form = action_form(form)
+        check_settings(settings)
+        self.scenario = found_scenario(scenario)
+        self.settings = dict(settings)
+        self.ap_action_size, self.user_action_size = bounds.action_sizes(self.scenario, settings)
         self.render_mode = render_mode
         self._rng: np.random.Generator | None = None
         self._state: core.EnvState | None = None
+        self._seen_by_ap: Array | None = None
         self._last: Played | None = None
+
+    @cached_property
+    def variant(self) -> Variant:
+        """The task.
+
+        Made when it is needed, since its arrays start JAX: until the first reset, the process may be forked.
+        """
+        return Variant(parameters=parameters(self.scenario), **self.settings)
+
+    @property
+    def parameters(self) -> Parameters:
+        """The scenario's constants as arrays."""
+        return self.variant.parameters
 
     @property
     def num_users(self) -> int:
         """N."""
-        return self.parameters.num_users
-
-    @property
-    def ap_action_size(self) -> int:
-        """Length of the AP's action."""
-        return ap_action_size(self.num_users, self.parameters.num_antennas)
-
-    @property
-    def user_action_size(self) -> int:
-        """Length of one user's action."""
-        return NUMBERS_PER_USER[self.action_form]
+        return self.scenario.num_users
 
     @property
     def state(self) -> core.EnvState:
@@ -93,62 +88,47 @@ class Shell:
             raise RuntimeError("the environment has no state before reset()")
         return self._state
 
-    def ap_bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper bounds of the AP's observation."""
-        users, channels = self.num_users, self.ap_action_size
-        low = [0.0] * (2 * users) + [-OBSERVATION_LIMIT] * channels
-        high = [OBSERVATION_LIMIT] * users + [1.0] * users + [OBSERVATION_LIMIT] * channels
-        return np.array(low, np.float32), np.array(high, np.float32)
-
-    def user_bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper bounds of a user's observation."""
-        channels = 2 * self.parameters.num_antennas
-        low = [0.0, 0.0] + [-OBSERVATION_LIMIT] * channels + [0.0]
-        high = [OBSERVATION_LIMIT, 1.0] + [OBSERVATION_LIMIT] * channels + [1.0]
-        return np.array(low, np.float32), np.array(high, np.float32)
-
-    def reset(self, rng: np.random.Generator) -> None:
-        """Start an episode; ``rng`` determines it and all later frames."""
+    def reset(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Start an episode; ``rng`` determines it and all later frames. Returns its first report."""
         self._rng = rng
-        self._state = _reset(self._key(), self.parameters)
+        self._state, self._seen_by_ap = _begin(self.variant, draw_seed(rng))
         self._last = None
+        return report(first_report(self._state))
 
     def play(self, ap_action: np.ndarray, user_actions: np.ndarray) -> tuple[Played, bool, bool]:
-        """Play the frame with the AP's action (2NM,) and the users' (N, K).
+        """Play the frame with the AP's action and the users' (N, K).
 
         Returns the played frame in NumPy, and whether the episode was terminated and truncated.
         """
         state = self.state
-        beams, allocation = _decide(
-            self.parameters, state.observed_workload, ap_action, user_actions, form=self.action_form
+        if self._rng is None:
+            raise RuntimeError("the environment has to be reset() first")
+        self._state, self._seen_by_ap, played, over = _play(
+            self.variant, draw_seed(self._rng), state, ap_action, user_actions
         )
-        self._state, result = _step(self._key(), state, beams, allocation, self.parameters)
-        self._last = _played(state.frame, self._state.beams, allocation, result.outcome)
-        return jax.device_get(self._last), bool(result.terminated), bool(result.truncated)
+        self._last = played
+        return jax.device_get(played), False, bool(over)
 
     def ap_observation(self) -> np.ndarray:
         """The AP's observation, float32."""
-        return _within(_ap_observation(self.parameters, self.state), self.ap_bounds())
+        if self._seen_by_ap is None:
+            raise RuntimeError("there is nothing to observe before reset()")
+        return within(self._seen_by_ap, bounds.ap_bounds(self.scenario))
 
     def user_observations(self, ap_action: np.ndarray | None = None) -> np.ndarray:
         """The users' observations (N, K), float32, with the beams of ``ap_action`` or the previous ones."""
         if ap_action is None:
-            seen = _user_observations_before(self.parameters, self.state)
+            seen = _user_observations_before(self.variant, self.state)
         else:
-            seen = _user_observations_after(self.parameters, self.state, ap_action)
-        return _within(seen, self.user_bounds())
+            seen = _user_observations_after(self.variant, self.state, ap_action)
+        return within(seen, bounds.user_bounds(self.scenario))
 
     def checked(self, action: Any, size: int) -> np.ndarray:
         """An agent's action as a float32 vector clipped to [0, 1].
 
         Raises ValueError if it has the wrong length or contains a number that is not finite.
         """
-        vector = np.asarray(action, np.float32).reshape(-1)
-        if vector.shape != (size,):
-            raise ValueError(f"an action has {vector.size} numbers where {size} are needed")
-        if not np.isfinite(vector).all():
-            raise ValueError("an action has numbers that are not finite")
-        return np.clip(vector, 0, 1)
+        return checked_actions(np.asarray(action, np.float32).reshape(-1), size)
 
     def render(self) -> np.ndarray | None:
         """Picture (H, W, 3) of the frame played last; after a reset, of the current frame with idle users."""
@@ -169,23 +149,44 @@ class Shell:
         )
         return render_rgb_array(figure)
 
-    def _key(self) -> Array:
-        if self._rng is None:
-            raise RuntimeError("the environment has to be reset() first")
-        return jax.random.key(int(self._rng.integers(2**32)))
+
+def found_scenario(scenario: Scenario | str | PathLike[str] | None) -> Scenario:
+    """The scenario that is given, by itself or by its file; the default for None."""
+    if scenario is None:
+        return Scenario()
+    return scenario if isinstance(scenario, Scenario) else Scenario.find(scenario)
 
 
-def frame_report(played: Played) -> dict[str, Any]:
-    """The results of a frame, as plain floats and new arrays over users (N,).
+def draw_seed(rng: np.random.Generator) -> np.uint32:
+    """The seed of a frame's key."""
+    return np.uint32(rng.integers(2**32))
+
+
+def checked_actions(actions: np.ndarray, size: int) -> np.ndarray:
+    """Actions, one per row or a single one, clipped to [0, 1]; raises ValueError as `Shell.checked`."""
+    if actions.shape[-1] != size:
+        raise ValueError(f"an action has {actions.shape[-1]} numbers where {size} are needed")
+    if not np.isfinite(actions).all():
+        raise ValueError("an action has numbers that are not finite")
+    return np.clip(actions, 0, 1)
+
+
+def report(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The report of one frame, with plain numbers instead of arrays without axes."""
+    return {name: array if array.ndim else array.item() for name, array in arrays.items()}
+
+
+def frame_report(played: Played) -> dict[str, np.ndarray]:
+    """The results of frames (...), as new arrays (...) and, over users, (..., N).
 
     Rewards and battery at the end of the frame as in `Outcome`; shares are fractions of the processed work.
     """
     outcome = played.outcome
-    active, passive, local = (float(share) for share in played.shares)
+    active, passive, local = np.moveaxis(np.array(played.shares, float), -1, 0)
     return {
         "success": np.array(outcome.success),
-        "energy_efficiency": float(played.energy_efficiency),
-        "ap_energy": float(outcome.ap_energy),
+        "energy_efficiency": np.array(played.energy_efficiency, float),
+        "ap_energy": np.array(outcome.ap_energy, float),
         "user_rewards": np.array(outcome.user_reward),
         "battery": np.array(outcome.battery),
         "backlog": np.array(outcome.backlog),
@@ -195,32 +196,65 @@ def frame_report(played: Played) -> dict[str, Any]:
     }
 
 
-def _within(observation: Array, bounds: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    return np.clip(np.asarray(observation, np.float32), *bounds)
+def first_report(state: core.EnvState) -> dict[str, np.ndarray]:
+    """The `frame_report` of episodes that have only begun: their batteries, and otherwise zeros."""
+    battery = np.array(state.frame.battery)
+    none, no_user = np.zeros(battery.shape[:-1]), np.zeros_like(battery)
+    return {
+        "success": np.zeros(battery.shape, bool),
+        "energy_efficiency": none,
+        "ap_energy": none.copy(),
+        "user_rewards": no_user,
+        "battery": battery,
+        "backlog": no_user.copy(),
+        "active_share": none.copy(),
+        "passive_share": none.copy(),
+        "local_share": none.copy(),
+    }
 
 
-# Compiled once per shape of scenario, for any number of environments.
-_reset = jax.jit(core.reset)
-_step = jax.jit(core.step)
-_ap_observation = jax.jit(core.ap_observation)
+def within(observation: Array | np.ndarray, limits: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """An observation as float32, within its bounds."""
+    return np.clip(np.asarray(observation, np.float32), *limits)
+
+
+def begin(variant: Variant, seed: Integer[Array, ""]) -> tuple[core.EnvState, Float[Array, " K"]]:
+    """The first frame of an episode, and how the AP sees it."""
+    state = core.reset(jax.random.key(seed), variant.parameters)
+    return state, variant.see_as_ap(state)
+
+
+def play(
+    variant: Variant,
+    seed: Integer[Array, ""],
+    state: core.EnvState,
+    ap_action: Float[Array, " A"],
+    user_actions: Float[Array, "N U"],
+) -> tuple[core.EnvState, Float[Array, " K"], Played, Bool[Array, ""]]:
+    """The next frame, how the AP sees it, the frame played, and whether the episode is over."""
+    constants = variant.parameters
+    decision = variant.decide(state, ap_action.astype(constants.path_gain.dtype), user_actions)
+    beams, allocation = decision.beams, decision.allocation
+    following, result = core.step(jax.random.key(seed), state, beams, allocation, constants)
+    reward = variant.ap_reward(state, decision, result.outcome)
+    played = _played(state.frame, following.beams, allocation, result.outcome, reward)
+    return following, variant.see_as_ap(following), played, result.truncated
+
+
+# Compiled once per shape of scenario and variant of the task, for any number of environments.
+_begin, _play = jax.jit(begin), jax.jit(play)
 
 
 @jax.jit
-def _user_observations_before(parameters: Parameters, state: core.EnvState) -> Array:
-    return core.user_observations(parameters, state, state.beams)
+def _user_observations_before(variant: Variant, state: core.EnvState) -> Array:
+    return variant.see_as_users(state, state.beams)
 
 
 @jax.jit
-def _user_observations_after(parameters: Parameters, state: core.EnvState, ap_action: Array) -> Array:
-    return core.user_observations(parameters, state, _beams(parameters, ap_action))
-
-
-@partial(jax.jit, static_argnames="form")
-def _decide(
-    parameters: Parameters, workload: Array, ap_action: Array, user_actions: Array, *, form: ActionForm
-) -> tuple[Array, Allocation]:
-    actions = user_actions.astype(parameters.path_gain.dtype)
-    return _beams(parameters, ap_action), allocation_from_action(form, parameters, workload, actions)
+def _user_observations_after(variant: Variant, state: core.EnvState, ap_action: Array) -> Array:
+    return variant.see_as_users(
+        state, variant.beams(state, ap_action.astype(variant.parameters.path_gain.dtype))
+    )
 
 
 @jax.jit
@@ -230,11 +264,11 @@ def _preview(parameters: Parameters, state: core.EnvState) -> Played:
     allocation = Allocation(
         t_active=zero, t_passive=zero, t_local=zero, l_active=zero, l_passive=zero, l_local=zero
     )
-    return _played(state.frame, beams, allocation, run_frame(parameters, state.frame, beams, allocation))
+    outcome = run_frame(parameters, state.frame, beams, allocation)
+    return _played(state.frame, beams, allocation, outcome, jnp.zeros_like(outcome.ap_reward))
 
 
-@jax.jit
-def _played(frame: Frame, beams: Array, allocation: Allocation, outcome: Outcome) -> Played:
+def _played(frame: Frame, beams: Array, allocation: Allocation, outcome: Outcome, reward: Array) -> Played:
     return Played(
         frame=frame,
         beams=beams,
@@ -242,9 +276,5 @@ def _played(frame: Frame, beams: Array, allocation: Allocation, outcome: Outcome
         outcome=outcome,
         energy_efficiency=energy_efficiency(frame.workload, outcome.success, outcome.ap_energy),
         shares=core.work_shares(frame.workload, allocation, outcome.success),
+        reward=reward,
     )
-
-
-def _beams(parameters: Parameters, ap_action: Array) -> Array:
-    action = ap_action.astype(parameters.path_gain.dtype)
-    return beams_from_action(action, parameters.num_users, parameters.num_antennas)

@@ -1,7 +1,7 @@
 """Actions: conversion from numbers in [0, 1] to beams and allocations of one frame, and back.
 
 An agent's network ends in a sigmoid, so an action is a vector of numbers in [0, 1]. Their meaning is defined
-here, for the AP and for both forms of a user's action. Batch with `jax.vmap`.
+here, for the AP and for the forms in which a user states its allocation. Batch with `jax.vmap`.
 """
 
 from collections.abc import Callable
@@ -15,14 +15,15 @@ from scattermec.optimisation.pricing import principal_vectors
 from scattermec.physics import Allocation, Parameters
 from scattermec.physics.links import unit_vectors
 
-ActionForm = Literal["paper", "feasible"]
+StatedForm = Literal["paper", "feasible"]
 """Forms of a user's action that state its allocation: six independent numbers, or four that respect slot and
 workload."""
 
-LearnedForm = Literal["paper", "feasible", "correction"]
-"""These, and one for learners alone: the numbers correct what the user is told or expects about its beam's
-time and its harvest, and its best response is its allocation."""
+ActionForm = Literal["paper", "feasible", "correction"]
+"""These, and one of two numbers that correct what the user is told or expects about its beam's time and its
+harvest; its best response is its allocation (see `scattermec.environment.corrections`)."""
 
+STATED_FORMS: tuple[StatedForm, ...] = get_args(StatedForm)
 ACTION_FORMS: tuple[ActionForm, ...] = get_args(ActionForm)
 
 ApActionForm = Literal["beams", "prices", "log_prices"]
@@ -32,16 +33,10 @@ the channels as they are or on a logarithmic one for channels of unit norm."""
 LOG_PRICES = 3.0
 """Logarithmic prices are within a factor of e^3 from 1."""
 
-NUMBERS_PER_USER: dict[ActionForm, int] = {"paper": 6, "feasible": 4}
+AP_ACTION_FORMS: tuple[ApActionForm, ...] = get_args(ApActionForm)
+
+NUMBERS_PER_USER: dict[ActionForm, int] = {"paper": 6, "feasible": 4, "correction": 2}
 """Length of a user's action in each form."""
-
-
-def action_form(name: str) -> ActionForm:
-    """The action form of this name. Raises ValueError if there is none."""
-    for form in ACTION_FORMS:
-        if form == name:
-            return form
-    raise ValueError(f"action_form: {name!r} is not allowed; it must be one of {', '.join(ACTION_FORMS)}")
 
 
 def ap_action_size(num_users: int, num_antennas: int, form: ApActionForm = "beams") -> int:
@@ -88,7 +83,7 @@ def action_from_beams(beams: Complex[Array, "N M"]) -> Float[Array, " K"]:
 
 
 def allocation_from_action(
-    form: ActionForm, parameters: Parameters, workload: Float[Array, " N"], action: Float[Array, "N K"]
+    form: StatedForm, parameters: Parameters, workload: Float[Array, " N"], action: Float[Array, "N K"]
 ) -> Allocation:
     """Allocation of all users from their actions in [0, 1], K = 6 ("paper") or 4 ("feasible") numbers each.
 
@@ -104,7 +99,7 @@ def allocation_from_action(
 
 
 def action_from_allocation(
-    form: ActionForm, parameters: Parameters, workload: Float[Array, " N"], allocation: Allocation
+    form: StatedForm, parameters: Parameters, workload: Float[Array, " N"], allocation: Allocation
 ) -> Float[Array, "N K"]:
     """Inverse of `allocation_from_action`, clipped to [0, 1].
 

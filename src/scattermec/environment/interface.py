@@ -20,6 +20,8 @@ class Step:
     reward: Float[Array, " *A"]
     terminated: Bool[Array, ""]
     """whether the value ends here. An episode that is only cut short (truncated) is not terminated."""
+    truncated: Bool[Array, ""] | None = None
+    """whether the episode was cut short here; None if the environment does not say"""
     info: Any = None
     """any further information"""
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from scattermec.environment._shell import INSTALL_HINT, RENDER_MODES, Played, Shell, frame_report
+from scattermec.environment import bounds
+from scattermec.environment._shell import INSTALL_HINT, RENDER_MODES, Played, Shell, frame_report, report
 from scattermec.environment.core import EnvState
 from scattermec.physics import Parameters
 from scattermec.scenario import Scenario
@@ -26,9 +27,11 @@ class _Agents:
 
     The AP observes `scattermec.environment.ap_observation` and acts with 2NM numbers in [0, 1] (see
     `beams_from_action`); its reward is (11) in kbit/J. A user observes its row of
-    `scattermec.environment.user_observations` and acts with 4 or 6 numbers in [0, 1] (see
-    `allocation_from_action`); its reward is (12). Episodes are truncated after the scenario's
-    ``episode_length`` frames and never terminated.
+    `scattermec.environment.user_observations` and acts with 4, 6 or 2 numbers in [0, 1] (see
+    `allocation_from_action`); its reward is (12). ``settings`` are those of a
+    `scattermec.environment.Variant`; with ``users="estimate"`` the AP is the only agent. Episodes are
+    truncated after the scenario's ``episode_length`` frames and never terminated. Infos have the same keys
+    after a reset as after a step.
     """
 
     def __init__(
@@ -36,23 +39,25 @@ class _Agents:
         scenario: Scenario | str | PathLike[str] | None = None,
         action_form: str = "feasible",
         render_mode: str | None = None,
+        **settings: Any,
     ) -> None:
-        self._shell = Shell(scenario, action_form, render_mode)
+        self._shell = Shell(scenario, render_mode, {"action_form": action_form, **settings})
         self._rng: np.random.Generator | None = None
         self.render_mode = render_mode
-        self._users = [f"user_{i}" for i in range(self._shell.num_users)]
+        acting = self._shell.num_users if self._shell.user_action_size else 0
+        self._users = [f"user_{i}" for i in range(acting)]
         self.possible_agents = [AP, *self._users]
         self.agents: list[str] = []
         self._sizes = {AP: self._shell.ap_action_size} | dict.fromkeys(
             self._users, self._shell.user_action_size
         )
-        bounds = {AP: self._shell.ap_bounds()} | dict.fromkeys(self._users, self._shell.user_bounds())
+        own = bounds.user_bounds(self._shell.scenario)
+        limits = {AP: bounds.ap_bounds(self._shell.scenario)} | dict.fromkeys(self._users, own)
         self.action_spaces = {
             a: spaces.Box(0, 1, (self._sizes[a],), np.float32) for a in self.possible_agents
         }
-        self.observation_spaces = {a: spaces.Box(*bounds[a], dtype=np.float32) for a in self.possible_agents}
-        low, high = self._shell.ap_bounds()
-        self.state_space = spaces.Box(low, high, dtype=np.float32)
+        self.observation_spaces = {a: spaces.Box(*limits[a], dtype=np.float32) for a in self.possible_agents}
+        self.state_space = spaces.Box(*limits[AP], dtype=np.float32)
 
     @property
     def scenario(self) -> Scenario:
@@ -88,26 +93,36 @@ class _Agents:
     def close(self) -> None:
         """Do nothing: no resources are held."""
 
-    def _start(self, seed: int | None) -> None:
+    def _start(self, seed: int | None) -> dict[str, dict[str, Any]]:
         # Without a seed the random stream continues, so that one seed determines a whole run of episodes.
         if seed is not None or self._rng is None:
             self._rng = np.random.default_rng(seed)
-        self._shell.reset(self._rng)
         self.agents = list(self.possible_agents)
+        return self._infos(self._shell.reset(self._rng))
+
+    def _observations(self, ap_action: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Everybody's observation; the users see the beams of ``ap_action`` or the previous ones."""
+        seen = {AP: self._shell.ap_observation()}
+        if self._users:
+            seen |= zip(self._users, self._shell.user_observations(ap_action), strict=True)
+        return seen
 
     def _checked(self, agent: str, action: Any) -> np.ndarray:
         return self._shell.checked(action, self._sizes[agent])
 
     def _play(self, actions: dict[str, np.ndarray]) -> tuple[Played, bool, bool]:
-        return self._shell.play(actions[AP], np.stack([actions[user] for user in self._users]))
+        users = np.zeros((self._shell.num_users, self._shell.user_action_size), np.float32)
+        for i, user in enumerate(self._users):
+            users[i] = actions[user]
+        return self._shell.play(actions[AP], users)
 
     def _rewards(self, played: Played) -> dict[str, float]:
-        users = zip(self._users, played.outcome.user_reward, strict=True)
-        return {AP: float(played.outcome.ap_reward)} | {user: float(reward) for user, reward in users}
+        rewards = played.outcome.user_reward[: len(self._users)]
+        users = zip(self._users, rewards, strict=True)
+        return {AP: float(played.reward)} | {user: float(reward) for user, reward in users}
 
-    def _infos(self, played: Played) -> dict[str, dict[str, Any]]:
-        """The AP's info is the `frame_report`; a user's info is its own part of that."""
-        report = frame_report(played)
+    def _infos(self, report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """The AP's info is the frame's report; a user's info is its own part of that."""
         own = {
             user: {
                 "success": bool(report["success"][i]),
@@ -139,13 +154,12 @@ class OffloadingAEC(_Agents, AECEnv[str, np.ndarray, np.ndarray | None]):
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Start an episode; equal seeds give equal episodes. There are no options."""
-        self._start(seed)
+        self.infos = self._start(seed)
         self._moves: dict[str, np.ndarray] = {}
         self.rewards = self._each(0.0)
         self._cumulative_rewards = self._each(0.0)
         self.terminations = self._each(False)
         self.truncations = self._each(False)
-        self.infos: dict[str, dict[str, Any]] = {agent: {} for agent in self.agents}
         self._skip_agent_selection = None
         self.agent_selection = AP
         self._look()
@@ -175,15 +189,14 @@ class OffloadingAEC(_Agents, AECEnv[str, np.ndarray, np.ndarray | None]):
         played, terminated, truncated = self._play(self._moves)
         self._moves = {}
         self.rewards = self._rewards(played)
-        self.infos = self._infos(played)
+        self.infos = self._infos(report(frame_report(played)))
         self.terminations = self._each(terminated)
         self.truncations = self._each(truncated)
         self.agent_selection = AP
         self._look()
 
     def _look(self, ap_action: np.ndarray | None = None) -> None:
-        users = zip(self._users, self._shell.user_observations(ap_action), strict=True)
-        self._seen = {AP: self._shell.ap_observation(), **dict(users)}
+        self._seen = self._observations(ap_action)
 
 
 class OffloadingParallel(_Agents, ParallelEnv[str, np.ndarray, np.ndarray]):
@@ -202,8 +215,8 @@ class OffloadingParallel(_Agents, ParallelEnv[str, np.ndarray, np.ndarray]):
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
         """Start an episode; equal seeds give equal episodes. There are no options."""
-        self._start(seed)
-        return self._observations(), {agent: {} for agent in self.agents}
+        infos = self._start(seed)
+        return self._observations(), infos
 
     def step(
         self, actions: dict[str, np.ndarray]
@@ -214,7 +227,12 @@ class OffloadingParallel(_Agents, ParallelEnv[str, np.ndarray, np.ndarray]):
         dict[str, bool],
         dict[str, dict[str, Any]],
     ]:
-        """Play a frame with everybody's actions."""
+        """Play a frame with everybody's actions; raises ValueError if one is missing."""
+        if not self.agents:
+            raise RuntimeError("no episode is running: call reset() first")
+        missing = [agent for agent in self.agents if agent not in actions]
+        if missing:
+            raise ValueError(f"actions: those of {', '.join(missing)} are missing")
         played, terminated, truncated = self._play({a: self._checked(a, actions[a]) for a in self.agents})
         if terminated or truncated:
             self.agents = []
@@ -223,16 +241,12 @@ class OffloadingParallel(_Agents, ParallelEnv[str, np.ndarray, np.ndarray]):
             self._rewards(played),
             self._each(terminated),
             self._each(truncated),
-            self._infos(played),
+            self._infos(report(frame_report(played))),
         )
-
-    def _observations(self) -> dict[str, np.ndarray]:
-        users = zip(self._users, self._shell.user_observations(), strict=True)
-        return {AP: self._shell.ap_observation(), **dict(users)}
 
 
 def raw_env(**kwargs: Any) -> OffloadingAEC:
-    """The turn-based environment, unwrapped. Arguments: scenario, action_form, render_mode."""
+    """The turn-based environment, unwrapped. Arguments: scenario, action_form, render_mode, and settings."""
     return OffloadingAEC(**kwargs)
 
 

@@ -12,7 +12,7 @@ from scattermec.agents import ddpg
 from scattermec.agents.ddpg import Agent
 from scattermec.agents.exploration import exploration_probability, explored_with
 from scattermec.agents.replay import Replay, blank_transition, new_replay, remember
-from scattermec.environment import Decision, EnvState, LearnedForm, as_seen, reset, step_and_reset
+from scattermec.environment import ActionForm, Decision, EnvState, as_seen, reset, step_and_reset
 from scattermec.learners.common import (
     Record,
     Task,
@@ -90,5 +90,5 @@ def act_by_estimate(task: Task, state: State, environment: EnvState, key: Key) -
 
 
 MODES = {"estimate": act_by_estimate}
-FORMS: tuple[LearnedForm, ...] = ("paper", "feasible", "correction")
+FORMS: tuple[ActionForm, ...] = ("paper", "feasible", "correction")
 """Its users execute the estimate, so any form will do."""

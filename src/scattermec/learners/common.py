@@ -15,22 +15,7 @@ from scattermec.agents.ddpg import Losses
 from scattermec.agents.networks import DTYPE
 from scattermec.agents.replay import Transition, new_transition
 from scattermec.agents.settings import Learning, TrainingConfig, learning
-from scattermec.environment import (
-    NUMBERS_PER_USER,
-    Decision,
-    EnvState,
-    LearnedForm,
-    StepResult,
-    allocation_from_action,
-    ap_action_size,
-    ap_observation,
-    as_seen,
-    beams_from_ap_action,
-    phase_referenced,
-    reset,
-    user_observations,
-)
-from scattermec.learners import corrections
+from scattermec.environment import ActionForm, Decision, EnvState, StepResult, Variant, reset
 from scattermec.optimisation import allocate_all_or_best, frame_rewards
 from scattermec.optimisation.response import Broadcast
 from scattermec.physics import Allocation, Outcome, Parameters, maximum_ratio_beams, parameters
@@ -50,6 +35,17 @@ class Task:
         """The scenario's constants with the configuration's team share in the users' reward."""
         weight = self.learning.team_weight.astype(self.parameters.team_weight.dtype)
         return dataclasses.replace(self.parameters, team_weight=weight)
+
+    @property
+    def variant(self) -> Variant:
+        """What the agents see and what their numbers mean."""
+        h = self.learning
+        return Variant(
+            parameters=self.parameters,
+            action_form=h.action_form,
+            ap_action=h.ap_action,
+            phase_reference=h.phase_reference,
+        )
 
     @property
     def ap_learning(self) -> Learning:
@@ -94,23 +90,22 @@ def new_record(
 
 def see_as_ap(task: Task, state: EnvState) -> Float[Array, " K"]:
     """The AP's observation, as input to its networks."""
-    return ap_observation(task.parameters, _turned(task, state)).astype(DTYPE)
+    return task.variant.see_as_ap(state).astype(DTYPE)
 
 
 def see_as_users(task: Task, state: EnvState, beams: Complex[Array, "N M"]) -> Float[Array, "N K"]:
     """The users' observations, as input to their networks."""
-    return user_observations(task.parameters, _turned(task, state), beams).astype(DTYPE)
+    return task.variant.see_as_users(state, beams).astype(DTYPE)
 
 
 def beams_of(task: Task, state: EnvState, action: Float[Array, " D"]) -> Complex[Array, "N M"]:
     """The AP's action as beams, for the channels that it sees, in the precision of the physics."""
-    return beams_from_ap_action(task.learning.ap_action, state.observed_channels, action)
+    return task.variant.beams(state, action)
 
 
 def ap_numbers(task: Task) -> int:
     """Length of the AP's action."""
-    p = task.parameters
-    return ap_action_size(p.num_users, p.num_antennas, task.learning.ap_action)
+    return task.variant.ap_numbers
 
 
 def ap_transition(
@@ -151,8 +146,7 @@ def all_losses(ap: Losses, users: Losses) -> Losses:
 
 def user_numbers(task: Task) -> int:
     """Length of a user's action."""
-    form = task.learning.action_form
-    return corrections.NUMBERS if form == "correction" else NUMBERS_PER_USER[form]
+    return task.variant.user_numbers
 
 
 def allocation_of(
@@ -166,17 +160,7 @@ def allocation_of(
 
     Corrections need the beams, and correct what the users were ``told``, if anything.
     """
-    form, seen = task.learning.action_form, as_seen(state).frame
-    if form != "correction":
-        numbers = actions.astype(seen.workload.dtype)
-        return allocation_from_action(form, task.parameters, seen.workload, numbers)
-    if told is None:
-        return corrections.unaided(task.parameters, seen, beams, actions)
-    return corrections.corrected(task.parameters, seen, told, actions)
-
-
-def _turned(task: Task, state: EnvState) -> EnvState:
-    return phase_referenced(state) if task.learning.phase_reference else state
+    return task.variant.allocation(state, beams, actions, told)
 
 
 @runtime_checkable
@@ -192,7 +176,7 @@ class Algorithm(Protocol):
         ...
 
     @property
-    def FORMS(self) -> tuple[LearnedForm, ...]:  # noqa: N802
+    def FORMS(self) -> tuple[ActionForm, ...]:  # noqa: N802
         """The forms of users' actions that it can learn."""
         ...
 

@@ -22,8 +22,7 @@ from scattermec.agents.replay import (
     remember,
 )
 from scattermec.agents.settings import Learning
-from scattermec.environment import ACTION_FORMS, Decision, EnvState, LearnedForm
-from scattermec.environment.actions import action_form
+from scattermec.environment import STATED_FORMS, ActionForm, Decision, EnvState
 from scattermec.environment.flat import FlatOffloading
 from scattermec.environment.interface import Environment, Step
 from scattermec.learners.common import Record, Task, new_record
@@ -92,20 +91,18 @@ def frame(task: Task, state: State, time: Array) -> tuple[State, Record]:
 def act_jointly(task: Task, state: State, environment: EnvState, key: Key) -> Decision:
     """Greedy policy: the controller's beams and allocation."""
     offloading = _offloading(task)
-    beams, allocation = offloading.decide(
-        environment, state.agent.actor(offloading.observe(environment).astype(DTYPE))
-    )
-    return Decision(beams=beams, allocation=allocation)
+    action = state.agent.actor(offloading.observe(environment).astype(DTYPE))
+    return offloading.decide_jointly(environment, action)
 
 
 MODES = {"joint": act_jointly}
-FORMS: tuple[LearnedForm, ...] = ACTION_FORMS
+FORMS: tuple[ActionForm, ...] = STATED_FORMS
 
 
 def _offloading(task: Task) -> FlatOffloading:
     return FlatOffloading(
         parameters=task.learning_parameters,
-        action_form=action_form(task.learning.action_form),
+        action_form=task.learning.action_form,
         ap_action=task.learning.ap_action,
         phase_reference=task.learning.phase_reference,
     )

@@ -13,9 +13,9 @@ from scattermec.agents.ddpg import Agent
 from scattermec.agents.exploration import exploration_probability, explored_each, explored_with
 from scattermec.agents.replay import Replay, blank_transition, new_replay, new_transition, remember
 from scattermec.environment import (
+    ActionForm,
     Decision,
     EnvState,
-    LearnedForm,
     reset,
     step_and_reset,
 )
@@ -127,4 +127,4 @@ def act_alone(task: Task, state: State, environment: EnvState, key: Key) -> Deci
 
 
 MODES = {"decentralised": act_alone}
-FORMS: tuple[LearnedForm, ...] = ("paper", "feasible", "correction")
+FORMS: tuple[ActionForm, ...] = ("paper", "feasible", "correction")

@@ -31,18 +31,18 @@ from scattermec.agents.networks import DTYPE
 from scattermec.agents.replay import Replay, Transition, blank_transition, new_replay, remember
 from scattermec.environment import (
     NUMBERS_PER_USER,
+    ActionForm,
     Decision,
     Draws,
     EnvState,
-    LearnedForm,
     action_from_allocation,
     advance,
     as_seen,
+    corrections,
     draw_next,
     reset,
     reset_if_over,
 )
-from scattermec.learners import corrections
 from scattermec.learners.common import (
     Record,
     Task,
@@ -220,8 +220,7 @@ def estimate_and_distribute(task: Task, environment: EnvState, ap_action: Float[
     form = task.learning.action_form
     told = None
     if form == "correction":
-        estimate = estimate_allocation(*corrections.planned(parameters, seen), beams).allocation
-        told = corrections.announced(parameters, seen, beams, estimate)
+        estimate, told = corrections.estimated(parameters, seen, beams)
         form = "paper"
     else:
         estimate = estimate_allocation(parameters, seen, beams).allocation
@@ -332,7 +331,7 @@ def act_by_estimate(task: Task, state: State, environment: EnvState, key: Key) -
 
 
 MODES = {"decentralised": act_alone, "choice": act_by_choice, "estimate": act_by_estimate}
-FORMS: tuple[LearnedForm, ...] = ("paper", "feasible", "correction")
+FORMS: tuple[ActionForm, ...] = ("paper", "feasible", "correction")
 
 
 def _num_entries(task: Task) -> int:

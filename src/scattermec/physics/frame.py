@@ -195,6 +195,37 @@ def _at_most(left: Float[Array, " N"], right: Float[Array, " N"]) -> Bool[Array,
     return left <= right * (1 + TOLERANCE)
 
 
+def shares_met(
+    parameters: Parameters,
+    frame: Frame,
+    beams: Complex[Array, "N M"],
+    allocation: Allocation,
+    outcome: Outcome,
+) -> Float[Array, " N"]:
+    """How far each user of a played frame comes: 1 if it succeeds, else less.
+
+    In an outage it is the product of what there is over what is needed, at most 1 each, for the constraints
+    (1), (2), (3) and (9). ``beams`` are unit beams.
+    """
+    a, p = allocation, parameters
+    gain = links.channel_gain(frame.channels)
+    own = jnp.diagonal(links.beam_gains(frame.channels, beams))
+    shares = (
+        _share(p.slot_duration, a.t_active + a.t_passive),
+        _share(p.slot_duration, a.t_local),
+        _share(p.local_rate * a.t_local, a.l_local),
+        _share(links.passive_rate(p, gain, own) * a.t_passive, a.l_passive),
+        _share(a.l_active + a.l_passive + a.l_local, frame.workload),
+        _share(outcome.budget, outcome.demand),
+    )
+    return jnp.where(outcome.success, 1, jnp.prod(jnp.stack(shares), axis=0))
+
+
+def _share(available: Float[Array, " N"], needed: Float[Array, " N"]) -> Float[Array, " N"]:
+    enough = available >= needed
+    return jnp.where(enough, 1, jnp.maximum(available, 0) / jnp.where(enough, 1, needed))
+
+
 def processed_work(
     workload: Float[Array, " N"], allocation: Allocation, success: Bool[Array, " N"]
 ) -> Float[Array, "3 N"]:

@@ -1,4 +1,4 @@
-"""Rewards of the AP (11) and of the users (12)."""
+"""Rewards of the AP (11), also a denser form of it, and of the users (12)."""
 
 import jax.numpy as jnp
 from jax import Array
@@ -14,7 +14,10 @@ def energy_efficiency(
 
     If no energy was spent (possible only without idle power): 0 if nothing was processed, else infinite.
     """
-    processed = jnp.sum(jnp.where(success, workload, 0))
+    return _per_joule(jnp.sum(jnp.where(success, workload, 0)), energy)
+
+
+def _per_joule(processed: Float[Array, ""], energy: Float[Array, ""]) -> Float[Array, ""]:
     spent = energy > 0
     ratio = processed / jnp.where(spent, energy, 1)
     return jnp.where(spent, ratio, jnp.where(processed > 0, jnp.inf, 0))
@@ -26,6 +29,18 @@ def ap_reward(
     """Reward of the AP in kbit/J, equation (11): (share of users served)^sigma times the efficiency."""
     served = jnp.mean(success.astype(workload.dtype))
     efficiency = energy_efficiency(workload, success, energy)
+    return jnp.where(served > 0, served**parameters.reliability_weight * efficiency, 0)
+
+
+def partial_reward(
+    parameters: Parameters, workload: Float[Array, " N"], met: Float[Array, " N"], energy: Float[Array, ""]
+) -> Float[Array, ""]:
+    """(11) with each user counted by the share (N,) of its constraints that it meets, instead of 0 or 1.
+
+    Equal to (11) where all users succeed; positive as soon as anything is processed. See `shares_met`.
+    """
+    served = jnp.mean(met)
+    efficiency = _per_joule(jnp.sum(met * workload), energy)
     return jnp.where(served > 0, served**parameters.reliability_weight * efficiency, 0)
 
 

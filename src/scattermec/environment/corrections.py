@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Complex, Float
 
+from scattermec.optimisation import estimate_allocation
 from scattermec.optimisation.response import (
     MARGIN,
     Broadcast,
@@ -22,9 +23,6 @@ from scattermec.optimisation.response import (
 )
 from scattermec.physics import Allocation, Frame, Parameters, links
 from scattermec.physics.energy import energy_budget, harvest_rate, harvested_energy, usable_harvest_rate
-
-NUMBERS = 2
-"""Length of a user's action."""
 
 LONGER = 0.25
 """Share of the slot by which a beam may be on longer than estimated."""
@@ -37,6 +35,14 @@ KEPT = 0.99
 
 UNPLANNED = 3e-4
 """Share of the energy that the AP leaves out of its estimate, as room for the responses' rounding."""
+
+
+def estimated(
+    parameters: Parameters, frame: Frame, beams: Complex[Array, "N M"]
+) -> tuple[Allocation, Broadcast]:
+    """The AP's estimate for its beams, with room for rounding, and what it tells each user of it."""
+    estimate = estimate_allocation(*planned(parameters, frame), beams).allocation
+    return estimate, announced(parameters, frame, beams, estimate)
 
 
 def planned(parameters: Parameters, frame: Frame) -> tuple[Parameters, Frame]:

@@ -1,0 +1,149 @@
+"""Trainers of others on our environments: steps per second, and their share of the certified optimum."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from benchmarks.learning import Tell
+from benchmarks.processes import Unavailable, Worker, peer_python, timed
+from benchmarks.results import Section
+from benchmarks.sheets import Sheet
+from scattermec.environment import AP_ALONE
+from scattermec.experiments.measure.statistics import mean_interval
+
+HIERARCHY = {**AP_ALONE, "users": "act", "action_form": "correction"}
+"""Settings under which a controller decides for everyone: users correct the estimate."""
+
+OURS = (("ap-ddpg", "tuned", "estimate"), ("h-maddpg-opt", "corrections", "decentralised"))
+"""Our learner, preset and mode for the AP alone and for the hierarchy."""
+
+THEIRS = (
+    ("rejax PPO", AP_ALONE),
+    ("Stable-Baselines3 PPO", AP_ALONE),
+    ("Stable-Baselines3 SAC", AP_ALONE),
+    ("rejax PPO", HIERARCHY),
+    ("Stable-Baselines3 PPO", HIERARCHY),
+)
+
+
+def compare_environments(section: Section, *, quick: bool, tell: Tell) -> None:
+    """Steps per second of environments that are played side by side."""
+    sheet = Sheet(
+        "Steps per second, actions at random",
+        {
+            "name": ("environment", ""),
+            "copies": ("copies", ",d"),
+            "looped": ("SyncVectorEnv, steps/s", ",.0f"),
+            "batched": ("OffloadingVectorEnv, steps/s", ",.0f"),
+            "ratio": ("×", ".0f"),
+        },
+    )
+    section.tables.append(sheet)
+    for name in ("scattermec/Offloading-v0", "scattermec/AccessPoint-v0"):
+        for copies in (8,) if quick else (16, 256):
+            tell(f"trainers: {name}, {copies} copies")
+            rates = [_rate(name, mode, copies, quick) for mode in ("sync", "vector_entry_point")]
+            row = {"name": f"`{name}`", "copies": copies, "looped": rates[0], "batched": rates[1]}
+            sheet.rows.append(row | {"ratio": rates[1] / rates[0]})
+            section.save()
+
+
+def _rate(name: str, mode: str, copies: int, quick: bool) -> float:
+    """Steps per second: the better of two passes."""
+    made = gymnasium.make_vec(name, copies, vectorization_mode=mode)
+    made.reset(seed=0)
+    steps = 4 if quick else max(1024 // copies, 8)
+    actions = [made.action_space.sample() for _ in range(steps)]
+
+    def play() -> None:
+        for action in actions:
+            made.step(action)
+
+    play()  # compiles, also the start of an episode
+    return max(steps * copies / timed(play)["seconds"] for _ in range(2))
+
+
+def compare_learners(section: Section, frames: int, seeds: int, *, quick: bool, tell: Tell) -> None:
+    """Shares of the certified optimum after equally many frames."""
+    sheet = Sheet(
+        f"{frames:,} frames, {seeds} seeds",
+        {
+            "who": ("", ""),
+            "acts": ("acts", ""),
+            "mean": ("of the optimum", ".1%"),
+            "low": ("95% interval from", ".1%"),
+            "high": ("to", ".1%"),
+            "outage": ("outage", ".1%"),
+            "seconds": ("s per seed", ",.0f"),
+        },
+    )
+    section.tables.append(sheet)
+    evaluated = 64 if quick else 500
+    for learner, preset, mode in OURS:
+        tell(f"trainers: {learner}")
+        sheet.rows.append(_ours(learner, preset, mode, frames, seeds, evaluated))
+        section.save()
+    for trainer, settings in THEIRS:
+        try:
+            python = peer_python("trainers", install=not quick, tell=tell, with_ours=True)
+            with Worker(
+                "trainers_worker", {"trainer": trainer, "settings": settings}, python=python
+            ) as worker:
+                worker.answer()
+                found = []
+                for seed in range(seeds):
+                    tell(f"trainers: {trainer}, {_acting(settings)}, seed {seed}")
+                    found.append(worker.ask(seed=seed, frames=frames, evaluated=evaluated))
+        except Unavailable as reason:
+            sheet.remarks.append(f"{trainer}, {_acting(settings)}: not measured, {reason}")
+            continue
+        sheet.rows.append(
+            {
+                "who": trainer,
+                "acts": _acting(settings),
+                **mean_interval([one["of_optimum"] for one in found])._asdict(),
+                "outage": float(np.mean([one["outage"] for one in found])),
+                "seconds": float(np.mean([one["seconds"] for one in found])),
+                "shares": [one["of_optimum"] for one in found],
+            }
+        )
+        section.save()
+
+
+def _acting(settings: dict[str, Any]) -> str:
+    return "the AP" if settings["users"] == "estimate" else "the AP, and for the users"
+
+
+def _ours(learner: str, preset: str, mode: str, frames: int, seeds: int, evaluated: int) -> dict[str, Any]:
+    """The row of a learner of ours, by the commands."""
+    with tempfile.TemporaryDirectory() as folder:
+        run, out = str(Path(folder) / "run"), Path(folder) / "found.json"
+        train = ["train", learner, "--config", preset, "--seeds", str(seeds), "--frames", str(frames)]
+        seconds = timed(lambda: _command(*train, "--out", run))["seconds"]
+        _command("evaluate", run, "--frames", str(evaluated), "--rollout-frames", "0", "--out", str(out))
+        rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
+    (row,) = (
+        row for row in rows if (row["regime"], row["mode"], row["trained"]) == ("independent", mode, frames)
+    )
+    share = row["estimates"]["of_optimum"]
+    return {
+        "who": f"{learner}, preset {preset}",
+        "acts": "the AP" if learner == "ap-ddpg" else "the AP and the users, each for itself",
+        **{name: share[name] for name in ("mean", "low", "high")},
+        "outage": row["estimates"]["outage"]["mean"],
+        "seconds": seconds / seeds,
+    }
+
+
+def _command(*arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "scattermec", *arguments], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"scattermec {arguments[0]} failed: {done.stderr.strip()[-200:]}")
