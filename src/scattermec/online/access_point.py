@@ -4,19 +4,20 @@ The JAX originals, with their reasons, are in `scattermec.price_net`: `features`
 compares both. Only the linear rectifier is known here.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from scattermec.online.user import Constants, Message, active_rates, energy_lacking, halved
+from scattermec.errors import InputError
+from scattermec.online.user import Constants, Message, energy_lacking, halved, link_of, task_of
 from scattermec.scenario import Scenario
 
 Array = np.ndarray
 
 
 class Method(NamedTuple):
-    """Numbers of the method that are no constants of the scenario, as in the bundle."""
+    """Numbers of the method that are no constants of the scenario."""
 
     least_work: float
     """kbit: smaller workloads count as this in divisors"""
@@ -25,6 +26,18 @@ class Method(NamedTuple):
     most_shift: float
     """largest shift of the logits of the beams' times"""
     shift_bisections: int
+
+
+class Messages(NamedTuple):
+    """The messages to all users, (N,) each; the fields of `Message`."""
+
+    t_passive: Array
+    passive_rate: Array
+    harvest: Array
+
+    def to_user(self, index: int) -> Message:
+        """The message to one user."""
+        return Message(*(float(numbers[index]) for numbers in self))
 
 
 class Inputs(NamedTuple):
@@ -38,48 +51,153 @@ class Inputs(NamedTuple):
     """(N, N, N)"""
 
 
-class Frame(NamedTuple):
+Network = Callable[[Inputs], Array]
+"""From inputs to logits (N, N)."""
+
+
+class Frame:
     """A frame as the AP sees it, and what follows from its channels."""
 
-    workload: Array
-    """(N,) kbit"""
-    battery: Array
-    """(N,) mJ"""
-    channels: Array
-    """(N, M)"""
-    gain: Array
-    """(N,) ||h||^2"""
-    unit: Array
-    """(N, M) channels scaled to unit norm; a row of zeros stays"""
+    def __init__(self, workload: Array, battery: Array, channels: Array) -> None:
+        self.workload, self.battery, self.channels = workload, battery, channels
+        self.gain = np.sum(channels.real**2 + channels.imag**2, axis=-1)
+        """(N,) ||h||^2"""
+        self.unit = channels / np.sqrt(np.where(self.gain > 0, self.gain, 1))[:, None]
+        """(N, M) channels scaled to unit norm; a row of zeros stays"""
+        self.gram = self.unit.conj() @ self.unit.T
+        """(N, N)"""
 
 
-def frame_of(workload: Array, battery: Array, channels: Array) -> Frame:
-    """The frame of these observations."""
-    gain = np.sum(channels.real**2 + channels.imag**2, axis=-1)
-    unit = channels / np.sqrt(np.where(gain > 0, gain, 1))[:, None]
-    return Frame(workload, battery, channels, gain, unit)
+class ApPolicy:
+    """The AP: decides beams and messages in each frame."""
+
+    def __init__(
+        self, scenario: Scenario, users: Sequence[Constants], method: Method, prices: Network, times: Network
+    ) -> None:
+        self.scenario = scenario
+        self._users, self._method, self._prices, self._times = users, method, prices, times
+        self._slot, self._local_energy, self._local_rate, self._circuit, self._capacity = (
+            np.array([getattr(user, name) for user in users])
+            for name in ("slot_duration", "local_energy", "local_rate", "circuit_power", "battery_capacity")
+        )
+
+    def decide(self, workload: Any, battery: Any, channels: Any) -> tuple[Array, Messages]:
+        """Unit beams (N, M), and the messages to all users, in one frame.
+
+        Args:
+            workload: (N,) kbit, as the AP sees it.
+            battery: (N,) mJ.
+            channels: (N, M), complex.
+
+        Raises InputError for other shapes, and for numbers that are negative or not finite.
+        """
+        frame = Frame(*self._checked(workload, battery, channels))
+        beams = beams_from_logits(frame, self._prices(self.beam_inputs(frame)))
+        logits = np.diagonal(self._times(self.time_inputs(frame, beams)))
+        return beams, self._messages(frame, beams, logits)
+
+    def beam_inputs(self, frame: Frame) -> Inputs:
+        """Inputs of the network of prices."""
+        magnitude = frame.gram.real**2 + frame.gram.imag**2
+        return _inputs(self._means_over_needs(frame), magnitude[..., None], frame)
+
+    def time_inputs(self, frame: Frame, beams: Array) -> Inputs:
+        """Inputs of the network of the beams' times, for the chosen beams."""
+        rate, harvest = self._beam_rates(frame, beams)
+        work = np.maximum(frame.workload, self._method.least_work)
+        carried = self._log(rate * self._slot / work)
+        reach = harvest * self._slot / (self._local_energy * work)[:, None]
+        users = np.concatenate([self._means_over_needs(frame), carried[:, None]], axis=1)
+        return _inputs(users, np.stack([self._log(reach), np.log1p(reach)], axis=-1), frame)
+
+    def _messages(self, frame: Frame, beams: Array, logits: Array) -> Messages:
+        """Beams for as long as ``logits`` (N,) say, or longer by a common shift of these, where some user would
+        else lack energy and that helps.
+        """
+        links = [link_of(user, float(gain)) for user, gain in zip(self._users, frame.gain, strict=True)]
+        rate, harvest = self._beam_rates(frame, beams)
+
+        def announced(shift: float) -> Messages:
+            times = self._slot / (1 + np.exp(-(logits + shift)))
+            return Messages(times, rate, harvest @ times)
+
+        def short(shift: float) -> bool:
+            told = announced(shift)
+            own = zip(self._users, links, frame.workload.tolist(), frame.battery.tolist(), strict=True)
+            return any(
+                energy_lacking(user, task_of(user, link, work, battery, told.to_user(index))) > 0
+                for index, (user, link, work, battery) in enumerate(own)
+            )
+
+        method = self._method
+        helps = short(0.0) and not short(method.most_shift)
+        return announced(halved(short, method.most_shift, method.shift_bisections)[1] if helps else 0.0)
+
+    def _means_over_needs(self, frame: Frame) -> Array:
+        """Inputs per user, (N, F); the unit of energy is that of computing all its work."""
+        s, slot, gain, log = self.scenario, self._slot, frame.gain, self._log
+        work = np.maximum(frame.workload, self._method.least_work)
+        need = self._local_energy * work
+        stored = frame.battery / need
+        beaming = s.ap_power + s.passive_receive_power
+        one = np.ones_like(gain)
+        columns = [
+            np.sqrt(np.minimum(stored, 100)),
+            np.minimum(stored, 1.5),
+            log(1000 * s.harvest_efficiency * s.ap_power * gain * slot / need),
+            log(self._passive_rate(gain, gain) * slot / work),
+            log(self._reflected_snr(gain, gain)) / 10,
+            log(gain / (1000 * s.noise_power) * need / slot) / 5,
+            log(s.bandwidth * slot / work),
+            log(work * 0.025),
+            np.minimum(frame.workload, 1),
+            log(self._circuit * slot / need),
+            log(self._local_rate * slot / work),
+            log(self._capacity / need),
+            log(s.active_receive_power / beaming) / 3 * one,
+            log(s.mec_energy * work / (beaming * slot)) / 3,
+            log(s.idle_power * np.sum(slot) / (beaming * slot)) / 3,
+            np.log(len(gain)) * one,
+        ]
+        return np.stack(columns, axis=1)
+
+    def _beam_rates(self, frame: Frame, beams: Array) -> tuple[Array, Array]:
+        """Passive rates (N,) in kbit/s, and harvested power (N, N) in mW of user j (row) in slot i (column)."""
+        s = self.scenario
+        projection = frame.channels.conj() @ beams.T
+        gains = projection.real**2 + projection.imag**2
+        harvest = 1000 * s.harvest_efficiency * s.ap_power * gains * (1 - np.eye(len(gains)))
+        return self._passive_rate(frame.gain, np.diagonal(gains)), harvest
+
+    def _passive_rate(self, gain: Array, own_beam_gain: Array) -> Array:
+        return self.scenario.bandwidth * np.log1p(self._reflected_snr(gain, own_beam_gain)) / np.log(2)
+
+    def _reflected_snr(self, gain: Array, own_beam_gain: Array) -> Array:
+        s = self.scenario
+        noise = s.noise_power + s.residual_interference * s.ap_power
+        return s.ap_power * np.asarray(s.reflection_gain) * gain * own_beam_gain / noise
+
+    def _log(self, ratio: Array | float) -> Array:
+        return np.log(np.maximum(ratio, self._method.least_ratio))
+
+    def _checked(self, workload: Any, battery: Any, channels: Any) -> tuple[Array, Array, Array]:
+        users, antennas = self.scenario.num_users, self.scenario.num_antennas
+        arrays = np.asarray(workload, float), np.asarray(battery, float), np.asarray(channels, complex)
+        shapes = (users,), (users,), (users, antennas)
+        faults = []
+        for name, array, shape in zip(("workload", "battery", "channels"), arrays, shapes, strict=True):
+            if array.shape != shape:
+                faults.append(f"{name}: has shape {array.shape}; it must be {shape}")
+            elif not np.isfinite(array).all():
+                faults.append(f"{name}: has numbers that are not finite")
+            elif name != "channels" and (array < 0).any():
+                faults.append(f"{name}: has negative numbers; they must be >= 0")
+        if faults:
+            raise InputError(faults)
+        return arrays
 
 
-def beam_inputs(scenario: Scenario, users: Constants, method: Method, frame: Frame) -> Inputs:
-    """Inputs of the network of prices."""
-    gram = frame.unit.conj() @ frame.unit.T
-    magnitude = gram.real**2 + gram.imag**2
-    return _inputs(_users(scenario, users, method, frame), magnitude[..., None], gram)
-
-
-def time_inputs(scenario: Scenario, users: Constants, method: Method, frame: Frame, beams: Array) -> Inputs:
-    """Inputs of the network of the beams' times, for the chosen beams."""
-    rate, harvest = beam_rates(scenario, frame, beams)
-    work = np.maximum(frame.workload, method.least_work)
-    carried = _log(method, rate * users.slot_duration / work)
-    reach = harvest * users.slot_duration / (users.local_energy * work)[:, None]
-    pairs = np.stack([_log(method, reach), np.log1p(reach)], axis=-1)
-    gram = frame.unit.conj() @ frame.unit.T
-    own = _users(scenario, users, method, frame)
-    return _inputs(np.concatenate([own, carried[:, None]], axis=1), pairs, gram)
-
-
-def beams_of(frame: Frame, logits: Array) -> Array:
+def beams_from_logits(frame: Frame, logits: Array) -> Array:
     """Unit beams (N, M): of each slot the principal eigenvector of the priced sum of channel outer products."""
     raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
     prices = raised / raised.sum(axis=-1, keepdims=True)
@@ -87,89 +205,7 @@ def beams_of(frame: Frame, logits: Array) -> Array:
     return np.linalg.eigh(matrices)[1][..., -1]
 
 
-def beam_rates(scenario: Scenario, frame: Frame, beams: Array) -> tuple[Array, Array]:
-    """Passive rates (N,) in kbit/s, and harvested power (N, N) in mW of user j (row) in slot i (column)."""
-    s = scenario
-    projection = frame.channels.conj() @ beams.T
-    gains = projection.real**2 + projection.imag**2
-    harvest = 1000 * s.harvest_efficiency * s.ap_power * gains * (1 - np.eye(len(gains)))
-    return _passive_rate(s, frame.gain, np.diagonal(gains)), harvest
-
-
-def messages_for(
-    scenario: Scenario, users: Constants, method: Method, frame: Frame, beams: Array, logits: Array
-) -> Message:
-    """The message to each user: times of the beams as given by ``logits`` (N,), lengthened by a common shift
-    of these where some user would else lack energy.
-    """
-    rates = active_rates(users, frame.gain)
-    passive, harvest = beam_rates(scenario, frame, beams)
-
-    def announced(shift: float | Array) -> Message:
-        times = users.slot_duration / (1 + np.exp(-(logits + shift)))
-        return Message(times, passive, harvest @ times)
-
-    def short(shift: float | Array) -> Array:
-        told = announced(shift)
-        return np.max(energy_lacking(users, frame.gain, frame.workload, frame.battery, told, rates)) > 0
-
-    return announced(_least_shift(short, method))
-
-
-def _least_shift(short: Callable[[float | Array], Array], method: Method) -> float | Array:
-    """The smallest shift at which no energy is lacking; 0 if there is none."""
-    if not short(0.0) or short(method.most_shift):
-        return 0.0
-    return halved(short, 0.0, method.most_shift, method.shift_bisections)[1]
-
-
-def _inputs(users: Array, pairs: Array, gram: Array) -> Inputs:
-    triples = np.einsum("ij,jk,ki->ijk", gram, gram, gram).real
+def _inputs(users: Array, pairs: Array, frame: Frame) -> Inputs:
+    gram = frame.gram
+    triples = (gram[:, :, None] * gram[None] * gram.T[:, None]).real  # of (i, j), (j, k) and (k, i)
     return Inputs(*(part.astype(np.float32) for part in (users, pairs, triples)))
-
-
-def _users(scenario: Scenario, users: Constants, method: Method, frame: Frame) -> Array:
-    """A user's means over its needs, (N, F); the unit of energy is that of computing all its work."""
-    s, slot, gain = scenario, users.slot_duration, frame.gain
-    work = np.maximum(frame.workload, method.least_work)
-    need = users.local_energy * work
-    stored = frame.battery / need
-    beaming = s.ap_power + s.passive_receive_power
-    one = np.ones_like(gain)
-
-    def log(ratio: Array | float) -> Array:
-        return _log(method, ratio)
-
-    columns = [
-        np.sqrt(np.minimum(stored, 100)),
-        np.minimum(stored, 1.5),
-        log(1000 * s.harvest_efficiency * s.ap_power * gain * slot / need),
-        log(_passive_rate(s, gain, gain) * slot / work),
-        log(_reflected_snr(s, gain, gain)) / 10,
-        log(gain / (1000 * s.noise_power) * need / slot) / 5,
-        log(s.bandwidth * slot / work),
-        log(work * 0.025),
-        np.minimum(frame.workload, 1),
-        log(users.circuit_power * slot / need),
-        log(users.local_rate * slot / work),
-        log(users.battery_capacity / need),
-        log(s.active_receive_power / beaming) / 3 * one,
-        log(s.mec_energy * work / (beaming * slot)) / 3,
-        log(s.idle_power * np.sum(slot) / (beaming * slot)) / 3,
-        np.log(len(gain)) * one,
-    ]
-    return np.stack(columns, axis=1)
-
-
-def _passive_rate(s: Scenario, gain: Array, own_beam_gain: Array) -> Array:
-    return s.bandwidth * np.log1p(_reflected_snr(s, gain, own_beam_gain)) / np.log(2)
-
-
-def _reflected_snr(s: Scenario, gain: Array, own_beam_gain: Array) -> Array:
-    noise = s.noise_power + s.residual_interference * s.ap_power
-    reflected = s.ap_power * np.asarray(s.reflection_gain)
-    return reflected * gain * own_beam_gain / noise
-
-
-def _log(method: Method, ratio: Array | float) -> Array:
-    return np.log(np.maximum(ratio, method.least_ratio))

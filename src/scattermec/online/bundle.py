@@ -9,21 +9,20 @@ A bundle is a folder, and so is each user's part in it; each has a `bundle.json`
 """
 
 import hashlib
-import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from scattermec.errors import InputError
-from scattermec.online import access_point as ap
 from scattermec.online import user
+from scattermec.online.access_point import ApPolicy, Inputs, Messages, Method, Network
 from scattermec.online.user import Answer, Constants, Message
 from scattermec.scenario import Scenario
 from scattermec.storage.texts import read_object
 
-__all__ = ["Answer", "ApPolicy", "Message", "UserPolicy", "load_ap", "load_user", "user_folder"]
+__all__ = ["Answer", "ApPolicy", "Message", "Messages", "UserPolicy", "load_ap", "load_user", "user_folder"]
 
 MANIFEST = "bundle.json"
 FORMAT = 1
@@ -31,7 +30,6 @@ FORMAT = 1
 
 SCENARIO, ACCESS_POINT, USER = "scenario.yaml", "access_point.json", "user.json"
 PRICES, TIMES, USERS = "prices.onnx", "times.onnx", "users"
-
 AP_PART, USER_PART = "access point", "user"
 
 PER_USER = ("slot_duration", "circuit_power", "local_energy", "local_rate", "battery_capacity")
@@ -41,59 +39,8 @@ SHARED = ("bandwidth", "noise_power", "active_receive_power", "mec_energy")
 METHOD = tuple(name for name in Constants._fields if name not in (*PER_USER, *SHARED))
 """The other numbers that they know, which are of the method."""
 
-Messages = Message
-"""The messages to all users: a `Message` of arrays (N,)."""
-
 UserPolicy = user.User
 """A user: `respond` gives its answer to a message."""
-
-
-class ApPolicy:
-    """The AP: decides beams and messages in each frame."""
-
-    def __init__(self, scenario: Scenario, users: Constants, method: ap.Method, networks: Any) -> None:
-        self.scenario = scenario
-        self._users, self._method, self._networks = users, method, networks
-
-    def decide(
-        self, workload: np.ndarray, battery: np.ndarray, channels: np.ndarray
-    ) -> tuple[np.ndarray, Message]:
-        """Unit beams (N, M), and the messages to all users, arrays (N,), in one frame.
-
-        Args:
-            workload: (N,) kbit, as the AP sees it.
-            battery: (N,) mJ.
-            channels: (N, M), complex.
-
-        Raises InputError for other shapes, and for numbers that are negative or not finite.
-        """
-        frame = ap.frame_of(*self._checked(workload, battery, channels))
-        about = self.scenario, self._users, self._method, frame
-        beams = ap.beams_of(frame, self._run(PRICES, ap.beam_inputs(*about)))
-        logits = np.diagonal(self._run(TIMES, ap.time_inputs(*about, beams)))
-        return beams, ap.messages_for(*about, beams, logits)
-
-    def _run(self, name: str, inputs: ap.Inputs) -> np.ndarray:
-        return self._networks[name].run(None, inputs._asdict())[0].astype(float)
-
-    def _checked(self, workload: Any, battery: Any, channels: Any) -> tuple[np.ndarray, ...]:
-        users, antennas = self.scenario.num_users, self.scenario.num_antennas
-        given = {
-            "workload": (np.asarray(workload, float), (users,)),
-            "battery": (np.asarray(battery, float), (users,)),
-            "channels": (np.asarray(channels, complex), (users, antennas)),
-        }
-        faults = []
-        for name, (array, shape) in given.items():
-            if array.shape != shape:
-                faults.append(f"{name}: has shape {array.shape}; it must be {shape}")
-            elif not np.isfinite(array).all():
-                faults.append(f"{name}: has numbers that are not finite")
-            elif name != "channels" and (array < 0).any():
-                faults.append(f"{name}: has negative numbers; they must be >= 0")
-        if faults:
-            raise InputError(faults)
-        return tuple(array for array, _ in given.values())
 
 
 def load_ap(path: str | os.PathLike[str]) -> ApPolicy:
@@ -104,12 +51,10 @@ def load_ap(path: str | os.PathLike[str]) -> ApPolicy:
     folder = Path(path)
     _verify(folder, AP_PART, (SCENARIO, ACCESS_POINT, PRICES, TIMES))
     scenario = Scenario.load(folder / SCENARIO)
-    names = (*ap.Method._fields, *METHOD)
-    numbers = _numbers(folder / ACCESS_POINT, names)
-    method = ap.Method(**{name: numbers.pop(name) for name in ap.Method._fields})
-    users = Constants(**numbers | user_constants(scenario))
-    networks = {name: _network(folder / name) for name in (PRICES, TIMES)}
-    return ApPolicy(scenario, users, method, networks)
+    numbers = _numbers(folder / ACCESS_POINT, (*Method._fields, *METHOD))
+    method = Method(**{name: numbers.pop(name) for name in Method._fields})
+    users = [constants_of_user(scenario, index, numbers) for index in range(scenario.num_users)]
+    return ApPolicy(scenario, users, method, *(_network(folder / name) for name in (PRICES, TIMES)))
 
 
 def load_user(path: str | os.PathLike[str]) -> UserPolicy:
@@ -127,11 +72,11 @@ def user_folder(bundle: str | os.PathLike[str], index: int) -> Path:
     return Path(bundle) / USERS / str(index)
 
 
-def user_constants(scenario: Scenario) -> dict[str, Any]:
-    """The scenario's constants that users know; an array (N,) each of those that users may differ in."""
-    users = (scenario.num_users,)
-    own = {name: np.broadcast_to(np.asarray(getattr(scenario, name), float), users) for name in PER_USER}
-    return own | {name: getattr(scenario, name) for name in SHARED}
+def constants_of_user(scenario: Scenario, index: int, method: dict[str, Any]) -> Constants:
+    """What a user knows, with the numbers `METHOD`."""
+    own = {name: getattr(scenario, name) for name in (*PER_USER, *SHARED)}
+    own = {name: float(value[index] if isinstance(value, tuple) else value) for name, value in own.items()}
+    return Constants(**own, **method)
 
 
 def checksum(data: bytes) -> str:
@@ -155,7 +100,9 @@ def _verify(folder: Path, part: str, names: tuple[str, ...]) -> None:
             faults.append(f"{folder / name}: cannot be read: {error.strerror}")
             continue
         if not isinstance(checksums, dict) or checksums.get(name) != found:
-            faults.append(f"{folder / name}: differs from its checksum in {MANIFEST}; export the bundle again")
+            faults.append(
+                f"{folder / name}: differs from its checksum in {MANIFEST}; export the bundle again"
+            )
     if faults:
         raise InputError(faults)
 
@@ -169,13 +116,18 @@ def _numbers(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
         raise InputError([f"{path}: {error}"]) from None
 
 
-def _network(path: Path) -> Any:
-    """A session of onnxruntime."""
+def _network(path: Path) -> Network:
+    """The network in a file, run by onnxruntime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # the networks are too small for more
+    options.intra_op_num_threads = 1  # it is too small for more
     try:
-        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a class of its own for each cause
         raise InputError([f"{path}: is no network that onnxruntime can run: {error}"]) from error
+
+    def run(inputs: Inputs) -> np.ndarray:
+        return session.run(None, inputs._asdict())[0].astype(float)
+
+    return run

@@ -8,7 +8,7 @@ from typing import Any
 
 from scattermec._version import __version__
 from scattermec.errors import InputError
-from scattermec.online import access_point, bundle, graph
+from scattermec.online import bundle, graph
 from scattermec.optimisation import response
 from scattermec.price_net import features, policy
 from scattermec.price_net.registry import Policy, check_fit
@@ -24,7 +24,7 @@ METHOD = {
     "largest_exponent": response.LARGEST_EXPONENT,
     "bisections": response.BISECTIONS,
 }
-AP_METHOD = access_point.Method(
+AP_METHOD = bundle.Method(
     least_work=features.LEAST_WORK,
     least_ratio=features.LEAST_RATIO,
     most_shift=policy.MOST_SHIFT,
@@ -76,11 +76,9 @@ def ap_files(trained: Policy, scenario: Scenario, *, int8: bool) -> dict[str, by
 
 def user_files(scenario: Scenario, index: int) -> dict[str, bytes]:
     """Files of a user."""
-    shared = bundle.user_constants(scenario)
-    constants = {name: float(shared[name][index]) for name in bundle.PER_USER}
-    constants |= {name: shared[name] for name in bundle.SHARED} | METHOD
+    constants = bundle.constants_of_user(scenario, index, METHOD)
     source = Path(bundle.user.__file__)
-    return {bundle.USER: _json(constants), source.name: source.read_bytes()}
+    return {bundle.USER: _json(constants._asdict()), source.name: source.read_bytes()}
 
 
 def _write_part(folder: Path, about: Mapping[str, Any], files: Mapping[str, bytes]) -> None:

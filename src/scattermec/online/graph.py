@@ -78,7 +78,9 @@ def _exchanged(graph: _Graph, exchange: _Round, z: str, n: int) -> str:
         graph.add("Slice", sides, graph.hold([k * width]), graph.hold([(k + 1) * width]), graph.hold([2]))
         for k in range(2)
     )
-    triples = graph.add("Mul", graph.add("Unsqueeze", "triples", graph.hold([3])), graph.hold(exchange.triple))
+    triples = graph.add(
+        "Mul", graph.add("Unsqueeze", "triples", graph.hold([3])), graph.hold(exchange.triple)
+    )
     through = graph.add("Unsqueeze", first, graph.hold([1]))
     through = graph.add("Add", through, graph.add("Unsqueeze", graph.transposed(second), graph.hold([0])))
     triangles = graph.mean(graph.silu(graph.add("Add", through, triples)), 2, keepdims=0)
