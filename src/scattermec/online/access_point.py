@@ -111,8 +111,8 @@ class ApPolicy:
         return _inputs(users, np.stack([self._log(reach), np.log1p(reach)], axis=-1), frame)
 
     def _messages(self, frame: Frame, beams: Array, logits: Array) -> Messages:
-        """Beams for as long as ``logits`` (N,) say, or longer by a common shift of these, where some user would
-        else lack energy and that helps.
+        """Beams for as long as ``logits`` (N,) say; or longer, by a common shift of these, if some user would
+        else lack energy, and then none does.
         """
         links = [link_of(user, float(gain)) for user, gain in zip(self._users, frame.gain, strict=True)]
         rate, harvest = self._beam_rates(frame, beams)
@@ -162,7 +162,7 @@ class ApPolicy:
         return np.stack(columns, axis=1)
 
     def _beam_rates(self, frame: Frame, beams: Array) -> tuple[Array, Array]:
-        """Passive rates (N,) in kbit/s, and harvested power (N, N) in mW of user j (row) in slot i (column)."""
+        """Passive rates (N,) in kbit/s, and harvested power (N, N) in mW of user j (row), slot i."""
         s = self.scenario
         projection = frame.channels.conj() @ beams.T
         gains = projection.real**2 + projection.imag**2
@@ -198,7 +198,7 @@ class ApPolicy:
 
 
 def beams_from_logits(frame: Frame, logits: Array) -> Array:
-    """Unit beams (N, M): of each slot the principal eigenvector of the priced sum of channel outer products."""
+    """Unit beams (N, M), each the principal eigenvector of the slot's priced sum of outer products."""
     raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
     prices = raised / raised.sum(axis=-1, keepdims=True)
     matrices = np.einsum("ij,ja,jb->iab", prices, frame.unit, frame.unit.conj())

@@ -1,6 +1,6 @@
 """Bundles of a trained price-net, as `scattermec export` writes them; nothing here needs JAX.
 
-A bundle is a folder, and so is each user's part in it; each has a `bundle.json` with the checksums of its files:
+A bundle is a folder, as is each user's part in it. Each has a `bundle.json` with the checksums of its files:
 
     BUNDLE/bundle.json, scenario.yaml, access_point.json, prices.onnx, times.onnx      for the AP
     BUNDLE/users/I/bundle.json, user.json, user.py, user.c, user.h                     for user I, from 0

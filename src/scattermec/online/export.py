@@ -1,10 +1,12 @@
-"""Writing bundles (`scattermec.online.bundle`) of a trained price-net. The only module here that needs JAX."""
+"""Writing bundles (`scattermec.online.bundle`) of a trained price-net. Needs JAX."""
 
 import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from scattermec._version import __version__
 from scattermec.errors import InputError
@@ -14,6 +16,10 @@ from scattermec.price_net import features, policy
 from scattermec.price_net.registry import Policy, check_fit
 from scattermec.scenario import Scenario
 from scattermec.storage.atomic import replace_text, replacing, writing
+
+_SOURCES = Path(__file__).parent
+_CONSTANTS = "/* CONSTANTS */"
+"""Where user.c gets its constants."""
 
 MODE = "decentralised"
 """Mode of price-net that devices play: nothing is optimised at the AP, and users answer for themselves."""
@@ -74,11 +80,33 @@ def ap_files(trained: Policy, scenario: Scenario, *, int8: bool) -> dict[str, by
     }
 
 
+_SINGLE = {"rounding": 1e-6, "least_snr": float(np.finfo(np.float32).tiny)}
+"""Numbers of user.c that follow from its single precision."""
+
+SINGLE_BISECTIONS = 26
+"""Bisection steps there: down to 6e-7 of a nat."""
+
+
 def user_files(scenario: Scenario, index: int) -> dict[str, bytes]:
     """Files of a user."""
     constants = bundle.constants_of_user(scenario, index, METHOD)
-    source = Path(bundle.user.__file__)
-    return {bundle.USER: _json(constants._asdict()), source.name: source.read_bytes()}
+    python, code, header = (_SOURCES / name for name in ("user.py", "user.c", "user.h"))
+    return {
+        bundle.USER: _json(constants._asdict()),
+        python.name: python.read_bytes(),
+        code.name: code.read_text().replace(_CONSTANTS, _definitions(constants)).encode(),
+        header.name: header.read_bytes(),
+    }
+
+
+def _definitions(constants: bundle.Constants) -> str:
+    """The constants as the C preprocessor reads them."""
+    numbers = constants._asdict() | _SINGLE | {"per_nat": constants.bandwidth / np.log(2)}
+    lines = [f"#define BISECTIONS {SINGLE_BISECTIONS}"]
+    for name, number in numbers.items():
+        if name not in ("bisections", "bandwidth"):
+            lines.append(f"#define {name.upper()} {float(np.float32(number)):#.9g}f")
+    return "\n".join(lines)
 
 
 def _write_part(folder: Path, about: Mapping[str, Any], files: Mapping[str, bytes]) -> None:

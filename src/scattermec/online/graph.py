@@ -1,7 +1,7 @@
 """The networks of price-net as ONNX. Needs the package onnx.
 
-Written out, operation by operation as in `scattermec.price_net.network`: the converter jax2onnx needs an older
-orbax-checkpoint than flax and equinox have here, and brings forty packages. A test compares the two.
+Written out, operation by operation as in `scattermec.price_net.network`, and compared with it by a test. (The
+converter jax2onnx needs an older orbax-checkpoint than our other packages, and brings twenty more.)
 """
 
 import numpy as np

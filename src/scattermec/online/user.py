@@ -4,12 +4,12 @@
     message = Message(t_passive=0.2, passive_rate=60.0, harvest=0.1)  # from the access point (AP)
     answer = user.respond(message, workload=40.0, battery=0.05, channel_gain=1e-3)
 
-As a program, `python user.py user.json` reads one JSON object per line, with the three numbers of a message and
-the three others, and prints the answer to each.
+As a program, `python user.py user.json` reads one JSON object per line, with the three numbers of a message
+and the three others, and prints the answer to each.
 
 A user reflects while its beam is on, computes locally as much as its energy allows, and sends the rest in the
-least time. `scattermec.optimisation.response` is the same in JAX, with the reasons, and user.c the same in C. Units
-are s, kbit, kHz and mJ; powers are in mW, those of the AP in W.
+least time. `scattermec.optimisation.response` is the same in JAX, with the reasons; user.c is the same in C.
+Units are s, kbit, kHz and mJ; powers are in mW, those of the AP in W.
 """
 
 import json
@@ -64,7 +64,7 @@ class Answer(NamedTuple):
 
 
 class Link(NamedTuple):
-    """What a user knows from its channel: signal-to-noise ratio per mW, and its own active rates in kbit/s."""
+    """What follows from a user's channel: signal-to-noise ratio per mW, and active rates in kbit/s."""
 
     snr: float
     preferred: float
@@ -101,7 +101,7 @@ class User:
         """The user's allocation for a message, from its own data alone.
 
         Args:
-            message: the AP's; times outside the slot and negative numbers count as the nearest possible value.
+            message: the AP's; times outside the slot, and negative numbers, count as the nearest possible.
             workload: kbit.
             battery: mJ.
             channel_gain: ||h||^2.
