@@ -9,7 +9,8 @@ import numpy as np
 
 from scattermec.online import wire
 from scattermec.online.protocol import HERE, Played, Sight
-from scattermec.online.user import Answer, Message
+from scattermec.online.access_point import Messages
+from scattermec.online.user import Answer
 
 
 def matches(pattern, topic):
@@ -85,7 +86,7 @@ class HalfAndHalf:
         self.asked.append((workload.copy(), battery.copy(), channels.copy()))
         norms = np.linalg.norm(channels, axis=1, keepdims=True)
         times = np.full(len(workload), self.slot / 2)
-        return channels / np.where(norms > 0, norms, 1), Message(times, 10 + times, times / 1000)
+        return channels / np.where(norms > 0, norms, 1), Messages(times, 10 + times, times / 1000)
 
 
 class Splits:

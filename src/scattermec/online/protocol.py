@@ -29,6 +29,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from scattermec.online import wire
+from scattermec.online.access_point import Messages
 from scattermec.online.user import Answer as Response
 from scattermec.online.user import Message as Promise
 from scattermec.online.wire import (
@@ -107,9 +108,8 @@ class ApPolicy(Protocol):
 
     def decide(
         self, workload: np.ndarray, battery: np.ndarray, channels: np.ndarray
-    ) -> tuple[np.ndarray, Promise]:
-        """Beams (N, M) and what they bring to each user, (N,) each, for N workloads in kbit and batteries in mJ
-        and channels (N, M)."""
+    ) -> tuple[np.ndarray, Messages]:
+        """Unit beams (N, M) and what they bring to the users, for workloads (N,), batteries (N,), channels (N, M)."""
         ...
 
 
@@ -379,10 +379,10 @@ class AccessPoint(Device):
         for user, report in self.reports.items():
             if self.number[1] - report.frame <= HOLD:
                 workload[user], battery[user] = report.workload, report.battery
-        beams, promise = self.policy.decide(workload, battery, self.channels)
+        beams, promises = self.policy.decide(workload, battery, self.channels)
         self.phase, self.due = Phase.ANSWERS, self.began + self.deadlines.answers
         run, frame = self.number
-        columns = [np.asarray(part, float).tolist() for part in promise]
+        columns = [np.asarray(part, float).tolist() for part in promises]
         try:
             offers: list[Message] = [
                 Offer(run=run, frame=frame, user=user, t_passive=t_passive, passive_rate=rate, harvest=harvest)

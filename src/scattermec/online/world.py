@@ -35,6 +35,13 @@ class SimulatedWorld:
         self._states = reset_frames(jax.random.split(key_reset, 1), self.parameters)
         self._time = 0
 
+    def warm_up(self) -> None:
+        """Compile all that a frame needs, so that the first one is as fast as the others."""
+        states, users = self._states, self.parameters.num_users
+        self.observe()
+        self.play(None, np.zeros(users), np.zeros((users, len(PARTS))))
+        self._states, self._time = states, 0
+
     def observe(self) -> Sight:
         """The frame as the devices see it."""
         frame = as_seen(self._states).frame

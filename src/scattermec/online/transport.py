@@ -1,0 +1,147 @@
+"""The transport between devices: a protocol of three functions, and MQTT 5 behind it.
+
+Messages are sent once and not repeated (quality of service 0), since a late one would be stale. A connection that
+is lost is made again; until then nothing arrives, and what is sent is lost.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Protocol
+
+import aiomqtt
+
+from scattermec.online.connection import Connection
+from scattermec.online.protocol import HERE
+
+__all__ = ["MqttTransport", "Transport"]
+
+RETRY = 0.2
+"""s between attempts to connect"""
+
+MOST_WAITING = 10_000
+"""Messages that wait at most to be taken; more are lost."""
+
+Arrival = tuple[str, bytes]
+"""Topic below the network's name, and payload."""
+
+
+class Transport(Protocol):
+    """Carries messages by topic."""
+
+    async def send(self, topic: str, payload: bytes) -> None:
+        """Send a message, unless there is no connection."""
+        ...
+
+    async def receive(self, seconds: float) -> Arrival | None:
+        """The next message, or None if there is none for so long."""
+        ...
+
+
+class MqttTransport:
+    """A connection to a broker, as an asynchronous context manager.
+
+    While it is connected, the retained topic NAME/here is not empty.
+    """
+
+    def __init__(
+        self, connection: Connection, name: str, subscriptions: tuple[str, ...], tell: Callable[[str], None]
+    ) -> None:
+        """Args:
+        connection: the broker.
+        name: of the device.
+        subscriptions: its topics, below the network's name.
+        tell: called with a line when the connection is made or lost.
+        """
+        self.connection, self.name, self.subscriptions, self.tell = connection, name, subscriptions, tell
+        self._prefix = f"{connection.network}/"
+        self._arrived: asyncio.Queue[Arrival] = asyncio.Queue(MOST_WAITING)
+        self._client: aiomqtt.Client | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "MqttTransport":
+        self._task = asyncio.create_task(self._stay_connected())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None  # entered
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    async def send(self, topic: str, payload: bytes) -> None:
+        """Send a message, unless there is no connection."""
+        if self._client is not None:
+            with contextlib.suppress(aiomqtt.MqttError):
+                await self._client.publish(self._prefix + topic, payload)
+
+    async def receive(self, seconds: float) -> Arrival | None:
+        """The next message, or None if there is none for so long."""
+        if not self._arrived.empty():
+            return self._arrived.get_nowait()
+        try:
+            async with asyncio.timeout(max(seconds, 0)):
+                return await self._arrived.get()
+        except TimeoutError:
+            return None
+
+    async def _stay_connected(self) -> None:
+        address = f"{self.connection.host}:{self.connection.port}"
+        told = ""
+        while True:
+            try:
+                async with self._connected() as client:
+                    self._client, told = client, ""
+                    self.tell(f"connected to {address}")
+                    await self._take_all(client)
+            except aiomqtt.MqttError as error:
+                reason = f"no connection to {address}: {error}; trying again"
+                if reason != told:  # once, however often it is tried
+                    self.tell(reason)
+                told = reason
+            finally:
+                self._client = None
+            await asyncio.sleep(RETRY)
+
+    @contextlib.asynccontextmanager
+    async def _connected(self):  # type: ignore[no-untyped-def]
+        given, here = self.connection, f"{self._prefix}{self.name}/{HERE}"
+        client = aiomqtt.Client(
+            given.host,
+            given.port,
+            username=given.username,
+            password=given.password,
+            identifier=f"{given.network}/{self.name}",
+            protocol=aiomqtt.ProtocolVersion.V5,
+            tls_context=_tls(given),
+            will=aiomqtt.Will(here, b"", retain=True),
+            timeout=5.0,
+            keepalive=10,
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        )
+        async with client:
+            for topic in self.subscriptions:
+                await client.subscribe(self._prefix + topic)
+            await client.publish(here, b"1", retain=True)
+            try:
+                yield client
+            except asyncio.CancelledError:  # the end: not a loss, so the broker will not say that we are gone
+                await client.publish(here, b"", retain=True)
+                raise
+
+    async def _take_all(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            if isinstance(message.payload, bytes):
+                with contextlib.suppress(asyncio.QueueFull):
+                    self._arrived.put_nowait((message.topic.value.removeprefix(self._prefix), message.payload))
+
+
+def _tls(given: Connection) -> ssl.SSLContext | None:
+    if given.ca is None:
+        return None
+    context = ssl.create_default_context(cafile=given.ca)
+    if given.certificate is not None:
+        context.load_cert_chain(given.certificate, given.private_key)
+    return context
