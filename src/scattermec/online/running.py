@@ -69,14 +69,14 @@ class Runner:
                 break
             if now - told >= STATUS:
                 told = now
-                await transport.send(f"{self.device.name}/status", json.dumps(self.account()).encode())
+                transport.send(f"{self.device.name}/status", json.dumps(self.account()).encode())
             until = min(self.device.due, begun + self.seconds, told + STATUS)
             # Never long, so that a signal is noticed.
             arrived = await transport.receive(min(until - now, 0.1))
-            await self._take(transport, arrived)
-        await transport.send(f"{self.device.name}/status", json.dumps(self.account()).encode())
+            self._take(transport, arrived)
+        transport.send(f"{self.device.name}/status", json.dumps(self.account()).encode())
 
-    async def _take(self, transport: Transport, arrived: tuple[str, bytes] | None) -> None:
+    def _take(self, transport: Transport, arrived: tuple[str, bytes] | None) -> None:
         begun = time.monotonic()
         messages: list[wire.Message] = []
         if arrived is not None and self._random.random() >= self.lose:
@@ -91,7 +91,7 @@ class Runner:
             payload = wire.encode(message, self.form)
             self.bytes_out += len(payload)
             self.messages_out += 1
-            await transport.send(wire.topic_of(message), payload)
+            transport.send(wire.topic_of(message), payload)
             if self.sent is not None:
                 self.sent(message)
         if messages:

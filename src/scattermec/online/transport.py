@@ -24,6 +24,9 @@ RETRY = 0.2
 MOST_WAITING = 10_000
 """Messages that wait at most to be taken; more are lost."""
 
+LAST_WORDS = 1.0
+"""s to send what is left at the end"""
+
 Arrival = tuple[str, bytes]
 """Topic below the network's name, and payload."""
 
@@ -31,7 +34,7 @@ Arrival = tuple[str, bytes]
 class Transport(Protocol):
     """Carries messages by topic."""
 
-    async def send(self, topic: str, payload: bytes) -> None:
+    def send(self, topic: str, payload: bytes) -> None:
         """Send a message, unless there is no connection."""
         ...
 
@@ -58,7 +61,8 @@ class MqttTransport:
         self.connection, self.name, self.subscriptions, self.tell = connection, name, subscriptions, tell
         self._prefix = f"{connection.network}/"
         self._arrived: asyncio.Queue[Arrival] = asyncio.Queue(MOST_WAITING)
-        self._client: aiomqtt.Client | None = None
+        self._leaving: asyncio.Queue[Arrival] = asyncio.Queue(MOST_WAITING)
+        self._is_connected = False
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "MqttTransport":
@@ -67,15 +71,18 @@ class MqttTransport:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._task is not None  # entered
+        if self._is_connected:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.join(), LAST_WORDS)
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
 
-    async def send(self, topic: str, payload: bytes) -> None:
-        """Send a message, unless there is no connection."""
-        if self._client is not None:
-            with contextlib.suppress(aiomqtt.MqttError):
-                await self._client.publish(self._prefix + topic, payload)
+    def send(self, topic: str, payload: bytes) -> None:
+        """Send a message, unless there is no connection; nobody waits for the broker."""
+        if self._is_connected:
+            with contextlib.suppress(asyncio.QueueFull):
+                self._leaving.put_nowait((topic, payload))
 
     async def receive(self, seconds: float) -> Arrival | None:
         """The next message, or None if there is none for so long."""
@@ -93,16 +100,21 @@ class MqttTransport:
         while True:
             try:
                 async with self._connected() as client:
-                    self._client, told = client, ""
+                    self._is_connected, told = True, ""
                     self.tell(f"connected to {address}")
-                    await self._take_all(client)
+                    sending = asyncio.create_task(self._send_all(client))
+                    try:
+                        await self._take_all(client)
+                    finally:
+                        sending.cancel()
             except aiomqtt.MqttError as error:
                 reason = f"no connection to {address}: {error}; trying again"
                 if reason != told:  # once, however often it is tried
                     self.tell(reason)
                 told = reason
             finally:
-                self._client = None
+                self._is_connected = False
+            self._leaving = asyncio.Queue(MOST_WAITING)  # what has waited so long is stale
             await asyncio.sleep(RETRY)
 
     @contextlib.asynccontextmanager
@@ -136,6 +148,13 @@ class MqttTransport:
             if isinstance(message.payload, bytes):
                 with contextlib.suppress(asyncio.QueueFull):
                     self._arrived.put_nowait((message.topic.value.removeprefix(self._prefix), message.payload))
+
+    async def _send_all(self, client: aiomqtt.Client) -> None:
+        while True:
+            topic, payload = await self._leaving.get()
+            with contextlib.suppress(aiomqtt.MqttError):
+                await client.publish(self._prefix + topic, payload)
+            self._leaving.task_done()
 
 
 def _tls(given: Connection) -> ssl.SSLContext | None:

@@ -45,8 +45,8 @@ class SimulatedWorld:
     def observe(self) -> Sight:
         """The frame as the devices see it."""
         frame = as_seen(self._states).frame
-        seen = (frame.channels, frame.workload, frame.battery, links.channel_gain(frame.channels))
-        return Sight(*(np.asarray(part)[0] for part in seen))
+        channels, workload, battery = (part[0] for part in (frame.channels, frame.workload, frame.battery))
+        return Sight(*map(np.asarray, (channels, workload, battery, links.channel_gain(channels))))
 
     def play(self, beams: np.ndarray | None, t_passive: np.ndarray, answers: np.ndarray) -> Played:
         """Play the frame, and begin the next one.
