@@ -294,6 +294,8 @@ async def _run(options: Options) -> Outcome:
 async def _try(fault: Fault, system: System) -> tuple[Row, list[str]]:
     """Inject a fault. Returns its row, and what was wrong."""
     observer = system.observer
+    latest = observer.logs[-1].frame
+    await observer.until(lambda: observer.accounts.get("ap", {}).get("frame", -1) >= latest, "the AP's account")
     begun, before = len(observer.logs), _refused(system)
     told = system.fleet.told("ap")
     await fault.inject(system)
@@ -307,8 +309,11 @@ async def _try(fault: Fault, system: System) -> tuple[Row, list[str]]:
     counted = await _counted(fault, system, before)
     if fault.counted and not counted:
         wrong.append(f"not counted: {', '.join(fault.counted)}")
-    lines = [line.split()[1:] for line in system.fleet.told("ap")[len(told) :].splitlines()]
-    lives = 1 + sum(words[0] == "connected" for words in lines)
+    new = system.fleet.told("ap")[len(told) :]
+    if "Traceback" in new:
+        wrong.append(new[new.index("Traceback") :])
+    lines = [line.split()[1:] for line in new.splitlines()]
+    lives = 1 + sum("connected" in words for words in lines)
     causes = Counter(words[0] for words in lines if "refused" in words)
     wrong += [f"told {count} times: {cause}" for cause, count in causes.items() if count > lives]
     answered = sum(sum(log.answered) for log in during) / max(1, sum(len(log.answered) for log in during))

@@ -45,29 +45,31 @@ class Broker:
         port: its port, if the configuration sets one; by default any free one.
         """
         self.program, self.port = check_broker(), port or free_port()
-        self._folder = tempfile.TemporaryDirectory(prefix="scattermec-broker-")
-        self._configuration = Path(self._folder.name) / "mosquitto.conf"
         anybody = f"listener {self.port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n"
         # As root, Mosquitto would change to a user who may not read the files.
-        lines = f"{configuration or anybody}\nuser {getpass.getuser()}\nlog_dest stderr\nlog_type error\nlog_type warning\n"
-        self._configuration.write_text(lines, encoding="utf-8")
+        self._configuration = configuration or f"{anybody}user {getpass.getuser()}\n"
+        self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Broker":
+        self._folder = Path(tempfile.mkdtemp(prefix="scattermec-broker-"))
+        (self._folder / "mosquitto.conf").write_text(
+            f"{self._configuration}\nlog_dest stderr\nlog_type error\nlog_type warning\n", encoding="utf-8"
+        )
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-        self._folder.cleanup()
+        shutil.rmtree(self._folder or "", ignore_errors=True)
 
     def start(self) -> None:
         """Start it, again after `stop` on the same port; raises ComputationError if it does not come up."""
-        log = Path(self._folder.name) / "log"
+        assert self._folder is not None  # entered
+        log = self._folder / "log"
+        command = [self.program, "-c", str(self._folder / "mosquitto.conf")]
         with log.open("wb") as file:
-            self._process = subprocess.Popen(
-                [self.program, "-c", str(self._configuration)], stdout=file, stderr=file, start_new_session=True
-            )
+            self._process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
         since = time.monotonic()
         while time.monotonic() - since < PATIENCE and self._process.poll() is None:
             with socket.socket() as probe:
@@ -75,7 +77,7 @@ class Broker:
                     return
             time.sleep(0.02)
         self.stop()
-        raise ComputationError(f"mosquitto does not start: {log.read_text(errors='replace').strip()[-500:]}")
+        raise ComputationError(f"mosquitto does not start: {log.read_text(errors='replace')[-500:].strip()}")
 
     def stop(self, *, kill: bool = False) -> None:
         """End it; with ``kill`` at once."""

@@ -6,9 +6,10 @@ is lost is made again; until then nothing arrives, and what is sent is lost.
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 import aiomqtt
@@ -43,6 +44,17 @@ class Transport(Protocol):
         ...
 
 
+class _Teller(logging.Handler):
+    """Passes on what a library logs."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell(record.getMessage())
+
+
 class MqttTransport:
     """A connection to a broker, as an asynchronous context manager.
 
@@ -63,6 +75,10 @@ class MqttTransport:
         self._arrived: asyncio.Queue[Arrival] = asyncio.Queue(MOST_WAITING)
         self._leaving: asyncio.Queue[Arrival] = asyncio.Queue(MOST_WAITING)
         self._is_connected = False
+        self._told: set[str] = set()
+        """what has gone wrong since the last connection"""
+        self._logger = logging.Logger("mqtt", logging.WARNING)
+        self._logger.addHandler(_Teller(self._tell_once))
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "MqttTransport":
@@ -96,11 +112,11 @@ class MqttTransport:
 
     async def _stay_connected(self) -> None:
         address = f"{self.connection.host}:{self.connection.port}"
-        told = ""
         while True:
             try:
                 async with self._connected() as client:
-                    self._is_connected, told = True, ""
+                    self._is_connected = True
+                    self._told.clear()
                     self.tell(f"connected to {address}")
                     sending = asyncio.create_task(self._send_all(client))
                     try:
@@ -108,17 +124,19 @@ class MqttTransport:
                     finally:
                         sending.cancel()
             except aiomqtt.MqttError as error:
-                reason = f"no connection to {address}: {error}; trying again"
-                if reason != told:  # once, however often it is tried
-                    self.tell(reason)
-                told = reason
+                self._tell_once(f"no connection to {address}: {error}; trying again")
             finally:
                 self._is_connected = False
             self._leaving = asyncio.Queue(MOST_WAITING)  # what has waited so long is stale
             await asyncio.sleep(RETRY)
 
+    def _tell_once(self, line: str) -> None:
+        if line not in self._told:
+            self._told.add(line)
+            self.tell(line)
+
     @contextlib.asynccontextmanager
-    async def _connected(self):  # type: ignore[no-untyped-def]
+    async def _connected(self) -> AsyncIterator[aiomqtt.Client]:
         given, here = self.connection, f"{self._prefix}{self.name}/{HERE}"
         client = aiomqtt.Client(
             given.host,
@@ -129,6 +147,7 @@ class MqttTransport:
             protocol=aiomqtt.ProtocolVersion.V5,
             tls_context=_tls(given),
             will=aiomqtt.Will(here, b"", retain=True),
+            logger=self._logger,
             timeout=5.0,
             keepalive=10,
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
