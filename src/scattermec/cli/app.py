@@ -31,6 +31,7 @@ COMMANDS = {
     "calibrate": "Search for the constants under which most of the paper's claims on Fig. 3 and 4 hold.",
     "train": "Train a learner, from scratch or from where it was interrupted.",
     "train-price-net": "Train price-net, from scratch or from where it was interrupted.",
+    "export": "Write a trained price-net as a bundle that devices can run without JAX.",
     "reproduce": "Draw the paper's figures, and judge each of its claims.",
     "report": "Draw and judge again what a reproduction has computed, without computing anything.",
 }

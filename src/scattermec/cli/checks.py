@@ -19,6 +19,8 @@ PACKAGES = {
     "calibration": ("cmaes",),
     "bench": ("cvxpy", "clarabel"),
     "figures": ("matplotlib",),
+    "export": ("onnx",),
+    "online": ("onnxruntime",),
     "learning": ("equinox", "flashbax", "optax", "pyarrow"),
     "report": ("jinja2", "plotly"),
     "tensorboard": ("tensorboardX",),
