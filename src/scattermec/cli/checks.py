@@ -19,6 +19,7 @@ PACKAGES = {
     "calibration": ("cmaes",),
     "bench": ("cvxpy", "clarabel"),
     "figures": ("matplotlib",),
+    "export": ("onnx",),
     "online": ("aiomqtt", "cbor2", "cryptography", "onnxruntime"),
     "learning": ("equinox", "flashbax", "optax", "pyarrow"),
     "report": ("jinja2", "plotly"),

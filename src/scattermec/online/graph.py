@@ -1,13 +1,18 @@
-"""The networks of price-net as ONNX. Needs the package onnx.
+"""The networks of price-net as ONNX. Needs the extra `export`.
 
 Written out, operation by operation as in `scattermec.price_net.network`, and compared with it by a test. (The
 converter jax2onnx needs an older orbax-checkpoint than our other packages, and brings twenty more.)
 """
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import onnx
 from numpy.typing import ArrayLike
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from scattermec.price_net.network import EquivariantNetwork, _Linear, _Round
 
@@ -25,7 +30,7 @@ class _Graph:
     def add(self, operator: str, *inputs: str, **attributes: int) -> str:
         """A new node; its output's name."""
         name = f"value{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, [name], **attributes))
+        self.nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
         return name
 
     def hold(self, values: ArrayLike) -> str:
@@ -92,13 +97,15 @@ def _exchanged(graph: _Graph, exchange: _Round, z: str, n: int) -> str:
 
 
 def in_int8(model: bytes) -> bytes:
-    """The model with weights in 8 bits; onnxruntime scales what flows between them as it runs."""
-    import tempfile
-    from pathlib import Path
+    """The model with weights in 8 bits, except those of the first and the last layer, which need more.
 
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
+    onnxruntime scales what flows between them as it runs.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "int8.onnx"
-        quantize_dynamic(onnx.load_from_string(model), made, weight_type=QuantType.QInt8)
+        prepared, made = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
+        read = onnx.load_from_string(model)
+        quant_pre_process(read, prepared, skip_symbolic_shape=True, skip_optimization=True)
+        layers = [node.name for node in read.graph.node if node.op_type == "MatMul"]
+        kept = [layers[0], layers[-1]]
+        quantize_dynamic(prepared, made, weight_type=QuantType.QInt8, per_channel=True, nodes_to_exclude=kept)
         return made.read_bytes()
