@@ -9,7 +9,7 @@ from scattermec.environment import Decision, as_seen
 from scattermec.experiments.evaluate.foresight import play_episodes
 from scattermec.experiments.evaluate.policies import Contender
 from scattermec.online.protocol import PARTS, AccessPoint, Deadlines, Radio, UserDevice
-from scattermec.online.world import SimulatedWorld
+from scattermec.experiments.measure.world import SimulatedWorld
 from scattermec.physics import Allocation, links, parameters
 
 SCENARIO = Scenario(

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from scattermec.cli.jobs.common import warn_of, warn_without_kernel
-from scattermec.cli.jobs.online import report_of, teller
+from scattermec.cli.jobs.online import report_of, share_of, teller
 from scattermec.cli.output import Report, provenance
 from scattermec.experiments.measure.table import Table
 from scattermec.online.connection import Connection
 from scattermec.online.protocol import Deadlines, Radio
 from scattermec.online.running import Runner, percentiles, run_device
 from scattermec.online.wire import Form, Log, Message
-from scattermec.online.world import SimulatedWorld
+from scattermec.experiments.measure.world import SimulatedWorld
 from scattermec.scenario import Scenario
 
 
@@ -66,14 +66,12 @@ def summary(logs: Sequence[Log], seconds: float) -> dict[str, Any]:
     """What was achieved in the frames of these logs."""
     if not logs:
         return {"frames": 0}
-    reward = sum(log.reward for log in logs)
-    optima = [log.optimum for log in logs if log.optimum is not None]
     served = [flag for log in logs for flag in log.served]
     latency = percentiles(log.seconds for log in logs)
     return {
         "frames": len(logs),
-        "reward": reward / len(logs),
-        "share_of_the_optimum": reward / sum(optima) if len(optima) == len(logs) and sum(optima) > 0 else None,
+        "reward": sum(log.reward for log in logs) / len(logs),
+        "share_of_the_optimum": share_of(logs),
         "outage": 1 - sum(served) / len(served),
         "ap_energy": sum(log.ap_energy for log in logs) / len(logs),
         "frames_per_second": len(logs) / seconds,

@@ -38,8 +38,9 @@ class SimulatedWorld:
     def warm_up(self) -> None:
         """Compile all that a frame needs, so that the first one is as fast as the others."""
         states, users = self._states, self.parameters.num_users
-        self.observe()
-        self.play(None, np.zeros(users), np.zeros((users, len(PARTS))))
+        for _ in range(2):  # the first state and those that follow from it differ in what XLA knows of them
+            self.observe()
+            self.play(None, np.zeros(users), np.zeros((users, len(PARTS))))
         self._states, self._time = states, 0
 
     def observe(self) -> Sight:
