@@ -1,4 +1,4 @@
-"""The online programs as real processes over a real broker: they keep working, and play what the simulator plays."""
+"""The online programs as real processes over a real broker: they keep working, and lose no digit."""
 
 import json
 import subprocess
@@ -7,19 +7,21 @@ import sys
 import pytest
 
 from command_line import refused
+from online_bus import Bus
 from scattermec import Scenario
-from scattermec.experiments.evaluate.foresight import play_episodes
-from scattermec.experiments.evaluate.policies import price_net_contenders
+from scattermec.cli.jobs.radio import summary
+from scattermec.experiments.measure.world import SimulatedWorld
 from scattermec.online import broker
 from scattermec.online.broker import find_broker
+from scattermec.online.bundle import load_ap, load_user, user_folder
 from scattermec.online.export import export
-from scattermec.physics import parameters
+from scattermec.online.protocol import AccessPoint, Deadlines, Radio, UserDevice
 from scattermec.price_net import load
 from torture import online
 
 needs_broker = pytest.mark.skipif(find_broker() is None, reason="mosquitto is not installed")
 
-TELLING = (online.killed, online.not_a_number, online.replayed, online.broker_killed, online.ap_killed)
+TELLING = (online.killed, online.not_a_number, online.broker_killed, online.ap_killed)
 """The faults that are tried here; `python -m torture --only online` tries all."""
 
 
@@ -41,26 +43,25 @@ def test_faults_disturb_nobody_else_and_what_returns_is_taken_back_within_two_fr
 
 
 @needs_broker
-def test_demonstration_plays_what_the_simulator_plays(bundle):
-    frames, seed = 12, 3
-    command = f"demo online --bundle {bundle} --frames {frames} --seed {seed} --period 0 --deadline 20 --json"
-    run = [sys.executable, "-m", "scattermec", *command.split()]
+def test_demonstration_plays_to_the_last_bit_what_is_played_without_a_broker(bundle):
+    """test_online_world.py compares the latter with the simulator."""
+    frames, seed, scenario, deadlines = 12, 3, Scenario(), Deadlines(1.0)
+    command = f"demo online --bundle {bundle} --frames {frames} --seed {seed} --period 0 --deadline 20 --no-compare"
+    run = [sys.executable, "-m", "scattermec", *command.split(), "--json"]
     found = subprocess.run(run, capture_output=True, text=True, timeout=300, check=False)
     assert found.returncode == 0, found.stderr
     devices = json.loads(found.stdout)["devices"]
     assert set(devices) == {"radio", "ap", "user/0", "user/1", "user/2"}
     assert not any(device["refused"] for device in devices.values())
-    # The simulator's policy has its networks in JAX, the online one in ONNX, in single precision both.
-    (contender,) = (
-        made for made in price_net_contenders(load("price-net"), Scenario()) if made.trained and made.mode == "decentralised"
-    )
-    constants = parameters(Scenario())
-    _, played = play_episodes(constants, contender, frames=frames, episodes=1, seed=seed)
-    radio = devices["radio"]
-    assert radio["frames"] == frames
-    assert radio["outage"] == pytest.approx(played.outage.mean(), abs=1e-12)
-    assert radio["ap_energy"] == pytest.approx(played.energy.mean(), rel=1e-5)
-    assert 0.9 < radio["share_of_the_optimum"] <= 1
+
+    world = SimulatedWorld(scenario, seed, compare=False)
+    radio = Radio(world, 3, 3, deadlines, run=1, frames=frames, wait=1.0)
+    users = [UserDevice(load_user(user_folder(bundle, user)), user, deadlines) for user in range(3)]
+    bus = Bus(radio, AccessPoint(load_ap(bundle), 3, 3, deadlines), *users)
+    bus.run_until(lambda: radio.done)
+    expected = summary(bus.logs(), 1.0)
+    for quantity in ("frames", "reward", "outage", "ap_energy"):
+        assert devices["radio"][quantity] == expected[quantity]
 
 
 def test_without_a_broker_the_demonstration_says_what_to_install(monkeypatch):

@@ -8,7 +8,9 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cbor2
 
@@ -17,6 +19,7 @@ from scattermec.online.broker import Broker, find_broker
 from scattermec.online.connection import Connection
 from scattermec.online.fleet import Fleet, Observer
 from scattermec.online.wire import Log, Report
+from scattermec.scenario import Scenario
 from torture.results import Outcome, Row, write_faults
 
 DEADLINE = 2.0
@@ -259,6 +262,15 @@ class Options:
     tell: Callable[[str], None] = lambda text: None
 
 
+def exported(bundle: Path) -> Path:
+    """A bundle of price-net for the default scenario."""
+    from scattermec.online.export import export
+    from scattermec.price_net import load
+
+    export(load("price-net"), Scenario(), bundle, name="price-net")
+    return bundle
+
+
 def run(options: Options) -> Outcome:
     """Start a system, and try all faults on it."""
     if find_broker() is None:
@@ -295,7 +307,7 @@ async def _try(fault: Fault, system: System) -> tuple[Row, list[str]]:
     """Inject a fault. Returns its row, and what was wrong."""
     observer = system.observer
     latest = observer.logs[-1].frame
-    await observer.until(lambda: observer.accounts.get("ap", {}).get("frame", -1) >= latest, "the AP's account")
+    await observer.until(lambda: _account(system).get("frame", -1) >= latest, "the AP's account")
     begun, before = len(observer.logs), _refused(system)
     told = system.fleet.told("ap")
     await fault.inject(system)
@@ -322,8 +334,12 @@ async def _try(fault: Fault, system: System) -> tuple[Row, list[str]]:
     return Row("Online", fault.name, len(during) + len(after), len(wrong), remark), wrong
 
 
+def _account(system: System) -> dict[str, Any]:
+    return system.observer.accounts.get("ap", {})
+
+
 def _refused(system: System) -> Counter[str]:
-    return Counter(system.observer.accounts.get("ap", {}).get("refused", {}))
+    return Counter(_account(system).get("refused", {}))
 
 
 async def _counted(fault: Fault, system: System, before: Counter[str]) -> Counter[str]:
@@ -356,6 +372,6 @@ def _irregular(logs: list[Log]) -> list[str]:
     ]
     numbers = [log.frame for log in logs]
     # While the broker is away, frames are played that an observer does not see.
-    if any(later <= earlier for earlier, later in zip(numbers, numbers[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(numbers)):
         wrong.append(f"frames out of order: {numbers}")
     return wrong

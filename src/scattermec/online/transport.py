@@ -10,7 +10,7 @@ import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import aiomqtt
 
@@ -32,6 +32,7 @@ Arrival = tuple[str, bytes]
 """Topic below the network's name, and payload."""
 
 
+@runtime_checkable
 class Transport(Protocol):
     """Carries messages by topic."""
 
