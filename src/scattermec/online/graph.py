@@ -27,7 +27,7 @@ class _Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
 
-    def add(self, operator: str, *inputs: str, **attributes: int) -> str:
+    def add(self, operator: str, *inputs: str, **attributes: int | list[int]) -> str:
         """A new node; its output's name."""
         name = f"value{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
