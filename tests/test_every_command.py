@@ -148,6 +148,16 @@ def trained_price_net(printed):
     assert Path("runs/price-net/policy.npz").is_file()
 
 
+def exported(printed):
+    report = json.loads(printed)
+    assert (report["mode"], report["int8"], report["frames"], report["seed"]) == ("decentralised", True, 4, 1)
+    assert report["scenario"]["ap_power"] == 1.5
+    share, own = (report[name]["share"][0] for name in ("policy", "bundle"))
+    assert 0.5 < share <= 1 + 1e-6
+    assert abs(own - share) < 0.1
+    assert Path("bundle/users/2/user.c").is_file()
+
+
 def reproduced(printed):
     report = json.loads(printed)
     assert (report["seed"], report["reused"]) == (1, 0)
@@ -231,6 +241,11 @@ LINES = [
         trained_price_net,
     ),
     (
+        "export price-net --out bundle --int8 --frames 4 --seed 1 --scenario default.yaml --set ap_power=1.5 "
+        "--json",
+        exported,
+    ),
+    (
         "reproduce --out reproduced --figures 3a --beams mrt --frames 8 --quick --complete --seed 1 "
         "--seeds 1 --training-frames 250 --overwrite --scenario toy.yaml --set ap_power=2 --json",
         reproduced,
@@ -311,7 +326,7 @@ def options_of(line):
     if name not in COMMANDS:
         return {("", name)}
     # Parsed, not run: an option or a choice that does not exist ends here.
-    needed = ["--out", "out"] if name in ("solve", "reproduce") and "--out" not in arguments else []
+    needed = ["--out", "out"] if name in ("solve", "reproduce", "export") and "--out" not in arguments else []
     COMMANDS[name].make_context(name, [*arguments, *needed])
     given = {word.partition("=")[0] for word in arguments if word.startswith("--")}
     return {(name, ""), *((name, option) for option in given)}

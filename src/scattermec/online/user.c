@@ -96,14 +96,16 @@ static task task_of(const scattermec_message *message, float workload, float bat
     const float t_passive = limited(message->t_passive, 0.0f, SLOT_DURATION);
     const float most_passive = fminf(fmaxf(message->passive_rate, 0.0f) * t_passive, workload);
     task t;
-    float time;
+    float most_local, time;
     t.snr = fmaxf(channel_gain / (1000.0f * NOISE_POWER), LEAST_SNR);
     t.preferred = last_positive(gained, &t) * PER_NAT;
     t.thrifty = last_positive(spared, &t) * PER_NAT;
     t.fastest = fmaxf(logf(fmaxf(LOCAL_ENERGY * t.snr * PER_NAT, 1.0f)) * PER_NAT, t.preferred);
     t.budget = fminf(battery + harvest, BATTERY_CAPACITY) * (1.0f - MARGIN);
-    t.l_passive = limited(workload - fminf(t.budget / LOCAL_ENERGY, LOCAL_RATE * SLOT_DURATION), 0.0f, most_passive);
-    t.left = workload - t.l_passive;
+    most_local = fminf(t.budget / LOCAL_ENERGY, LOCAL_RATE * SLOT_DURATION);
+    t.l_passive = limited(workload - most_local, 0.0f, most_passive);
+    /* Not the difference where it is most_local: its rounding could exceed the budget. */
+    t.left = t.l_passive < most_passive ? fminf(workload, most_local) : workload - most_passive;
     t.least = fmaxf(t.left - LOCAL_RATE * SLOT_DURATION, 0.0f);
     time = (t.preferred > t.thrifty ? t.left : t.least) / (t.thrifty > 0.0f ? t.thrifty : 1.0f);
     t.longest = fminf(time, SLOT_DURATION - t_passive);
@@ -115,7 +117,7 @@ int scattermec_respond(const scattermec_message *message, float workload, float 
 {
     const scattermec_answer nothing = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
     task t;
-    float effort, lacking, processor;
+    float effort, lacking;
     *answer = nothing;
     if (!isfinite(message->t_passive) || !isfinite(message->passive_rate) || !isfinite(message->harvest))
         return -1;
@@ -130,8 +132,7 @@ int scattermec_respond(const scattermec_message *message, float workload, float 
     plan(&t, effort, &answer->t_active, &answer->l_active);
     answer->l_local = t.left - answer->l_active;
     lacking = effort < MOST_EFFORT ? 0.0f : needed(&t, effort) - t.budget;
-    processor = LOCAL_RATE * SLOT_DURATION;
-    if (lacking > ROUNDING * t.budget || answer->l_local > processor * (1.0f + ROUNDING)) {
+    if (lacking > ROUNDING * t.budget) {
         /* A user that cannot finish leaves its slot to its beam: the outcome is an outage either way. */
         answer->t_active = answer->l_active = answer->l_local = 0.0f;
         answer->shortfall = limited(lacking / LOCAL_ENERGY, 0.0f, t.left);
@@ -140,7 +141,7 @@ int scattermec_respond(const scattermec_message *message, float workload, float 
     if (answer->l_active <= 0.0f)
         answer->t_active = 0.0f;
     answer->l_passive = t.l_passive;
-    answer->l_local = fminf(answer->l_local, processor);
+    answer->l_local = fminf(answer->l_local, LOCAL_RATE * SLOT_DURATION);
     answer->t_local = LOCAL_RATE > 0.0f ? fminf(answer->l_local / LOCAL_RATE, SLOT_DURATION) : 0.0f;
     return 0;
 }

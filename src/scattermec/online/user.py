@@ -83,6 +83,8 @@ class Task(NamedTuple):
     """mJ that it may spend"""
     l_passive: float
     """kbit that it reflects"""
+    t_passive: float
+    """s that its beam is on"""
     left: float
     """kbit left to send or compute"""
     least: float
@@ -116,8 +118,8 @@ class User:
             if number < 0:
                 raise ValueError(f"{name}: {number} is not allowed; it must be >= 0")
         link = link_of(self.constants, float(channel_gain))
-        task = task_of(self.constants, link, workload, battery, message)
-        return _answer(self.constants, task, min(max(message.t_passive, 0.0), self.constants.slot_duration))
+        task = task_of(self.constants, link, float(workload), float(battery), message)
+        return _answer(self.constants, task)
 
 
 def load(path: str | os.PathLike[str]) -> User:
@@ -153,29 +155,29 @@ def link_of(c: Constants, channel_gain: float) -> Link:
 
     preferred = halved(lambda y: gained(y) > 0, c.largest_exponent, c.bisections)[0]
     thrifty = halved(lambda y: spared(y) > 0, c.largest_exponent, c.bisections)[0]
-    fastest = max(math.log(max(worth, 1)), preferred)
+    fastest = max(math.log(max(worth, 1.0)), preferred)
     return Link(snr, preferred * per_nat, thrifty * per_nat, fastest * per_nat)
 
 
 def task_of(c: Constants, link: Link, workload: float, battery: float, message: Message) -> Task:
     """What a message leaves a user to do, and with what."""
-    t_passive = min(max(message.t_passive, 0), c.slot_duration)
-    budget = min(battery + max(message.harvest, 0), c.battery_capacity) * (1 - c.margin)
+    t_passive = min(max(message.t_passive, 0.0), c.slot_duration)
+    budget = min(battery + max(message.harvest, 0.0), c.battery_capacity) * (1 - c.margin)
     processor = c.local_rate * c.slot_duration
     most_local = min(budget / c.local_energy, processor)
-    most_passive = min(max(message.passive_rate, 0) * t_passive, workload)
-    l_passive = min(max(workload - most_local, 0), most_passive)
+    most_passive = min(max(message.passive_rate, 0.0) * t_passive, workload)
+    l_passive = min(max(workload - most_local, 0.0), most_passive)
     left = workload - l_passive
-    least = max(left - processor, 0)
-    longest = (left if link.preferred > link.thrifty else least) / (link.thrifty if link.thrifty > 0 else 1)
-    return Task(link, budget, l_passive, left, least, min(longest, c.slot_duration - t_passive))
+    least = max(left - processor, 0.0)
+    longest = (left if link.preferred > link.thrifty else least) / (link.thrifty if link.thrifty > 0 else 1.0)
+    return Task(link, budget, l_passive, t_passive, left, least, min(longest, c.slot_duration - t_passive))
 
 
 def energy_lacking(c: Constants, task: Task) -> float:
     """Energy in mJ that a user lacks to finish, at best; zero or negative if it can finish."""
     need = _needed(c, task, c.most_effort)
     if task.least <= 0:
-        need = min(need, _needed(c, task, 0))
+        need = min(need, _needed(c, task, 0.0))
     return need - task.budget
 
 
@@ -188,9 +190,9 @@ def halved(lower: Callable[[float], Any], high: float, times: int) -> tuple[floa
     return low, high
 
 
-def _answer(c: Constants, task: Task, t_passive: float) -> Answer:
+def _answer(c: Constants, task: Task) -> Answer:
     """The answer of least effort whose energy is within the budget."""
-    idle = task.least <= 0 and _needed(c, task, 0) <= task.budget
+    idle = task.least <= 0 and _needed(c, task, 0.0) <= task.budget
     enough = halved(lambda effort: _needed(c, task, effort) > task.budget, c.most_effort, c.bisections)[1]
     effort = 0.0 if idle else enough
     t_active, l_active = _plan(task, effort)
@@ -198,10 +200,11 @@ def _answer(c: Constants, task: Task, t_passive: float) -> Answer:
     lacking = _needed(c, task, effort) - task.budget if effort >= c.most_effort else 0.0
     if lacking > 1e-9 * task.budget or l_local > processor * (1 + 1e-9):
         # A user that cannot finish leaves its slot to its beam: the outcome is an outage either way.
-        return Answer(0.0, t_passive, 0.0, 0.0, 0.0, 0.0, min(max(lacking / c.local_energy, 0), task.left))
+        shortfall = min(max(lacking / c.local_energy, 0.0), task.left)
+        return Answer(0.0, task.t_passive, 0.0, 0.0, 0.0, 0.0, shortfall)
     return Answer(
         t_active=t_active if l_active > 0 else 0.0,
-        t_passive=t_passive,
+        t_passive=task.t_passive,
         t_local=min(l_local / c.local_rate, c.slot_duration) if c.local_rate > 0 else 0.0,
         l_active=l_active,
         l_passive=task.l_passive,
@@ -212,10 +215,10 @@ def _answer(c: Constants, task: Task, t_passive: float) -> Answer:
 
 def _plan(task: Task, effort: float) -> tuple[float, float]:
     """Time and work to send: an effort up to 1 adds time at the preferred rate, up to 2 a higher rate."""
-    link, time = task.link, min(effort, 1) * task.longest
+    link, time = task.link, min(effort, 1.0) * task.longest
     if link.preferred <= link.thrifty:  # sending saves no energy
         return time, task.least
-    rate = link.preferred + max(effort - 1, 0) * (link.fastest - link.preferred)
+    rate = link.preferred + max(effort - 1, 0.0) * (link.fastest - link.preferred)
     return time, min(max(rate * time, task.least), task.left)
 
 

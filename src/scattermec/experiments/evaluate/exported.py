@@ -18,7 +18,17 @@ from scattermec.physics import Allocation, Frame, Parameters, links, parameters,
 from scattermec.price_net.policy import PriceNet, announce_network
 from scattermec.price_net.registry import Policy
 
-__all__ = ["NEAR", "QUANTITIES", "Comparison", "Results", "compare_exported"]
+__all__ = [
+    "NEAR",
+    "QUANTITIES",
+    "Comparison",
+    "Decisions",
+    "Results",
+    "compare_exported",
+    "decide_by_bundle",
+    "decide_by_jax",
+    "differences",
+]
 
 QUANTITIES = {
     "beams": "beams, up to their phases",
@@ -55,7 +65,7 @@ class Comparison:
     bundle: Results
 
 
-class _Decisions(NamedTuple):
+class Decisions(NamedTuple):
     """Decisions in K frames."""
 
     beams: np.ndarray
@@ -80,13 +90,13 @@ def compare_exported(
     """
     constants = parameters(load_ap(bundle).scenario)
     drawn = draw_frames(constants, frames=frames, seed=seed)
-    expected = _by_jax(policy.network, constants, drawn)
-    found = _by_bundle(bundle, drawn, progress)
-    apart = _differences(found, expected)
+    expected = decide_by_jax(policy.network, constants, drawn)
+    found = decide_by_bundle(bundle, drawn, progress)
+    apart = differences(found, expected)
     best, _ = optimise_all_or_best(constants, drawn)
     optimum = jax.jit(run_frames)(constants, drawn, best.beams, best.solution.allocation).ap_reward
 
-    def results(decided: _Decisions) -> Results:
+    def results(decided: Decisions) -> Results:
         answers = dict(zip(TIMES_AND_WORK, decided.answers.swapaxes(0, 1), strict=True))
         outcome = jax.jit(run_frames)(constants, drawn, decided.beams, Allocation(**answers))
         return Results(
@@ -102,10 +112,11 @@ def compare_exported(
     )
 
 
-def _by_jax(network: PriceNet, constants: Parameters, frames: Frame) -> _Decisions:
+def decide_by_jax(network: PriceNet, constants: Parameters, frames: Frame) -> Decisions:
+    """The same of the policy, decentralised."""
     beams, told, answer = _decide(network, constants, frames)
     allocation = answer.allocation
-    return _Decisions(
+    return Decisions(
         beams=np.asarray(beams),
         messages=np.stack([told.t_passive, told.passive_rate, told.harvest], axis=1),
         answers=np.stack([getattr(allocation, name) for name in TIMES_AND_WORK], axis=1),
@@ -122,10 +133,13 @@ def _decide(network: PriceNet, constants: Parameters, frames: Frame) -> tuple[ja
     return jax.vmap(of_frame)(frames)
 
 
-def _by_bundle(bundle: Path, frames: Frame, progress: Callable[[int, int], None]) -> _Decisions:
+def decide_by_bundle(
+    bundle: Path, frames: Frame, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Decisions:
+    """Decisions of a bundle in K frames (leading axis); ``progress`` as for `compare_exported`."""
     access_point = load_ap(bundle)
     channels, workload, battery = map(np.asarray, (frames.channels, frames.workload, frames.battery))
-    gain = np.asarray(links.channel_gain(frames.channels))
+    gain = np.asarray(jax.vmap(links.channel_gain)(frames.channels))
     users = [load_user(user_folder(bundle, index)) for index in range(workload.shape[1])]
     decided = []
     for k in range(len(workload)):
@@ -134,10 +148,10 @@ def _by_bundle(bundle: Path, frames: Frame, progress: Callable[[int, int], None]
         answers = [user.respond(messages.to_user(i), *own[i]) for i, user in enumerate(users)]
         decided.append((beams, np.stack(messages), np.transpose(answers)[: len(TIMES_AND_WORK)]))
         progress(k + 1, len(workload))
-    return _Decisions(*(np.stack(parts) for parts in zip(*decided, strict=True)))
+    return Decisions(*(np.stack(parts) for parts in zip(*decided, strict=True)))
 
 
-def _differences(found: _Decisions, expected: _Decisions) -> dict[str, np.ndarray]:
+def differences(found: Decisions, expected: Decisions) -> dict[str, np.ndarray]:
     """The largest difference per frame, (K,), of each of `QUANTITIES`."""
     # A beam is as good in any phase.
     phase = np.exp(1j * np.angle(np.sum(found.beams.conj() * expected.beams, axis=2, keepdims=True)))
