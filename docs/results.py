@@ -1,8 +1,8 @@
 """Renew the tables of results in the pages: `python docs/results.py [PAGE ...]`, or `make results`.
 
 Tables stand between a comment with the command that makes them and ``<!-- end -->``. The command is run with
-``--out FILE.md``, or that of the torture suite with ``--docs FILE.md``, and its tables replace those in the page: all,
-or as many as the comment counts, as in ``<!-- scattermec horizon; tables 1 2 -->``.
+``--out FILE.md``, or that of the torture suite with ``--docs FILE.md``, and its tables replace those in the
+page: all, or as many as the comment counts, as in ``<!-- scattermec horizon; tables 1 2 -->``.
 """
 
 import re
@@ -16,7 +16,8 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 
 MADE = re.compile(
-    r"^<!-- (?P<command>(?:scattermec|python -m torture) [^;\n]+?)(?:; tables (?P<numbers>[\d ]+))? -->\n.*?^<!-- end -->$",
+    r"^<!-- (?P<command>(?:scattermec|python -m torture) [^;\n]+?)(?:; tables (?P<numbers>[\d ]+))? -->\n"
+    r".*?^<!-- end -->$",
     re.DOTALL | re.MULTILINE,
 )
 

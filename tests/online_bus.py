@@ -1,4 +1,4 @@
-"""The online devices in one process, on a clock of their own: a broker and a policy that need nothing installed."""
+"""The online devices in one process, on a clock of their own, with policies that need nothing installed."""
 
 import heapq
 import itertools
@@ -8,8 +8,8 @@ from random import Random
 import numpy as np
 
 from scattermec.online import wire
-from scattermec.online.protocol import HERE, Played, Sight
 from scattermec.online.access_point import Messages
+from scattermec.online.protocol import HERE, Played, Sight
 from scattermec.online.user import Answer
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from torture import online
 
 from command_line import refused
 from online_bus import Bus
@@ -17,7 +18,6 @@ from scattermec.online.bundle import load_ap, load_user, user_folder
 from scattermec.online.export import export
 from scattermec.online.protocol import AccessPoint, Deadlines, Radio, UserDevice
 from scattermec.price_net import load
-from torture import online
 
 needs_broker = pytest.mark.skipif(find_broker() is None, reason="mosquitto is not installed")
 
@@ -46,7 +46,9 @@ def test_faults_disturb_nobody_else_and_what_returns_is_taken_back_within_two_fr
 def test_demonstration_plays_to_the_last_bit_what_is_played_without_a_broker(bundle):
     """test_online_world.py compares the latter with the simulator."""
     frames, seed, scenario, deadlines = 12, 3, Scenario(), Deadlines(1.0)
-    command = f"demo online --bundle {bundle} --frames {frames} --seed {seed} --period 0 --deadline 20 --no-compare"
+    command = (
+        f"demo online --bundle {bundle} --frames {frames} --seed {seed} --period 0 --deadline 20 --no-compare"
+    )
     run = [sys.executable, "-m", "scattermec", *command.split(), "--json"]
     found = subprocess.run(run, capture_output=True, text=True, timeout=300, check=False)
     assert found.returncode == 0, found.stderr

@@ -1,4 +1,4 @@
-"""With the keys and access rules that the package makes, each device reads and writes its own topics alone."""
+"""With the keys and access rules of `scattermec keys`, each device reads and writes its own topics alone."""
 
 import asyncio
 import stat
@@ -32,7 +32,16 @@ def test_certificates_are_of_the_authority_and_its_key_is_not_kept(keys):
     folder, _ = keys
     for path in folder.glob("*.crt"):
         purpose = {"broker": "sslserver", "authority": "any"}.get(path.stem, "sslclient")
-        command = ["openssl", "verify", "-x509_strict", "-purpose", purpose, "-CAfile", folder / "authority.crt", path]
+        command = [
+            "openssl",
+            "verify",
+            "-x509_strict",
+            "-purpose",
+            purpose,
+            "-CAfile",
+            folder / "authority.crt",
+            path,
+        ]
         assert subprocess.run(command, capture_output=True, check=False).returncode == 0, path
     assert not (folder / "authority.key").exists()
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.glob("*.key")} == {0o600}
@@ -64,7 +73,9 @@ def test_each_device_reads_and_writes_its_own_topics_alone(keys):
         heard = {name: set() for name in own}
         connected = []
         transports = {
-            name: MqttTransport(connection(keys, name), name.replace("-", "/"), ("#", "+/user/+"), connected.append)
+            name: MqttTransport(
+                connection(keys, name), name.replace("-", "/"), ("#", "+/user/+"), connected.append
+            )
             for name in own
         }
         async with transports["ap"], transports["radio"], transports["user-0"], transports["user-1"]:

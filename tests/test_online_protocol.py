@@ -84,9 +84,10 @@ arrays = st.recursive(things, lambda inner: st.lists(inner, max_size=4), max_lea
 @given(st.binary(max_size=64) | arrays.map(cbor2.dumps))
 def test_any_bytes_are_a_message_or_refused_with_a_cause(payload):
     try:
-        assert isinstance(wire.decode(payload, 64), wire.Message)
+        cause = None if isinstance(wire.decode(payload, 64), wire.Message) else "no message"
     except Refused as refused:
-        assert refused.cause in wire.CAUSES
+        cause = refused.cause
+    assert cause in {None, *wire.CAUSES}
 
 
 @pytest.mark.parametrize(
@@ -241,7 +242,9 @@ def test_ap_resumes_with_its_memory_and_refuses_what_it_has_seen():
     bus.join(resumed)
     old = [payload for topic, payload in bus.sent if topic == "radio/ap"]
     resumed.receive("radio/ap", old[1], bus.now)
-    resumed.receive("user/1/report", wire.encode(Report(run=1, frame=0, user=1, workload=9.0, battery=9.0)), 0.0)
+    resumed.receive(
+        "user/1/report", wire.encode(Report(run=1, frame=0, user=1, workload=9.0, battery=9.0)), 0.0
+    )
     assert resumed.refused["stale"] == 2
     bus.run_until(lambda: radio.done)
     assert all(log.beaming and all(log.served) for log in bus.logs()[4:])
@@ -267,8 +270,8 @@ def test_radio_begins_when_all_are_here_or_after_its_wait():
 class Online(RuleBasedStateMachine):
     """The system while messages are lost, repeated and forged, and devices die and come back.
 
-    User 2 is in the hands of an attacker, who also writes garbage and other people's messages to its topics, and
-    repeats anything on any of them. Users 0 and 1 and their slots have to be as if it were not there.
+    User 2 is in the hands of an attacker, who also writes garbage and other people's messages to its topics,
+    and repeats anything on any of them. Users 0 and 1 and their slots have to be as if it were not there.
     """
 
     @initialize()
@@ -353,7 +356,11 @@ class Online(RuleBasedStateMachine):
         for frame, (_, _, answers) in enumerate(self.world.played[-3:], max(0, len(self.world.played) - 3)):
             for user in (0, 1):
                 genuine = self.genuine.get((user, frame))
-                expected = [getattr(genuine, name) for name in Answer.model_fields if name[1] == "_"] if genuine else []
+                expected = (
+                    [getattr(genuine, name) for name in Answer.model_fields if name[1] == "_"]
+                    if genuine
+                    else []
+                )
                 assert not answers[user].any() or answers[user].tolist() == expected
 
     @invariant()

@@ -8,12 +8,16 @@ from scattermec import Scenario
 from scattermec.environment import Decision, as_seen
 from scattermec.experiments.evaluate.foresight import play_episodes
 from scattermec.experiments.evaluate.policies import Contender
-from scattermec.online.protocol import PARTS, AccessPoint, Deadlines, Radio, UserDevice
 from scattermec.experiments.measure.world import SimulatedWorld
+from scattermec.online.protocol import PARTS, AccessPoint, Deadlines, Radio, UserDevice
 from scattermec.physics import Allocation, links, parameters
 
 SCENARIO = Scenario(
-    user_positions=[[3, 3], [2, -2]], num_antennas=2, mean_workload=[20.0, 60.0], csi_error=0.1, workload_error=0.1
+    user_positions=[[3, 3], [2, -2]],
+    num_antennas=2,
+    mean_workload=[20.0, 60.0],
+    csi_error=0.1,
+    workload_error=0.1,
 )
 FRAMES, SEED = 12, 7
 
@@ -45,7 +49,9 @@ def simulated(policy, users):
         parts = {name: jnp.array([[getattr(answer, name) for answer in answers]]) for name in PARTS}
         return Decision(beams=jnp.asarray(beams)[None], allocation=Allocation(**parts))
 
-    return play_episodes(parameters(SCENARIO), Contender("told", decide), frames=FRAMES, episodes=1, seed=SEED)[1]
+    return play_episodes(
+        parameters(SCENARIO), Contender("told", decide), frames=FRAMES, episodes=1, seed=SEED
+    )[1]
 
 
 def test_online_frames_are_those_of_the_simulator_to_the_last_bit():
@@ -80,5 +86,7 @@ def test_user_that_expected_a_shorter_beam_sends_in_the_rest_of_its_slot():
     # 0.25 s in each slot, 1.01 W for 0.75 s.
     played = world.play(beams, np.array([0.75, 0.75]), np.array([answer, answer]))
     s = SCENARIO
-    expected = 2 * (0.75 * (s.ap_power + s.passive_receive_power) + 0.25 * s.active_receive_power + s.idle_power)
+    expected = 2 * (
+        0.75 * (s.ap_power + s.passive_receive_power) + 0.25 * s.active_receive_power + s.idle_power
+    )
     assert abs(played.ap_energy - expected) < 1e-8

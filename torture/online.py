@@ -367,9 +367,7 @@ def _disturbed(fault: Fault, logs: list[Log], users: int) -> list[str]:
 
 def _irregular(logs: list[Log]) -> list[str]:
     """Whether a frame was left out, played twice, or too late."""
-    wrong = [
-        f"frame {log.frame} took {log.seconds:.1f} s" for log in logs if log.seconds > DEADLINE + SLACK
-    ]
+    wrong = [f"frame {log.frame} took {log.seconds:.1f} s" for log in logs if log.seconds > DEADLINE + SLACK]
     numbers = [log.frame for log in logs]
     # While the broker is away, frames are played that an observer does not see.
     if any(later <= earlier for earlier, later in pairwise(numbers)):

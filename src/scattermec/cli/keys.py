@@ -26,10 +26,10 @@ def keys(
 ) -> None:
     """Make certificates for all devices, and the broker's access rules.
 
-    The folder gets an authority of its own, a certificate for the broker and for each device, mosquitto.conf and
-    access.acl for the broker, and for each device a file for `--connection`. With them a user can neither read
-    nor write another's topics. Give each device its own four files only: NAME.yaml, NAME.crt, NAME.key and
-    authority.crt. The authority's own key is not kept.
+    The folder gets an authority of its own, a certificate for the broker and for each device, mosquitto.conf
+    and access.acl for the broker, and for each device a file for `--connection`. With them a user can neither
+    read nor write another's topics. Give each device its own four files only: NAME.yaml, NAME.crt, NAME.key
+    and authority.crt. The authority's own key is not kept.
 
     Examples:
 

@@ -76,8 +76,8 @@ ConnectionFile = Annotated[
     typer.Option(
         "--connection",
         metavar="FILE",
-        help="How to reach the broker, in YAML; `scattermec keys` makes one for each device. By default a broker "
-        "on this machine, port 1883.",
+        help="How to reach the broker, in YAML; `scattermec keys` makes one for each device. By default a "
+        "broker on this machine, port 1883.",
     ),
 ]
 ConnectionSettings = Annotated[
@@ -85,8 +85,8 @@ ConnectionSettings = Annotated[
     typer.Option(
         "--connect",
         metavar="NAME=VALUE",
-        help="Change one setting of the connection: host, port, network, username, password, ca, certificate or "
-        "private_key. Repeatable.",
+        help="Change one setting of the connection: host, port, network, username, password, ca, "
+        "certificate or private_key. Repeatable.",
     ),
 ]
 

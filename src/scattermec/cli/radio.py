@@ -24,7 +24,8 @@ def radio(
     ] = 0.0,
     deadline: options.Deadline = 1.0,
     wait: Annotated[
-        float, options.seconds("S", "Most s to wait for the access point and all users before the first frame.")
+        float,
+        options.seconds("S", "Most s to wait for the access point and all users before the first frame."),
     ] = 60.0,
     compare: Annotated[
         bool, typer.Option(help="Also find the optimum of every frame; it needs harvest_model: linear.")
@@ -40,9 +41,9 @@ def radio(
 ) -> None:
     """Be the physical world: show every device its part of each frame, and play what they decide.
 
-    Frames are drawn as the simulator draws them, and played by the same code. Each user is shown its own workload,
-    battery and channel gain, and the access point the channels. Batteries and backlogs carry over. At the end it
-    prints what was achieved, next to the optimum of the same frames.
+    Frames are drawn as the simulator draws them, and played by the same code. Each user is shown its own
+    workload, battery and channel gain, and the access point the channels. Batteries and backlogs carry over.
+    At the end it prints what was achieved, next to the optimum of the same frames.
 
     Examples:
 

@@ -27,8 +27,8 @@ def user(
     """Be one user: answer the access point in every frame, over a broker.
 
     In each frame it reports the workload and battery that it observes, and answers the access point's message
-    with how it divides its slot and its work. Without a message in time it acts on the last one, or on its own
-    battery alone. It does not need JAX.
+    with how it divides its slot and its work. Without a message in time it acts on the last one, or on its
+    own battery alone. It does not need JAX.
 
     Examples:
 

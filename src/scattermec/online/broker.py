@@ -14,8 +14,8 @@ from scattermec.errors import ComputationError, InputError
 __all__ = ["Broker", "check_broker", "find_broker"]
 
 MISSING = (
-    "no MQTT broker is installed: mosquitto is not found; install it with `apt install mosquitto` (Debian, Ubuntu), "
-    "`brew install mosquitto` (macOS) or from mosquitto.org"
+    "no MQTT broker is installed: mosquitto is not found; install it with `apt install mosquitto` (Debian, "
+    "Ubuntu), `brew install mosquitto` (macOS) or from mosquitto.org"
 )
 
 PATIENCE = 10.0
@@ -25,7 +25,9 @@ PATIENCE = 10.0
 def find_broker() -> str | None:
     """The program, if it is installed."""
     # Debian's is where administrators' programs are, which is on the path of few users.
-    return shutil.which("mosquitto", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
+    return shutil.which(
+        "mosquitto", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+    )
 
 
 def check_broker() -> str:

@@ -32,7 +32,10 @@ class Connection(FileSettings):
 
     def _cross_faults(self) -> Any:
         if not self.network or set(self.network) & set("/+#"):
-            yield ("network",), f"network: {self.network!r} is not allowed; it must be a name without /, + and #"
+            yield (
+                ("network",),
+                f"network: {self.network!r} is not allowed; it must be a name without /, + and #",
+            )
         if (self.certificate is None) != (self.private_key is None):
             yield ("certificate", "private_key"), "certificate, private_key: must be given both, or neither"
         if self.ca is None and self.certificate is not None:

@@ -18,7 +18,7 @@ from scattermec.online.connection import Connection
 from scattermec.online.protocol import HERE
 from scattermec.online.transport import MqttTransport
 
-__all__ = ["Fleet", "Observer"]
+__all__ = ["ACCOUNTS", "Fleet", "Observer"]
 
 MOST_BYTES = 2**20
 """The observer takes messages of any size that a scenario can have."""
@@ -117,11 +117,15 @@ class Fleet:
         return accounts
 
 
-class Observer:
-    """Hears all messages of a network, where the broker lets it; an asynchronous context manager."""
+ACCOUNTS = ("radio/log", "+/status", "+/+/status", f"+/{HERE}", f"+/+/{HERE}")
+"""What an observer needs to hear who is here, and how the frames end."""
 
-    def __init__(self, connection: Connection, name: str = "observer") -> None:
-        self._transport = MqttTransport(connection, name, ("#",), lambda line: None)
+
+class Observer:
+    """Hears the messages of a network, where the broker lets it; an asynchronous context manager."""
+
+    def __init__(self, connection: Connection, subscriptions: tuple[str, ...] = ("#",)) -> None:
+        self._transport = MqttTransport(connection, "observer", subscriptions, lambda line: None)
         self._task: asyncio.Task[None] | None = None
         self.logs: list[wire.Log] = []
         """frames that have been played"""

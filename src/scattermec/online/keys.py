@@ -1,7 +1,7 @@
 """Certificates for the broker and every device, and the access rules that keep each to its own topics.
 
-Everybody is known by the common name of its certificate: `ap`, `radio`, `user-0` and so on, `observer`. Names on
-topics have a slash instead of the hyphen.
+Everybody is known by the common name of its certificate: `ap`, `radio`, `user-0` and so on, `observer`. Names
+on topics have a slash instead of the hyphen.
 """
 
 import datetime

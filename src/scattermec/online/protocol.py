@@ -10,9 +10,10 @@ A frame, and what each waits for, with the deadline as a share of the frame's (`
            -> all are there or deadline, sends Play -> played
     radio  plays the slots, sends Outcomes, begins the next frame
 
-What is missed is replaced by the last valid message of its kind, if that is at most `HOLD` frames old. Otherwise
-a user without an offer does what its own battery allows, and the AP counts a user without a report as one without
-work, in whose slot it may still beam for the others. Nobody waits for a user that has been silent for longer.
+What is missed is replaced by the last valid message of its kind, if that is at most `HOLD` frames old.
+Otherwise a user without an offer does what its own battery allows, and the AP counts a user without a report
+as one without work, in whose slot it may still beam for the others. Nobody waits for a user that has been
+silent for longer.
 
 There is no input, output, thread or clock here: a device is given what arrives and the time in s on its own
 clock, and returns what it sends. Nothing depends on the time of day, and messages carry none.
@@ -109,7 +110,7 @@ class ApPolicy(Protocol):
     def decide(
         self, workload: np.ndarray, battery: np.ndarray, channels: np.ndarray
     ) -> tuple[np.ndarray, Messages]:
-        """Unit beams (N, M) and what they bring to the users, for workloads (N,), batteries (N,), channels (N, M)."""
+        """Unit beams (N, M) and messages to the users, for workload (N,), battery (N,) and channels (N, M)."""
         ...
 
 
@@ -152,8 +153,8 @@ class World(Protocol):
         Args:
             beams: (N, M); None if the AP is silent, so that nothing is sent or received.
             t_passive: (N,) s for which each beam is on.
-            answers: (N, 6) times in s and work in kbit, in the order of `scattermec.online.wire.Answer`; zeros
-                for a silent user.
+            answers: (N, 6) times in s and work in kbit, in the order of `scattermec.online.wire.Answer`;
+                zeros for a silent user.
         """
         ...
 
@@ -225,6 +226,7 @@ class UserDevice(Device):
         """frame of the last outcome"""
 
     def accept(self, message: Message, now: float) -> list[Message]:
+        """An observation, an offer or an outcome for this user."""
         if getattr(message, "user", None) != self.index:
             raise Refused("foreign")
         if isinstance(message, Observation):
@@ -244,6 +246,7 @@ class UserDevice(Device):
         raise Refused("foreign")
 
     def tick(self, now: float) -> list[Message]:
+        """Answer without an offer, once that is overdue."""
         if self.phase is not Phase.REPORTED or now < self.due:
             return []
         held = self.offer
@@ -322,6 +325,7 @@ class AccessPoint(Device):
         return Memory(run=self.number[0], frame=self.number[1], reports=self.reports)
 
     def accept(self, message: Message, now: float) -> list[Message]:
+        """A sounding, a report or an answer."""
         if isinstance(message, Sounding):
             return self._begin(message, now)
         if not isinstance(message, Report | Answer) or message.user >= self.users:
@@ -337,6 +341,7 @@ class AccessPoint(Device):
         return self._play_if_all_answered(now)
 
     def tick(self, now: float) -> list[Message]:
+        """Go on without those whose reports or answers are overdue."""
         if now < self.due:
             return []
         if self.phase is Phase.REPORTS:
@@ -385,7 +390,9 @@ class AccessPoint(Device):
         columns = [np.asarray(part, float).tolist() for part in promises]
         try:
             offers: list[Message] = [
-                Offer(run=run, frame=frame, user=user, t_passive=t_passive, passive_rate=rate, harvest=harvest)
+                Offer(
+                    run=run, frame=frame, user=user, t_passive=t_passive, passive_rate=rate, harvest=harvest
+                )
                 for user, (t_passive, rate, harvest) in enumerate(zip(*columns, strict=True))
             ]
             self.play = Play(run=run, frame=frame, beams=rows(beams), t_passive=columns[0])
@@ -445,12 +452,14 @@ class Radio(Device):
         self.phase, self.due = Phase.GATHERING, -math.inf
 
     def receive(self, topic: str, payload: bytes, now: float) -> list[Message]:
+        """Take a message, or the news that a device is here or gone."""
         if not topic.endswith(f"/{HERE}"):
             return super().receive(topic, payload, now)
         (self.missing.discard if payload else self.missing.add)(topic)
         return self.tick(now)
 
     def accept(self, message: Message, now: float) -> list[Message]:
+        """The AP's decision, or a user's answer."""
         if not isinstance(message, Play | Answer):
             raise Refused("foreign")
         self.check_current(message)
@@ -469,6 +478,7 @@ class Radio(Device):
         return []
 
     def tick(self, now: float) -> list[Message]:
+        """Begin the next frame, or play this one without the AP if that is overdue."""
         if self.phase is Phase.GATHERING and self.due == -math.inf:
             self.due = now + self.wait
         if self.phase is Phase.GATHERING and not self.missing:

@@ -54,16 +54,28 @@ class Runner:
         """s from the arrival of what the device has waited for until it has sent what follows"""
         self.bytes_in = self.bytes_out = self.messages_in = self.messages_out = 0
         self._stopped = False
+        self._task: asyncio.Task[None] | None = None
         self._random = random.Random()
 
     def stop(self) -> None:
         """End the run; what has been measured remains."""
         self._stopped = True
+        if self._task is not None:
+            self._task.cancel()
 
     async def run(self, transport: Transport) -> None:
         """Run."""
+        self._task = asyncio.create_task(self._run(transport))
+        try:
+            await self._task
+        except asyncio.CancelledError:
+            if not self._stopped:
+                raise
+        transport.send(f"{self.device.name}/status", json.dumps(self.account()).encode())
+
+    async def _run(self, transport: Transport) -> None:
         begun = told = time.monotonic()
-        while not (self._stopped or self.device.done):
+        while not self.device.done:
             now = time.monotonic()
             if now - begun >= self.seconds:
                 break
@@ -71,10 +83,7 @@ class Runner:
                 told = now
                 transport.send(f"{self.device.name}/status", json.dumps(self.account()).encode())
             until = min(self.device.due, begun + self.seconds, told + STATUS)
-            # Never long, so that a signal is noticed.
-            arrived = await transport.receive(min(until - now, 0.1))
-            self._take(transport, arrived)
-        transport.send(f"{self.device.name}/status", json.dumps(self.account()).encode())
+            self._take(transport, await transport.receive(until - now))
 
     def _take(self, transport: Transport, arrived: tuple[str, bytes] | None) -> None:
         begun = time.monotonic()

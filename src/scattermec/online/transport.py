@@ -1,7 +1,7 @@
 """The transport between devices: a protocol of three functions, and MQTT 5 behind it.
 
-Messages are sent once and not repeated (quality of service 0), since a late one would be stale. A connection that
-is lost is made again; until then nothing arrives, and what is sent is lost.
+Messages are sent once and not repeated (quality of service 0), since a late one would be stale. A connection
+that is lost is made again; until then nothing arrives, and what is sent is lost.
 """
 
 import asyncio
@@ -167,7 +167,9 @@ class MqttTransport:
         async for message in client.messages:
             if isinstance(message.payload, bytes):
                 with contextlib.suppress(asyncio.QueueFull):
-                    self._arrived.put_nowait((message.topic.value.removeprefix(self._prefix), message.payload))
+                    self._arrived.put_nowait(
+                        (message.topic.value.removeprefix(self._prefix), message.payload)
+                    )
 
     async def _send_all(self, client: aiomqtt.Client) -> None:
         while True:

@@ -1,12 +1,12 @@
 """The messages between the access point (AP), the users and the radio: fields, topics, and bytes.
 
-A message is one CBOR array, [version, number of its kind, its fields in order]; or, for people, one JSON object
-with the same content by name. Both are understood everywhere. Numbers are double precision in both, so nothing is
-rounded on the way.
+A message is one CBOR array, [version, number of its kind, its fields in order]; or, for people, one JSON
+object with the same content by name. Both are understood everywhere. Numbers are double precision in both, so
+nothing is rounded on the way.
 
-Every message carries the run (the time in ms at which the radio began, so that a later run has a larger number)
-and the number of the frame. Together they are its sequence number: each sender sends one message of each kind per
-frame, so what is older is stale, and a second one is a replay.
+Every message carries the run (the time in ms at which the radio began, so that a later run has a larger
+number) and the number of the frame. Together they are its sequence number: each sender sends one message of
+each kind per frame, so what is older is stale, and a second one is a replay.
 """
 
 import json

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table as RichTable
@@ -18,7 +19,7 @@ from scattermec.cli.output import Report
 from scattermec.experiments.measure.table import Table
 from scattermec.online.broker import Broker
 from scattermec.online.connection import Connection
-from scattermec.online.fleet import Fleet, Observer
+from scattermec.online.fleet import ACCOUNTS, Fleet, Observer
 from scattermec.scenario import Scenario
 
 NEAREST, FARTHEST = 3.0, 6.0
@@ -86,8 +87,10 @@ def _export(users: int, out: Path) -> None:
 async def _watch(fleet: Fleet, connection: Connection, frames: int, *, quiet: bool) -> None:
     """Show what happens until the radio has ended."""
     radio, screen = fleet.processes["radio"], Console(stderr=True)
-    live = Live(console=screen, transient=True, auto_refresh=False) if not quiet and screen.is_terminal else None
-    async with Observer(connection) as observer:
+    live = (
+        Live(console=screen, transient=True, auto_refresh=False) if not quiet and screen.is_terminal else None
+    )
+    async with Observer(connection, ACCOUNTS) as observer:
         with live or contextlib.nullcontext():
             while radio.poll() is None:
                 fleet.check()
@@ -114,7 +117,9 @@ def _view(observer: Observer, frames: int) -> Group | Text:
         marks = ("yes" if flag else "no" for flag in (latest.answered[user], latest.served[user]))
         table.add_row(name, f"{battery:.3g}", *marks, f"{outage:.0%}", f"{missed}")
     energy = sum(log.ap_energy for log in recent) / len(recent)
-    line = f"Frame {latest.frame + 1} of {frames}: {latest.ap_energy:.3g} J at the AP; recently {energy:.3g} J"
+    line = (
+        f"Frame {latest.frame + 1} of {frames}: {latest.ap_energy:.3g} J at the AP; recently {energy:.3g} J"
+    )
     share = share_of(recent)
     line += "" if share is None else f", {share:.1%} of the optimum"
     line += f", {1000 * latest.seconds:.0f} ms from frame to slots"
@@ -123,32 +128,50 @@ def _view(observer: Observer, frames: int) -> Group | Text:
 
 
 def report_of(accounts: Mapping[str, dict[str, Any]]) -> Report:
-    """The devices' accounts as one table, and what the radio has found."""
+    """What the radio has found, and the devices' accounts as one table."""
     radio = accounts["radio"]
-    rows = []
-    for name, account in accounts.items():
-        latency = account["latency_ms"] or {"p50": math.nan, "p99": math.nan}
-        refused = sum(account["refused"].values())
-        cells = (account[f"bytes_{way}_per_frame"] for way in ("in", "out"))
-        rows.append(
-            (
-                name,
-                f"{account['counts'].get('frames', 0):,}",
-                f"{refused:,}",
-                f"{latency['p50']:.3g}",
-                f"{latency['p99']:.3g}",
-                *(f"{cell:.0f}" for cell in cells),
-                f"{account['memory_mib'] or math.nan:.0f}",
-            )
-        )
+    users = [account for name, account in accounts.items() if name.startswith("user/")]
+    rows = [
+        ("radio", *map(_shown, _numbers(radio))),
+        ("AP", *map(_shown, _numbers(accounts["ap"]))),
+        ("a user (median)", *map(_shown, np.median([_numbers(user) for user in users], axis=0))),
+        ("a user (largest)", *map(_shown, np.max([_numbers(user) for user in users], axis=0))),
+    ]
     share = radio["share_of_the_optimum"]
-    achieved = f"{radio['frames']:,} frames: {radio['reward']:.4g} kbit/J, outage {radio['outage']:.2%}"
-    achieved += "" if share is None else f", {share:.2%} of the optimum of the same frames"
-    columns = ("", "frames", "refused", "p50 (ms)", "p99 (ms)", "bytes in", "bytes out", "memory (MiB)")
-    title = "Devices: latency of their decisions, bytes of messages per frame"
+    latency = radio["frame_latency_ms"]
+    heading = (
+        f"{radio['frames']:,} frames of {len(users)} users, {radio['frames_per_second']:.3g} per second: "
+        f"{radio['reward']:.5g} kbit/J, outage {radio['outage']:.2%}"
+        + ("" if share is None else f", {share:.2%} of the optimum of the same frames")
+        + f". From the start of a frame to its slots: {latency['p50']:.3g} ms (median), "
+        f"{latency['p99']:.3g} ms (p99)."
+    )
     return Report(
         data={"devices": dict(accounts)},
-        tables=[Table(title, "", columns, tuple(rows))],
-        values=[columns, *rows],
-        heading=achieved,
+        tables=[
+            Table("The devices: latency of decisions, bytes of messages per frame", "", COLUMNS, tuple(rows))
+        ],
+        values=[COLUMNS, *rows],
+        heading=heading,
     )
+
+
+COLUMNS = ("", "frames", "refused", "p50 (ms)", "p99 (ms)", "bytes in", "bytes out", "memory (MiB)")
+
+
+def _numbers(account: Mapping[str, Any]) -> list[float]:
+    """The numbers of a device in the order of `COLUMNS`; NaN where there is none."""
+    latency = account["latency_ms"] or {"p50": math.nan, "p99": math.nan}
+    return [
+        account["counts"].get("frames", 0),
+        sum(account["refused"].values()),
+        latency["p50"],
+        latency["p99"],
+        account["bytes_in_per_frame"],
+        account["bytes_out_per_frame"],
+        account["memory_mib"] or math.nan,
+    ]
+
+
+def _shown(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 or number == int(number) else f"{number:.3g}"

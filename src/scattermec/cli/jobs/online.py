@@ -45,9 +45,7 @@ def run_ap(
         if state is not None and isinstance(message, Play):
             replace_text(state, device.memory.model_dump_json())
 
-    runner = Runner(
-        device, tell=teller("ap"), form=form, seconds=seconds or math.inf, lose=lose, sent=sent
-    )
+    runner = Runner(device, tell=teller("ap"), form=form, seconds=seconds or math.inf, lose=lose, sent=sent)
     asyncio.run(run_device(runner, connection))
     return report_of(runner)
 

@@ -10,11 +10,11 @@ from scattermec.cli.jobs.common import warn_of, warn_without_kernel
 from scattermec.cli.jobs.online import report_of, share_of, teller
 from scattermec.cli.output import Report, provenance
 from scattermec.experiments.measure.table import Table
+from scattermec.experiments.measure.world import SimulatedWorld
 from scattermec.online.connection import Connection
 from scattermec.online.protocol import Deadlines, Radio
 from scattermec.online.running import Runner, percentiles, run_device
 from scattermec.online.wire import Form, Log, Message
-from scattermec.experiments.measure.world import SimulatedWorld
 from scattermec.scenario import Scenario
 
 

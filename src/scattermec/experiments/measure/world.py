@@ -1,7 +1,8 @@
 """The physical world of the online programs, played by the package's own frame. Imports JAX.
 
-Frames are drawn as the simulator draws one episode (`scattermec.experiments.evaluate.foresight.play_episodes`),
-so that with the same seed and the same decisions both play the same numbers, to the last digit.
+Frames are drawn as the simulator draws one episode
+(`scattermec.experiments.evaluate.foresight.play_episodes`), so that with the same seed and the same decisions
+both play the same numbers, to the last digit.
 """
 
 import jax
@@ -52,8 +53,8 @@ class SimulatedWorld:
     def play(self, beams: np.ndarray | None, t_passive: np.ndarray, answers: np.ndarray) -> Played:
         """Play the frame, and begin the next one.
 
-        The AP's beams are on for ``t_passive``, whatever a user expected: it sends in the rest of its slot. While
-        the AP is silent, users only compute.
+        The AP's beams are on for ``t_passive``, whatever a user expected: it sends in the rest of its slot.
+        While the AP is silent, users only compute.
         """
         slot = np.asarray(self.parameters.slot_duration)
         allocation = dict(zip(PARTS, answers.T, strict=True))
