@@ -169,8 +169,8 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         prog="python -m torture",
-        description="The package tried on frames, files, kills, full disks, online faults and time, on two cores. "
-        "Exit status 1 if anything was bad or not all was tried.",
+        description="The package tried on frames, files, kills, full disks, online faults and time, on two "
+        "cores. Exit status 1 if anything was bad or not all was tried.",
     )
     parser.add_argument("--minutes", type=float, default=MINUTES, help="time for everything (20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything drawn (0)")

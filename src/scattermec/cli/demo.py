@@ -34,8 +34,8 @@ def demo(
         Path | None,
         typer.Option(
             metavar="BUNDLE",
-            help="From `scattermec export`; by default price-net is exported for 3 users, and price-net-varied "
-            "for other numbers.",
+            help="From `scattermec export`; by default price-net is exported for 3 users, and "
+            "price-net-varied for other numbers.",
         ),
     ] = None,
     compare: Annotated[

@@ -110,7 +110,7 @@ class ApPolicy(Protocol):
     def decide(
         self, workload: np.ndarray, battery: np.ndarray, channels: np.ndarray
     ) -> tuple[np.ndarray, Messages]:
-        """Unit beams (N, M) and messages to the users, for workload (N,), battery (N,) and channels (N, M)."""
+        """Unit beams (N, M) and messages to the users, for workload, battery (N,) and channels (N, M)."""
         ...
 
 

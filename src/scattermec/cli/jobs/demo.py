@@ -39,10 +39,10 @@ def scenario_of(users: int) -> Scenario:
     if users == Scenario().num_users:
         return Scenario()
     distances = [NEAREST + (FARTHEST - NEAREST) * (user + 0.5) / users for user in range(users)]
-    positions = [
+    positions = tuple(
         (distance * math.cos(user * GOLDEN_ANGLE), distance * math.sin(user * GOLDEN_ANGLE))
         for user, distance in enumerate(distances)
-    ]
+    )
     return Scenario(user_positions=positions)
 
 
@@ -174,4 +174,6 @@ def _numbers(account: Mapping[str, Any]) -> list[float]:
 
 
 def _shown(number: float) -> str:
-    return f"{number:,.0f}" if number >= 100 or number == int(number) else f"{number:.3g}"
+    if math.isnan(number):
+        return ""
+    return f"{number:,.0f}" if number >= 100 or number % 1 == 0 else f"{number:.3g}"
