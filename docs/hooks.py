@@ -149,7 +149,9 @@ def causes_table() -> str:
     """Why devices refuse messages."""
     from scattermec.online.wire import CAUSES
 
-    return "\n".join(["| cause | the message is |", "|---|---|", *(f"| {c} | {why} |" for c, why in CAUSES.items())])
+    return "\n".join(
+        ["| cause | the message is |", "|---|---|", *(f"| {c} | {why} |" for c, why in CAUSES.items())]
+    )
 
 
 TABLES = {

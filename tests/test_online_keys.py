@@ -91,7 +91,7 @@ def test_each_device_reads_and_writes_its_own_topics_alone(keys):
                     heard[name].add(arrived)
         return heard
 
-    with Broker((folder / "mosquitto.conf").read_text(), port=port):
+    with Broker(folder / "mosquitto.conf", port=port):
         heard = asyncio.run(talk())
     writers = {topic: name.encode() for name, topics in own.items() for topic in topics}
     for name, messages in heard.items():
@@ -111,7 +111,7 @@ def test_nobody_without_a_certificate_gets_in(keys):
         async with MqttTransport(stranger, "user/0", ("#",), told.append) as transport:
             return await transport.receive(1.0)
 
-    with Broker((folder / "mosquitto.conf").read_text(), port=port):
+    with Broker(folder / "mosquitto.conf", port=port):
         assert asyncio.run(knock()) is None
     assert any("certificate required" in line for line in told)
     assert not any(line.startswith("connected") for line in told)

@@ -158,9 +158,8 @@ def _campaign(
     if name == "places":
         return places.run(places.Options(seconds, work, out, tell))
     if name == "online":
-        return online.run(
-            online.Options(online.exported(work / "bundle"), 3, online.FAULTS, seconds, out, tell)
-        )
+        bundle, frames_after = online.exported(work / "bundle"), int(part * online.SOAK)
+        return online.run(online.Options(bundle, 3, seconds=seconds, soak=frames_after, out=out, tell=tell))
     return soak.run(soak.Options(seed, seconds, tell))
 
 

@@ -31,6 +31,12 @@ BACK = 2
 SLACK = 1.0
 """s by which a frame may exceed its deadline on a busy machine"""
 
+MOST_GROWTH = 8.0
+"""MiB by which a device's memory may grow in a soak"""
+
+SOAK = 300
+"""Frames of the soak in 20 minutes of torture."""
+
 BAD = "user/1"
 """The user that fails; in the hands of an attacker, it can write to its own topics alone."""
 
@@ -258,6 +264,8 @@ class Options:
     users: int
     faults: tuple[Fault, ...] = FAULTS
     seconds: float = math.inf
+    soak: int = 0
+    """frames without faults at the end, while which the devices' memory has to stay as it is"""
     out: Path | None = None
     tell: Callable[[str], None] = lambda text: None
 
@@ -299,8 +307,34 @@ async def _run(options: Options) -> Outcome:
                     options.tell(f"{fault.name}: {'; '.join(wrong) or 'as it should be'} ({row.remark})")
                     rows.append(row)
                     failures += [{"fault": fault.name, "what": what} for what in wrong]
+                tried = len(rows)
+                if options.soak:
+                    row, wrong = await _soak(system, options.soak)
+                    rows.append(row)
+                    failures += [{"fault": row.what, "what": what} for what in wrong]
     write_faults(options.out, "online", failures)
-    return Outcome(rows, {"Faults of the online system": failures}, [], len(rows) == len(options.faults))
+    return Outcome(rows, {"Faults of the online system": failures}, [], tried == len(options.faults))
+
+
+async def _soak(system: System, frames: int) -> tuple[Row, list[str]]:
+    """Play on without faults. Returns the row, and which device's memory grows."""
+    observer = system.observer
+    begun = observer.logs[-1].frame
+    await observer.until(lambda: _all_told(system, begun), "accounts of all devices")
+    before = {name: account["memory_mib"] or 0 for name, account in observer.accounts.items()}
+    ended = (await observer.frames(frames))[-1].frame
+    await observer.until(lambda: _all_told(system, ended), "accounts of all devices")
+    grown = {name: (observer.accounts[name]["memory_mib"] or 0) - memory for name, memory in before.items()}
+    wrong = [f"{name} grew by {more:.1f} MiB" for name, more in grown.items() if more > MOST_GROWTH]
+    most = max(grown, key=lambda name: grown[name])
+    remark = f"{grown[most]:+.1f} MiB at most ({most})"
+    return Row(
+        "Online", f"memory grows by more than {MOST_GROWTH:.0f} MiB", frames, len(wrong), remark
+    ), wrong
+
+
+def _all_told(system: System, frame: int) -> bool:
+    return all(account["frame"] >= frame for account in system.observer.accounts.values())
 
 
 async def _try(fault: Fault, system: System) -> tuple[Row, list[str]]:

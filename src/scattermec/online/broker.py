@@ -41,37 +41,45 @@ def check_broker() -> str:
 class Broker:
     """A broker on this machine, as a context manager: for this machine alone, or with a configuration."""
 
-    def __init__(self, configuration: str | None = None, *, port: int | None = None) -> None:
+    def __init__(self, configuration: Path | None = None, *, port: int | None = None) -> None:
         """Args:
-        configuration: lines of mosquitto.conf; by default anybody on this machine may connect.
+        configuration: a mosquitto.conf, in whose folder the broker is started; by default anybody on this
+            machine may connect.
         port: its port, if the configuration sets one; by default any free one.
         """
         self.program, self.port = check_broker(), port or free_port()
-        anybody = f"listener {self.port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n"
-        # As root, Mosquitto would change to a user who may not read the files.
-        self._configuration = configuration or f"{anybody}user {getpass.getuser()}\n"
-        self._folder: Path | None = None
+        self._configuration, self._folder = configuration, Path()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Broker":
         self._folder = Path(tempfile.mkdtemp(prefix="scattermec-broker-"))
-        (self._folder / "mosquitto.conf").write_text(
-            f"{self._configuration}\nlog_dest stderr\nlog_type error\nlog_type warning\n", encoding="utf-8"
-        )
+        if self._configuration is None:
+            self._configuration = self._folder / "mosquitto.conf"
+            # As root, Mosquitto would change to a user who may not read this file.
+            self._configuration.write_text(
+                f"listener {self.port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n"
+                f"user {getpass.getuser()}\n",
+                encoding="utf-8",
+            )
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-        shutil.rmtree(self._folder or "", ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def start(self) -> None:
         """Start it, again after `stop` on the same port; raises ComputationError if it does not come up."""
-        assert self._folder is not None  # entered
+        assert self._configuration is not None  # entered
         log = self._folder / "log"
-        command = [self.program, "-c", str(self._folder / "mosquitto.conf")]
         with log.open("wb") as file:
-            self._process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
+            self._process = subprocess.Popen(
+                [self.program, "-c", self._configuration.name],
+                cwd=self._configuration.parent,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
         since = time.monotonic()
         while time.monotonic() - since < PATIENCE and self._process.poll() is None:
             with socket.socket() as probe:

@@ -71,7 +71,7 @@ def make_keys(folder: Path, *, users: int, hosts: list[str], port: int, network:
         )
         replace_text(folder / f"{name}.yaml", lines)
     replace_text(folder / "access.acl", access_rules(users, network))
-    replace_text(folder / "mosquitto.conf", configuration(folder.absolute(), port))
+    replace_text(folder / "mosquitto.conf", configuration(port))
     return names
 
 
@@ -93,19 +93,20 @@ def access_rules(users: int, network: str) -> str:
     return "\n".join(parts) + "\n"
 
 
-def configuration(folder: Path, port: int) -> str:
+def configuration(port: int) -> str:
     """The broker's `mosquitto.conf`: TLS, a certificate from everybody, and the access rules."""
     return f"""\
+# Start it in this folder: mosquitto -c mosquitto.conf
 listener {port}
-cafile {folder}/{AUTHORITY}.crt
-certfile {folder}/{BROKER}.crt
-keyfile {folder}/{BROKER}.key
+cafile {AUTHORITY}.crt
+certfile {BROKER}.crt
+keyfile {BROKER}.key
 require_certificate true
 use_identity_as_username true
 # Nobody ends another's connection by taking its identifier.
 use_username_as_clientid true
 allow_anonymous false
-acl_file {folder}/access.acl
+acl_file access.acl
 message_size_limit {MOST_BYTES}
 set_tcp_nodelay true
 # Started by root, the broker becomes this user, who has to be able to read the files above.

@@ -15,7 +15,7 @@ def run(folder: Path, *, users: int, hosts: list[str], port: int, network: str) 
         data={"folder": str(folder), "devices": names, "hosts": hosts, "port": port, "network": network},
         notes=[
             f"{folder}: keys for {', '.join(names)}, and the broker's",
-            f"The broker:  mosquitto -c {folder / 'mosquitto.conf'}",
+            f"The broker:  cd {folder} && mosquitto -c mosquitto.conf",
             f"A device:    scattermec user BUNDLE --index 0 --connection {folder / 'user-0.yaml'}",
         ],
     )
