@@ -23,6 +23,7 @@ PACKAGES = (
     "learners",
     "training",
     "price_net",
+    "online",
     "experiments",
     "pictures",
     "storage",
