@@ -28,6 +28,7 @@ PAGES = [
     "docs/how-to/channels.md",
     "docs/how-to/algorithm.md",
     "docs/how-to/figure.md",
+    "docs/how-to/devices.md",
 ]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

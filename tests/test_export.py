@@ -30,10 +30,11 @@ from scattermec.price_net.training import PriceNetConfig
 USERS = Scenario(
     user_positions=[(5, 5), (3, 3), (-2, 4), (1, 0)],
     num_antennas=2,
+    mean_workload=15,
     slot_duration=(1.0, 0.5, 2.0, 1.0),
-    local_energy=(0.005, 0.002, 0.01, 0.1),
+    local_energy=(0.005, 0.002, 0.005, 0.01),
     local_rate=(50.0, 20.0, 0.0, 100.0),
-    circuit_power=(0.01, 0.0, 0.1, 5.0),
+    circuit_power=(0.01, 0.0, 0.01, 2.0),
     reflection_gain=(0.01, 0.02, 0.005, 0.01),
     battery_capacity=(1.0, 0.15, 2.0, 1.0),
 )
@@ -92,9 +93,8 @@ def test_ap_decides_as_in_jax(untrained: Policy, folder: Path) -> None:
     for per_frame in differences(found, expected).values():
         assert per_frame.max() < NEAR
     np.testing.assert_allclose(found.answers, expected.answers, rtol=1e-3, atol=1e-3)
-    slots = np.array(USERS.slot_duration)
-    lengthened = (expected.messages[:, 0] > 0.9 * slots).any(axis=1)
-    assert 0.02 < lengthened.mean() < 0.98
+    shares = expected.messages[:, 0] / np.array(USERS.slot_duration)
+    assert shares.min(axis=1).max() > 1.2 * np.median(shares.min(axis=1))  # some are lengthened
 
 
 def test_ap_decides_where_no_jax_can_be_imported(folder: Path) -> None:

@@ -177,8 +177,8 @@ class ApPolicy:
         noise = s.noise_power + s.residual_interference * s.ap_power
         return s.ap_power * np.asarray(s.reflection_gain) * gain * own_beam_gain / noise
 
-    def _log(self, ratio: Array | float) -> Array | float:
-        return np.log(np.maximum(ratio, self._method.least_ratio))
+    def _log(self, ratio: Array | float) -> Array:
+        return np.asarray(np.log(np.maximum(ratio, self._method.least_ratio)))
 
     def _checked(self, workload: Any, battery: Any, channels: Any) -> tuple[Array, Array, Array]:
         users, antennas = self.scenario.num_users, self.scenario.num_antennas

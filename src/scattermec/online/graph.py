@@ -6,6 +6,7 @@ converter jax2onnx needs an older orbax-checkpoint than our other packages, and 
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -27,7 +28,7 @@ class _Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
 
-    def add(self, operator: str, *inputs: str, **attributes: int | list[int]) -> str:
+    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """A new node; its output's name."""
         name = f"value{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
