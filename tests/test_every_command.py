@@ -21,6 +21,7 @@ from scattermec.cli import app
 from scattermec.cli.jobs import demo
 from scattermec.experiments.calibrate import calibration, search
 from scattermec.experiments.calibrate.margins import Margins
+from scattermec.experiments.measure.world import SimulatedWorld
 from scattermec.online import broker
 from scattermec.price_net import runs
 
@@ -398,6 +399,7 @@ def _small_and_in_this_process(monkeypatch, folder):
         "judged_frames": 4,
     }
     monkeypatch.setattr("scattermec.cli.jobs.calibrate.QUICK", replace(calibration.QUICK, **few))
+    monkeypatch.setattr(SimulatedWorld, "_best_reward", lambda world: 2.0)  # compiling it takes long
     # The demonstration with real processes is in test_online_faults.py.
     monkeypatch.setattr(broker, "find_broker", lambda: "mosquitto")
     for name, stand_in in (("Broker", Accounts), ("Fleet", Accounts), ("_watch", nobody_watches)):

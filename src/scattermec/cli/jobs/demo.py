@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import math
+import statistics
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table as RichTable
@@ -134,8 +134,8 @@ def report_of(accounts: Mapping[str, dict[str, Any]]) -> Report:
     rows = [
         ("radio", *map(_shown, _numbers(radio))),
         ("AP", *map(_shown, _numbers(accounts["ap"]))),
-        ("a user (median)", *map(_shown, np.median([_numbers(user) for user in users], axis=0))),
-        ("a user (largest)", *map(_shown, np.max([_numbers(user) for user in users], axis=0))),
+        ("a user (median)", *map(_shown, _over(users, statistics.median))),
+        ("a user (largest)", *map(_shown, _over(users, max))),
     ]
     share = radio["share_of_the_optimum"]
     latency = radio["frame_latency_ms"]
@@ -159,10 +159,17 @@ def report_of(accounts: Mapping[str, dict[str, Any]]) -> Report:
 COLUMNS = ("", "frames", "refused", "p50 (ms)", "p99 (ms)", "bytes in", "bytes out", "memory (MiB)")
 
 
+def _over(accounts: Sequence[Mapping[str, Any]], summarise: Callable[[list[float]], float]) -> list[float]:
+    """A summary of each number over devices, of those that have it; NaN if none has."""
+    columns = zip(*map(_numbers, accounts), strict=True)
+    known = ([number for number in column if not math.isnan(number)] for column in columns)
+    return [summarise(numbers) if numbers else math.nan for numbers in known]
+
+
 def _numbers(account: Mapping[str, Any]) -> list[float]:
     """The numbers of a device in the order of `COLUMNS`; NaN where there is none."""
     latency = account["latency_ms"] or {"p50": math.nan, "p99": math.nan}
-    return [
+    numbers = (
         account["counts"].get("frames", 0),
         sum(account["refused"].values()),
         latency["p50"],
@@ -170,7 +177,8 @@ def _numbers(account: Mapping[str, Any]) -> list[float]:
         account["bytes_in_per_frame"],
         account["bytes_out_per_frame"],
         account["memory_mib"] or math.nan,
-    ]
+    )
+    return list(map(float, numbers))
 
 
 def _shown(number: float) -> str:

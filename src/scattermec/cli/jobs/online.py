@@ -45,7 +45,14 @@ def run_ap(
         if state is not None and isinstance(message, Play):
             replace_text(state, device.memory.model_dump_json())
 
-    runner = Runner(device, tell=teller("ap"), form=form, seconds=seconds or math.inf, lose=lose, sent=sent)
+    runner = Runner(
+        device,
+        tell=teller("ap"),
+        form=form,
+        seconds=math.inf if seconds is None else seconds,
+        lose=lose,
+        sent=sent,
+    )
     asyncio.run(run_device(runner, connection))
     return report_of(runner)
 
@@ -72,7 +79,13 @@ def run_user(
     """Run a user; raises InputError if the bundle is damaged or has no such user."""
     part = user_folder(bundle, index)
     device = UserDevice(load_user(part if part.is_dir() else bundle), index, Deadlines(deadline))
-    runner = Runner(device, tell=teller(device.name), form=form, seconds=seconds or math.inf, lose=lose)
+    runner = Runner(
+        device,
+        tell=teller(device.name),
+        form=form,
+        seconds=math.inf if seconds is None else seconds,
+        lose=lose,
+    )
     asyncio.run(run_device(runner, connection))
     return report_of(runner)
 
