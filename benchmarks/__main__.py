@@ -10,7 +10,7 @@ from benchmarks.machine import allowed_cores, describe, use_one_core, versions
 if TYPE_CHECKING:
     from benchmarks.results import Section
 
-SECTIONS = ("allocation", "beams", "learning", "pendulum", "startup")
+SECTIONS = ("allocation", "beams", "learning", "pendulum", "startup", "devices")
 """Sections measured by default; a GPU and others' trainers only on demand."""
 
 BEAMS = ((3, 3), (6, 4))
@@ -111,6 +111,10 @@ def _measure(section: "Section", options: argparse.Namespace, other_core: int | 
         from benchmarks.startup import compare_startup
 
         compare_startup(section, other_core, quick=quick, tell=tell)
+    elif section.name == "devices":
+        from benchmarks.devices import compare_devices
+
+        compare_devices(section, frames=options.frames or (100 if quick else 10_000), tell=tell)
     else:
         from benchmarks.gpu import BATCHES, compare_gpu, find_gpu
 
@@ -161,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--trainer-seeds", type=_positive, metavar="R", help="seeds beside others' trainers (3)"
     )
+    parser.add_argument("--frames", type=_positive, metavar="K", help="frames that devices decide in (10000)")
     parser.add_argument("--core", type=int, metavar="C", help="core to run on (the idlest one)")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="keep the numbers here as they come (beside the page)"

@@ -37,6 +37,17 @@ user. Ours are trained and evaluated by `scattermec train` and `scattermec evalu
 start and compilation. No settings were searched for: others' are in `benchmarks/trainers_worker.py`, and
 otherwise the trainers' own."""
 
+DEVICES = """\
+The shipped price-net in the default scenario, exported by `scattermec export`. AP: `decide` of `load_ap`,
+with the networks run by onnxruntime and the rest in NumPy, beside the policy's mode `decentralised` in JAX,
+on the same frames. "Share" is of the certified optimum's mean reward. Differences are the largest over all
+frames, relative where numbers exceed 1; beams are compared up to their phases. User: user 0's answers to
+the messages of the same frames, beside those of JAX in double precision; C computes in single precision.
+x86: gcc -O2, called from Python, which takes part of the time. Cortex-M4: arm-none-eabi-gcc -Os with
+hardware floating point, run by qemu-system-arm, whose clock advances by one nanosecond per instruction
+(`-icount shift=0`); a loop of two million instructions, which is timed first, must be counted right. Code
+is that of user.c alone, then with what it needs of newlib's mathematics."""
+
 GPU = """\
 The default scenario (N = 3, M = 3) in float64; P1 with beams for maximum ratio transmission. GPU:
 `jax.jit(jax.vmap(allocate))`, or `optimise_beams` for P2, over the frames of a call, which lie on the GPU

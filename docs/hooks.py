@@ -24,6 +24,7 @@ PACKAGES = (
     "learners",
     "training",
     "price_net",
+    "online",
     "experiments",
     "pictures",
     "channels",
@@ -134,7 +135,30 @@ def limits_table() -> str:
     return "\n".join(lines)
 
 
+def messages_table() -> str:
+    """The kinds of messages between devices."""
+    from scattermec.online.wire import KINDS
+
+    lines = ["| number | kind | topic | fields after `run` and `frame` |", "|---:|---|---|---|"]
+    for number, kind in enumerate(KINDS):
+        fields = ", ".join(f"`{name}`" for name in list(kind.model_fields)[2:])
+        meaning = (kind.__doc__ or "").rstrip(".")
+        lines.append(f"| {number} | {kind.__name__}: {meaning} | `{kind.topic}` | {fields} |")
+    return "\n".join(lines)
+
+
+def causes_table() -> str:
+    """Why devices refuse messages."""
+    from scattermec.online.wire import CAUSES
+
+    return "\n".join(
+        ["| cause | the message is |", "|---|---|", *(f"| {c} | {why} |" for c, why in CAUSES.items())]
+    )
+
+
 TABLES = {
+    "messages": messages_table,
+    "causes": causes_table,
     "constants": constants_table,
     "training": training_table,
     "claims": claims_table,

@@ -1,8 +1,8 @@
 """Renew the tables of results in the pages: `python docs/results.py [PAGE ...]`, or `make results`.
 
 Tables stand between a comment with the command that makes them and ``<!-- end -->``. The command is run with
-``--out FILE.md``, and its tables replace those in the page: all, or as many as the comment counts, as in
-``<!-- scattermec horizon; tables 1 2 -->``.
+``--out FILE.md``, or that of the torture suite with ``--docs FILE.md``, and its tables replace those in the
+page: all, or as many as the comment counts, as in ``<!-- scattermec horizon; tables 1 2 -->``.
 """
 
 import re
@@ -16,16 +16,17 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 
 MADE = re.compile(
-    r"^<!-- scattermec (?P<arguments>[^;\n]+?)(?:; tables (?P<numbers>[\d ]+))? -->\n.*?^<!-- end -->$",
+    r"^<!-- (?P<command>(?:scattermec|python -m torture) [^;\n]+?)(?:; tables (?P<numbers>[\d ]+))? -->\n"
+    r".*?^<!-- end -->$",
     re.DOTALL | re.MULTILINE,
 )
 
 
 def renewed(page: str, made: Callable[[str], list[str]]) -> str:
-    """The page's text with new tables: those that ``made`` returns for the arguments of each command."""
+    """The page's text with new tables: those that ``made`` returns for each command."""
 
     def block(match: re.Match[str]) -> str:
-        tables = made(match["arguments"])
+        tables = made(match["command"])
         if match["numbers"]:
             tables = [tables[int(number) - 1] for number in match["numbers"].split()]
         return "\n".join([match[0].partition("\n")[0], "", *tables, "<!-- end -->"])
@@ -37,24 +38,25 @@ NEEDED = {"scattermec-1": "benchmark-set --out scattermec-1"}
 """Folders that commands read, and the commands that make them."""
 
 
-def computed(arguments: str) -> list[str]:
+def computed(command: str) -> list[str]:
     """The tables that a command writes, with their titles."""
-    words = shlex.split(arguments)
+    program, option = ("torture", "--docs") if command.startswith("python") else ("scattermec", "--out")
+    words = shlex.split(command.partition(f"{program} ")[2])
     for needed in NEEDED.keys() & words:
-        if not Path(needed).exists():
-            run(NEEDED[needed].split())
+        if not (DOCS.parent / needed).exists():
+            run("scattermec", NEEDED[needed].split())
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "tables.md"
-        run([*words, "--out", str(out)])
+        run(program, [*words, option, str(out)])
         text = re.sub(r"^### (.+)$", r"**\1**", out.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return re.findall(r"(?:^[^|\n]+\n\n)?(?:^\|.*\n)+", text, re.MULTILINE)
 
 
-def run(arguments: list[str]) -> None:
-    """Run a command of the package."""
-    print(f"scattermec {shlex.join(arguments)}", flush=True)
-    command = [sys.executable, "-m", "scattermec", *arguments]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+def run(program: str, arguments: list[str]) -> None:
+    """Run a command of the package, or the torture suite."""
+    print(f"{program} {shlex.join(arguments)}", flush=True)
+    command = [sys.executable, "-m", program, *arguments]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=DOCS.parent)
 
 
 def main() -> None:

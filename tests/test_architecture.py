@@ -23,6 +23,7 @@ FLOORS = (
     ("learners",),
     ("training",),
     ("price_net",),
+    ("online",),
     ("experiments.measure",),
     ("experiments.claims", "experiments.evaluate"),
     ("experiments.studies", "experiments.calibrate"),

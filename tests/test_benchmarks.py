@@ -86,6 +86,7 @@ def test_a_run_replaces_its_own_section_alone(tmp_path):
         "Learning: speed",
         "Learning: DDPG on Pendulum-v1",
         "Commands that have little to do",
+        "price-net on devices",
         "P1 and P2 on a GPU",
     ]
     for (name, section), text in zip((after | {"gpu": {}}).items(), sections.values(), strict=True):

@@ -18,9 +18,12 @@ import yaml
 from command_line import run
 from scattermec import _processes
 from scattermec.cli import app
+from scattermec.cli.jobs import demo
 from scattermec.experiments.calibrate import calibration, search
 from scattermec.experiments.calibrate.margins import Margins
 from scattermec.experiments.evaluate import benchmark_set
+from scattermec.experiments.measure.world import SimulatedWorld
+from scattermec.online import broker
 from scattermec.price_net import runs
 
 ROOT = Path(__file__).parent.parent
@@ -168,6 +171,16 @@ def trained_price_net(printed):
     assert Path("runs/price-net/policy.npz").is_file()
 
 
+def exported(printed):
+    report = json.loads(printed)
+    assert (report["mode"], report["int8"], report["frames"], report["seed"]) == ("decentralised", True, 4, 1)
+    assert report["scenario"]["ap_power"] == 1.5
+    share, own = (report[name]["share"][0] for name in ("policy", "bundle"))
+    assert 0.5 < share <= 1 + 1e-6
+    assert abs(own - share) < 0.1
+    assert Path("bundle/users/2/user.c").is_file()
+
+
 def reproduced(printed):
     report = json.loads(printed)
     assert (report["seed"], report["reused"]) == (1, 0)
@@ -200,6 +213,39 @@ def checked(printed):
     (row,) = rows_of("checked.csv")
     assert float(row["gain_db"]) == report["per_user"][0]["gain_db"]
 
+
+def made_keys(printed):
+    assert json.loads(printed)["devices"] == ["ap", "radio", "observer", "user-0"]
+    assert yaml.safe_load(Path("keys/user-0.yaml").read_text())["host"] == "broker.example"
+    assert "listener 18883" in Path("keys/mosquitto.conf").read_text()
+    assert "topic write toy/user/0/#" in Path("keys/access.acl").read_text()
+
+
+def alone(name, out):
+    """Nobody answers: no broker can be reached."""
+
+    def check(printed):
+        report = json.loads(printed)
+        assert (report["name"], report["counts"], report["refused"]) == (name, {}, {})
+        assert rows_of(out)
+
+    return check
+
+
+def played_alone(printed):
+    report = json.loads(printed)
+    assert report["counts"] == {"frames": 2, "frames without the AP": 2, "answers missed": 2}
+    assert (report["outage"], report["seed"], report["scenario"]["ap_power"]) == (1, 1, 2)
+    assert report["share_of_the_optimum"] == 0
+    assert "| outage | 1 |" in Path("radio.md").read_text()
+
+
+def watched(printed):
+    assert set(json.loads(printed)["devices"]) == {"radio", "ap", "user/0"}
+    assert [row[""] for row in rows_of("demo.csv")] == ["radio", "AP", "a user (median)", "a user (largest)"]
+
+
+OFFLINE = "--deadline 0.02 --form json --lose 0.5 --connect host=localhost --connect port=9"
 
 LINES = [
     ("--version", table_of("scattermec ")),
@@ -282,6 +328,36 @@ LINES = [
         trained_price_net,
     ),
     (
+        "export price-net --out bundle --int8 --frames 4 --seed 1 --scenario default.yaml --set ap_power=1.5 "
+        "--json",
+        exported,
+    ),
+    ("keys keys --users 1 --host broker.example --port 18883 --network toy --json", made_keys),
+    (
+        f"ap bundle {OFFLINE} --connection keys/ap.yaml --state ap-state.json --seconds 0.1 --out ap.csv "
+        "--json",
+        alone("ap", "ap.csv"),
+    ),
+    (
+        f"user bundle --index 0 {OFFLINE} --connection keys/user-0.yaml --seconds 0.1 --out user.csv --json",
+        alone("user/0", "user.csv"),
+    ),
+    (
+        f"radio toy.yaml {OFFLINE} --connection keys/radio.yaml --frames 2 --period 0.01 --wait 0 --compare "
+        "--seed 1 --set ap_power=2 --out radio.md --json",
+        played_alone,
+    ),
+    (
+        "radio toy.yaml --frames 1 --deadline 0.02 --wait 0 --no-compare --connect port=9",
+        table_of("1 frames over a broker"),
+    ),
+    (
+        "demo online --users 1 --frames 1 --period 0 --deadline 1 --bundle bundle --compare --seed 1 "
+        "--out demo.csv --json",
+        watched,
+    ),
+    ("demo online --bundle bundle --no-compare", table_of("The devices")),
+    (
         "reproduce --out reproduced --figures 3a --beams mrt --frames 8 --quick --complete --seed 1 "
         "--seeds 1 --training-frames 250 --overwrite --scenario toy.yaml --set ap_power=2 --json",
         reproduced,
@@ -326,6 +402,39 @@ def settings(constants):
     return [word for name, value in constants.items() for word in ("--set", f"{name}={json.dumps(value)}")]
 
 
+class Accounts:
+    """Devices that have done nothing."""
+
+    def __init__(self, *_, **__):
+        self.port = 1883
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def start_ap(self):
+        pass
+
+    def start_user(self, index):
+        pass
+
+    def start_radio(self, *options):
+        pass
+
+    def end(self):
+        account = {"counts": {}, "refused": {}, "latency_ms": None, "memory_mib": None}
+        account |= {"bytes_in_per_frame": 0, "bytes_out_per_frame": 0}
+        found = {"frames": 0, "reward": 0, "outage": 0, "share_of_the_optimum": None, "frames_per_second": 0}
+        found |= {"frame_latency_ms": {"p50": 1, "p99": 2}}
+        return {"radio": account | found, "ap": account, "user/0": account}
+
+
+async def nobody_watches(*_, **__):
+    pass
+
+
 @pytest.fixture(autouse=True)
 def _small_and_in_this_process(monkeypatch, folder):
     monkeypatch.chdir(folder)
@@ -345,6 +454,11 @@ def _small_and_in_this_process(monkeypatch, folder):
         "judged_frames": 4,
     }
     monkeypatch.setattr("scattermec.cli.jobs.calibrate.QUICK", replace(calibration.QUICK, **few))
+    monkeypatch.setattr(SimulatedWorld, "_best_reward", lambda world: 2.0)  # compiling it takes long
+    # The demonstration with real processes is in test_online_faults.py.
+    monkeypatch.setattr(broker, "find_broker", lambda: "mosquitto")
+    for name, stand_in in (("Broker", Accounts), ("Fleet", Accounts), ("_watch", nobody_watches)):
+        monkeypatch.setattr(demo, name, stand_in)
     for name, few in (("HELD_OUT", 8), ("EPISODES", 2), ("EPISODE", 12)):
         monkeypatch.setattr(runs, name, few)
 
@@ -372,7 +486,7 @@ def options_of(line):
     if name not in COMMANDS:
         return {("", name)}
     # Parsed, not run: an option or a choice that does not exist ends here.
-    needs_out = ("solve", "reproduce", "frames draw", "frames convert", "benchmark-set")
+    needs_out = ("solve", "reproduce", "frames draw", "frames convert", "benchmark-set", "export")
     needed = ["--out", "out"] if name in needs_out and "--out" not in arguments else []
     COMMANDS[name].make_context(name, [*arguments, *needed])
     given = {word.partition("=")[0] for word in arguments if word.startswith("--")}

@@ -18,10 +18,10 @@ from torture.results import Outcome, Row, markdown, print_table, write_json
 
 MINUTES = 20.0
 
-LANES = (("frames", "soak"), ("files", "places", "kills"))
+LANES = (("frames", "soak"), ("files", "places", "kills", "online"))
 """Campaigns that follow each other; the lanes run side by side, one core each."""
 
-SHARES = {"frames": 0.42, "soak": 0.5, "files": 0.25, "places": 0.15, "kills": 0.52}
+SHARES = {"frames": 0.42, "soak": 0.5, "files": 0.23, "places": 0.13, "kills": 0.46, "online": 0.15}
 """Shares of the time."""
 
 
@@ -131,7 +131,7 @@ def _campaign(
     tell: Callable[[str], None],
 ) -> Outcome:
     """Run one campaign, with its share of the whole."""
-    from torture import files, frames, kills, places, soak
+    from torture import files, frames, kills, online, places, soak
 
     seed = options.seed
     if name == "frames":
@@ -157,6 +157,9 @@ def _campaign(
         return kills.run(kills.Options(seed, count, seconds, work, out, tell=tell))
     if name == "places":
         return places.run(places.Options(seconds, work, out, tell))
+    if name == "online":
+        bundle, frames_after = online.exported(work / "bundle"), int(part * online.SOAK)
+        return online.run(online.Options(bundle, 3, seconds=seconds, soak=frames_after, out=out, tell=tell))
     return soak.run(soak.Options(seed, seconds, tell))
 
 
@@ -165,8 +168,8 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         prog="python -m torture",
-        description="The package tried on frames, files, kills, full disks and time, on two cores. Exit "
-        "status 1 if anything was bad or not all was tried.",
+        description="The package tried on frames, files, kills, full disks, online faults and time, on two "
+        "cores. Exit status 1 if anything was bad or not all was tried.",
     )
     parser.add_argument("--minutes", type=float, default=MINUTES, help="time for everything (20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything drawn (0)")

@@ -37,6 +37,12 @@ COMMANDS = {
     "calibrate": "Search for the constants under which most of the paper's claims on Fig. 3 and 4 hold.",
     "train": "Train a learner, from scratch or from where it was interrupted.",
     "train-price-net": "Train price-net, from scratch or from where it was interrupted.",
+    "export": "Write a trained price-net as a bundle that devices can run without JAX.",
+    "ap": "Be the access point: decide beams in every frame, over a broker.",
+    "user": "Be one user: answer the access point in every frame, over a broker.",
+    "radio": "Be the physical world: show every device its part of each frame, and play what they decide.",
+    "keys": "Make certificates for all devices, and the broker's access rules.",
+    "demo": "Run broker, radio, access point and users on this machine, and watch them.",
     "reproduce": "Draw the paper's figures, and judge each of its claims.",
     "report": "Draw and judge again what a reproduction has computed, without computing anything.",
 }

@@ -20,6 +20,8 @@ PACKAGES = {
     "convert": ("h5py",),
     "bench": ("cvxpy", "clarabel"),
     "figures": ("matplotlib",),
+    "export": ("onnx",),
+    "online": ("aiomqtt", "cbor2", "cryptography", "onnxruntime"),
     "learning": ("equinox", "flashbax", "optax", "pyarrow"),
     "report": ("jinja2", "plotly"),
     "tensorboard": ("tensorboardX",),

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from scattermec.counts import MOST_FRAMES, MOST_SEED
+from scattermec.online.connection import Connection
 from scattermec.scenario import Scenario
 
 
@@ -72,6 +73,60 @@ Settings = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table, and no progress.")]
+
+ConnectionFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--connection",
+        metavar="FILE",
+        help="How to reach the broker, in YAML; `scattermec keys` makes one for each device. By default a "
+        "broker on this machine, port 1883.",
+    ),
+]
+ConnectionSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--connect",
+        metavar="NAME=VALUE",
+        help="Change one setting of the connection: host, port, network, username, password, ca, "
+        "certificate or private_key. Repeatable.",
+    ),
+]
+
+
+def seconds(metavar: str, meaning: str, *, least: float = 0.0) -> Any:
+    """An option that takes a time in s."""
+    return typer.Option(min=least, max=1e6, metavar=metavar, help=meaning)
+
+
+Deadline = Annotated[
+    float, seconds("S", "Most s for the decisions of a frame; the same for all devices.", least=0.01)
+]
+RunFor = Annotated[float | None, seconds("S", "End after so many s; by default only on Ctrl-C or SIGTERM.")]
+Lose = Annotated[
+    float,
+    typer.Option(
+        min=0, max=1, metavar="SHARE", help="Lose this share of the arriving messages, to see what happens."
+    ),
+]
+
+
+class Form(StrEnum):
+    """Forms of messages."""
+
+    CBOR = "cbor"
+    JSON = "json"
+
+
+FormOption = Annotated[
+    Form, typer.Option(help="Form of the messages sent; both are understood. JSON is for people.")
+]
+
+
+def load_connection(path: Path | None, settings: list[str] | None) -> Connection:
+    """The connection that the options describe; raises InputError with all its faults."""
+    connection = Connection() if path is None else Connection.load(path)
+    return connection.with_settings(settings) if settings else connection
 
 
 def load_scenario(path: Path | None, settings: list[str] | None) -> Scenario:

@@ -1,0 +1,118 @@
+"""The work of `scattermec ap` and `scattermec user`: no JAX."""
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import ValidationError
+
+from scattermec.cli.output import Report
+from scattermec.errors import InputError, one_line
+from scattermec.experiments.measure.table import Table
+from scattermec.online.bundle import load_ap, load_user, user_folder
+from scattermec.online.connection import Connection
+from scattermec.online.protocol import AccessPoint, Deadlines, Memory, UserDevice
+from scattermec.online.running import Runner, run_device
+from scattermec.online.wire import CAUSES, Form, Log, Message, Play
+from scattermec.storage.atomic import replace_text
+from scattermec.storage.texts import read_text
+
+
+def teller(name: str) -> Any:
+    """Prints lines of a device on standard error."""
+    return lambda line: typer.echo(one_line(f"{name}: {line}"), err=True)
+
+
+def run_ap(
+    bundle: Path,
+    connection: Connection,
+    *,
+    deadline: float,
+    state: Path | None,
+    seconds: float | None,
+    form: Form,
+    lose: float,
+) -> Report:
+    """Run the AP; raises InputError if the bundle or the state is damaged."""
+    policy = load_ap(bundle)
+    scenario, memory = policy.scenario, _read(state)
+    device = AccessPoint(policy, scenario.num_users, scenario.num_antennas, Deadlines(deadline), memory)
+
+    def sent(message: Message) -> None:
+        if state is not None and isinstance(message, Play):
+            replace_text(state, device.memory.model_dump_json())
+
+    runner = Runner(
+        device,
+        tell=teller("ap"),
+        form=form,
+        seconds=math.inf if seconds is None else seconds,
+        lose=lose,
+        sent=sent,
+    )
+    asyncio.run(run_device(runner, connection))
+    return report_of(runner)
+
+
+def _read(state: Path | None) -> Memory | None:
+    if state is None or not state.exists():
+        return None
+    try:
+        return Memory.model_validate_json(read_text(state))
+    except ValidationError:
+        raise InputError([f"{state}: is damaged: it is no state of an access point"]) from None
+
+
+def run_user(
+    bundle: Path,
+    index: int,
+    connection: Connection,
+    *,
+    deadline: float,
+    seconds: float | None,
+    form: Form,
+    lose: float,
+) -> Report:
+    """Run a user; raises InputError if the bundle is damaged or has no such user."""
+    part = user_folder(bundle, index)
+    device = UserDevice(load_user(part if part.is_dir() else bundle), index, Deadlines(deadline))
+    runner = Runner(
+        device,
+        tell=teller(device.name),
+        form=form,
+        seconds=math.inf if seconds is None else seconds,
+        lose=lose,
+    )
+    asyncio.run(run_device(runner, connection))
+    return report_of(runner)
+
+
+def report_of(runner: Runner, more: Mapping[str, Any] | None = None) -> Report:
+    """What a device has done."""
+    account = runner.account() | dict(more or {})
+    rows = [(name, f"{count:,}", "") for name, count in account["counts"].items()]
+    rows += [
+        (f"messages refused: {cause}", f"{count:,}", CAUSES[cause])
+        for cause, count in account["refused"].items()
+    ]
+    latency = account["latency_ms"]
+    if latency is not None:
+        rows += [(f"latency, {name}", f"{value:.3g} ms", "") for name, value in latency.items()]
+    for way in ("in", "out"):
+        rows.append((f"bytes {way} per frame", f"{account[f'bytes_{way}_per_frame']:.4g}", ""))
+    return Report(
+        data=account,
+        tables=[Table(account["name"], "", ("", "", ""), tuple(rows))],
+        values=[("quantity", "value"), *((name, value) for name, value, _ in rows)],
+    )
+
+
+def share_of(logs: Sequence[Log]) -> float | None:
+    """Share of the optimum's reward, a ratio of sums; None if the optimum was not computed."""
+    optima = [log.optimum for log in logs if log.optimum is not None]
+    if len(optima) < len(logs) or sum(optima) == 0:
+        return None
+    return sum(log.reward for log in logs) / sum(optima)

@@ -1,0 +1,165 @@
+"""An exported bundle beside the policy that it is of, on the same frames."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from scattermec._programs import kept_jit
+from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
+from scattermec.experiments.measure.sweeps import draw_frames
+from scattermec.online.bundle import load_ap, load_user, user_folder
+from scattermec.optimisation import optimise_all_or_best
+from scattermec.optimisation.response import Broadcast, Response, respond
+from scattermec.physics import Allocation, Frame, Parameters, links, parameters, run_frames
+from scattermec.price_net.policy import PriceNet, announce_network
+from scattermec.price_net.registry import Policy
+
+__all__ = [
+    "NEAR",
+    "QUANTITIES",
+    "Comparison",
+    "Decisions",
+    "Results",
+    "compare_exported",
+    "decide_by_bundle",
+    "decide_by_jax",
+    "differences",
+]
+
+QUANTITIES = {
+    "beams": "beams, up to their phases",
+    "t_passive": "time of the beam, s",
+    "passive_rate": "passive rate, kbit/s",
+    "harvest": "harvest, mJ",
+}
+"""The AP's decisions, which are compared."""
+
+NEAR = 1e-5
+"""Differences up to this one are those of single precision."""
+
+TIMES_AND_WORK = ("t_active", "t_passive", "t_local", "l_active", "l_passive", "l_local")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What one of the two achieves."""
+
+    share: Estimate
+    """of the optimum's mean reward; the optimum serves everyone where that is possible"""
+    outage: Estimate
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The bundle beside the policy."""
+
+    differences: dict[str, float]
+    """largest difference of each of `QUANTITIES`, relative where numbers exceed 1"""
+    frames_apart: int
+    """number of frames with a difference above `NEAR`"""
+    policy: Results
+    bundle: Results
+
+
+class Decisions(NamedTuple):
+    """Decisions in K frames."""
+
+    beams: np.ndarray
+    """(K, N, M)"""
+    messages: np.ndarray
+    """(K, 3, N), in the order of `Broadcast`"""
+    answers: np.ndarray
+    """(K, 6, N), in the order of `TIMES_AND_WORK`"""
+
+
+def compare_exported(
+    policy: Policy,
+    bundle: Path,
+    *,
+    frames: int,
+    seed: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Comparison:
+    """Compare on ``frames`` independent frames of the bundle's scenario.
+
+    ``progress`` is called with the frames done and their number.
+    """
+    constants = parameters(load_ap(bundle).scenario)
+    drawn = draw_frames(constants, frames=frames, seed=seed)
+    expected = decide_by_jax(policy.network, constants, drawn)
+    found = decide_by_bundle(bundle, drawn, progress)
+    apart = differences(found, expected)
+    best, _ = optimise_all_or_best(constants, drawn)
+    optimum = jax.jit(run_frames)(constants, drawn, best.beams, best.solution.allocation).ap_reward
+
+    def results(decided: Decisions) -> Results:
+        answers = dict(zip(TIMES_AND_WORK, decided.answers.swapaxes(0, 1), strict=True))
+        outcome = jax.jit(run_frames)(constants, drawn, decided.beams, Allocation(**answers))
+        return Results(
+            share=ratio_interval(np.asarray(outcome.ap_reward), np.asarray(optimum)),
+            outage=mean_interval(1 - np.mean(np.asarray(outcome.success), axis=1)),
+        )
+
+    return Comparison(
+        differences={name: float(per_frame.max()) for name, per_frame in apart.items()},
+        frames_apart=int(np.sum(np.max(list(apart.values()), axis=0) > NEAR)),
+        policy=results(expected),
+        bundle=results(found),
+    )
+
+
+def decide_by_jax(network: PriceNet, constants: Parameters, frames: Frame) -> Decisions:
+    """The same of the policy, decentralised."""
+    beams, told, answer = _decide(network, constants, frames)
+    allocation = answer.allocation
+    return Decisions(
+        beams=np.asarray(beams),
+        messages=np.stack([told.t_passive, told.passive_rate, told.harvest], axis=1),
+        answers=np.stack([getattr(allocation, name) for name in TIMES_AND_WORK], axis=1),
+    )
+
+
+@kept_jit
+def _decide(network: PriceNet, constants: Parameters, frames: Frame) -> tuple[jax.Array, Broadcast, Response]:
+    def of_frame(frame: Frame) -> tuple[jax.Array, Broadcast, Response]:
+        beams, told = announce_network(network, constants, frame)
+        gain = links.channel_gain(frame.channels)
+        return beams, told, respond(constants, gain, frame.workload, frame.battery, told)
+
+    return jax.vmap(of_frame)(frames)
+
+
+def decide_by_bundle(
+    bundle: Path, frames: Frame, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Decisions:
+    """Decisions of a bundle in K frames (leading axis); ``progress`` as for `compare_exported`."""
+    access_point = load_ap(bundle)
+    channels, workload, battery = map(np.asarray, (frames.channels, frames.workload, frames.battery))
+    gain = np.asarray(jax.vmap(links.channel_gain)(frames.channels))
+    users = [load_user(user_folder(bundle, index)) for index in range(workload.shape[1])]
+    decided = []
+    for k in range(len(workload)):
+        beams, messages = access_point.decide(workload[k], battery[k], channels[k])
+        own = np.stack([workload[k], battery[k], gain[k]], axis=1).tolist()
+        answers = [user.respond(messages.to_user(i), *own[i]) for i, user in enumerate(users)]
+        decided.append((beams, np.stack(messages), np.transpose(answers)[: len(TIMES_AND_WORK)]))
+        progress(k + 1, len(workload))
+    return Decisions(*(np.stack(parts) for parts in zip(*decided, strict=True)))
+
+
+def differences(found: Decisions, expected: Decisions) -> dict[str, np.ndarray]:
+    """The largest difference per frame, (K,), of each of `QUANTITIES`."""
+    # A beam is as good in any phase.
+    phase = np.exp(1j * np.angle(np.sum(found.beams.conj() * expected.beams, axis=2, keepdims=True)))
+    pairs = [
+        (found.beams * phase, expected.beams),
+        *zip(found.messages.swapaxes(0, 1), expected.messages.swapaxes(0, 1), strict=True),
+    ]
+    return {
+        name: np.max(np.abs(ours - theirs) / np.maximum(np.abs(theirs), 1), axis=tuple(range(1, ours.ndim)))
+        for name, (ours, theirs) in zip(QUANTITIES, pairs, strict=True)
+    }

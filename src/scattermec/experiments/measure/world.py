@@ -1,0 +1,93 @@
+"""The physical world of the online programs, played by the package's own frame. Imports JAX.
+
+Frames are drawn as the simulator draws one episode
+(`scattermec.experiments.evaluate.foresight.play_episodes`), so that with the same seed and the same decisions
+both play the same numbers, to the last digit.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from scattermec.environment import as_seen
+from scattermec.experiments.measure.rollouts import play_frames, reset_frames
+from scattermec.online.protocol import PARTS, Played, Sight
+from scattermec.optimisation import optimise_all_or_best
+from scattermec.physics import Allocation, links, parameters, run_frames
+from scattermec.scenario import Scenario
+
+__all__ = ["SimulatedWorld"]
+
+MOST = 1e12
+"""The largest number in a message; a reward is infinite if no energy is spent."""
+
+
+class SimulatedWorld:
+    """One episode, frame by frame; a `scattermec.online.protocol.World`."""
+
+    def __init__(self, scenario: Scenario, seed: int, *, compare: bool) -> None:
+        """Args:
+        scenario: the constants.
+        seed: seed of everything drawn.
+        compare: whether to find the optimum of each frame, too; it needs a linear rectifier.
+        """
+        self.parameters, self.compare = parameters(scenario), compare
+        key_reset, _, self._key_next = jax.random.split(jax.random.key(seed), 3)
+        self._states = reset_frames(jax.random.split(key_reset, 1), self.parameters)
+        self._time = 0
+
+    def warm_up(self) -> None:
+        """Compile all that a frame needs, so that the first one is as fast as the others."""
+        states, users = self._states, self.parameters.num_users
+        for _ in range(2):  # the first state and those that follow from it differ in what XLA knows of them
+            self.observe()
+            self.play(None, np.zeros(users), np.zeros((users, len(PARTS))))
+        self._states, self._time = states, 0
+
+    def observe(self) -> Sight:
+        """The frame as the devices see it."""
+        frame = as_seen(self._states).frame
+        channels, workload, battery = (part[0] for part in (frame.channels, frame.workload, frame.battery))
+        return Sight(*map(np.asarray, (channels, workload, battery, links.channel_gain(channels))))
+
+    def play(self, beams: np.ndarray | None, t_passive: np.ndarray, answers: np.ndarray) -> Played:
+        """Play the frame, and begin the next one.
+
+        The AP's beams are on for ``t_passive``, whatever a user expected: it sends in the rest of its slot.
+        While the AP is silent, users only compute.
+        """
+        slot = np.asarray(self.parameters.slot_duration)
+        allocation = dict(zip(PARTS, answers.T, strict=True))
+        allocation["t_passive"] = np.clip(t_passive, 0, slot)
+        allocation["t_active"] = np.minimum(allocation["t_active"], slot - allocation["t_passive"])
+        if beams is None:
+            allocation |= dict.fromkeys(("t_active", "l_active", "l_passive"), np.zeros(len(slot)))
+            beams = np.zeros(self._states.beams.shape[1:], complex)
+        best = self._best_reward() if self.compare else None
+        keys = jax.random.split(jax.random.fold_in(self._key_next, self._time), 1)
+        self._time += 1
+        decided = Allocation(**{name: jnp.asarray(part)[None] for name, part in allocation.items()})
+        self._states, record = play_frames(
+            keys, self._states, jnp.asarray(beams)[None], decided, self.parameters
+        )
+        played = {name: np.asarray(record[name])[0].tolist() for name in RECORDED}
+        return Played(
+            reward=min(played["reward"], MOST),
+            optimum=best,
+            ap_energy=played["ap_energy"],
+            served=played["success"],
+            harvested=played["harvested"],
+            spent=played["spent"],
+            battery=np.asarray(self._states.frame.battery)[0].tolist(),
+        )
+
+    def _best_reward(self) -> float:
+        frames = self._states.frame
+        best, _ = optimise_all_or_best(self.parameters, frames)
+        found = _run_frames(self.parameters, frames, best.beams, best.solution.allocation)
+        return min(float(found.ap_reward[0]), MOST)
+
+
+_run_frames = jax.jit(run_frames)
+
+RECORDED = ("reward", "ap_energy", "success", "harvested", "spent")

@@ -1,0 +1,211 @@
+"""The AP's part of price-net in NumPy: inputs of its networks, beams from prices, and the beams' times.
+
+The JAX originals, with their reasons, are in `scattermec.price_net`: `features`, `beams` and `policy`; a test
+compares both. Only the linear rectifier is known here.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scattermec.errors import InputError
+from scattermec.online.user import Constants, Message, energy_lacking, halved, link_of, task_of
+from scattermec.scenario import Scenario
+
+Array = np.ndarray
+
+
+class Method(NamedTuple):
+    """Numbers of the method that are no constants of the scenario."""
+
+    least_work: float
+    """kbit: smaller workloads count as this in divisors"""
+    least_ratio: float
+    """smaller ratios count as this before their logarithm is taken"""
+    most_shift: float
+    """largest shift of the logits of the beams' times"""
+    shift_bisections: int
+
+
+class Messages(NamedTuple):
+    """The messages to all users, (N,) each; the fields of `Message`."""
+
+    t_passive: Array
+    passive_rate: Array
+    harvest: Array
+
+    def to_user(self, index: int) -> Message:
+        """The message to one user."""
+        return Message(*(float(numbers[index]) for numbers in self))
+
+
+class Inputs(NamedTuple):
+    """Inputs of a network for N users, in single precision."""
+
+    users: Array
+    """(N, F)"""
+    pairs: Array
+    """(N, N, P)"""
+    triples: Array
+    """(N, N, N)"""
+
+
+Network = Callable[[Inputs], Array]
+"""From inputs to logits (N, N)."""
+
+
+class Frame:
+    """A frame as the AP sees it, and what follows from its channels."""
+
+    def __init__(self, workload: Array, battery: Array, channels: Array) -> None:
+        self.workload, self.battery, self.channels = workload, battery, channels
+        self.gain = np.sum(channels.real**2 + channels.imag**2, axis=-1)
+        """(N,) ||h||^2"""
+        self.unit = channels / np.sqrt(np.where(self.gain > 0, self.gain, 1))[:, None]
+        """(N, M) channels scaled to unit norm; a row of zeros stays"""
+        self.gram = self.unit.conj() @ self.unit.T
+        """(N, N)"""
+
+
+class ApPolicy:
+    """The AP: decides beams and messages in each frame."""
+
+    def __init__(
+        self, scenario: Scenario, users: Sequence[Constants], method: Method, prices: Network, times: Network
+    ) -> None:
+        self.scenario = scenario
+        self._users, self._method, self._prices, self._times = users, method, prices, times
+        self._slot, self._local_energy, self._local_rate, self._circuit, self._capacity = (
+            np.array([getattr(user, name) for user in users])
+            for name in ("slot_duration", "local_energy", "local_rate", "circuit_power", "battery_capacity")
+        )
+
+    def decide(self, workload: Any, battery: Any, channels: Any) -> tuple[Array, Messages]:
+        """Unit beams (N, M), and the messages to all users, in one frame.
+
+        Args:
+            workload: (N,) kbit, as the AP sees it.
+            battery: (N,) mJ.
+            channels: (N, M), complex.
+
+        Raises InputError for other shapes, and for numbers that are negative or not finite.
+        """
+        frame = Frame(*self._checked(workload, battery, channels))
+        beams = beams_from_logits(frame, self._prices(self.beam_inputs(frame)))
+        logits = np.diagonal(self._times(self.time_inputs(frame, beams)))
+        return beams, self._messages(frame, beams, logits)
+
+    def beam_inputs(self, frame: Frame) -> Inputs:
+        """Inputs of the network of prices."""
+        magnitude = frame.gram.real**2 + frame.gram.imag**2
+        return _inputs(self._means_over_needs(frame), magnitude[..., None], frame)
+
+    def time_inputs(self, frame: Frame, beams: Array) -> Inputs:
+        """Inputs of the network of the beams' times, for the chosen beams."""
+        rate, harvest = self._beam_rates(frame, beams)
+        work = np.maximum(frame.workload, self._method.least_work)
+        carried = self._log(rate * self._slot / work)
+        reach = harvest * self._slot / (self._local_energy * work)[:, None]
+        users = np.concatenate([self._means_over_needs(frame), carried[:, None]], axis=1)
+        return _inputs(users, np.stack([self._log(reach), np.log1p(reach)], axis=-1), frame)
+
+    def _messages(self, frame: Frame, beams: Array, logits: Array) -> Messages:
+        """Beams for as long as ``logits`` (N,) say; or longer, by a common shift of these, if some user would
+        else lack energy, and then none does.
+        """
+        links = [link_of(user, float(gain)) for user, gain in zip(self._users, frame.gain, strict=True)]
+        rate, harvest = self._beam_rates(frame, beams)
+
+        def announced(shift: float) -> Messages:
+            times = self._slot / (1 + np.exp(-(logits + shift)))
+            return Messages(times, rate, harvest @ times)
+
+        def short(shift: float) -> bool:
+            told = announced(shift)
+            own = zip(self._users, links, frame.workload.tolist(), frame.battery.tolist(), strict=True)
+            return any(
+                energy_lacking(user, task_of(user, link, work, battery, told.to_user(index))) > 0
+                for index, (user, link, work, battery) in enumerate(own)
+            )
+
+        method = self._method
+        helps = short(0.0) and not short(method.most_shift)
+        return announced(halved(short, method.most_shift, method.shift_bisections)[1] if helps else 0.0)
+
+    def _means_over_needs(self, frame: Frame) -> Array:
+        """Inputs per user, (N, F); the unit of energy is that of computing all its work."""
+        s, slot, gain, log = self.scenario, self._slot, frame.gain, self._log
+        work = np.maximum(frame.workload, self._method.least_work)
+        need = self._local_energy * work
+        stored = frame.battery / need
+        beaming = s.ap_power + s.passive_receive_power
+        one = np.ones_like(gain)
+        columns = [
+            np.sqrt(np.minimum(stored, 100)),
+            np.minimum(stored, 1.5),
+            log(1000 * s.harvest_efficiency * s.ap_power * gain * slot / need),
+            log(self._passive_rate(gain, gain) * slot / work),
+            log(self._reflected_snr(gain, gain)) / 10,
+            log(gain / (1000 * s.noise_power) * need / slot) / 5,
+            log(s.bandwidth * slot / work),
+            log(work * 0.025),
+            np.minimum(frame.workload, 1),
+            log(self._circuit * slot / need),
+            log(self._local_rate * slot / work),
+            log(self._capacity / need),
+            log(s.active_receive_power / beaming) / 3 * one,
+            log(s.mec_energy * work / (beaming * slot)) / 3,
+            log(s.idle_power * np.sum(slot) / (beaming * slot)) / 3,
+            np.log(len(gain)) * one,
+        ]
+        return np.stack(columns, axis=1)
+
+    def _beam_rates(self, frame: Frame, beams: Array) -> tuple[Array, Array]:
+        """Passive rates (N,) in kbit/s, and harvested power (N, N) in mW of user j (row), slot i."""
+        s = self.scenario
+        projection = frame.channels.conj() @ beams.T
+        gains = projection.real**2 + projection.imag**2
+        harvest = 1000 * s.harvest_efficiency * s.ap_power * gains * (1 - np.eye(len(gains)))
+        return self._passive_rate(frame.gain, np.diagonal(gains)), harvest
+
+    def _passive_rate(self, gain: Array, own_beam_gain: Array) -> Array:
+        return self.scenario.bandwidth * np.log1p(self._reflected_snr(gain, own_beam_gain)) / np.log(2)
+
+    def _reflected_snr(self, gain: Array, own_beam_gain: Array) -> Array:
+        s = self.scenario
+        noise = s.noise_power + s.residual_interference * s.ap_power
+        return s.ap_power * np.asarray(s.reflection_gain) * gain * own_beam_gain / noise
+
+    def _log(self, ratio: Array | float) -> Array:
+        return np.asarray(np.log(np.maximum(ratio, self._method.least_ratio)))
+
+    def _checked(self, workload: Any, battery: Any, channels: Any) -> tuple[Array, Array, Array]:
+        users, antennas = self.scenario.num_users, self.scenario.num_antennas
+        arrays = np.asarray(workload, float), np.asarray(battery, float), np.asarray(channels, complex)
+        shapes = (users,), (users,), (users, antennas)
+        faults = []
+        for name, array, shape in zip(("workload", "battery", "channels"), arrays, shapes, strict=True):
+            if array.shape != shape:
+                faults.append(f"{name}: has shape {array.shape}; it must be {shape}")
+            elif not np.isfinite(array).all():
+                faults.append(f"{name}: has numbers that are not finite")
+            elif name != "channels" and (array < 0).any():
+                faults.append(f"{name}: has negative numbers; they must be >= 0")
+        if faults:
+            raise InputError(faults)
+        return arrays
+
+
+def beams_from_logits(frame: Frame, logits: Array) -> Array:
+    """Unit beams (N, M), each the principal eigenvector of the slot's priced sum of outer products."""
+    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    prices = raised / raised.sum(axis=-1, keepdims=True)
+    matrices = np.einsum("ij,ja,jb->iab", prices, frame.unit, frame.unit.conj())
+    return np.linalg.eigh(matrices)[1][..., -1]
+
+
+def _inputs(users: Array, pairs: Array, frame: Frame) -> Inputs:
+    gram = frame.gram
+    triples = (gram[:, :, None] * gram[None] * gram.T[:, None]).real  # of (i, j), (j, k) and (k, i)
+    return Inputs(*(part.astype(np.float32) for part in (users, pairs, triples)))

@@ -1,0 +1,133 @@
+"""Bundles of a trained price-net, as `scattermec export` writes them; nothing here needs JAX.
+
+A bundle is a folder, as is each user's part in it. Each has a `bundle.json` with the checksums of its files:
+
+    BUNDLE/bundle.json, scenario.yaml, access_point.json, prices.onnx, times.onnx      for the AP
+    BUNDLE/users/I/bundle.json, user.json, user.py, user.c, user.h                     for user I, from 0
+
+`load_ap` reads the former, and `load_user` the latter.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scattermec.errors import InputError
+from scattermec.online import user
+from scattermec.online.access_point import ApPolicy, Inputs, Messages, Method, Network
+from scattermec.online.user import Answer, Constants, Message
+from scattermec.scenario import Scenario
+from scattermec.storage.texts import read_object
+
+__all__ = ["Answer", "ApPolicy", "Message", "Messages", "UserPolicy", "load_ap", "load_user", "user_folder"]
+
+MANIFEST = "bundle.json"
+FORMAT = 1
+"""Changes with every bundle that older versions cannot read."""
+
+SCENARIO, ACCESS_POINT, USER = "scenario.yaml", "access_point.json", "user.json"
+PRICES, TIMES, USERS = "prices.onnx", "times.onnx", "users"
+AP_PART, USER_PART = "access point", "user"
+
+PER_USER = ("slot_duration", "circuit_power", "local_energy", "local_rate", "battery_capacity")
+SHARED = ("bandwidth", "noise_power", "active_receive_power", "mec_energy")
+"""The scenario's constants that users know."""
+
+METHOD = tuple(name for name in Constants._fields if name not in (*PER_USER, *SHARED))
+"""The other numbers that they know, which are of the method."""
+
+UserPolicy = user.User
+"""A user: `respond` gives its answer to a message."""
+
+
+def load_ap(path: str | os.PathLike[str]) -> ApPolicy:
+    """The AP's part of a bundle's folder; raises InputError if a file is missing, damaged or foreign.
+
+    Needs onnxruntime, of the extra `online`.
+    """
+    folder = Path(path)
+    _verify(folder, AP_PART, (SCENARIO, ACCESS_POINT, PRICES, TIMES))
+    scenario = Scenario.load(folder / SCENARIO)
+    numbers = _numbers(folder / ACCESS_POINT, (*Method._fields, *METHOD))
+    method = Method(**{name: numbers.pop(name) for name in Method._fields})
+    users = [constants_of_user(scenario, index, numbers) for index in range(scenario.num_users)]
+    return ApPolicy(scenario, users, method, *(_network(folder / name) for name in (PRICES, TIMES)))
+
+
+def load_user(path: str | os.PathLike[str]) -> UserPolicy:
+    """The user whose folder this is (`user_folder`); raises InputError as `load_ap` does.
+
+    The user acts by this package's own code: none of the bundle's is run.
+    """
+    folder = Path(path)
+    _verify(folder, USER_PART, (USER,))
+    return UserPolicy(Constants(**_numbers(folder / USER, Constants._fields)))
+
+
+def user_folder(bundle: str | os.PathLike[str], index: int) -> Path:
+    """Folder of a user in a bundle; the first one is 0."""
+    return Path(bundle) / USERS / str(index)
+
+
+def constants_of_user(scenario: Scenario, index: int, method: dict[str, Any]) -> Constants:
+    """What a user knows, with the numbers `METHOD`."""
+    own = {name: getattr(scenario, name) for name in (*PER_USER, *SHARED)}
+    own = {name: float(value[index] if isinstance(value, tuple) else value) for name, value in own.items()}
+    return Constants(**own, **method)
+
+
+def checksum(data: bytes) -> str:
+    """The checksum that a manifest has of a file."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _verify(folder: Path, part: str, names: tuple[str, ...]) -> None:
+    """Raise InputError unless the folder is of this part and these files in it are as they were written."""
+    path = folder / MANIFEST
+    manifest = read_object(path)
+    if manifest.get("format") != FORMAT:
+        raise InputError([f"{path}: format {manifest.get('format')!r} is not known; it must be {FORMAT}"])
+    if manifest.get("part") != part:
+        raise InputError([f"{folder}: is the part of {manifest.get('part')!r}; it must be that of {part!r}"])
+    checksums, faults = manifest.get("files"), []
+    for name in names:
+        try:
+            found = checksum((folder / name).read_bytes())
+        except OSError as error:
+            faults.append(f"{folder / name}: cannot be read: {error.strerror}")
+            continue
+        if not isinstance(checksums, dict) or checksums.get(name) != found:
+            faults.append(
+                f"{folder / name}: differs from its checksum in {MANIFEST}; export the bundle again"
+            )
+    if faults:
+        raise InputError(faults)
+
+
+def _numbers(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
+    """The file's numbers, which must be exactly those named."""
+    found = read_object(path)
+    try:
+        return user.numbers_of(found, names)
+    except ValueError as error:
+        raise InputError([f"{path}: {error}"]) from None
+
+
+def _network(path: Path) -> Network:
+    """The network in a file, run by onnxruntime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # it is too small for more
+    try:
+        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a class of its own for each cause
+        raise InputError([f"{path}: is no network that onnxruntime can run: {error}"]) from error
+
+    def run(inputs: Inputs) -> np.ndarray:
+        return session.run(None, inputs._asdict())[0].astype(float)
+
+    return run

@@ -1,0 +1,124 @@
+"""Writing bundles (`scattermec.online.bundle`) of a trained price-net. Needs JAX."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scattermec._version import __version__
+from scattermec.errors import InputError
+from scattermec.online import bundle, graph
+from scattermec.optimisation import response
+from scattermec.price_net import features, policy
+from scattermec.price_net.registry import Policy, check_fit
+from scattermec.scenario import Scenario
+from scattermec.storage.atomic import replace_text, replacing, writing
+
+_SOURCES = Path(__file__).parent
+_CONSTANTS = "/* CONSTANTS */"
+"""Where user.c gets its constants."""
+
+MODE = "decentralised"
+"""Mode of price-net that devices play: nothing is optimised at the AP, and users answer for themselves."""
+
+METHOD = {
+    "margin": response.MARGIN,
+    "most_effort": response.MOST_EFFORT,
+    "largest_exponent": response.LARGEST_EXPONENT,
+    "bisections": response.BISECTIONS,
+}
+AP_METHOD = bundle.Method(
+    least_work=features.LEAST_WORK,
+    least_ratio=features.LEAST_RATIO,
+    most_shift=policy.MOST_SHIFT,
+    shift_bisections=policy.SHIFT_BISECTIONS,
+)
+
+
+def export(trained: Policy, scenario: Scenario, out: Path, *, name: str, int8: bool = False) -> None:
+    """Write the bundle of a policy for a scenario into the folder ``out``, in place of an older one.
+
+    Raises InputError if the policy must not act in the scenario or has no mode `MODE`.
+    """
+    check_exportable(trained, scenario)
+    about = {"format": bundle.FORMAT, "version": __version__, "policy": name, "mode": MODE, "int8": int8}
+    with writing(out):
+        shutil.rmtree(out / bundle.USERS, ignore_errors=True)
+        for index in range(scenario.num_users):
+            folder = bundle.user_folder(out, index)
+            _write_part(folder, about | {"part": bundle.USER_PART}, user_files(scenario, index))
+        _write_part(out, about | {"part": bundle.AP_PART}, ap_files(trained, scenario, int8=int8))
+
+
+def check_exportable(trained: Policy, scenario: Scenario) -> None:
+    """Raise InputError if `export` would refuse."""
+    check_fit(trained, scenario)
+    if MODE not in policy.modes_of(trained.network):
+        raise InputError(["a policy with foresight is never decentralised, so it cannot be exported"])
+    if scenario.trace is not None:
+        raise InputError(["trace: is not allowed in a bundle, whose devices do not read it; leave it out"])
+
+
+def ap_files(trained: Policy, scenario: Scenario, *, int8: bool) -> dict[str, bytes]:
+    """Files of the AP."""
+    network, users = trained.network, scenario.num_users
+    models = {
+        bundle.PRICES: graph.network_model(
+            network.prices, users, features.NUM_USER_FEATURES, features.NUM_BEAM_PAIR_FEATURES
+        ),
+        bundle.TIMES: graph.network_model(
+            network.times, users, features.NUM_TIME_USER_FEATURES, features.NUM_TIME_PAIR_FEATURES
+        ),
+    }
+    return {
+        bundle.SCENARIO: scenario.to_yaml().encode(),
+        bundle.ACCESS_POINT: _json(METHOD | AP_METHOD._asdict()),
+        **{name: graph.in_int8(model) if int8 else model for name, model in models.items()},
+    }
+
+
+_SINGLE = {"rounding": 1e-6, "least_snr": float(np.finfo(np.float32).tiny)}
+"""Numbers of user.c that follow from its single precision."""
+
+SINGLE_BISECTIONS = 26
+"""Bisection steps there: down to 6e-7 of a nat."""
+
+
+def user_files(scenario: Scenario, index: int) -> dict[str, bytes]:
+    """Files of a user."""
+    constants = bundle.constants_of_user(scenario, index, METHOD)
+    python, code, header = (_SOURCES / name for name in ("user.py", "user.c", "user.h"))
+    return {
+        bundle.USER: _json(constants._asdict()),
+        python.name: python.read_bytes(),
+        code.name: code.read_text().replace(_CONSTANTS, _definitions(constants)).encode(),
+        header.name: header.read_bytes(),
+    }
+
+
+def _definitions(constants: bundle.Constants) -> str:
+    """The constants as the C preprocessor reads them."""
+    numbers = constants._asdict() | _SINGLE | {"per_nat": constants.bandwidth / np.log(2)}
+    lines = [f"#define BISECTIONS {SINGLE_BISECTIONS}"]
+    for name, number in numbers.items():
+        if name not in ("bisections", "bandwidth"):
+            lines.append(f"#define {name.upper()} {float(np.float32(number)):#.9g}f")
+    return "\n".join(lines)
+
+
+def _write_part(folder: Path, about: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+    """Write a folder's files, and the manifest at the end: a bundle that was interrupted has none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / bundle.MANIFEST).unlink(missing_ok=True)
+    for name, data in files.items():
+        with replacing(folder / name) as partial:
+            partial.write_bytes(data)
+    checksums = {name: bundle.checksum(data) for name, data in files.items()}
+    replace_text(folder / bundle.MANIFEST, _json({**about, "files": checksums}).decode())
+
+
+def _json(data: Mapping[str, Any]) -> bytes:
+    return (json.dumps(data, indent=2) + "\n").encode()

@@ -1,0 +1,555 @@
+"""What each device does in a frame: the state machines of a user, the access point (AP) and the radio.
+
+A frame, and what each waits for, with the deadline as a share of the frame's (`Deadlines`):
+
+    radio  sends Sounding and Observations ...................... waits for Play (1)
+    user   idle -> Observation, sends Report -> reported ......... waits for Offer (1/2)
+           reported -> Offer or deadline, sends Answer -> answered
+    AP     Sounding -> collecting reports ........................ waits for Reports (1/4)
+           -> all are there or deadline, decides, sends Offers -> collecting answers (3/4)
+           -> all are there or deadline, sends Play -> played
+    radio  plays the slots, sends Outcomes, begins the next frame
+
+What is missed is replaced by the last valid message of its kind, if that is at most `HOLD` frames old.
+Otherwise a user without an offer does what its own battery allows, and the AP counts a user without a report
+as one without work, in whose slot it may still beam for the others. Nobody waits for a user that has been
+silent for longer.
+
+There is no input, output, thread or clock here: a device is given what arrives and the time in s on its own
+clock, and returns what it sends. Nothing depends on the time of day, and messages carry none.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from scattermec.online import wire
+from scattermec.online.access_point import Messages
+from scattermec.online.user import Answer as Response
+from scattermec.online.user import Message as Promise
+from scattermec.online.wire import (
+    Answer,
+    Log,
+    Message,
+    Observation,
+    Offer,
+    Outcome,
+    Play,
+    Refused,
+    Report,
+    Sounding,
+)
+
+__all__ = ["HERE", "HOLD", "AccessPoint", "Deadlines", "Device", "Memory", "Phase", "Radio", "UserDevice"]
+
+HOLD = 3
+"""Frames for which the last report of a user, and the last offer to it, stand in for missing ones."""
+
+HERE = "here"
+"""Last level of the retained topic that says whether a device is connected: empty if it is not."""
+
+NOTHING = Promise(t_passive=0.0, passive_rate=0.0, harvest=0.0)
+"""What a user expects of its slot if it knows nothing: it has its own battery alone."""
+
+
+class Phase(StrEnum):
+    """Where a device is in its frame; each has some of these."""
+
+    IDLE = "idle"
+    GATHERING = "gathering"
+    REPORTED = "reported"
+    ANSWERED = "answered"
+    REPORTS = "collecting reports"
+    ANSWERS = "collecting answers"
+    PLAYING = "playing"
+    PLAYED = "played"
+
+
+@dataclass(frozen=True)
+class Deadlines:
+    """Deadlines of the phases in s, each after the start of the frame as its device sees it."""
+
+    frame: float = 1.0
+    """the whole"""
+
+    @property
+    def reports(self) -> float:
+        """At the AP, for the users' reports."""
+        return 0.25 * self.frame
+
+    @property
+    def offer(self) -> float:
+        """At a user, for its offer."""
+        return 0.5 * self.frame
+
+    @property
+    def answers(self) -> float:
+        """At the AP, for the users' answers."""
+        return 0.75 * self.frame
+
+
+@runtime_checkable
+class UserPolicy(Protocol):
+    """A user's part of a policy."""
+
+    def respond(self, message: Promise, workload: float, battery: float, channel_gain: float) -> Response:
+        """The user's allocation."""
+        ...
+
+
+@runtime_checkable
+class ApPolicy(Protocol):
+    """The AP's part of a policy."""
+
+    def decide(
+        self, workload: np.ndarray, battery: np.ndarray, channels: np.ndarray
+    ) -> tuple[np.ndarray, Messages]:
+        """Unit beams (N, M) and messages to the users, for workload, battery (N,) and channels (N, M)."""
+        ...
+
+
+class Sight(NamedTuple):
+    """A frame as the devices see it."""
+
+    channels: np.ndarray
+    """(N, M)"""
+    workload: np.ndarray
+    """(N,) kbit"""
+    battery: np.ndarray
+    """(N,) mJ"""
+    channel_gain: np.ndarray
+    """(N,)"""
+
+
+class Played(NamedTuple):
+    """The outcome of a frame; units as in `scattermec.online.wire.Log`."""
+
+    reward: float
+    optimum: float | None
+    ap_energy: float
+    served: Sequence[bool]
+    harvested: Sequence[float]
+    spent: Sequence[float]
+    battery: Sequence[float]
+
+
+@runtime_checkable
+class World(Protocol):
+    """The physical world, in the middle of a frame."""
+
+    def observe(self) -> Sight:
+        """The frame as the devices see it."""
+        ...
+
+    def play(self, beams: np.ndarray | None, t_passive: np.ndarray, answers: np.ndarray) -> Played:
+        """Play the frame, and begin the next one.
+
+        Args:
+            beams: (N, M); None if the AP is silent, so that nothing is sent or received.
+            t_passive: (N,) s for which each beam is on.
+            answers: (N, 6) times in s and work in kbit, in the order of `scattermec.online.wire.Answer`;
+                zeros for a silent user.
+        """
+        ...
+
+
+class Device:
+    """What the devices have in common: messages are checked and, if not accepted, counted by cause."""
+
+    subscriptions: tuple[str, ...]
+    """topics, as in MQTT"""
+    name: str
+    """of the device, with which its own topics begin"""
+    phase = Phase.IDLE
+    due = math.inf
+    """time at which `tick` is to be called, at the latest"""
+    done = False
+    """whether there is nothing left to do"""
+
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
+        self.number = (-1, -1)
+        """run and number of the current frame"""
+        self.refused: Counter[str] = Counter()
+        """messages that were not accepted, by cause"""
+        self.counts: Counter[str] = Counter()
+        """what has happened"""
+
+    def receive(self, topic: str, payload: bytes, now: float) -> list[Message]:
+        """Take a message, if it is valid. Returns the messages to be sent."""
+        try:
+            message = wire.decode(payload, self.most_bytes)
+            if wire.topic_of(message) != topic:
+                raise Refused("foreign")
+            return self.accept(message, now)
+        except Refused as refused:
+            self.refused[refused.cause] += 1
+            return []
+
+    def accept(self, message: Message, now: float) -> list[Message]:
+        """Take a valid message; raises Refused if it is not one for this device, or not now."""
+        raise NotImplementedError
+
+    def tick(self, now: float) -> list[Message]:
+        """Do what is due at this time, if anything. Returns the messages to be sent."""
+        raise NotImplementedError
+
+    def check_next(self, message: Message) -> None:
+        """Raise Refused unless ``message`` begins a frame after the current one."""
+        if message.number <= self.number:
+            raise Refused("replayed" if message.number == self.number else "stale")
+
+    def check_current(self, message: Message) -> None:
+        """Raise Refused unless ``message`` belongs to the current frame."""
+        if message.number != self.number:
+            raise Refused("stale" if message.number < self.number else "ahead")
+
+
+class UserDevice(Device):
+    """A user: reports what it observes, and answers the AP's offer."""
+
+    def __init__(self, policy: UserPolicy, index: int, deadlines: Deadlines) -> None:
+        super().__init__(wire.most_bytes())
+        self.policy, self.index, self.deadlines = policy, index, deadlines
+        self.name = f"user/{index}"
+        self.subscriptions = (f"radio/user/{index}", f"ap/user/{index}")
+        self.observed: Observation | None = None
+        self.offer: Offer | None = None
+        """the last valid one"""
+        self.settled = self.number
+        """frame of the last outcome"""
+
+    def accept(self, message: Message, now: float) -> list[Message]:
+        """An observation, an offer or an outcome for this user."""
+        if getattr(message, "user", None) != self.index:
+            raise Refused("foreign")
+        if isinstance(message, Observation):
+            self.check_next(message)
+            self.number, self.observed = message.number, message
+            self.phase, self.due = Phase.REPORTED, now + self.deadlines.offer
+            return [self._report(message)]
+        self.check_current(message)
+        if isinstance(message, Offer):
+            return self._take_offer(message)
+        if isinstance(message, Outcome):
+            if self.settled == self.number:
+                raise Refused("replayed")
+            self.settled = self.number
+            self.counts["served" if message.served else "in outage"] += 1
+            return []
+        raise Refused("foreign")
+
+    def tick(self, now: float) -> list[Message]:
+        """Answer without an offer, once that is overdue."""
+        if self.phase is not Phase.REPORTED or now < self.due:
+            return []
+        held = self.offer
+        if held is not None and held.run == self.number[0] and held.frame >= self.number[1] - HOLD:
+            self.counts["offer missed, the last one held"] += 1
+            return self._answer(_promise(held))
+        self.counts["offer missed, alone"] += 1
+        return self._answer(NOTHING)
+
+    def _report(self, seen: Observation) -> Report:
+        return Report(
+            run=seen.run, frame=seen.frame, user=self.index, workload=seen.workload, battery=seen.battery
+        )
+
+    def _take_offer(self, offer: Offer) -> list[Message]:
+        if self.offer is not None and self.offer.number == offer.number:
+            raise Refused("replayed")
+        self.offer = offer
+        if self.phase is not Phase.REPORTED:
+            raise Refused("late")  # but the last valid one from now on
+        return self._answer(_promise(offer))
+
+    def _answer(self, promise: Promise) -> list[Message]:
+        self.phase, self.due = Phase.ANSWERED, math.inf
+        self.counts["frames"] += 1
+        seen = self.observed
+        assert seen is not None  # the phase before
+        found = self.policy.respond(promise, seen.workload, seen.battery, seen.channel_gain)
+        parts = {name: number for name, number in found._asdict().items() if name in Answer.model_fields}
+        try:
+            return [Answer(run=seen.run, frame=seen.frame, user=self.index, **parts)]
+        except ValidationError:  # no NaN is passed on
+            self.counts["undecided"] += 1
+            return []
+
+
+def _promise(offer: Offer) -> Promise:
+    return Promise(offer.t_passive, offer.passive_rate, offer.harvest)
+
+
+class Memory(BaseModel):
+    """What the AP keeps from one frame to the next, so that it can go on after a restart."""
+
+    run: int = -1
+    frame: int = -1
+    reports: dict[int, Report] = {}
+    """the last valid one of each user"""
+
+
+class AccessPoint(Device):
+    """The AP: collects reports, decides, collects answers, and lets the radio play."""
+
+    name = "ap"
+    subscriptions = ("radio/ap", "user/+/report", "user/+/answer")
+
+    def __init__(
+        self, policy: ApPolicy, users: int, antennas: int, deadlines: Deadlines, memory: Memory | None = None
+    ) -> None:
+        super().__init__(wire.most_bytes(users, antennas))
+        self.policy, self.users, self.antennas, self.deadlines = policy, users, antennas, deadlines
+        memory = memory or Memory()
+        self.number = (memory.run, memory.frame)
+        self.reports = {user: report for user, report in memory.reports.items() if 0 <= user < users}
+        """the last valid one of each user"""
+        self.since: int | None = None
+        """the frame before the first one since the start or the last change of run"""
+        self.answered: set[int] = set()
+        self.channels = np.zeros((users, antennas), complex)
+        self.play: Play | None = None
+        self.began = 0.0
+        self.phase = Phase.PLAYED
+
+    @property
+    def memory(self) -> Memory:
+        """What to give to the next AP."""
+        return Memory(run=self.number[0], frame=self.number[1], reports=self.reports)
+
+    def accept(self, message: Message, now: float) -> list[Message]:
+        """A sounding, a report or an answer."""
+        if isinstance(message, Sounding):
+            return self._begin(message, now)
+        if not isinstance(message, Report | Answer) or message.user >= self.users:
+            raise Refused("foreign")
+        self.check_current(message)
+        if isinstance(message, Report):
+            return self._take_report(message, now)
+        if message.user in self.answered:
+            raise Refused("replayed")
+        if self.phase is Phase.PLAYED:
+            raise Refused("late")
+        self.answered.add(message.user)
+        return self._play_if_all_answered(now)
+
+    def tick(self, now: float) -> list[Message]:
+        """Go on without those whose reports or answers are overdue."""
+        if now < self.due:
+            return []
+        if self.phase is Phase.REPORTS:
+            return self._decide(now)
+        return self._play_if_all_answered(now)
+
+    def _begin(self, sounding: Sounding, now: float) -> list[Message]:
+        channels = _matrix(sounding.channels, (self.users, self.antennas))
+        self.check_next(sounding)
+        if sounding.run != self.number[0]:
+            self.reports, self.since = {}, None
+        if self.since is None:
+            self.since = sounding.frame - 1
+        self.number, self.channels, self.began = sounding.number, channels, now
+        self.answered, self.play = set(), None
+        self.phase, self.due = Phase.REPORTS, now + self.deadlines.reports
+        return []
+
+    def _take_report(self, report: Report, now: float) -> list[Message]:
+        if self._has_reported(report.user):
+            raise Refused("replayed")
+        self.reports[report.user] = report
+        if self.phase is not Phase.REPORTS:
+            raise Refused("late")  # but the last valid one from now on
+        return [] if any(map(self._is_awaited, range(self.users))) else self._decide(now)
+
+    def _has_reported(self, user: int) -> bool:
+        return user in self.reports and self.reports[user].number == self.number
+
+    def _is_awaited(self, user: int) -> bool:
+        """Whether a user has not reported, but may yet: it has not been silent for long."""
+        assert self.since is not None  # a frame has begun
+        heard = max(self.since, self.reports[user].frame if user in self.reports else -1)
+        return not self._has_reported(user) and self.number[1] - heard <= HOLD
+
+    def _decide(self, now: float) -> list[Message]:
+        self.counts["frames"] += 1
+        self.counts["reports missed"] += self.users - sum(map(self._has_reported, range(self.users)))
+        workload, battery = np.zeros(self.users), np.zeros(self.users)
+        for user, report in self.reports.items():
+            if self.number[1] - report.frame <= HOLD:
+                workload[user], battery[user] = report.workload, report.battery
+        beams, promises = self.policy.decide(workload, battery, self.channels)
+        self.phase, self.due = Phase.ANSWERS, self.began + self.deadlines.answers
+        run, frame = self.number
+        columns = [np.asarray(part, float).tolist() for part in promises]
+        try:
+            offers: list[Message] = [
+                Offer(
+                    run=run, frame=frame, user=user, t_passive=t_passive, passive_rate=rate, harvest=harvest
+                )
+                for user, (t_passive, rate, harvest) in enumerate(zip(*columns, strict=True))
+            ]
+            self.play = Play(run=run, frame=frame, beams=rows(beams), t_passive=columns[0])
+        except ValidationError:  # no NaN is passed on: everybody goes on as without an AP
+            self.counts["undecided"] += 1
+            self.phase, self.due = Phase.PLAYED, math.inf
+            return []
+        return [*offers, *self._play_if_all_answered(now)]
+
+    def _play_if_all_answered(self, now: float) -> list[Message]:
+        reported = [user for user in range(self.users) if self._has_reported(user)]
+        missing = [user for user in reported if user not in self.answered]
+        if self.phase is not Phase.ANSWERS or (missing and now < self.due):
+            return []
+        assert self.play is not None  # decided
+        self.counts["answers missed"] += len(missing)
+        self.phase, self.due = Phase.PLAYED, math.inf
+        return [self.play]
+
+
+class Radio(Device):
+    """The radio: shows everybody its part of the frame, and plays what they decide."""
+
+    name = "radio"
+
+    def __init__(
+        self,
+        world: World,
+        users: int,
+        antennas: int,
+        deadlines: Deadlines,
+        *,
+        run: int,
+        frames: int,
+        period: float = 0.0,
+        wait: float = 0.0,
+    ) -> None:
+        """Args:
+        world: the physical world.
+        users: N.
+        antennas: M.
+        deadlines: of the frame.
+        run: ms, the time of this start.
+        frames: frames to play.
+        period: least s from the start of a frame to that of the next.
+        wait: most s to wait for the AP and all users before the first frame.
+        """
+        super().__init__(wire.most_bytes(users, antennas))
+        self.world, self.users, self.antennas, self.deadlines = world, users, antennas, deadlines
+        self.frames, self.period, self.wait = frames, period, wait
+        self.number = (run, -1)
+        self.missing = {f"ap/{HERE}", *(f"user/{user}/{HERE}" for user in range(users))}
+        """topics of those who have not come yet"""
+        self.subscriptions = ("ap/play", "user/+/answer", f"ap/{HERE}", f"user/+/{HERE}")
+        self.answers: dict[int, Answer] = {}
+        self.began = 0.0
+        self.phase, self.due = Phase.GATHERING, -math.inf
+
+    def receive(self, topic: str, payload: bytes, now: float) -> list[Message]:
+        """Take a message, or the news that a device is here or gone."""
+        if not topic.endswith(f"/{HERE}"):
+            return super().receive(topic, payload, now)
+        (self.missing.discard if payload else self.missing.add)(topic)
+        return self.tick(now)
+
+    def accept(self, message: Message, now: float) -> list[Message]:
+        """The AP's decision, or a user's answer."""
+        if not isinstance(message, Play | Answer):
+            raise Refused("foreign")
+        self.check_current(message)
+        if self.phase is not Phase.PLAYING:
+            raise Refused("late")
+        if isinstance(message, Play):
+            beams = _matrix(message.beams, (self.users, self.antennas))
+            if len(message.t_passive) != self.users:
+                raise Refused("invalid")
+            return self._play(beams, np.array(message.t_passive), now)
+        if message.user >= self.users:
+            raise Refused("foreign")
+        if message.user in self.answers:
+            raise Refused("replayed")
+        self.answers[message.user] = message
+        return []
+
+    def tick(self, now: float) -> list[Message]:
+        """Begin the next frame, or play this one without the AP if that is overdue."""
+        if self.phase is Phase.GATHERING and self.due == -math.inf:
+            self.due = now + self.wait
+        if self.phase is Phase.GATHERING and not self.missing:
+            self.due = now
+        if now < self.due:
+            return []
+        if self.phase is Phase.PLAYING:
+            self.counts["frames without the AP"] += 1
+            return self._play(None, np.zeros(self.users), now)
+        return self._begin(now)
+
+    def _begin(self, now: float) -> list[Message]:
+        run, frame = self.number[0], self.number[1] + 1
+        self.number, self.answers, self.began = (run, frame), {}, now
+        self.phase, self.due = Phase.PLAYING, now + self.deadlines.frame
+        seen = self.world.observe()
+        own = zip(seen.workload.tolist(), seen.battery.tolist(), seen.channel_gain.tolist(), strict=True)
+        return [
+            Sounding(run=run, frame=frame, channels=rows(seen.channels)),
+            *(
+                Observation(run=run, frame=frame, user=user, workload=work, battery=stored, channel_gain=gain)
+                for user, (work, stored, gain) in enumerate(own)
+            ),
+        ]
+
+    def _play(self, beams: np.ndarray | None, t_passive: np.ndarray, now: float) -> list[Message]:
+        run, frame = self.number
+        self.phase, self.due = Phase.PLAYED, max(now, self.began + self.period)
+        self.counts["frames"] += 1
+        self.counts["answers missed"] += self.users - len(self.answers)
+        self.done = self.counts["frames"] >= self.frames
+        if self.done:
+            self.due = math.inf
+        answers = np.zeros((self.users, len(PARTS)))
+        for user, answer in self.answers.items():
+            answers[user] = [getattr(answer, part) for part in PARTS]
+        played = self.world.play(beams, t_passive, answers)
+        outcomes = zip(played.served, played.harvested, played.spent, strict=True)
+        return [
+            *(
+                Outcome(run=run, frame=frame, user=user, served=served, harvested=harvested, spent=spent)
+                for user, (served, harvested, spent) in enumerate(outcomes)
+            ),
+            Log(
+                run=run,
+                frame=frame,
+                reward=played.reward,
+                optimum=played.optimum,
+                ap_energy=played.ap_energy,
+                beaming=beams is not None,
+                answered=[user in self.answers for user in range(self.users)],
+                served=list(played.served),
+                battery=list(played.battery),
+                seconds=now - self.began,
+            ),
+        ]
+
+
+PARTS = tuple(name for name in Answer.model_fields if name[1] == "_")
+"""The six numbers of an answer, in order."""
+
+
+def rows(matrix: np.ndarray) -> list[list[float]]:
+    """A complex matrix (N, M) as messages carry it, (N, 2M)."""
+    found: list[list[float]] = np.ascontiguousarray(matrix, complex).view(float).tolist()
+    return found
+
+
+def _matrix(given: list[list[float]], shape: tuple[int, int]) -> np.ndarray:
+    """The complex matrix of this shape in a message; raises Refused if it has another."""
+    users, antennas = shape
+    if len(given) != users or any(len(row) != 2 * antennas for row in given):
+        raise Refused("invalid")
+    return np.array(given, float).view(complex)

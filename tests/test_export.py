@@ -1,0 +1,285 @@
+"""Bundles for devices: the AP and the users decide as in JAX, without JAX; users in C, too."""
+
+import ctypes
+import dataclasses
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from scattermec import Scenario
+from scattermec.errors import InputError
+from scattermec.experiments.evaluate.exported import NEAR, decide_by_bundle, decide_by_jax, differences
+from scattermec.experiments.measure.sweeps import draw_frames
+from scattermec.online import bundle, export
+from scattermec.online.bundle import Answer, Message, load_ap, load_user, user_folder
+from scattermec.optimisation.response import Broadcast, respond
+from scattermec.physics import parameters
+from scattermec.price_net import load
+from scattermec.price_net.policy import PriceNet
+from scattermec.price_net.registry import Policy
+from scattermec.price_net.training import PriceNetConfig
+
+USERS = Scenario(
+    user_positions=[(5, 5), (3, 3), (-2, 4), (1, 0)],
+    num_antennas=2,
+    mean_workload=15,
+    slot_duration=(1.0, 0.5, 2.0, 1.0),
+    local_energy=(0.005, 0.002, 0.005, 0.01),
+    local_rate=(50.0, 20.0, 0.0, 100.0),
+    circuit_power=(0.01, 0.0, 0.01, 2.0),
+    reflection_gain=(0.01, 0.02, 0.005, 0.01),
+    battery_capacity=(1.0, 0.15, 2.0, 1.0),
+)
+"""Users that differ: one is slow, one has no processor, one is near and has a wasteful radio."""
+
+
+@pytest.fixture(scope="module")
+def untrained() -> Policy:
+    network = PriceNet(jax.random.key(3), 8, 2)
+    return Policy(network, USERS, PriceNetConfig(width=8, rounds=2), seed=3, steps=0)
+
+
+@pytest.fixture(scope="module")
+def folder(untrained: Policy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("export") / "bundle"
+    export.export(untrained, USERS, path, name="untrained")
+    return path
+
+
+def cases(count: int) -> np.ndarray:
+    """Messages, work, batteries and channel gains, (count, 6), in single precision; all kinds of extremes."""
+    random = np.random.default_rng(0)
+    columns = [
+        random.uniform(-0.1, 1.1, count),
+        random.uniform(-1, 60, count),
+        random.exponential(0.1, count) - 0.01,
+        random.poisson(40, count),
+        random.uniform(0, 0.1, count),
+        10 ** random.uniform(-5, -2, count),
+    ]
+    drawn = np.stack(columns, axis=1)
+    drawn[random.random(drawn.shape) < 0.05] = 0
+    return drawn.astype(np.float32)
+
+
+def by_python(index: int, folder: Path, rows: np.ndarray) -> np.ndarray:
+    """Answers by the bundle's own file, which is faster here: types are checked in the package's."""
+    path = user_folder(folder, index) / "user.py"
+    spec = importlib.util.spec_from_file_location("user_of_the_bundle", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    user = module.load(path.with_name("user.json"))
+    return np.array([user.respond(Message(*row[:3]), *row[3:]) for row in rows.astype(float).tolist()])
+
+
+# The AP
+
+
+def test_ap_decides_as_in_jax(untrained: Policy, folder: Path) -> None:
+    constants = parameters(USERS)
+    frames = draw_frames(constants, frames=60, seed=0)
+    expected = decide_by_jax(untrained.network, constants, frames)
+    found = decide_by_bundle(folder, frames)
+    for per_frame in differences(found, expected).values():
+        assert per_frame.max() < NEAR
+    np.testing.assert_allclose(found.answers, expected.answers, rtol=1e-3, atol=1e-3)
+    shares = expected.messages[:, 0] / np.array(USERS.slot_duration)
+    assert shares.min(axis=1).max() > 1.2 * np.median(shares.min(axis=1))  # some are lengthened
+
+
+def test_ap_decides_where_no_jax_can_be_imported(folder: Path) -> None:
+    program = f"""
+import sys
+sys.modules["jax"] = sys.modules["jaxlib"] = None
+import numpy as np
+from scattermec.online.bundle import load_ap
+beams, messages = load_ap({str(folder)!r}).decide([40] * 4, [0.1] * 4, np.full((4, 2), 0.01 + 0.02j))
+print(np.linalg.norm(beams, axis=1).tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    np.testing.assert_allclose(json.loads(done.stdout), 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("workload", [1.0] * 3, r"workload: has shape \(3,\); it must be \(4,\)"),
+        ("workload", [1.0, 1.0, 1.0, np.nan], "workload: has numbers that are not finite"),
+        ("battery", [1.0, 1.0, 1.0, -1.0], "battery: has negative numbers"),
+        ("channels", np.full((4, 2), np.inf), "channels: has numbers that are not finite"),
+        ("channels", np.ones((4, 3)), r"channels: has shape \(4, 3\); it must be \(4, 2\)"),
+    ],
+)
+def test_ap_refuses_what_is_no_frame(folder: Path, name: str, value: object, fault: str) -> None:
+    frame = {"workload": [1.0] * 4, "battery": [0.1] * 4, "channels": np.ones((4, 2))}
+    with pytest.raises(InputError, match=fault):
+        load_ap(folder).decide(**frame | {name: value})
+
+
+def test_weights_in_8_bits_decide_much_the_same(tmp_path: Path) -> None:
+    policy = load("price-net")
+    decided = {}
+    frame = [40.0, 30.0, 50.0], [0.05, 0.0, 0.1], np.array([[1, 2, 1j], [3, 1j, 2], [1, 1, -1j]]) * 1e-2
+    for int8 in (False, True):
+        export.export(policy, policy.scenario, tmp_path / "bundle", name="price-net", int8=int8)
+        decided[int8] = load_ap(tmp_path / "bundle").decide(*frame)
+        size = (tmp_path / "bundle" / "prices.onnx").stat().st_size
+        assert (size < 70_000) == int8
+    overlap = np.abs(np.sum(decided[True][0].conj() * decided[False][0], axis=1))
+    assert (overlap > 0.98).all()
+    assert (overlap < 1 - 1e-9).any()
+    np.testing.assert_allclose(decided[True][1].t_passive, decided[False][1].t_passive, atol=0.05)
+
+
+# The users
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_user_answers_as_in_jax(folder: Path, index: int) -> None:
+    rows = cases(500)
+    t_passive, passive_rate, harvest, workload, battery, gain = map(jnp.asarray, rows.T.astype(float))
+    told = Broadcast(t_passive=t_passive, passive_rate=passive_rate, harvest=harvest)
+    own = dataclasses.replace(
+        parameters(USERS), **{name: parameters_of(name, index, len(rows)) for name in bundle.PER_USER}
+    )
+    answer = jax.jit(respond)(own, gain, workload, battery, told)
+    expected = [getattr(answer.allocation, name) for name in Answer._fields[:-1]] + [answer.shortfall]
+    found = by_python(index, folder, rows)
+    np.testing.assert_allclose(found, np.stack(expected, axis=1), rtol=1e-7, atol=1e-7)
+    assert 0.05 < np.mean(found[:, -1] == 0) < 0.95  # some finish, some do not
+
+
+def parameters_of(name: str, index: int, count: int) -> jax.Array:
+    return jnp.full(count, getattr(parameters(USERS), name)[index])
+
+
+def test_user_answers_in_python_alone(folder: Path, tmp_path: Path) -> None:
+    device = shutil.copytree(user_folder(folder, 0), tmp_path / "device")
+    lines = [
+        json.dumps(dict(zip((*Message._fields, "workload", "battery", "channel_gain"), row, strict=True)))
+        for row in cases(5).astype(float).tolist()
+    ]
+    # Isolated, and without site-packages: neither JAX nor NumPy nor this package can be imported.
+    command = [sys.executable, "-I", "-S", "user.py", "user.json"]
+    done = subprocess.run(
+        command, cwd=device, input="\n".join(lines), capture_output=True, text=True, check=True
+    )
+    found = [list(json.loads(line).values()) for line in done.stdout.splitlines()]
+    np.testing.assert_array_equal(found, by_python(0, folder, cases(5)))
+    program = (
+        "import importlib.util as u; print([n for n in ('jax', 'numpy', 'scattermec') if u.find_spec(n)])"
+    )
+    found = subprocess.run([*command[:3], "-c", program], cwd=device, capture_output=True, text=True)
+    assert found.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_user_answers_in_c(folder: Path, tmp_path: Path, index: int) -> None:
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    library = tmp_path / "user.so"
+    warnings = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-Wconversion", "-Wdouble-promotion"]
+    source = user_folder(folder, index) / "user.c"
+    subprocess.run(["gcc", *warnings, "-O2", "-shared", "-fPIC", "-o", library, source, "-lm"], check=True)
+    answer_in_c = ctypes.CDLL(str(library)).scattermec_respond
+    numbers, seven = ctypes.c_float * 3, ctypes.c_float * 7
+
+    def by_c(row: list[float]) -> tuple[int, list[float]]:
+        answer = seven(*[9.0] * 7)
+        status = answer_in_c(numbers(*row[:3]), *map(ctypes.c_float, row[3:]), answer)
+        return status, list(answer)
+
+    rows = cases(1000)
+    answers = [by_c(row) for row in rows.astype(float).tolist()]
+    assert all(status == 0 for status, _ in answers)
+    found, expected = np.array([answer for _, answer in answers]), by_python(index, folder, rows)
+    # What single precision allows: the answer to numbers that differ by its rounding.
+    np.testing.assert_allclose(found, expected, rtol=3e-5, atol=3e-4)
+    for position in range(6):
+        for bad in (np.nan, np.inf, *([-1.0] if position > 2 else [])):
+            row = rows[0].astype(float).tolist()
+            row[position] = bad
+            assert by_c(row) == (-1, [0] * 7)
+
+
+def test_user_refuses_what_is_no_number(folder: Path) -> None:
+    user = load_user(user_folder(folder, 0))
+    message = Message(0.1, 10.0, 0.1)
+    with pytest.raises(ValueError, match="harvest: nan is not allowed; it must be finite"):
+        user.respond(message._replace(harvest=np.nan), 1.0, 1.0, 1.0)
+    with pytest.raises(ValueError, match=r"battery: -1.0 is not allowed; it must be >= 0"):
+        user.respond(message, 1.0, -1.0, 1.0)
+
+
+# Files
+
+
+def changed(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("damage", "fault"),
+    [
+        (lambda path: (path / "prices.onnx").unlink(), "prices.onnx: cannot be read: No such file"),
+        (lambda path: changed(path / "times.onnx", "x"), "times.onnx: differs from its checksum"),
+        (lambda path: changed(path / "bundle.json", "x"), "bundle.json: is damaged"),
+        (lambda path: changed(path / "bundle.json", '{"format": 9}'), "format 9 is not known; it must be 1"),
+        (lambda path: shutil.copytree(path / "users" / "0", path, dirs_exist_ok=True), "'user'; it must be"),
+    ],
+)
+def test_damaged_bundle_is_refused(folder: Path, tmp_path: Path, damage, fault: str) -> None:
+    path = shutil.copytree(folder, tmp_path / "bundle")
+    load_ap(path)
+    damage(path)
+    with pytest.raises(InputError, match=fault):
+        load_ap(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fault"),
+    [
+        ("user.json", "{}", "user.json: it must hold exactly slot_duration, "),
+        ("user.json", None, "margin: None is not allowed; it must be a finite number"),
+        ("prices.onnx", "no network", "prices.onnx: is no network that onnxruntime can run"),
+    ],
+)
+def test_foreign_file_with_a_right_checksum_is_refused(
+    folder: Path, tmp_path: Path, name: str, text: str | None, fault: str
+) -> None:
+    path = shutil.copytree(folder if name == "prices.onnx" else user_folder(folder, 1), tmp_path / "bundle")
+    if text is None:
+        text = json.dumps(json.loads((path / name).read_text()) | {"margin": None})
+    changed(path / name, text)
+    manifest = json.loads((path / "bundle.json").read_text())
+    manifest["files"][name] = bundle.checksum(text.encode())
+    changed(path / "bundle.json", json.dumps(manifest))
+    with pytest.raises(InputError, match=fault):
+        (load_ap if name == "prices.onnx" else load_user)(path)
+
+
+def test_new_bundle_replaces_the_old_one(untrained: Policy, folder: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(folder, tmp_path / "bundle")
+    fewer = Scenario()
+    export.export(load("price-net"), fewer, path, name="price-net")
+    assert sorted(entry.name for entry in (path / "users").iterdir()) == ["0", "1", "2"]
+    assert load_ap(path).scenario == fewer
+
+
+def test_policy_that_cannot_be_decentralised_is_refused(tmp_path: Path) -> None:
+    policy = load("price-net-foresight")
+    with pytest.raises(InputError, match="foresight"):
+        export.export(policy, policy.scenario, tmp_path / "bundle", name="price-net-foresight")
+    with pytest.raises(InputError, match="harvest_model: 'sigmoidal' is not allowed"):
+        export.check_exportable(load("price-net"), Scenario(harvest_model="sigmoidal"))
+    assert not (tmp_path / "bundle").exists()
