@@ -118,7 +118,7 @@ class ApPolicy:
         rate, harvest = self._beam_rates(frame, beams)
 
         def announced(shift: float) -> Messages:
-            times = self._slot / (1 + np.exp(-(logits + shift)))
+            times = self._slot * np.exp(-np.logaddexp(0, -(logits + shift)))  # of the sigmoid
             return Messages(times, rate, harvest @ times)
 
         def short(shift: float) -> bool:
