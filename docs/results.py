@@ -44,7 +44,8 @@ def computed(command: str) -> list[str]:
         words = [sys.executable, "-m", program, *shlex.split(arguments), option, str(out)]
         subprocess.run(words, check=True, stdout=subprocess.DEVNULL, cwd=DOCS.parent)
         text = re.sub(r"^### (.+)$", r"**\1**", out.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return re.findall(r"(?:^[^|\n]+\n\n)?(?:^\|.*\n)+", text, re.MULTILINE)
+    title = "" if program == "torture" else r"(?:^[^|\n]+\n\n)?"
+    return re.findall(rf"{title}(?:^\|.*\n)+", text, re.MULTILINE)
 
 
 def main() -> None:

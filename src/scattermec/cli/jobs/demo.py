@@ -139,7 +139,7 @@ def report_of(accounts: Mapping[str, dict[str, Any]]) -> Report:
     ]
     share = radio["share_of_the_optimum"]
     latency = radio["frame_latency_ms"]
-    heading = (
+    achieved = (
         f"{radio['frames']:,} frames of {len(users)} users, {radio['frames_per_second']:.3g} per second: "
         f"{radio['reward']:.5g} kbit/J, outage {radio['outage']:.2%}"
         + ("" if share is None else f", {share:.2%} of the optimum of the same frames")
@@ -148,11 +148,8 @@ def report_of(accounts: Mapping[str, dict[str, Any]]) -> Report:
     )
     return Report(
         data={"devices": dict(accounts)},
-        tables=[
-            Table("The devices: latency of decisions, bytes of messages per frame", "", COLUMNS, tuple(rows))
-        ],
+        tables=[Table(achieved, "", COLUMNS, tuple(rows))],
         values=[COLUMNS, *rows],
-        heading=heading,
     )
 
 
