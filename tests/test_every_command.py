@@ -153,7 +153,12 @@ def trained_price_net(printed):
 
 def exported(printed):
     report = json.loads(printed)
-    assert (report["mode"], report["int8"], report["frames"], report["seed"]) == ("decentralised", True, 4, 1)
+    assert (report["mode"], report["int8"], report["frames"], report["seed"]) == (
+        "decentralised",
+        True,
+        20,
+        1,
+    )
     assert report["scenario"]["ap_power"] == 1.5
     share, own = (report[name]["share"][0] for name in ("policy", "bundle"))
     assert 0.5 < share <= 1 + 1e-6
@@ -277,8 +282,8 @@ LINES = [
         trained_price_net,
     ),
     (
-        "export price-net --out bundle --int8 --frames 4 --seed 1 --scenario default.yaml --set ap_power=1.5 "
-        "--json",
+        "export price-net --out bundle --int8 --frames 20 --seed 1 --scenario default.yaml "
+        "--set ap_power=1.5 --json",
         exported,
     ),
     ("keys keys --users 1 --host broker.example --port 18883 --network toy --json", made_keys),

@@ -15,6 +15,9 @@ from scattermec.scenario import Scenario
 
 Array = np.ndarray
 
+LARGEST_LOGIT = 700.0
+"""Its exponential is finite."""
+
 
 class Method(NamedTuple):
     """Numbers of the method that are no constants of the scenario."""
@@ -118,7 +121,8 @@ class ApPolicy:
         rate, harvest = self._beam_rates(frame, beams)
 
         def announced(shift: float) -> Messages:
-            times = self._slot / (1 + np.exp(-(logits + shift)))
+            # The sigmoid as XLA computes it: if a beam all but fills its slot, the last digit may count.
+            times = self._slot / (1 + np.exp(np.minimum(-(logits + shift), LARGEST_LOGIT)))
             return Messages(times, rate, harvest @ times)
 
         def short(shift: float) -> bool:

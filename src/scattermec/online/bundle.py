@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from scattermec.errors import InputError
+from scattermec.errors import ComputationError, InputError
 from scattermec.online import user
 from scattermec.online.access_point import ApPolicy, Inputs, Messages, Method, Network
 from scattermec.online.user import Answer, Constants, Message
@@ -128,6 +128,9 @@ def _network(path: Path) -> Network:
         raise InputError([f"{path}: is no network that onnxruntime can run: {error}"]) from error
 
     def run(inputs: Inputs) -> np.ndarray:
-        return session.run(None, inputs._asdict())[0].astype(float)
+        logits = session.run(None, inputs._asdict())[0].astype(float)
+        if not np.isfinite(logits).all():
+            raise ComputationError([f"{path}: its output is not finite"])
+        return logits
 
     return run
