@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import math
+import signal
 import statistics
+import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,11 @@ def run(
     quiet: bool,
 ) -> Report:
     """Run the system; raises ComputationError if one of its processes ends too early."""
-    with tempfile.TemporaryDirectory(prefix="scattermec-demo-") as folder, Broker() as broker:
+    with (
+        _ended_by_sigterm(),
+        tempfile.TemporaryDirectory(prefix="scattermec-demo-") as folder,
+        Broker() as broker,
+    ):
         if bundle is None:
             bundle = Path(folder) / "bundle"
             _export(users, bundle)
@@ -73,6 +79,16 @@ def run(
             fleet.start_radio(*options, "--compare" if compare else "--no-compare")
             asyncio.run(_watch(fleet, connection, frames, quiet=quiet))
             return report_of(fleet.end())
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise SystemExit, so that no process is left behind."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _export(users: int, out: Path) -> None:
