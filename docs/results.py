@@ -49,7 +49,8 @@ def computed(command: str) -> list[str]:
         out = Path(folder) / "tables.md"
         run(program, [*words, option, str(out)])
         text = re.sub(r"^### (.+)$", r"**\1**", out.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return re.findall(r"(?:^[^|\n]+\n\n)?(?:^\|.*\n)+", text, re.MULTILINE)
+    title = "" if program == "torture" else r"(?:^[^|\n]+\n\n)?"
+    return re.findall(rf"{title}(?:^\|.*\n)+", text, re.MULTILINE)
 
 
 def run(program: str, arguments: list[str]) -> None:

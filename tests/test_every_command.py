@@ -361,7 +361,7 @@ LINES = [
         "--out demo.csv --json",
         watched,
     ),
-    ("demo online --bundle bundle --no-compare", table_of("The devices")),
+    ("demo online --bundle bundle --no-compare", table_of("0 frames of 1 users")),
     (
         "reproduce --out reproduced --figures 3a --beams mrt --frames 8 --quick --complete --seed 1 "
         "--seeds 1 --training-frames 250 --overwrite --scenario toy.yaml --set ap_power=2 --json",

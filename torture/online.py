@@ -22,9 +22,6 @@ from scattermec.online.wire import Log, Report
 from scattermec.scenario import Scenario
 from torture.results import Outcome, Row, write_faults
 
-DEADLINE = 2.0
-"""s for a frame: long, since all processes share the cores of one machine"""
-
 BACK = 2
 """Frames after the one that is going on within which a device has to be taken back."""
 
@@ -52,6 +49,7 @@ class System:
     fleet: Fleet
     observer: Observer
     users: int
+    deadline: float
 
     async def gone(self, name: str) -> None:
         """Wait until the broker has noticed that a device is gone."""
@@ -117,7 +115,7 @@ async def late(system: System) -> None:
     """It is slower than the AP waits."""
     for _ in range(2):
         system.fleet.pause(BAD)
-        await asyncio.sleep(0.4 * DEADLINE)
+        await asyncio.sleep(0.4 * system.deadline)
         system.fleet.resume(BAD)
         await system.observer.frames(2)
 
@@ -264,6 +262,8 @@ class Options:
     users: int
     faults: tuple[Fault, ...] = FAULTS
     seconds: float = math.inf
+    deadline: float = 2.0
+    """s for a frame: long, since all processes share the cores of one machine"""
     soak: int = 0
     """frames without faults at the end, while which the devices' memory has to stay as it is"""
     out: Path | None = None
@@ -291,13 +291,13 @@ async def _run(options: Options) -> Outcome:
     failures: list[dict[str, str]] = []
     with tempfile.TemporaryDirectory(prefix="torture-online-") as folder, Broker() as broker:
         connection = Connection(port=broker.port)
-        with Fleet(options.bundle, connection, Path(folder), deadline=DEADLINE) as fleet:
+        with Fleet(options.bundle, connection, Path(folder), deadline=options.deadline) as fleet:
             fleet.start_ap()
             for user in range(options.users):
                 fleet.start_user(user)
             fleet.start_radio("--frames", "1000000", "--no-compare")
             async with Observer(connection) as observer:
-                system = System(broker, fleet, observer, options.users)
+                system = System(broker, fleet, observer, options.users, options.deadline)
                 await observer.frames(3)
                 begun = time.monotonic()
                 for fault in options.faults:
@@ -351,7 +351,7 @@ async def _try(fault: Fault, system: System) -> tuple[Row, list[str]]:
     back = next((index for index, log in enumerate(after) if log.beaming and all(log.answered)), None)
     if back is None:
         wrong.append(f"not taken back within {BACK} frames")
-    wrong += _irregular([*during, *after])
+    wrong += _irregular([*during, *after], system.deadline + SLACK)
     counted = await _counted(fault, system, before)
     if fault.counted and not counted:
         wrong.append(f"not counted: {', '.join(fault.counted)}")
@@ -399,9 +399,9 @@ def _disturbed(fault: Fault, logs: list[Log], users: int) -> list[str]:
     return [*wrong, *([f"{silent_frames} frames without beams"] if silent_frames else [])]
 
 
-def _irregular(logs: list[Log]) -> list[str]:
+def _irregular(logs: list[Log], most: float) -> list[str]:
     """Whether a frame was left out, played twice, or too late."""
-    wrong = [f"frame {log.frame} took {log.seconds:.1f} s" for log in logs if log.seconds > DEADLINE + SLACK]
+    wrong = [f"frame {log.frame} took {log.seconds:.1f} s" for log in logs if log.seconds > most]
     numbers = [log.frame for log in logs]
     # While the broker is away, frames are played that an observer does not see.
     if any(later <= earlier for earlier, later in pairwise(numbers)):

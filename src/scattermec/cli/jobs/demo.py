@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import math
+import signal
 import statistics
+import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,11 @@ def run(
     quiet: bool,
 ) -> Report:
     """Run the system; raises ComputationError if one of its processes ends too early."""
-    with tempfile.TemporaryDirectory(prefix="scattermec-demo-") as folder, Broker() as broker:
+    with (
+        _ended_by_sigterm(),
+        tempfile.TemporaryDirectory(prefix="scattermec-demo-") as folder,
+        Broker() as broker,
+    ):
         if bundle is None:
             bundle = Path(folder) / "bundle"
             _export(users, bundle)
@@ -73,6 +79,16 @@ def run(
             fleet.start_radio(*options, "--compare" if compare else "--no-compare")
             asyncio.run(_watch(fleet, connection, frames, quiet=quiet))
             return report_of(fleet.end())
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise SystemExit, so that no process is left behind."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _export(users: int, out: Path) -> None:
@@ -139,7 +155,7 @@ def report_of(accounts: Mapping[str, dict[str, Any]]) -> Report:
     ]
     share = radio["share_of_the_optimum"]
     latency = radio["frame_latency_ms"]
-    heading = (
+    achieved = (
         f"{radio['frames']:,} frames of {len(users)} users, {radio['frames_per_second']:.3g} per second: "
         f"{radio['reward']:.5g} kbit/J, outage {radio['outage']:.2%}"
         + ("" if share is None else f", {share:.2%} of the optimum of the same frames")
@@ -148,11 +164,8 @@ def report_of(accounts: Mapping[str, dict[str, Any]]) -> Report:
     )
     return Report(
         data={"devices": dict(accounts)},
-        tables=[
-            Table("The devices: latency of decisions, bytes of messages per frame", "", COLUMNS, tuple(rows))
-        ],
+        tables=[Table(achieved, "", COLUMNS, tuple(rows))],
         values=[COLUMNS, *rows],
-        heading=heading,
     )
 
 
