@@ -3,6 +3,7 @@
 It runs in a virtual environment that has both, and imports only the trainer that it is asked for.
 """
 
+import functools
 import time
 from typing import Any
 
@@ -44,10 +45,24 @@ def evaluated(act: Any, settings: dict[str, Any], frames: int) -> dict[str, floa
 
 def rejax_ppo(settings: dict[str, Any], seed: int, frames: int) -> Any:
     """PPO of rejax, in one compiled program."""
+    ppo, train = _rejax_ppo(frames, tuple(settings.items()))
+    state, _ = train(jax.random.PRNGKey(seed))
+
+    @jax.jit
+    def act(seen: Any) -> Any:
+        mean = ppo.actor.apply(state.actor_ts.params, seen, method="_action_dist").mean()
+        return jax.numpy.clip(mean, 0, 1)
+
+    return act
+
+
+@functools.cache
+def _rejax_ppo(frames: int, settings: tuple[tuple[str, Any], ...]) -> Any:
+    """The learner and its training, compiled once for all seeds."""
     import rejax
 
     ppo = rejax.PPO.create(
-        env=GymnaxOffloading(old_step=True, **settings),
+        env=GymnaxOffloading(old_step=True, **dict(settings)),
         total_timesteps=frames,
         eval_freq=frames,
         skip_initial_evaluation=True,
@@ -60,14 +75,7 @@ def rejax_ppo(settings: dict[str, Any], seed: int, frames: int) -> Any:
         ent_coef=0.0,
         max_grad_norm=0.5,
     ).replace(eval_callback=lambda ppo, state, key: ())
-    state, _ = jax.jit(ppo.train)(jax.random.PRNGKey(seed))
-
-    @jax.jit
-    def act(seen: Any) -> Any:
-        mean = ppo.actor.apply(state.actor_ts.params, seen, method="_action_dist").mean()
-        return jax.numpy.clip(mean, 0, 1)
-
-    return act
+    return ppo, jax.jit(ppo.train)
 
 
 def sb3(name: str, **options: Any) -> Any:
