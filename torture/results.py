@@ -13,7 +13,8 @@ READING = """\
 Each row is one thing that must not happen: how often it could have, and how often it did. Where some is
 allowed, "bad" is what exceeds that, and the remark says how much there was. Every answer to a frame is played
 again, and every bound computed again from its published prices, by a NumPy implementation that shares nothing
-with the package (`torture/reference.py`). Every bad case is saved with the command that shows it again."""
+with the package (`torture/reference.py`).
+Every bad case is saved with the command that shows it again."""
 
 
 @dataclass
