@@ -94,7 +94,7 @@ def test_shares_met_are_ratios_of_what_there_is_to_what_is_needed() -> None:
     p = dataclasses.replace(CONSTANTS, local_rate=jnp.full(N, 50.0), local_energy=jnp.full(N, 0.01))
     battery = jnp.array([0.4, 0.1, 0.4])
     frame = Frame(channels=jnp.full((N, M), 0.02 + 0j), workload=jnp.full(N, 40.0), battery=battery)
-    zero, one = jnp.zeros(N), jnp.ones(N)
+    zero = jnp.zeros(N)
     # All compute: the first as it should, the second with a quarter of the energy, the third half of its
     # work, in a quarter of the time that this takes.
     work = jnp.array([40.0, 40.0, 20.0])
@@ -103,18 +103,21 @@ def test_shares_met_are_ratios_of_what_there_is_to_what_is_needed() -> None:
         t_active=zero, t_passive=zero, t_local=time, l_active=zero, l_passive=zero, l_local=work
     )
     beams = jnp.full((N, M), M**-0.5 + 0j)
-    outcome = run_frame(p, frame, beams, allocation)
-    met = shares_met(p, frame, beams, allocation, outcome)
+
+    @jax.jit
+    def judged(allocation: Allocation) -> Any:
+        outcome = run_frame(p, frame, beams, allocation)
+        met = shares_met(p, frame, beams, allocation, outcome)
+        return met, partial_reward(p, frame.workload, met, outcome.ap_energy)
+
+    met, reward = judged(allocation)
     np.testing.assert_allclose(met, [1, 0.25, 0.5 * 0.25], rtol=1e-6)
-    reward = partial_reward(p, frame.workload, met, outcome.ap_energy)
-    idle = float(p.idle_power * jnp.sum(p.slot_duration))
+    idle = float(p.idle_power * np.sum(p.slot_duration))
     assert float(reward) == pytest.approx((1.375 / 3) ** 2 * 40 * 1.375 / idle)
-    everyone = partial_reward(p, frame.workload, one, outcome.ap_energy)
-    assert float(everyone) == pytest.approx(120 / idle)
     # An infinite demand, for work in no time, is not met at all.
-    hopeless = dataclasses.replace(allocation, l_active=one)
-    outcome = run_frame(p, frame, beams, hopeless)
-    np.testing.assert_array_equal(shares_met(p, frame, beams, hopeless, outcome), 0)
+    met, reward = judged(dataclasses.replace(allocation, l_active=jnp.ones(N)))
+    np.testing.assert_array_equal(met, 0)
+    assert float(reward) == 0
 
 
 def test_partial_reward_is_that_of_the_frame_where_all_succeed_and_denser_where_not() -> None:
