@@ -45,12 +45,13 @@ def export(trained: Policy, scenario: Scenario, out: Path, *, name: str, int8: b
     """
     check_exportable(trained, scenario)
     about = {"format": bundle.FORMAT, "version": __version__, "policy": name, "mode": MODE, "int8": int8}
-    with writing(out):
+    out.mkdir(parents=True, exist_ok=True)
+    with writing(out, inside=True):
         shutil.rmtree(out / bundle.USERS, ignore_errors=True)
+        _write_part(out, about | {"part": bundle.AP_PART}, ap_files(trained, scenario, int8=int8))
         for index in range(scenario.num_users):
             folder = bundle.user_folder(out, index)
             _write_part(folder, about | {"part": bundle.USER_PART}, user_files(scenario, index))
-        _write_part(out, about | {"part": bundle.AP_PART}, ap_files(trained, scenario, int8=int8))
 
 
 def check_exportable(trained: Policy, scenario: Scenario) -> None:
@@ -110,7 +111,7 @@ def _definitions(constants: bundle.Constants) -> str:
 
 
 def _write_part(folder: Path, about: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
-    """Write a folder's files, and the manifest at the end: a bundle that was interrupted has none."""
+    """Write a folder's files, and the manifest at the end: a part that was interrupted has none."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / bundle.MANIFEST).unlink(missing_ok=True)
     for name, data in files.items():
