@@ -349,6 +349,7 @@ LINES = [
     ),
     (
         f"radio toy.yaml {OFFLINE} --connection keys/radio.yaml --frames 2 --period 0.01 --wait 0 --compare "
+        "--independent "
         "--seed 1 --set ap_power=2 --out radio.md --json",
         played_alone,
     ),
@@ -357,7 +358,8 @@ LINES = [
         table_of("1 frames over a broker"),
     ),
     (
-        "demo online --users 1 --frames 1 --period 0 --deadline 1 --bundle bundle --compare --seed 1 "
+        "demo online --users 1 --frames 1 --period 0 --deadline 1 --bundle bundle --compare --independent "
+        "--seed 1 "
         "--out demo.csv --json",
         watched,
     ),
@@ -459,7 +461,7 @@ def _small_and_in_this_process(monkeypatch, folder):
         "judged_frames": 4,
     }
     monkeypatch.setattr("scattermec.cli.jobs.calibrate.QUICK", replace(calibration.QUICK, **few))
-    monkeypatch.setattr(SimulatedWorld, "_best_reward", lambda world: 2.0)  # compiling it takes long
+    monkeypatch.setattr(SimulatedWorld, "_best_reward", lambda world, frames: 2.0)  # compiling it takes long
     # The demonstration with real processes is in test_online_faults.py.
     monkeypatch.setattr(broker, "find_broker", lambda: "mosquitto")
     for name, stand_in in (("Broker", Accounts), ("Fleet", Accounts), ("_watch", nobody_watches)):

@@ -90,3 +90,15 @@ def test_user_that_expected_a_shorter_beam_sends_in_the_rest_of_its_slot():
         0.75 * (s.ap_power + s.passive_receive_power) + 0.25 * s.active_receive_power + s.idle_power
     )
     assert abs(played.ap_energy - expected) < 1e-8
+
+
+def test_independent_frames_begin_with_a_new_battery_and_no_backlog():
+    world = SimulatedWorld(SCENARIO, SEED, compare=False, independent=True)
+    low, high = SCENARIO.initial_battery
+    seen = [world.observe()]
+    for _ in range(3):
+        world.play(None, np.zeros(2), np.zeros((2, len(PARTS))))  # nothing is done, so all work would be left
+        seen.append(world.observe())
+    assert all(((low <= sight.battery) & (sight.battery <= high)).all() for sight in seen)
+    assert len({sight.battery[0] for sight in seen}) == len(seen)
+    assert all(sight.workload[0] < 45 for sight in seen)  # 20 kbit on average, and no backlog

@@ -41,6 +41,7 @@ def demo(
     compare: Annotated[
         bool, typer.Option(help="Also find the optimum of every frame; it needs harvest_model: linear.")
     ] = True,
+    independent: options.Independent = False,
     seed: options.Seed = 0,
     out: options.Out = None,
     as_json: options.Json = False,
@@ -73,6 +74,7 @@ def demo(
         period=period,
         deadline=deadline,
         compare=compare,
+        independent=independent,
         seed=seed,
         quiet=as_json,
     )

@@ -111,6 +111,16 @@ Lose = Annotated[
 ]
 
 
+Independent = Annotated[
+    bool,
+    typer.Option(
+        "--independent",
+        help="Begin each frame with a new battery and no backlog, as `scattermec evaluate` does for its "
+        "independent frames; by default both carry over.",
+    ),
+]
+
+
 class Form(StrEnum):
     """Forms of messages."""
 

@@ -30,6 +30,7 @@ def radio(
     compare: Annotated[
         bool, typer.Option(help="Also find the optimum of every frame; it needs harvest_model: linear.")
     ] = True,
+    independent: options.Independent = False,
     seed: options.Seed = 0,
     settings: options.Settings = None,
     form: options.FormOption = options.Form.CBOR,
@@ -68,6 +69,7 @@ def radio(
         deadline=deadline,
         wait=wait,
         compare=compare,
+        independent=independent,
         seed=seed,
         form=form.value,
         lose=lose,

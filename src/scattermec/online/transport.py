@@ -150,7 +150,7 @@ class MqttTransport:
             will=aiomqtt.Will(here, b"", retain=True),
             logger=self._logger,
             timeout=5.0,
-            keepalive=10,
+            keepalive=60,  # a radio that computes for long must not be taken for dead
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
         async with client:

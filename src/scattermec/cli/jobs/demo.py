@@ -56,6 +56,7 @@ def run(
     period: float,
     deadline: float,
     compare: bool,
+    independent: bool,
     seed: int,
     quiet: bool,
 ) -> Report:
@@ -75,7 +76,8 @@ def run(
             fleet.start_ap()
             for user in range(users):
                 fleet.start_user(user)
-            options = ("--frames", str(frames), "--period", str(period), "--seed", str(seed))
+            options: tuple[str, ...] = ("--frames", str(frames), "--period", str(period), "--seed", str(seed))
+            options += ("--independent",) if independent else ()
             fleet.start_radio(*options, "--compare" if compare else "--no-compare")
             asyncio.run(_watch(fleet, connection, frames, quiet=quiet))
             return report_of(fleet.end())

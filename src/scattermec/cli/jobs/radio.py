@@ -27,6 +27,7 @@ def run_radio(
     deadline: float,
     wait: float,
     compare: bool,
+    independent: bool,
     seed: int,
     form: Form,
     lose: float,
@@ -34,7 +35,7 @@ def run_radio(
     """Play the frames."""
     warn_of(scenario)
     warn_without_kernel(compare)
-    world = SimulatedWorld(scenario, seed, compare=compare)
+    world = SimulatedWorld(scenario, seed, compare=compare, independent=independent)
     world.warm_up()
     device = Radio(
         world,

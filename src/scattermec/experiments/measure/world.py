@@ -5,6 +5,8 @@ Frames are drawn as the simulator draws one episode
 both play the same numbers, to the last digit.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,7 @@ from scattermec.environment import as_seen
 from scattermec.experiments.measure.rollouts import play_frames, reset_frames
 from scattermec.online.protocol import PARTS, Played, Sight
 from scattermec.optimisation import optimise_all_or_best
-from scattermec.physics import Allocation, links, parameters, run_frames
+from scattermec.physics import Allocation, Frame, links, parameters, run_frames
 from scattermec.scenario import Scenario
 
 __all__ = ["SimulatedWorld"]
@@ -25,13 +27,14 @@ MOST = 1e12
 class SimulatedWorld:
     """One episode, frame by frame; a `scattermec.online.protocol.World`."""
 
-    def __init__(self, scenario: Scenario, seed: int, *, compare: bool) -> None:
+    def __init__(self, scenario: Scenario, seed: int, *, compare: bool, independent: bool = False) -> None:
         """Args:
         scenario: the constants.
         seed: seed of everything drawn.
         compare: whether to find the optimum of each frame, too; it needs a linear rectifier.
+        independent: whether each frame is the first one of an episode, with a new battery and no backlog.
         """
-        self.parameters, self.compare = parameters(scenario), compare
+        self.parameters, self.compare, self.independent = parameters(scenario), compare, independent
         key_reset, _, self._key_next = jax.random.split(jax.random.key(seed), 3)
         self._states = reset_frames(jax.random.split(key_reset, 1), self.parameters)
         self._time = 0
@@ -43,6 +46,11 @@ class SimulatedWorld:
             self.observe()
             self.play(None, np.zeros(users), np.zeros((users, len(PARTS))))
         self._states, self._time = states, 0
+        if self.compare:  # where not everyone can be served, the optimum is computed in another way
+            nothing = jnp.zeros_like(states.frame.battery)
+            self._best_reward(
+                dataclasses.replace(states.frame, channels=0 * states.frame.channels, battery=nothing)
+            )
 
     def observe(self) -> Sight:
         """The frame as the devices see it."""
@@ -63,13 +71,16 @@ class SimulatedWorld:
         if beams is None:
             allocation |= dict.fromkeys(("t_active", "l_active", "l_passive"), np.zeros(len(slot)))
             beams = np.zeros(self._states.beams.shape[1:], complex)
-        best = self._best_reward() if self.compare else None
+        best = self._best_reward(self._states.frame) if self.compare else None
         keys = jax.random.split(jax.random.fold_in(self._key_next, self._time), 1)
         self._time += 1
         decided = Allocation(**{name: jnp.asarray(part)[None] for name, part in allocation.items()})
         self._states, record = play_frames(
             keys, self._states, jnp.asarray(beams)[None], decided, self.parameters
         )
+        battery = np.asarray(self._states.frame.battery)[0].tolist()
+        if self.independent:
+            self._states = reset_frames(keys, self.parameters)
         played = {name: np.asarray(record[name])[0].tolist() for name in RECORDED}
         return Played(
             reward=min(played["reward"], MOST),
@@ -78,11 +89,10 @@ class SimulatedWorld:
             served=played["success"],
             harvested=played["harvested"],
             spent=played["spent"],
-            battery=np.asarray(self._states.frame.battery)[0].tolist(),
+            battery=battery,
         )
 
-    def _best_reward(self) -> float:
-        frames = self._states.frame
+    def _best_reward(self, frames: Frame) -> float:
         best, _ = optimise_all_or_best(self.parameters, frames)
         found = _run_frames(self.parameters, frames, best.beams, best.solution.allocation)
         return min(float(found.ap_reward[0]), MOST)
