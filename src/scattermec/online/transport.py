@@ -6,11 +6,12 @@ that is lost is made again; until then nothing arrives, and what is sent is lost
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import aiomqtt
 
@@ -83,6 +84,7 @@ class MqttTransport:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "MqttTransport":
+        asyncio.get_running_loop().set_exception_handler(_without_closed_sockets)
         self._task = asyncio.create_task(self._stay_connected())
         return self
 
@@ -177,6 +179,14 @@ class MqttTransport:
             with contextlib.suppress(aiomqtt.MqttError):
                 await client.publish(self._prefix + topic, payload)
             self._leaving.task_done()
+
+
+def _without_closed_sockets(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # aiomqtt asks to be told when its socket can be written to even if it has just been closed. That changes
+    # nothing, and a lost connection is noticed elsewhere.
+    error = context.get("exception")
+    if not (isinstance(error, OSError) and error.errno == errno.EBADF):
+        loop.default_exception_handler(context)
 
 
 def _tls(given: Connection) -> ssl.SSLContext | None:
