@@ -37,8 +37,7 @@ user. Ours are trained and evaluated by `scattermec train` and `scattermec evalu
 start and compilation. Seconds are by the clock, and other processes may have had their share of the core.
 Ours have presets that were tuned for this scenario; others' settings were not searched for (those that are
 not their own are in `benchmarks/trainers_worker.py`), and may well do better. In the AP's environment equal
-prices, without any learning, reach [most of the optimum](how-to/trainers.md#from-a-team-to-the-share-of-the-optimum)
-already."""
+prices, without any learning, reach [most of the optimum](how-to/trainers.md) already."""
 
 GPU = """\
 The default scenario (N = 3, M = 3) in float64; P1 with beams for maximum ratio transmission. GPU:
