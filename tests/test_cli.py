@@ -223,7 +223,7 @@ def test_interrupted_work_ends_with_status_130_and_leaves_nothing(tmp_path):
     channels = rng.normal(size=(500_000, 3, 1)) * (1e-2 + 1e-2j)
     numbers = rng.uniform(0, 0.1, (500_000, 3))
     np.savez(tmp_path / "frames.npz", channels=channels, workload=numbers, battery=numbers)
-    for _ in range(3):
+    for _ in range(8):
         process = start("solve", "frames.npz", "--out", "solution.npz", python=("-c", HEEDING), cwd=tmp_path)
         deadline = time.monotonic() + 60
         while len(os.listdir(tmp_path)) == 1:

@@ -326,7 +326,7 @@ def test_faults_of_a_set_and_its_answers(made, tmp_path):
     for path in inputs:
         assert refused("score", *inputs, "--out", path) == [f"{path}: is an input; name another file"]
     (line,) = refused("score", *inputs, "--out", "scored.mat")
-    assert line == "scored.mat: its name must end in .json, .csv, .md or .npz"
+    assert line == "scored.mat: its name must end in .json, .csv, .md, .tex or .npz"
     (line,) = refused("score", made, "mine")
     assert line == "mine: is neither a folder of answers nor a policy"
     (line,) = refused("score", made, "mrt", "--set", "ap_power=2")

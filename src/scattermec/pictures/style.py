@@ -151,7 +151,9 @@ def save_figure(
     with _export_lock, matplotlib.rc_context(_EXPORT_SETTINGS):
         for kind, path in zip(formats, paths, strict=True):
             with replacing(path) as partial:
-                figure.savefig(partial, format=kind, dpi=200, metadata=_METADATA.get(kind))
+                # PGF files have no metadata, and their writer refuses the argument.
+                about = {"metadata": _METADATA[kind]} if kind in _METADATA else {}
+                figure.savefig(partial, format=kind, dpi=200, **about)
     return paths
 
 
