@@ -152,7 +152,7 @@ def save_figure(
         for kind, path in zip(formats, paths, strict=True):
             with replacing(path) as partial:
                 # PGF files have no metadata, and their writer refuses the argument.
-                about = {"metadata": _METADATA[kind]} if kind in _METADATA else {}
+                about: dict[str, Any] = {"metadata": _METADATA[kind]} if kind in _METADATA else {}
                 figure.savefig(partial, format=kind, dpi=200, **about)
     return paths
 
