@@ -259,9 +259,8 @@ def test_configuration_survives_its_file(tmp_path) -> None:
     assert PriceNetConfig.load(tmp_path / "config.yaml") == config
 
 
-@pytest.mark.parametrize("discount", [0.0, 1.0])
-def test_a_resumed_training_ends_at_the_same_bits(tmp_path, monkeypatch, discount) -> None:
-    config = TINY.model_copy(update={"discount": discount})
+def test_a_resumed_training_ends_at_the_same_bits(tmp_path, monkeypatch) -> None:
+    config = TINY.model_copy(update={"discount": 1.0})  # with foresight, which has more to keep
     monkeypatch.setattr(runs, "CHUNK", 1)
     monkeypatch.setattr(runs, "SAVE_EVERY", 10)
     for name, few in (("HELD_OUT", 8), ("EPISODES", 2), ("EPISODE", 12)):
