@@ -180,14 +180,26 @@ def constraint_excess(
 
     ``outcome`` is that of `run_frame` for the other arguments. The excess is infinite if no energy suffices.
     """
-    gain = links.channel_gain(frame.channels)
-    own = jnp.diagonal(links.beam_gains(frame.channels, links.unit_beams(beams, frame.channels)))
-    rate = links.passive_rate(parameters, gain, own)
-    sides = constraint_sides(parameters, frame.workload, allocation, rate, outcome.demand, outcome.budget)
+    unit = links.unit_beams(beams, frame.channels)
+    sides = _sides_of_played(parameters, frame, unit, allocation, outcome)
     return {
         name: jnp.where(_at_most(left, right), 0, jnp.nan_to_num(left - right, nan=jnp.inf, posinf=jnp.inf))
         for name, (left, right) in sides.items()
     }
+
+
+def _sides_of_played(
+    parameters: Parameters,
+    frame: Frame,
+    beams: Complex[Array, "N M"],
+    allocation: Allocation,
+    outcome: Outcome,
+) -> dict[str, tuple[Float[Array, " N"], Float[Array, " N"]]]:
+    """`constraint_sides` of a played frame, for unit beams."""
+    gain = links.channel_gain(frame.channels)
+    own = jnp.diagonal(links.beam_gains(frame.channels, beams))
+    rate = links.passive_rate(parameters, gain, own)
+    return constraint_sides(parameters, frame.workload, allocation, rate, outcome.demand, outcome.budget)
 
 
 def _at_most(left: Float[Array, " N"], right: Float[Array, " N"]) -> Bool[Array, " N"]:
@@ -207,17 +219,8 @@ def shares_met(
     In an outage it is the product of what there is over what is needed, at most 1 each, for the constraints
     (1), (2), (3) and (9). ``beams`` are unit beams.
     """
-    a, p = allocation, parameters
-    gain = links.channel_gain(frame.channels)
-    own = jnp.diagonal(links.beam_gains(frame.channels, beams))
-    shares = (
-        _share(p.slot_duration, a.t_active + a.t_passive),
-        _share(p.slot_duration, a.t_local),
-        _share(p.local_rate * a.t_local, a.l_local),
-        _share(links.passive_rate(p, gain, own) * a.t_passive, a.l_passive),
-        _share(a.l_active + a.l_passive + a.l_local, frame.workload),
-        _share(outcome.budget, outcome.demand),
-    )
+    sides = _sides_of_played(parameters, frame, beams, allocation, outcome)
+    shares = [_share(available, needed) for needed, available in sides.values()]
     return jnp.where(outcome.success, 1, jnp.prod(jnp.stack(shares), axis=0))
 
 
