@@ -103,6 +103,15 @@ def test_folders_are_converted_and_checked_but_are_no_traces(tmp_path):
     assert json.loads(run("frames", "check", out, "--json").stdout)["uses"] == ["scattermec solve"]
 
 
+def test_a_file_for_matlab_is_of_no_further_use_here(tmp_path):
+    np.save(tmp_path / "channels.npy", CHANNELS)
+    per_user = ("--workload", "40", "--battery", "0.05")
+    out = tmp_path / "frames.mat"
+    printed = run("frames", "convert", tmp_path / "channels.npy", "--out", out, *per_user, "--json")
+    assert json.loads(printed.stdout)["uses"] == []
+    assert run("solve", out, "--out", tmp_path / "s.npz", status=2).stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [

@@ -17,7 +17,8 @@ FramesOut = Annotated[
     typer.Option(
         "--out",
         metavar="FRAMES",
-        help="Where to put the frames: an .npz file, or else a new folder of .npy files.",
+        help="Where to put the frames: an .npz file, a .mat file for MATLAB and Octave, or else a new folder "
+        "of .npy files.",
     ),
 ]
 

@@ -79,7 +79,9 @@ def convert(
     beams = names["beams"] or ("beams" if "beams" in foreign.arrays else None)
     if beams is not None:
         arrays["beams"] = _complex(from_axes(_load(foreign, beams), axes, "KNM", beams), beams)
-    report = _inspected(InMemory(arrays), out, scenario, is_folder=out.suffix != ".npz")
+    report = _inspected(
+        InMemory(arrays), out, scenario, form=out.suffix if out.suffix in (".npz", ".mat") else ""
+    )
     rows = {name: (array.shape[1:], array.dtype) for name, array in arrays.items()}
     with ArrayWriter(out, frames, rows, {"converted_from": source.name, "version": __version__}) as writer:
         writer.append(arrays)
@@ -94,7 +96,7 @@ def check(path: Path, scenario: Scenario) -> Report:
         if header.dtype.kind in "fiu" and header.num_bytes:
             some = next(arrays.rows("channels", EXAMINED))
             raise InputError([f"channels: have real numbers; {real_channels(some)}"])
-    return _inspected(arrays, path, scenario, is_folder=path.is_dir())
+    return _inspected(arrays, path, scenario, form="" if path.is_dir() else ".npz")
 
 
 # Reading foreign arrays
@@ -162,8 +164,11 @@ def _load(foreign: ForeignFile, name: str) -> NDArray[Any]:
 # What looks wrong
 
 
-def _inspected(arrays: ArrayFile, path: Path, scenario: Scenario, *, is_folder: bool) -> Report:
-    """Check all frames of ``path`` like `scattermec solve`; raises InputError if there are faults."""
+def _inspected(arrays: ArrayFile, path: Path, scenario: Scenario, *, form: str) -> Report:
+    """Check all frames of ``path`` like `scattermec solve`; raises InputError if there are faults.
+
+    ``form`` is ".npz", ".mat", or "" for a folder.
+    """
     where = str(path)
     given = [name for name in ("channels", *PER_USER, "beams") if name in arrays.names]
     source = frames_of(_completed(arrays, scenario), where)
@@ -179,7 +184,7 @@ def _inspected(arrays: ArrayFile, path: Path, scenario: Scenario, *, is_folder: 
         "users": source.num_users,
         "antennas": source.num_antennas,
         "arrays": {name: _shape_and_type(arrays, name) for name in given},
-        "uses": list(_uses(given, is_folder)),
+        "uses": list(_uses(given, form)),
         "clipped_batteries": checked.overfull,
         "per_user": rows,
         "looks_wrong": [suspicion._asdict() for suspicion in found],
@@ -207,13 +212,13 @@ def _shape_and_type(arrays: ArrayFile, name: str) -> dict[str, Any]:
     return {"shape": list(header.shape), "type": str(header.dtype)}
 
 
-def _uses(given: Sequence[str], is_folder: bool) -> Iterator[str]:
-    """What a file or folder with these arrays can be used for; a trace is a file."""
-    if {"channels", *PER_USER} <= set(given):
+def _uses(given: Sequence[str], form: str) -> Iterator[str]:
+    """What a file or folder with these arrays can be used for; a trace is an .npz file."""
+    if {"channels", *PER_USER} <= set(given) and form != ".mat":
         yield "scattermec solve"
-    if "channels" in given and not is_folder:
+    if "channels" in given and form == ".npz":
         yield "fading: file"
-    if "workload" in given and not is_folder:
+    if "workload" in given and form == ".npz":
         yield "arrivals: file"
 
 
