@@ -14,10 +14,11 @@ import numpy as np
 
 from benchmarks.results import Section
 from benchmarks.sheets import Sheet
-from scattermec.experiments.evaluate.exported import TIMES_AND_WORK, compare_exported, decide_by_jax
+from scattermec.experiments.evaluate.exported import compare_exported, decide_by_jax
 from scattermec.experiments.measure.sweeps import draw_frames
 from scattermec.online.bundle import Message, load_ap, load_user, user_folder
 from scattermec.online.export import export
+from scattermec.online.protocol import PARTS
 from scattermec.optimisation.response import Broadcast, respond
 from scattermec.physics import links, parameters
 from scattermec.price_net import load
@@ -160,7 +161,7 @@ def _cases(frames: int) -> tuple[np.ndarray, np.ndarray]:
         t_passive, passive_rate, harvest, workload, battery, gain = case[:, None]
         told = Broadcast(t_passive=t_passive, passive_rate=passive_rate, harvest=harvest)
         allocation = respond(alone, gain, workload, battery, told).allocation
-        return [getattr(allocation, name)[0] for name in TIMES_AND_WORK]
+        return [getattr(allocation, name)[0] for name in PARTS]
 
     return cases, np.stack(jax.jit(jax.vmap(answer))(cases.astype(float)), axis=1)
 

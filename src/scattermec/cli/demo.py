@@ -26,9 +26,7 @@ def demo(
     system: Annotated[System, typer.Argument(metavar="online", help="The only one there is.")],
     users: Annotated[int, options.count("N", MOST_USERS, "Number of users.")] = 3,
     frames: Annotated[int, options.count("K", MOST_FRAMES, "Frames to play.")] = 100,
-    period: Annotated[
-        float, options.seconds("S", "Least s from one frame to the next; 0: as fast as all have decided.")
-    ] = 0.1,
+    period: options.Period = 0.1,
     deadline: options.Deadline = 1.0,
     bundle: Annotated[
         Path | None,
@@ -38,9 +36,7 @@ def demo(
             "price-net-varied for other numbers.",
         ),
     ] = None,
-    compare: Annotated[
-        bool, typer.Option(help="Also find the optimum of every frame; it needs harvest_model: linear.")
-    ] = True,
+    compare: options.Compare = True,
     independent: options.Independent = False,
     seed: options.Seed = 0,
     out: options.Out = None,

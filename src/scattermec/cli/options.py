@@ -99,6 +99,10 @@ def seconds(metavar: str, meaning: str, *, least: float = 0.0) -> Any:
     return typer.Option(min=least, max=1e6, metavar=metavar, help=meaning)
 
 
+Period = Annotated[float, seconds("S", "Least s from one frame to the next; 0: as fast as all have decided.")]
+Compare = Annotated[
+    bool, typer.Option(help="Also find the optimum of every frame; it needs harvest_model: linear.")
+]
 Deadline = Annotated[
     float, seconds("S", "Most s for the decisions of a frame; the same for all devices.", least=0.01)
 ]

@@ -19,17 +19,13 @@ def radio(
         ),
     ] = "default",
     frames: Annotated[int, options.count("K", MOST_FRAMES, "Frames to play.")] = 100,
-    period: Annotated[
-        float, options.seconds("S", "Least s from one frame to the next; 0: as fast as all have decided.")
-    ] = 0.0,
+    period: options.Period = 0.0,
     deadline: options.Deadline = 1.0,
     wait: Annotated[
         float,
         options.seconds("S", "Most s to wait for the access point and all users before the first frame."),
     ] = 60.0,
-    compare: Annotated[
-        bool, typer.Option(help="Also find the optimum of every frame; it needs harvest_model: linear.")
-    ] = True,
+    compare: options.Compare = True,
     independent: options.Independent = False,
     seed: options.Seed = 0,
     settings: options.Settings = None,

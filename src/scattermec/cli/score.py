@@ -42,8 +42,8 @@ def score(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Also write the results to this .json, .csv or .md file, or those of every frame to this "
-            ".npz file (not for a benchmark set).",
+            help="Also write the results to this .json, .csv, .md or .tex file, or those of every frame to "
+            "this .npz file (not for a benchmark set).",
         ),
     ] = None,
     scenario: options.ScenarioFile = None,

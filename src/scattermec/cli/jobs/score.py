@@ -13,7 +13,7 @@ from scattermec._version import __version__
 from scattermec.cli.checks import is_price_net
 from scattermec.cli.evaluate import POLICIES
 from scattermec.cli.jobs.common import constants_of, warn_without_kernel
-from scattermec.cli.jobs.solve import FRAMES_AT_ONCE, warn_of_frames
+from scattermec.cli.jobs.solve import FRAMES_AT_ONCE, frames_in, warn_of_frames
 from scattermec.cli.output import Report, progress, provenance
 from scattermec.environment import EnvState
 from scattermec.errors import InputError
@@ -27,7 +27,7 @@ from scattermec.experiments.evaluate.score import (
 )
 from scattermec.experiments.measure.table import Table
 from scattermec.optimisation import INFEASIBLE
-from scattermec.physics import Allocation, Frame, Parameters, maximum_ratio_beams, parameters
+from scattermec.physics import Allocation, Parameters, maximum_ratio_beams, parameters
 from scattermec.scenario import Scenario
 from scattermec.storage import ArrayWriter, FrameChunk, FrameFile, open_arrays, open_frames
 from scattermec.storage.answers import Answer, open_answer
@@ -56,8 +56,8 @@ def run(
     with progress("Scoring", quiet=quiet) as update:
         for chunk in source.chunks(FRAMES_AT_ONCE):
             beams, allocation = _of_file(answer, constants, chunk)
-            reference = reference_rows(constants, _frames(chunk))
-            parts.append(score_rows(constants, _frames(chunk), beams, allocation, reference))
+            reference = reference_rows(constants, frames_in(chunk))
+            parts.append(score_rows(constants, frames_in(chunk), beams, allocation, reference))
             update(chunk.start + len(chunk.workload), source.num_frames)
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     if out is not None and out.suffix == ".npz":
@@ -71,14 +71,6 @@ def run(
         data={"answer": str(answer.path), **summary, **provenance(scenario)},
         tables=list(_tables(str(answer.path), summary)),
         values=_values(summary),
-    )
-
-
-def _frames(chunk: FrameChunk) -> Frame:
-    return Frame(
-        channels=jnp.asarray(chunk.channels),
-        workload=jnp.asarray(chunk.workload),
-        battery=jnp.asarray(chunk.battery),
     )
 
 
@@ -216,7 +208,7 @@ def _scored(folder: Path, decisions: Lines) -> dict[str, dict[str, Any]]:
     found = {}
     for line, decide in decisions.items():
         beams, allocation = decide(constants, chunk)
-        found[line] = summary_of(score_rows(constants, _frames(chunk), beams, allocation, reference))
+        found[line] = summary_of(score_rows(constants, frames_in(chunk), beams, allocation, reference))
     return found
 
 
@@ -249,7 +241,7 @@ def _lines(answer: str, name: str, scenario: Scenario, source: FrameFile) -> Lin
 
 def _of_policy(decide: Any, constants: Parameters, chunk: FrameChunk) -> Decided:
     """What a policy decides in the first frame of an episode."""
-    frames = _frames(chunk)
+    frames = frames_in(chunk)
     states = EnvState(
         frame=frames,
         observed_channels=frames.channels,

@@ -160,6 +160,15 @@ def _solve(
     }
 
 
+def frames_in(chunk: FrameChunk) -> Frame:
+    """The frames of a chunk, (k, ...), as JAX's arrays."""
+    return Frame(
+        channels=jnp.asarray(chunk.channels),
+        workload=jnp.asarray(chunk.workload),
+        battery=jnp.asarray(chunk.battery),
+    )
+
+
 def solve_chunk(
     constants: Parameters, chunk: FrameChunk, *, scheme: Any, serve: Any, beams: str
 ) -> dict[str, np.ndarray]:
@@ -167,11 +176,7 @@ def solve_chunk(
 
     With optimal beams also those of `WITH_BEAMS` and `WITH_BEST` (k,), and ``beams`` (k, N, M).
     """
-    frames = Frame(
-        channels=jnp.asarray(chunk.channels),
-        workload=jnp.asarray(chunk.workload),
-        battery=jnp.asarray(chunk.battery),
-    )
+    frames = frames_in(chunk)
     more: dict[str, Any] = {}
     if beams == "optimal":
         if serve == "best":

@@ -12,6 +12,7 @@ from scattermec._programs import kept_jit
 from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.experiments.measure.sweeps import draw_frames
 from scattermec.online.bundle import load_ap, load_user, user_folder
+from scattermec.online.protocol import PARTS
 from scattermec.optimisation import optimise_all_or_best
 from scattermec.optimisation.response import Broadcast, Response, respond
 from scattermec.physics import Allocation, Frame, Parameters, links, parameters, run_frames
@@ -40,8 +41,6 @@ QUANTITIES = {
 
 NEAR = 1e-5
 """Differences up to this one are those of single precision."""
-
-TIMES_AND_WORK = ("t_active", "t_passive", "t_local", "l_active", "l_passive", "l_local")
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Decisions(NamedTuple):
     messages: np.ndarray
     """(K, 3, N), in the order of `Broadcast`"""
     answers: np.ndarray
-    """(K, 6, N), in the order of `TIMES_AND_WORK`"""
+    """(K, 6, N), in the order of `PARTS`"""
 
 
 def compare_exported(
@@ -97,7 +96,7 @@ def compare_exported(
     optimum = jax.jit(run_frames)(constants, drawn, best.beams, best.solution.allocation).ap_reward
 
     def results(decided: Decisions) -> Results:
-        answers = dict(zip(TIMES_AND_WORK, decided.answers.swapaxes(0, 1), strict=True))
+        answers = dict(zip(PARTS, decided.answers.swapaxes(0, 1), strict=True))
         outcome = jax.jit(run_frames)(constants, drawn, decided.beams, Allocation(**answers))
         return Results(
             share=ratio_interval(np.asarray(outcome.ap_reward), np.asarray(optimum)),
@@ -119,7 +118,7 @@ def decide_by_jax(network: PriceNet, constants: Parameters, frames: Frame) -> De
     return Decisions(
         beams=np.asarray(beams),
         messages=np.stack([told.t_passive, told.passive_rate, told.harvest], axis=1),
-        answers=np.stack([getattr(allocation, name) for name in TIMES_AND_WORK], axis=1),
+        answers=np.stack([getattr(allocation, name) for name in PARTS], axis=1),
     )
 
 
@@ -146,7 +145,7 @@ def decide_by_bundle(
         beams, messages = access_point.decide(workload[k], battery[k], channels[k])
         own = np.stack([workload[k], battery[k], gain[k]], axis=1).tolist()
         answers = [user.respond(messages.to_user(i), *own[i]) for i, user in enumerate(users)]
-        decided.append((beams, np.stack(messages), np.transpose(answers)[: len(TIMES_AND_WORK)]))
+        decided.append((beams, np.stack(messages), np.transpose(answers)[: len(PARTS)]))
         progress(k + 1, len(workload))
     return Decisions(*(np.stack(parts) for parts in zip(*decided, strict=True)))
 
