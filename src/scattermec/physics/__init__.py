@@ -5,7 +5,7 @@ Everything is written for one frame; batch it with `jax.vmap`.
 
 from scattermec.physics.frame import Allocation, Frame, Outcome, processed_work, run_frame, run_frames
 from scattermec.physics.links import beam_gains, maximum_ratio_beams, unit_beams
-from scattermec.physics.parameters import Parameters, parameters
+from scattermec.physics.parameters import Parameters, parameters, with_margin
 
 __all__ = [
     "Allocation",
@@ -19,4 +19,5 @@ __all__ = [
     "run_frame",
     "run_frames",
     "unit_beams",
+    "with_margin",
 ]

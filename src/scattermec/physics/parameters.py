@@ -1,5 +1,6 @@
 """The constants of a scenario as arrays: the pytree passed to every function of the model."""
 
+import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
@@ -172,6 +173,21 @@ def parameters(
 def amplitude_gain(loss: Any) -> Any:
     """Amplitude gain 10^(-L/20) of a loss in dB."""
     return 10 ** (-loss / 20)
+
+
+def with_margin(parameters: Parameters, margin: Float[Array, ""] | float) -> Parameters:
+    """The constants that a cautious planner counts on: harvest times 1 - margin, noise times 1 + margin.
+
+    A plan for them has slack in the battery constraint (8) and in the rates (3) and (5) when the frame is
+    played with the true constants. ``margin`` is in [0, 1); 0 changes nothing.
+    """
+    return dataclasses.replace(
+        parameters,
+        harvest_efficiency=parameters.harvest_efficiency * (1 - margin),
+        rectifier_saturation=parameters.rectifier_saturation * (1 - margin),
+        noise_power=parameters.noise_power * (1 + margin),
+        residual_interference=parameters.residual_interference * (1 + margin),
+    )
 
 
 def weaker_by(parameters: Parameters, distance: Array) -> Array:
