@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= results/reproduce
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: help install reproduce reproduce-full test bench torture docs results lint types lock clean
 
@@ -10,11 +11,14 @@ help:            ## list the targets
 
 install: .venv/.installed  ## make the virtual environment
 
-.venv/.installed: requirements.lock pyproject.toml setup.py $(wildcard src/scattermec/optimisation/kernel/*)
+.venv/.installed: requirements.lock requirements-uv.lock pyproject.toml setup.py $(wildcard src/scattermec/optimisation/kernel/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scattermec needs Python 3.11 or newer; this is " + sys.version.split()[0] + " (choose another with make PYTHON=...)")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@# uv takes a fraction of pip's time; pip does the same where uv cannot be had or reaches no index.
+	{ $(PIP_INSTALL) --require-hashes -r requirements-uv.lock && \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock; } || \
+		$(PIP_INSTALL) --require-hashes -r requirements.lock
+	$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 reproduce: install  ## the main job, quick setting: every figure, and the verdict on each claim, on one page: results/reproduce/index.html
@@ -27,7 +31,7 @@ test: install    ## the test suite
 	$(BIN)/python -m pytest
 
 bench: install   ## speed and agreement with other solvers and learners, on one core: docs/benchmarks.md, docs/benchmarks.json
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	@$(PIP_INSTALL) --no-deps --require-hashes \
 		-r benchmarks/requirements.txt || echo "moreau cannot be installed here; the tables will say so"
 	$(BIN)/python -m benchmarks --docs docs/benchmarks.md
 
@@ -48,7 +52,8 @@ types: install   ## static types
 	$(BIN)/mypy
 
 lock: install    ## renew requirements.lock from pyproject.toml
-	$(BIN)/python -m pip install --quiet 'uv>=0.9'
+	$(PIP_INSTALL) 'uv>=0.9'
+	echo uv | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate - -o requirements-uv.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-package scattermec --extra dev pyproject.toml -o requirements.lock
 
 clean:           ## remove the virtual environment and what was computed

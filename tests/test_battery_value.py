@@ -29,7 +29,7 @@ from scattermec.optimisation import (
 from scattermec.optimisation.battery_value import slopes_at, worth
 from scattermec.physics import Frame, parameters, run_frame
 from scattermec.physics.links import unit_vectors
-from scattermec.price_net import battery, load, runs, training
+from scattermec.price_net import battery, load, training
 from scattermec.price_net.policy import MODES
 from scattermec.price_net.training import PriceNetConfig
 
@@ -192,26 +192,6 @@ def test_foresight_takes_less_energy_than_the_optimum_of_each_frame() -> None:
 
 
 # On the command line
-
-
-def test_foresight_is_measured_on_rollouts_and_refuses_what_it_lacks(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(runs, "EPISODES", 2)
-    monkeypatch.setattr(runs, "EPISODE", 12)
-    config = PriceNetConfig(discount=1.0, width=4, rounds=1, batch_size=4)
-    options = {
-        "steps": 20,
-        "seed": 1,
-    }
-    rows, _ = runs.train(SCENARIO, config, tmp_path / "whole", **options)
-    assert set(rows[-1]) >= {"efficiency.p1", "outage.p1", "efficiency.announced", "loss.beams"}
-    policy = load(tmp_path / "whole")
-    value = policy.network.battery_value
-    assert value is not None
-    assert np.ptp(np.asarray(value.slopes)) > 0
-    lines = refused("evaluate-broadcast", str(tmp_path / "whole"))
-    assert lines == [f"{tmp_path / 'whole'}: is not allowed, since it has foresight; it must have none"]
-    lines = refused("simulate-policy", str(tmp_path / "whole"), "--mode", "decentralised")
-    assert lines[0].startswith("mode: decentralised is not one of")
 
 
 def test_foresight_is_of_one_scenario() -> None:

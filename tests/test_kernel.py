@@ -22,8 +22,7 @@ from scattermec.physics import parameters
 pytestmark = pytest.mark.skipif(not KERNEL, reason="the compiled kernel was not built")
 
 
-@pytest.mark.parametrize("elastic", [False, True])
-@pytest.mark.parametrize("beams_per_slot", [1, 3])
+@pytest.mark.parametrize(("elastic", "beams_per_slot"), [(False, 1), (True, 3)])
 @pytest.mark.parametrize(
     "name", ["three users", "little energy", "much noise", "much power", "costly circuits"]
 )

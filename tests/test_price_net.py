@@ -259,14 +259,24 @@ def test_configuration_survives_its_file(tmp_path) -> None:
     assert PriceNetConfig.load(tmp_path / "config.yaml") == config
 
 
-def test_a_resumed_training_ends_at_the_same_bits(tmp_path, monkeypatch) -> None:
+def test_foresight_is_learned_measured_and_resumed_to_the_same_bits(
+    tmp_path, monkeypatch
+) -> None:
     config = TINY.model_copy(update={"discount": 1.0})  # with foresight, which has more to keep
     monkeypatch.setattr(runs, "CHUNK", 1)
     monkeypatch.setattr(runs, "SAVE_EVERY", 10)
     for name, few in (("HELD_OUT", 8), ("EPISODES", 2), ("EPISODE", 12)):
         monkeypatch.setattr(runs, name, few)
     options = {"steps": 12, "seed": 4, "report": lambda rows: None}
-    runs.train(Scenario(), config, tmp_path / "whole", resume=False, **options)
+    rows, _ = runs.train(Scenario(), config, tmp_path / "whole", resume=False, **options)
+    assert set(rows[-1]) >= {"efficiency.p1", "outage.p1", "efficiency.announced", "loss.beams"}
+    value = load(tmp_path / "whole").network.battery_value
+    assert value is not None
+    assert np.ptp(np.asarray(value.slopes)) > 0
+    lines = refused("evaluate-broadcast", str(tmp_path / "whole"))
+    assert lines == [f"{tmp_path / 'whole'}: is not allowed, since it has foresight; it must have none"]
+    lines = refused("simulate-policy", str(tmp_path / "whole"), "--mode", "decentralised")
+    assert lines[0].startswith("mode: decentralised is not one of")
 
     class StoppedError(Exception):
         pass

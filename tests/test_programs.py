@@ -124,8 +124,7 @@ def test_command_says_the_same_from_kept_programs(tmp_path):
     Before the second one the kept programs are gone, as after an upgrade, and JAX still has them in its own
     cache; the third has nothing to compile, and writes none again.
     """
-    line = [sys.executable, "-m", "scattermec", "evaluate", "optimum", "--frames", "4"]
-    line += ["--rollout-frames", "0", "--json"]
+    line = [sys.executable, "-m", "scattermec", "simulate", "--beams", "optimal", "--frames", "4", "--json"]
     environment = {"SCATTERMEC_CACHE": "", "XDG_CACHE_HOME": str(tmp_path)}
     environment = os.environ | environment
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)  # with which commands leave all to JAX
