@@ -259,9 +259,7 @@ def test_configuration_survives_its_file(tmp_path) -> None:
     assert PriceNetConfig.load(tmp_path / "config.yaml") == config
 
 
-def test_foresight_is_learned_measured_and_resumed_to_the_same_bits(
-    tmp_path, monkeypatch
-) -> None:
+def test_foresight_is_learned_measured_and_resumed_to_the_same_bits(tmp_path, monkeypatch) -> None:
     config = TINY.model_copy(update={"discount": 1.0})  # with foresight, which has more to keep
     monkeypatch.setattr(runs, "CHUNK", 1)
     monkeypatch.setattr(runs, "SAVE_EVERY", 10)

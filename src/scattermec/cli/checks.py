@@ -17,7 +17,6 @@ FORMS = (".json", ".csv", ".md", ".tex")
 
 PACKAGES = {
     "calibration": ("cmaes",),
-    "convert": ("h5py",),
     "bench": ("cvxpy", "clarabel"),
     "figures": ("matplotlib",),
     "export": ("onnx",),

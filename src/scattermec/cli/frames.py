@@ -8,9 +8,8 @@ import typer
 
 from scattermec._compilation import start_jax
 from scattermec.cli import options
-from scattermec.cli.checks import check_installed, check_output, hold_output
+from scattermec.cli.checks import check_output, hold_output
 from scattermec.errors import InputError
-from scattermec.storage.foreign import is_hdf5
 
 FramesOut = Annotated[
     Path,
@@ -130,8 +129,6 @@ def frames_convert(
     """
     chosen = options.load_scenario(scenario, settings)
     letters = None if axes is None else _axes(axes)
-    if is_hdf5(source):
-        check_installed(str(source), "convert")
     if source.resolve() == out.resolve():
         raise InputError([f"{out}: is the input; name another file"])
     hold_output(out)

@@ -1,7 +1,6 @@
 """Answers to frames, from any program: beams and allocations, read from files and checked before use."""
 
 import os
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from scattermec.errors import InputError
 from scattermec.storage.arrays import ArrayFile, open_arrays
+from scattermec.storage.foreign import open_foreign
 from scattermec.storage.frames import NORM_TOLERANCE
 
 __all__ = ["ALLOCATED", "Answer", "open_answer"]
@@ -63,7 +63,7 @@ class Answer:
 
 
 def open_answer(path: str | os.PathLike[str], num_frames: int, num_users: int, num_antennas: int) -> Answer:
-    """Read an answer from an ``.npz`` file, a folder of ``.npy`` files, or a ``.mat`` file up to version 7.
+    """Read an answer from an ``.npz`` file, a folder of ``.npy`` files, or a ``.mat`` file.
 
     Trailing axes of length 1, which MATLAB and GNU Octave drop, are restored. Raises InputError with one line
     per array that is missing or has a wrong shape or type.
@@ -71,7 +71,8 @@ def open_answer(path: str | os.PathLike[str], num_frames: int, num_users: int, n
     path = Path(path)
     wanted = (*ALLOCATED, *_OPTIONAL)
     if path.suffix == ".mat":
-        found = _read_mat(path, wanted)
+        stored = open_foreign(path).arrays
+        found = {name: stored[name]() for name in wanted if name in stored}
         along_channels = False
     else:
         file = open_arrays(path)
@@ -101,24 +102,6 @@ def open_answer(path: str | os.PathLike[str], num_frames: int, num_users: int, n
 
 def _text(file: ArrayFile, name: str) -> str:
     return str(file.load([name])[name]) if name in file.names else ""
-
-
-def _read_mat(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Arrays of a MATLAB file of version 4 to 7; raises InputError if it is not one."""
-    from scipy.io import loadmat  # most answers need no SciPy
-
-    try:
-        with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of variables that cannot be read: they count as missing
-            found = loadmat(file, variable_names=names)
-    except NotImplementedError:
-        raise InputError([f"{path}: is of version 7.3; save it with -v7"]) from None
-    except Exception as error:  # any error that a damaged file causes in SciPy
-        fault = "is not a MATLAB file of version 7 or earlier, or is damaged"
-        if isinstance(error, OSError) and error.strerror:
-            fault = f"cannot be read: {error.strerror}"
-        raise InputError([f"{path}: {fault}"]) from None
-    return {name: np.asarray(found[name]) for name in names if name in found}
 
 
 def _violations(

@@ -285,6 +285,8 @@ def readable(path: Path, problem: str) -> Iterator[None]:
     except InputError:
         raise
     except OSError as error:
-        raise InputError([f"{path}: cannot be read: {error.strerror or error}"]) from error
+        # Libraries raise it for damaged files, too, but then without a reason of the system.
+        fault = f"cannot be read: {error.strerror}" if error.strerror else problem
+        raise InputError([f"{path}: {fault}"]) from error
     except Exception as error:  # any error that a damaged file causes in zipfile, zlib, ast and NumPy
         raise InputError([f"{path}: {problem}"]) from error

@@ -16,7 +16,7 @@ from scattermec.errors import InputError
 from scattermec.storage.arrays import load_array, open_arrays, readable
 from scattermec.storage.texts import read_text
 
-__all__ = ["ForeignFile", "is_hdf5", "open_foreign"]
+__all__ = ["ForeignFile", "open_foreign"]
 
 Load = Callable[[], NDArray[Any]]
 
@@ -49,7 +49,7 @@ def open_foreign(path: Path) -> ForeignFile:
         )
     elif path.suffix == ".npy":
         found = ForeignFile({"channels": functools.partial(load_array, path)})
-    elif is_hdf5(path):
+    elif _is_hdf5(path):
         found = ForeignFile(_of_hdf5(path))
     elif path.suffix == _MATLAB_SUFFIX:
         found = ForeignFile(_of_matlab(path))
@@ -62,7 +62,7 @@ def open_foreign(path: Path) -> ForeignFile:
     return found
 
 
-def is_hdf5(path: Path) -> bool:
+def _is_hdf5(path: Path) -> bool:
     """Whether a file is HDF5, as MATLAB v7.3 is; False if it cannot be read."""
     try:
         with path.open("rb") as file:
@@ -87,7 +87,10 @@ def _of_matlab(path: Path) -> dict[str, Load]:
 
 def _of_hdf5(path: Path) -> dict[str, Load]:
     """Numeric data sets of an HDF5 file, by their path in it."""
-    import h5py
+    try:
+        import h5py
+    except ImportError as error:
+        raise InputError([f"{path}: h5py not installed; pip install 'scattermec[convert]'"]) from error
 
     def load(name: str) -> NDArray[Any]:
         with readable(path, f"{name} cannot be read: the file is damaged"), h5py.File(path) as file:
