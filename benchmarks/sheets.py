@@ -32,13 +32,14 @@ TRAINERS = """\
 `gymnasium.make_vec` makes, one compiled step for all. The learners all have the default scenario, the same
 number of frames, its discount of 0.5, and the same 500 independent frames to be judged on, greedily. The
 intervals are over seeds: mind how few there are. "The AP": problem (10) answers, as in
-`scattermec/AccessPoint-v0`. "The AP, and for the users": one controller also corrects the estimate for every
-user. BenchMARL's MAPPO plays PettingZoo's parallel environment, where a user knows the gain of its last beam
-but not of the next; all its agents are paid the AP's reward. Ours are trained and evaluated by `scattermec train` and `scattermec evaluate`; their seconds include
-start and compilation. Seconds are by the clock, and other processes may have had their share of the core.
-Ours have presets that were tuned for this scenario; others' settings were not searched for (those that are
-not their own are in `benchmarks/trainers_worker.py` and `benchmarl_mappo.py`), and may well do better. In the AP's environment equal
-prices, without any learning, reach [most of the optimum](how-to/trainers.md) already."""
+`scattermec/AccessPoint-v0`. "The AP, and for the users": one controller also corrects the estimate for
+every user. BenchMARL's MAPPO plays PettingZoo's parallel environment, where a user knows the gain of its
+last beam but not of the next; all its agents are paid the AP's reward. Ours are trained and evaluated by
+`scattermec train` and `scattermec evaluate`; their seconds include start and compilation. Seconds are by
+the clock, and other processes may have had their share of the core. Ours have presets that were tuned for
+this scenario; others' settings were not searched for (those that are not their own are in
+`benchmarks/trainers_worker.py` and `benchmarks/benchmarl_mappo.py`), and may well do better. In the AP's
+environment equal prices, without any learning, reach [most of the optimum](how-to/trainers.md) already."""
 
 DEVICES = """\
 The shipped price-net in the default scenario, exported by `scattermec export`. AP: `decide` of `load_ap`,

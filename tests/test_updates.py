@@ -1,4 +1,4 @@
-"""One update of DDPG and of MADDPG, beside the same written out agent by agent, with optax.adam on every array."""
+"""Updates of DDPG and MADDPG beside the same written out agent by agent, with optax.adam on every array."""
 
 import jax
 import jax.numpy as jnp
@@ -51,17 +51,26 @@ class Reference:
     def update(self, batch):
         """One step of each critic, actor and target; ``batch`` has an axis of agents."""
         weight = batch.valid / jnp.sum(batch.valid)
-        everyone, everyone_next = batch.observation.reshape(BATCH, -1), batch.next_observation.reshape(BATCH, -1)
-        next_actions = [act(actor, batch.next_observation[:, i]) for i, actor in enumerate(self.target_actors)]
+        everyone, everyone_next = (
+            batch.observation.reshape(BATCH, -1),
+            batch.next_observation.reshape(BATCH, -1),
+        )
+        next_actions = [
+            act(actor, batch.next_observation[:, i]) for i, actor in enumerate(self.target_actors)
+        ]
         for i in range(len(self.actors)):
             following = value(self.target_critics[i], everyone_next, jnp.concatenate(next_actions, axis=1))
             target = batch.reward[:, i] + CONFIG.discount * (1 - batch.terminated) * following
             stored = [batch.action[:, j] for j in range(len(self.actors))]
 
             def loss(critic, stored=stored, target=target):
-                return jnp.sum(weight * (value(critic, everyone, jnp.concatenate(stored, axis=1)) - target) ** 2)
+                return jnp.sum(
+                    weight * (value(critic, everyone, jnp.concatenate(stored, axis=1)) - target) ** 2
+                )
 
-            self.critics[i], self.critic_states[i] = self._step(1, loss, self.critics[i], self.critic_states[i])
+            self.critics[i], self.critic_states[i] = self._step(
+                1, loss, self.critics[i], self.critic_states[i]
+            )
 
             def cost(actor, i=i, stored=stored):
                 joint = [*stored[:i], act(actor, batch.observation[:, i]), *stored[i + 1 :]]
