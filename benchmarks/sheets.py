@@ -14,7 +14,8 @@ agents (drawing the batch, losses, both optimisers' steps, targets), without the
 its second line includes, one frame of ten environments at once for each update. It trains three networks a
 kind, as scattermec does, or, by its default, one shared by all. Stable-Baselines3: `learn` with an update
 after every step. "A second of core time": where other processes take turns on the core, what would be done
-in a second without them."""
+in a second without them. To hold an agent's parameters, targets and moments in one vector each was tried; it
+is no faster, since the products of small matrices take most of an update's time."""
 
 PENDULUM = """\
 Both have the same networks (relu), batch, buffer, discount 0.98, smoothing 0.005, learning
