@@ -14,7 +14,8 @@ agents (drawing the batch, losses, both optimisers' steps, targets), without the
 its second line includes, one frame of ten environments at once for each update. It trains three networks a
 kind, as scattermec does, or, by its default, one shared by all. Stable-Baselines3: `learn` with an update
 after every step. "A second of core time": where other processes take turns on the core, what would be done
-in a second without them."""
+in a second without them. To hold an agent's parameters, targets and moments in one vector each was tried; it
+is no faster, since the products of small matrices take most of an update's time."""
 
 PENDULUM = """\
 Both have the same networks (relu), batch, buffer, discount 0.98, smoothing 0.005, learning
@@ -32,12 +33,14 @@ TRAINERS = """\
 `gymnasium.make_vec` makes, one compiled step for all. The learners all have the default scenario, the same
 number of frames, its discount of 0.5, and the same 500 independent frames to be judged on, greedily. The
 intervals are over seeds: mind how few there are. "The AP": problem (10) answers, as in
-`scattermec/AccessPoint-v0`. "The AP, and for the users": one controller also corrects the estimate for every
-user. Ours are trained and evaluated by `scattermec train` and `scattermec evaluate`; their seconds include
-start and compilation. Seconds are by the clock, and other processes may have had their share of the core.
-Ours have presets that were tuned for this scenario; others' settings were not searched for (those that are
-not their own are in `benchmarks/trainers_worker.py`), and may well do better. In the AP's environment equal
-prices, without any learning, reach [most of the optimum](how-to/trainers.md) already."""
+`scattermec/AccessPoint-v0`. "The AP, and for the users": one controller also corrects the estimate for
+every user. BenchMARL's MAPPO plays PettingZoo's parallel environment, where a user knows the gain of its
+last beam but not of the next; all its agents are paid the AP's reward. Ours are trained and evaluated by
+`scattermec train` and `scattermec evaluate`; their seconds include start and compilation. Seconds are by
+the clock, and other processes may have had their share of the core. Ours have presets that were tuned for
+this scenario; others' settings were not searched for (those that are not their own are in
+`benchmarks/trainers_worker.py` and `benchmarks/benchmarl_mappo.py`), and may well do better. In the AP's
+environment equal prices, without any learning, reach [most of the optimum](how-to/trainers.md) already."""
 
 DEVICES = """\
 The shipped price-net in the default scenario, exported by `scattermec export`. AP: `decide` of `load_ap`,

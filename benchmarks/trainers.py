@@ -18,18 +18,22 @@ from scattermec.environment import AP_ALONE
 from scattermec.experiments.measure.statistics import mean_interval
 
 HIERARCHY = {**AP_ALONE, "users": "act", "action_form": "correction"}
-"""Settings under which a controller decides for everyone: users correct the estimate."""
+"""Settings under which users correct the estimate: each for itself, or a controller for everyone."""
 
 OURS = (("ap-ddpg", "tuned", "estimate"), ("h-maddpg-opt", "corrections", "decentralised"))
 """Our learner, preset and mode for the AP alone and for the hierarchy."""
 
+ALONE, FOR_ALL, EACH = "the AP", "the AP, and for the users", "the AP and the users, each for itself"
+
 THEIRS = (
-    ("rejax PPO", AP_ALONE),
-    ("Stable-Baselines3 PPO", AP_ALONE),
-    ("Stable-Baselines3 SAC", AP_ALONE),
-    ("rejax PPO", HIERARCHY),
-    ("Stable-Baselines3 PPO", HIERARCHY),
+    ("rejax PPO", AP_ALONE, ALONE),
+    ("Stable-Baselines3 PPO", AP_ALONE, ALONE),
+    ("Stable-Baselines3 SAC", AP_ALONE, ALONE),
+    ("rejax PPO", HIERARCHY, FOR_ALL),
+    ("Stable-Baselines3 PPO", HIERARCHY, FOR_ALL),
+    ("BenchMARL MAPPO", HIERARCHY, EACH),
 )
+"""Their learner, the settings of its environment, and who acts."""
 
 
 def compare_environments(section: Section, *, quick: bool, tell: Tell) -> None:
@@ -90,7 +94,7 @@ def compare_learners(section: Section, frames: int, seeds: int, *, quick: bool, 
         tell(f"trainers: {learner}")
         sheet.rows.append(_ours(learner, preset, mode, frames, seeds, evaluated))
         section.save()
-    for trainer, settings in THEIRS:
+    for trainer, settings, acting in THEIRS:
         try:
             python = peer_python("trainers", install=not quick, tell=tell, with_ours=True)
             with Worker(
@@ -99,15 +103,15 @@ def compare_learners(section: Section, frames: int, seeds: int, *, quick: bool, 
                 worker.answer()
                 found = []
                 for seed in range(seeds):
-                    tell(f"trainers: {trainer}, {_acting(settings)}, seed {seed}")
+                    tell(f"trainers: {trainer}, {acting}, seed {seed}")
                     found.append(worker.ask(seed=seed, frames=frames, evaluated=evaluated))
         except Unavailable as reason:
-            sheet.remarks.append(f"{trainer}, {_acting(settings)}: not measured, {reason}")
+            sheet.remarks.append(f"{trainer}, {acting}: not measured, {reason}")
             continue
         sheet.rows.append(
             {
                 "who": trainer,
-                "acts": _acting(settings),
+                "acts": acting,
                 **mean_interval([one["of_optimum"] for one in found])._asdict(),
                 "outage": float(np.mean([one["outage"] for one in found])),
                 "seconds": float(np.mean([one["seconds"] for one in found])),
@@ -115,10 +119,6 @@ def compare_learners(section: Section, frames: int, seeds: int, *, quick: bool, 
             }
         )
         section.save()
-
-
-def _acting(settings: dict[str, Any]) -> str:
-    return "the AP" if settings["users"] == "estimate" else "the AP, and for the users"
 
 
 def _ours(learner: str, preset: str, mode: str, frames: int, seeds: int, evaluated: int) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _ours(learner: str, preset: str, mode: str, frames: int, seeds: int, evaluat
     share = row["estimates"]["of_optimum"]
     return {
         "who": f"{learner}, preset {preset}",
-        "acts": "the AP" if learner == "ap-ddpg" else "the AP and the users, each for itself",
+        "acts": ALONE if learner == "ap-ddpg" else EACH,
         **{name: share[name] for name in ("mean", "low", "high")},
         "outage": row["estimates"]["outage"]["mean"],
         "seconds": seconds / seeds,

@@ -15,7 +15,8 @@ from benchmarks.processes import Desk
 from scattermec.environment.gymnasium_env import OffloadingEnv
 from scattermec.environment.gymnax_env import GymnaxOffloading
 from scattermec.experiments.evaluate.evaluation import evaluate
-from scattermec.experiments.evaluate.foreign import contender_from_numpy
+from scattermec.experiments.evaluate.foreign import contender_from_agents, contender_from_numpy
+from scattermec.experiments.evaluate.policies import Contender
 from scattermec.scenario import Scenario
 
 ENVIRONMENTS = 8
@@ -31,14 +32,15 @@ def main() -> None:
     while True:
         request = desk.request()
         started = time.perf_counter()
-        act = train(desk.setup["settings"], request["seed"], request["frames"])
+        settings = desk.setup["settings"]
+        act = train(settings, request["seed"], request["frames"])
         seconds = time.perf_counter() - started
-        desk.answer(evaluated(act, desk.setup["settings"], request["evaluated"]) | {"seconds": seconds})
+        made = contender_from_agents if desk.setup["trainer"] in TEAMS else contender_from_numpy
+        desk.answer(evaluated(made("theirs", act, **settings), request["evaluated"]) | {"seconds": seconds})
 
 
-def evaluated(act: Any, settings: dict[str, Any], frames: int) -> dict[str, float]:
+def evaluated(contender: Contender, frames: int) -> dict[str, float]:
     """Share of the optimum, and outage, of a greedy policy."""
-    contender = contender_from_numpy("theirs", act, **settings)
     (row,) = evaluate(Scenario(), [contender], frames=frames, rollout_frames=0, seed=0).rows
     return {name: row.estimates[name].mean for name in ("of_optimum", "outage")}
 
@@ -103,11 +105,22 @@ def sb3(name: str, **options: Any) -> Any:
     return train
 
 
+def benchmarl_mappo(settings: dict[str, Any], seed: int, frames: int) -> Any:
+    """MAPPO of BenchMARL, on PettingZoo's parallel environment."""
+    from benchmarks import benchmarl_mappo
+
+    return benchmarl_mappo.train(settings, seed, frames, ENVIRONMENTS)
+
+
 TRAINERS = {
     "rejax PPO": rejax_ppo,
     "Stable-Baselines3 PPO": sb3("PPO", n_steps=128, batch_size=64),
     "Stable-Baselines3 SAC": sb3("SAC", gradient_steps=2, learning_starts=1000, learning_rate=1e-3),
+    "BenchMARL MAPPO": benchmarl_mappo,
 }
+
+TEAMS = ("BenchMARL MAPPO",)
+"""Trainers whose policies are functions of dictionaries of agents."""
 
 
 if __name__ == "__main__":

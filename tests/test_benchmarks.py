@@ -278,8 +278,11 @@ def test_trainers_of_others_are_put_beside_ours(tmp_path, monkeypatch):
     speed, shares = json.loads((tmp_path / "numbers.json").read_text())["trainers"]["tables"]
     assert [row["ratio"] for row in speed["rows"]] == [10, 10]
     assert shares["remarks"] == ["Stable-Baselines3 SAC, the AP: not measured, not here"]
+    assert [(row["who"], row["acts"]) for row in shares["rows"][-2:]] == [
+        ("Stable-Baselines3 PPO", "the AP, and for the users"),
+        ("BenchMARL MAPPO", "the AP and the users, each for itself"),
+    ]
     theirs = shares["rows"][-1]
-    assert (theirs["who"], theirs["acts"]) == ("Stable-Baselines3 PPO", "the AP, and for the users")
     assert theirs["mean"] == pytest.approx(0.6)
     assert theirs["shares"] == pytest.approx([0.5, 0.6, 0.7])
     assert "60.0% | " in results.page()

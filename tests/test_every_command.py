@@ -277,7 +277,8 @@ LINES = [
     ),
     (
         'frames convert measured.npz --out converted.npz --channels H --axes "K N M" --conjugate '
-        "--workload workload --battery 0.05 --beams directions --scenario toy.yaml --set ap_power=2 --json",
+        "--workload workload --battery 0.05 --beams directions --scale battery=0.5 --scenario toy.yaml "
+        "--set ap_power=2 --json",
         json_of(frames=4, users=1, antennas=2),
     ),
     (

@@ -93,6 +93,18 @@ def test_own_files_and_beams_are_converted_alike(tmp_path):
     assert [found["kind"] for found in report["looks_wrong"]] == ["conjugated"]
 
 
+def test_units_are_converted(tmp_path):
+    np.savez(
+        tmp_path / "si.npz", channels=1e3 * CHANNELS, workload=1000 * WORK, battery=np.full((3, 2), 5e-5)
+    )
+    factors = ("--scale", "channels=0.001", "--scale", "workload=1e-3", "--scale", "battery=1000")
+    arrays, report = converted(tmp_path, tmp_path / "si.npz", *factors)
+    np.testing.assert_allclose(arrays["channels"], CHANNELS, rtol=1e-14)
+    np.testing.assert_allclose(arrays["workload"], WORK, rtol=1e-14)
+    np.testing.assert_allclose(arrays["battery"], 0.05, rtol=1e-14)
+    assert report["looks_wrong"] == []
+
+
 def test_folders_are_converted_and_checked_but_are_no_traces(tmp_path):
     (tmp_path / "in").mkdir()
     np.save(tmp_path / "in" / "channels.npy", CHANNELS)
@@ -132,6 +144,14 @@ def test_a_file_for_matlab_is_of_no_further_use_here(tmp_path):
             "nothing: is not in the file; it has H, energy, work",
         ),
         (("octave.csv", "--axes", "M N K"), "axes: "),
+        (
+            ("octave.csv", "--scale", "beams=2"),
+            "scale: beams=2 is not allowed; it must be channels, workload",
+        ),
+        (("octave.csv", "--scale", "workload=0"), "scale: workload=0 is not allowed; the factor must be"),
+        (("octave.csv", "--scale", "workload"), "scale: workload is not allowed; the factor must be"),
+        (("octave.csv", "--scale", "workload=1", "--scale", "workload=2"), "scale: workload is given twice"),
+        (("octave.csv", "--scale", "battery=2"), "scale: battery: there is none"),
         (("frames.m",), "frames.m: must be .npz, .npy, .mat, .csv, HDF5, or a folder of .npy files"),
         (("none.mat",), "none.mat: cannot be read: No such file or directory"),
         (("none.csv",), "none.csv: cannot be read: No such file or directory"),

@@ -1,5 +1,6 @@
 """`scattermec frames draw`, `frames convert` and `frames check`: files of frames."""
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated
@@ -104,6 +105,14 @@ def frames_convert(
             show_default=False,
         ),
     ] = None,
+    scale: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FACTOR",
+            help="Multiply channels, workload or battery by a factor, e.g. workload=0.001 for work in bits. "
+            "Repeatable.",
+        ),
+    ] = None,
     scenario: options.ScenarioFile = None,
     settings: options.Settings = None,
     as_json: options.Json = False,
@@ -113,7 +122,7 @@ def frames_convert(
     FRAMES holds `channels` (K, N, M) complex, and if IN has them or a number is given, `workload` (K, N) in
     kbit, `battery` (K, N) in mJ and `beams` (K, N, M). The first three are what `scattermec solve` needs; for
     `fading: file` the channels alone will do. Workloads and batteries have the axes of the channels without
-    M; axes of length 1 are repeated.
+    M; axes of length 1 are repeated. Units of IN that are others are converted by `--scale`.
 
     The package's convention is y = h^H w. Axes of `.mat` files, v7.3 included, are those that MATLAB shows.
     The first line of a `.csv` file names its columns: `I` and `Q`; `frame`, `user` and `antenna` where there
@@ -126,9 +135,11 @@ def frames_convert(
         scattermec frames convert measured.mat --out trace.npz --channels H --axes "M N K"
         scattermec frames convert H.npy --out frames.npz --conjugate --workload 40 --battery 0.05
         scattermec frames convert sounder.csv --out frames.npz --workload 40 --battery 0.05
+        scattermec frames convert bits.npz --out frames.npz --scale workload=0.001
     """
     chosen = options.load_scenario(scenario, settings)
     letters = None if axes is None else _axes(axes)
+    factors = _factors(scale or [])
     if source.resolve() == out.resolve():
         raise InputError([f"{out}: is the input; name another file"])
     hold_output(out)
@@ -136,7 +147,7 @@ def frames_convert(
     from scattermec.cli.jobs.frames import convert
 
     names = {"channels": channels, "workload": workload, "battery": battery, "beams": beams}
-    convert(source, out, chosen, names, letters, conjugate=conjugate).put_out(as_json=as_json)
+    convert(source, out, chosen, names, letters, factors, conjugate=conjugate).put_out(as_json=as_json)
 
 
 def frames_check(
@@ -179,3 +190,27 @@ def _axes(given: str) -> list[str]:
             [f"axes: {given[:80]} is not allowed; it must be K, N, M, IQ or 1, each letter once"]
         )
     return axes
+
+
+def _factors(given: list[str]) -> dict[str, float]:
+    """The factors by name of array; raises InputError with a line per fault."""
+    factors: dict[str, float] = {}
+    faults = []
+    for one in given:
+        name, _, value = one.partition("=")
+        try:
+            factor = float(value)
+        except ValueError:
+            factor = math.nan
+        if name not in ("channels", "workload", "battery"):
+            faults.append(
+                f"scale: {one[:80]} is not allowed; it must be channels, workload or battery, = factor"
+            )
+        elif name in factors:
+            faults.append(f"scale: {name} is given twice")
+        elif not 0 < factor < math.inf:
+            faults.append(f"scale: {one[:80]} is not allowed; the factor must be a number > 0")
+        factors[name] = factor
+    if faults:
+        raise InputError(faults)
+    return factors

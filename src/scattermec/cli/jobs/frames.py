@@ -58,12 +58,14 @@ def convert(
     scenario: Scenario,
     names: Mapping[str, str | None],
     axes: Sequence[str] | None,
+    factors: Mapping[str, float],
     *,
     conjugate: bool,
 ) -> Report:
     """Write the frames of a file of another program, and say what looks wrong with them.
 
     ``names``: for each array of frames its name in the file, a number, or None for the default.
+    ``factors``: what arrays are multiplied by; raises InputError if there is no such array.
     """
     foreign = open_foreign(source)
     if foreign.axes and axes is not None:
@@ -79,6 +81,14 @@ def convert(
     beams = names["beams"] or ("beams" if "beams" in foreign.arrays else None)
     if beams is not None:
         arrays["beams"] = _complex(from_axes(_load(foreign, beams), axes, "KNM", beams), beams)
+    faults = [
+        f"scale: {name}: there is none, neither in the file nor as an option"
+        for name in factors
+        if name not in arrays
+    ]
+    if faults:
+        raise InputError(faults)
+    arrays |= {name: factor * arrays[name] for name, factor in factors.items()}
     report = _inspected(
         InMemory(arrays), out, scenario, form=out.suffix if out.suffix in (".npz", ".mat") else ""
     )

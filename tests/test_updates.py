@@ -1,0 +1,129 @@
+"""Updates of DDPG and MADDPG beside the same written out agent by agent, with optax.adam on every array."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from scattermec.agents import ddpg, maddpg
+from scattermec.agents.replay import Transition
+from scattermec.agents.settings import TrainingConfig, learning
+from scattermec.scenario import Scenario
+
+BATCH, OBSERVED, NUMBERS = 8, 5, 3
+CONFIG = TrainingConfig(
+    actor_layers=(7, 6),
+    critic_width=9,
+    batch_size=BATCH,
+    actor_learning_rate=2e-3,
+    critic_learning_rate=5e-3,
+    smoothing=0.3,
+    discount=0.7,
+)
+
+
+def act(actor, seen):
+    """An actor of Table I as matrix products."""
+    for layer in actor.layers:
+        seen = jax.nn.sigmoid(seen @ layer.weight.T + layer.bias)
+    return seen
+
+
+def value(critic, seen, action):
+    """A critic of Table I as matrix products."""
+    hidden = seen @ critic.state_layer.weight.T + critic.state_layer.bias
+    hidden = hidden + action @ critic.action_layer.weight.T + critic.action_layer.bias
+    return jnp.maximum(hidden, 0) @ critic.output_layer.weight[0] + critic.output_layer.bias[0]
+
+
+class Reference:
+    """A team whose agents are updated one after the other; a team of one is DDPG."""
+
+    def __init__(self, agents):
+        self.actors = [agent.actor for agent in agents]
+        self.critics = [agent.critic for agent in agents]
+        self.target_actors, self.target_critics = list(self.actors), list(self.critics)
+        self.adams = optax.adam(CONFIG.actor_learning_rate), optax.adam(CONFIG.critic_learning_rate)
+        self.actor_states = [self.adams[0].init(actor) for actor in self.actors]
+        self.critic_states = [self.adams[1].init(critic) for critic in self.critics]
+
+    def update(self, batch):
+        """One step of each critic, actor and target; ``batch`` has an axis of agents."""
+        weight = batch.valid / jnp.sum(batch.valid)
+        everyone, everyone_next = (
+            batch.observation.reshape(BATCH, -1),
+            batch.next_observation.reshape(BATCH, -1),
+        )
+        next_actions = [
+            act(actor, batch.next_observation[:, i]) for i, actor in enumerate(self.target_actors)
+        ]
+        for i in range(len(self.actors)):
+            following = value(self.target_critics[i], everyone_next, jnp.concatenate(next_actions, axis=1))
+            target = batch.reward[:, i] + CONFIG.discount * (1 - batch.terminated) * following
+            stored = [batch.action[:, j] for j in range(len(self.actors))]
+
+            def loss(critic, stored=stored, target=target):
+                return jnp.sum(
+                    weight * (value(critic, everyone, jnp.concatenate(stored, axis=1)) - target) ** 2
+                )
+
+            self.critics[i], self.critic_states[i] = self._step(
+                1, loss, self.critics[i], self.critic_states[i]
+            )
+
+            def cost(actor, i=i, stored=stored):
+                joint = [*stored[:i], act(actor, batch.observation[:, i]), *stored[i + 1 :]]
+                return -jnp.sum(weight * value(self.critics[i], everyone, jnp.concatenate(joint, axis=1)))
+
+            self.actors[i], self.actor_states[i] = self._step(0, cost, self.actors[i], self.actor_states[i])
+        self.target_actors = self._towards(self.target_actors, self.actors)
+        self.target_critics = self._towards(self.target_critics, self.critics)
+
+    def _step(self, which, cost, network, state):
+        change, state = self.adams[which].update(jax.grad(cost)(network), state)
+        return optax.apply_updates(network, change), state
+
+    def _towards(self, targets, networks):
+        return jax.tree.map(lambda a, b: (1 - CONFIG.smoothing) * a + CONFIG.smoothing * b, targets, networks)
+
+
+def batch_of(num_agents, seed):
+    """Random transitions of a team, of which some have terminated and some must not be learned from."""
+    rng = np.random.default_rng(seed)
+
+    def drawn(*shape):
+        return jnp.asarray(rng.random((BATCH, *shape)), jnp.float32)
+
+    return Transition(
+        observation=drawn(num_agents, OBSERVED),
+        action=drawn(num_agents, NUMBERS),
+        reward=drawn(num_agents),
+        next_observation=drawn(num_agents, OBSERVED),
+        terminated=jnp.asarray(np.arange(BATCH) % 3 == 0, jnp.float32),
+        valid=jnp.asarray(np.arange(BATCH) % 4 != 1, jnp.float32),
+    )
+
+
+@pytest.mark.parametrize("num_agents", [1, 3])
+def test_updates_are_those_of_optax_agent_by_agent(num_agents):
+    h = learning(CONFIG, Scenario())
+    if num_agents == 1:
+        team = ddpg.new_agent(jax.random.key(0), OBSERVED, NUMBERS, h)
+        update, each = jax.jit(ddpg.update), [team]
+    else:
+        team = maddpg.new_team(jax.random.key(0), num_agents, OBSERVED, NUMBERS, h)
+        update = jax.jit(maddpg.update)
+        each = [jax.tree.map(lambda leaf, i=i: leaf[i], team) for i in range(num_agents)]
+    reference = Reference(each)
+    for seed in range(4):
+        batch = batch_of(num_agents, seed)
+        reference.update(batch)
+        own = batch if num_agents > 1 else jax.tree.map(lambda x: x[:, 0] if x.ndim > 1 else x, batch)
+        team, _ = update(team, own, h)
+    for name in ("actor", "critic", "target_actor", "target_critic"):
+        wanted = jax.tree.map(lambda *leaves: jnp.stack(leaves), *getattr(reference, f"{name}s"))
+        found = getattr(team, name)
+        found = found if num_agents > 1 else jax.tree.map(lambda leaf: leaf[None], found)
+        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
