@@ -34,6 +34,21 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+_asked: list[int] = []
+"""Signals that have asked this process to leave."""
+
+
+def leave_on_signals() -> None:
+    """Let SIGTERM and SIGUSR1 only ask this process to leave: what they interrupt looks at `asked_to_leave`."""
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, lambda caught, frame: _asked.append(caught))
+
+
+def asked_to_leave() -> bool:
+    """Whether a signal has asked this process to leave; see `leave_on_signals`."""
+    return bool(_asked)
+
+
 def run_in_processes(
     work: Callable[[Task, Report], None],
     tasks: Sequence[Task],
@@ -53,7 +68,7 @@ def run_in_processes(
         lightly: compile lightly, see `scattermec._compilation.compile_lightly`.
 
     The first error in any process ends all of them and is raised here; a process that dies raises
-    ComputationError.
+    WorkerDiedError.
     """
     processes = processes or min(len(tasks), usable_cores())
     if processes <= 1:
@@ -90,7 +105,7 @@ def run_in_processes(
 
 def _receive(messages: Any, workers: list[Any], left: int, report: Report) -> None:
     """Pass on reports until so many tasks are done; raises the first error."""
-    from scattermec.errors import ComputationError
+    from scattermec.errors import WorkerDiedError
 
     while left:
         kind, content = _next_message(messages, workers)
@@ -101,7 +116,7 @@ def _receive(messages: Any, workers: list[Any], left: int, report: Report) -> No
         elif kind == "error":
             raise content
         else:
-            raise ComputationError(content)
+            raise WorkerDiedError(content)
 
 
 def _next_message(messages: Any, workers: list[Any]) -> tuple[str, Any]:
