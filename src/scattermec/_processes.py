@@ -21,12 +21,13 @@ _ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 def use_one_thread() -> None:
     """Make JAX compute with one thread, here and in child processes; call it before JAX is first used.
 
-    Sums are then taken in one order, so their digits do not depend on the number of cores.
+    Sums are then taken in one order, so their digits do not depend on the number of cores. XLA also cuts
+    large loops by the number of its threads, and rounds their ends differently, even where it uses only one.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if _ONE_THREAD not in flags.split():
         os.environ["XLA_FLAGS"] = f"{flags} {_ONE_THREAD}".strip()
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ |= {"OMP_NUM_THREADS": "1", "PJRT_NPROC": "1"}
 
 
 def usable_cores() -> int:
@@ -39,7 +40,7 @@ _asked: list[int] = []
 
 
 def leave_on_signals() -> None:
-    """Let SIGTERM and SIGUSR1 only ask this process to leave: what they interrupt looks at `asked_to_leave`."""
+    """Let SIGTERM and SIGUSR1 only ask this process to leave, at a time of its own: see `asked_to_leave`."""
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, lambda caught, frame: _asked.append(caught))
 

@@ -78,7 +78,7 @@ class Settings(BaseModel):
 
     @classmethod
     def one(cls, name: str, value: Any) -> Any:
-        """The value of one setting as it is kept, whatever the others are; raises if it can never be allowed."""
+        """The value of one setting as it is kept; raises if it is not allowed whatever the others are."""
         if name not in cls.model_fields:
             raise cls._error([f"{name[:80]}: {_unknown(name, cls)}"])
         made, data = cls.__new__(cls), {name: _plain(value)}

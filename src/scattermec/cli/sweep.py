@@ -32,8 +32,8 @@ def sweep_run(
     engine: Annotated[
         EngineName,
         typer.Option(
-            help="A process per core of this machine; an array of jobs on a Slurm cluster; or Ray, which needs "
-            "the extra `ray`."
+            help="A process per core of this machine; an array of jobs on a Slurm cluster; or Ray, which "
+            "needs the extra `ray`."
         ),
     ] = EngineName.LOCAL,
     processes: Annotated[
@@ -87,7 +87,7 @@ def sweep_run(
 
         scattermec sweep run plan.yaml --out runs/sweep --dry-run
         scattermec sweep run plan.yaml --out runs/sweep
-        scattermec sweep run plan.yaml --out runs/sweep --engine slurm --time 00:30:00 --prologue '. env/bin/activate'
+        scattermec sweep run plan.yaml --out runs/sweep --engine slurm --time 00:30:00
     """
     check_installed("sweep", "learning", *(["ray"] if engine is EngineName.RAY else []))
     for name, text in (("time", time), ("memory", memory), ("prologue", prologue), ("launcher", launcher)):

@@ -6,7 +6,7 @@ what the tasks compute.
 """
 
 from collections.abc import Callable
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 __all__ = ["ENGINES", "Engine", "Report", "Work"]
 
@@ -17,6 +17,7 @@ Report = Callable[[int], None]
 """Called with the number of each task that is done."""
 
 
+@runtime_checkable
 class Work(Protocol):
     """Tasks by their numbers; an object that can be pickled.
 

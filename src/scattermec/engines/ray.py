@@ -62,7 +62,8 @@ def run(
 def _run(ray: Any, work: Work, numbers: Iterable[int], report: Report, lightly: bool) -> None:
     compute = ray.remote(num_cpus=1, max_retries=RETRIES)(_compute)
     packed = ray.put(pickle.dumps(work))
-    waiting, running = iter(numbers), {}
+    waiting = iter(numbers)
+    running: dict[Any, int] = {}
     while True:
         # Asked each time, since machines come and go.
         most = max(1, AHEAD * int(ray.cluster_resources().get("CPU", 1)))

@@ -61,8 +61,8 @@ def run(work: Work, numbers: Sequence[int], report: Report) -> None:
 def script(command: Sequence[str], folder: Path, settings: Settings, tasks: int) -> str:
     """The script of an array whose jobs run ``command`` with `--index` and `--jobs`.
 
-    A signal is passed on to the command, which keeps its work and ends with the status of UnfinishedError;
-    the job is then put back into the queue.
+    A signal is passed on to the command, which keeps its work and ends with the status of UnfinishedError
+    (or of the signal itself, if it had hardly begun); the job is then put back into the queue.
     """
     jobs = number_of_jobs(settings, tasks)
     line = " ".join(filter(None, (settings.launcher, shlex.join(command))))
@@ -89,7 +89,7 @@ while kill -0 $child 2> /dev/null; do  # a signal has ended the wait, not the co
     wait $child
     status=$?
 done
-if [ $status -eq {UnfinishedError.exit_status} ]; then
+if [ $status -eq {UnfinishedError.exit_status} ] || [ $status -eq $((128 + $(kill -l USR1))) ]; then
     scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
     exit 0
 fi

@@ -362,7 +362,7 @@ def draw_frames(constants: Parameters, *, frames: int, seed: int) -> Frame:
     return _draw(constants, jax.random.key(seed), jnp.arange(frames))
 
 
-def beams_key(seed: int) -> Key:
+def beams_key(seed: Array | int) -> Key:
     """Key of the beams: a stream beyond the frames' own, whose indices are small."""
     return jax.random.fold_in(jax.random.key(seed), 2**32 - 1)
 

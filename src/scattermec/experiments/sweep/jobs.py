@@ -140,11 +140,8 @@ def _in_turn(plan: Plan, task: Task, scenario: Scenario, faults: dict[int, str])
 
 
 def _simulate(options: Any, task: Task, scenario: Scenario) -> Iterator[Row]:
-    yield _simulated(
-        simulate(
-            scenario, scheme=options.scheme, beams=options.beams, num_frames=options.frames, seed=task.seed
-        )
-    )
+    settings = {"scheme": options.scheme, "beams": options.beams}
+    yield _simulated(simulate(scenario, num_frames=options.frames, seed=task.seed, **settings))
 
 
 def _solve(options: Any, task: Task, scenario: Scenario) -> Iterator[Row]:
@@ -268,7 +265,7 @@ def _simulated(result: SimulationResult) -> Row:
 
 
 def _flat(estimates: Mapping[str, Estimate]) -> Row:
-    row = {}
+    row: Row = {}
     for name, estimate in estimates.items():
         row |= {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     return row

@@ -51,6 +51,7 @@ TRAINING_SHAPES = frozenset(
 )
 """The same for training settings."""
 
+_JOBS = "simulate, solve, evaluate, train, horizon or claims"
 _RANGE = "a list of values, or a mapping of low, high, points and log"
 _EVENLY = "a mapping of constants to mappings of low, high and log"
 _SEEDS = f">= 1 and <= {MOST_SEEDS}"

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow.dataset
 
-from scattermec._yaml import show
 from scattermec.errors import InputError
 from scattermec.experiments.measure.statistics import mean_interval
 from scattermec.experiments.sweep.store import RESULTS, Store
@@ -42,6 +41,8 @@ def draw(store: Store, x: str, y: str, hue: str | None, out: Path) -> tuple[int,
     InputError for names that are no columns, and if nothing is there.
     """
     lines, rows = lines_of(store, x, y, hue)
+    from matplotlib.ticker import FormatStrFormatter, LogLocator
+
     figure = style.new_figure(WIDTH, HEIGHT)
     axes = figure.subplots()
     style.tidy_axes(axes, grid="y")
@@ -53,7 +54,9 @@ def draw(store: Store, x: str, y: str, hue: str | None, out: Path) -> tuple[int,
             if line.x.dtype.kind == "f":
                 axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
     if all(line.x.dtype.kind == "f" for line in lines) and _is_logarithmic(store, x):
-        axes.set_xscale("log")
+        axes.set_xscale("log", subs=())
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     if hue is not None:
@@ -96,7 +99,7 @@ def lines_of(store: Store, x: str, y: str, hue: str | None) -> tuple[list[Line],
         own = columns[hue] == shade if hue else np.ones(len(columns[y]), bool)
         means = list(_means({name: values[own] for name, values in columns.items()}, x, y, bounds))
         places, *numbers = (np.array(part) for part in zip(*means, strict=True))
-        lines.append(Line("" if shade is None else show(shade), places, *numbers))
+        lines.append(Line(_label(shade), places, *numbers))
     return lines, int(there.sum())
 
 
@@ -112,6 +115,12 @@ def _means(
             yield place, *mean_interval(values)
         else:
             yield place, values[0], *(columns[name][rows[0]] for name in bounds or (y, y))
+
+
+def _label(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _is_logarithmic(store: Store, name: str) -> bool:

@@ -148,7 +148,7 @@ class Tasks:
         return getattr(getattr(self.plan.base, own), part) if part else getattr(self.plan.base, own)
 
     def check(self, most: int) -> None:
-        """Build the scenarios of the first ``most`` tasks; raises InputError with the first that is faulty."""
+        """Build the first ``most`` scenarios; raises InputError with the first that is faulty."""
         step = len(self._seeds)
         for number in range(0, min(most * step, len(self)), step):
             task = self.task(number)
