@@ -9,7 +9,8 @@ import pickle
 import queue
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 Task = TypeVar("Task")
@@ -39,14 +40,22 @@ _asked: list[int] = []
 """Signals that have asked this process to leave."""
 
 
-def leave_on_signals() -> None:
-    """Let SIGTERM and SIGUSR1 only ask this process to leave, at a time of its own: see `asked_to_leave`."""
-    for number in (signal.SIGTERM, signal.SIGUSR1):
+@contextmanager
+def leaving_on_signals() -> Iterator[None]:
+    """Within it SIGTERM and SIGUSR1 only ask this process to leave, see `asked_to_leave`."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    for number in before:
         signal.signal(number, lambda caught, frame: _asked.append(caught))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _asked.clear()
 
 
 def asked_to_leave() -> bool:
-    """Whether a signal has asked this process to leave; see `leave_on_signals`."""
+    """Whether a signal has asked this process to leave; see `leaving_on_signals`."""
     return bool(_asked)
 
 

@@ -105,8 +105,8 @@ def sweep_run(
     if dry_run:
         report = job.dry_run(chosen, out, processes, jobs if engine is EngineName.SLURM else None)
     elif index is not None:
-        _processes.leave_on_signals()
-        report = job.run_share(chosen, out, index, jobs)
+        with _processes.leaving_on_signals():
+            report = job.run_share(chosen, out, index, jobs)
     elif engine is EngineName.SLURM:
         slurm = job.SlurmSettings(jobs, time, memory, prologue, launcher)
         report = job.submit(chosen, out, slurm)

@@ -37,8 +37,8 @@ class Training:
         Metrics are written before the checkpoint, and rows beyond the checkpoint are dropped on resuming, so
         both are the same however often the training was killed. Raises TrainingError if learning fails (the
         last checkpoint stays), InputError if a file on disk cannot be used, BusyError if another process
-        trains the same, UnfinishedError if a signal asks the process to leave (`leave_on_signals`): after the
-        chunk, whose checkpoint is written.
+        trains the same, and UnfinishedError if a signal has asked the process to leave: after a chunk, with
+        its checkpoint written, see `leaving_on_signals`.
         """
         metrics = self.metrics
         for path in (self.checkpoint, metrics.path):

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from scattermec._processes import usable_cores
 from scattermec.cli.jobs.common import command_line
 from scattermec.cli.output import Report, described_progress
@@ -46,7 +48,7 @@ def run_share(plan: Plan, out: Path, index: int, jobs: int) -> Report:
     """Compute what is missing of a job's share."""
     store = _begin(plan, out)
     left = store.left(slurm.share(index, jobs, store.tasks.groups))
-    slurm.run(_sweep(store), left, lambda number: print(f"group {number} is done", flush=True))
+    slurm.run(_sweep(store), left, lambda number: typer.echo(f"group {number} is done", err=True))
     return _finished(store, len(left))
 
 

@@ -13,7 +13,7 @@ from scattermec.errors import BusyError
 from scattermec.experiments.sweep import jobs
 from scattermec.experiments.sweep.plan import Plan
 from scattermec.experiments.sweep.store import Store
-from scattermec.experiments.sweep.tasks import Tasks
+from scattermec.experiments.sweep.tasks import Task, Tasks
 from scattermec.storage.atomic import writing
 
 __all__ = ["Cost", "Sweep", "fields_of", "measure"]
@@ -38,13 +38,15 @@ class Sweep:
     def compute(self, number: int) -> bytes:
         """The file of a group. If another process on the same disk computes it, waits for that one's file."""
         store = self.store
-        work = store.work(number)
         with _only_here(store.path(number)):
             if store.path(number).exists():
                 return store.path(number).read_bytes()
-            tasks = store.tasks
-            found = jobs.run(tasks, tasks.group(number), work, tasks.group_size)
-            return store.encode(store.schema(fields_of(self.plan)), found)
+            return store.encode(store.schema(fields_of(self.plan)), self.rows(number))
+
+    def rows(self, number: int) -> Iterator[tuple[Task, list[jobs.Row]]]:
+        """The tasks of a group with their rows."""
+        tasks = self.store.tasks
+        return jobs.run(tasks, tasks.group(number), self.store.work(number), tasks.group_size)
 
     def keep(self, number: int, content: bytes) -> None:
         """Write the file of a group, unless it is there."""

@@ -41,7 +41,7 @@ MOST_TOGETHER = 32
 """Scenarios of such a group."""
 
 SEEDS_TOGETHER = 4
-"""Seeds of a group that trains: the block of `scattermec.training.plan`."""
+"""Seeds of a group that trains, unless the plan says otherwise: a block of `scattermec.training.plan`."""
 
 IN_TURN = 8
 """Tasks of a group whose tasks are computed in turn."""
@@ -89,12 +89,14 @@ class Tasks:
         # Seeds that train side by side share their scenario.
         self._train = plan.job == "train"
         if self._train:
-            self.group_size = min(self.group_size, SEEDS_TOGETHER, len(self._seeds))
+            self.group_size = min(self.group_size, len(self._seeds))
         self.blocks = [
             Block(fixed, listed, size, self._groups(size))
             for (fixed, listed), size in zip(found, sizes, strict=True)
         ]
         self._first_task = [0, *itertools.accumulate(block.tasks for block in self.blocks)]
+        self._latest: tuple[tuple[int, int], dict[str, Any], Any] | None = None
+        """the scenario asked for last, with what its seeds share"""
         self._first_group = [0, *itertools.accumulate(block.groups for block in self.blocks)]
 
     def __len__(self) -> int:
@@ -116,8 +118,18 @@ class Tasks:
     def task(self, number: int) -> Task:
         """A task by its number."""
         place = bisect.bisect_right(self._first_task, number) - 1
+        point, index = divmod(number - self._first_task[place], len(self._seeds))
+        if self._latest is None or self._latest[0] != (place, point):
+            changes = self._changes(place, point)
+            self._latest = (place, point), changes, self._digest(changes)
+        _, changes, digest = self._latest
+        seed, own = self._seeds[index], digest.copy()
+        own.update(str(seed).encode())
+        return Task(number, changes, seed, own.hexdigest()[:HASH_DIGITS])
+
+    def _changes(self, place: int, point: int) -> dict[str, Any]:
+        """The constants of a scenario by its number in a block."""
         block = self.blocks[place]
-        point, seed = divmod(number - self._first_task[place], len(self._seeds))
         changes = dict(block.fixed)
         point, drawn = divmod(point, self._drawn)
         for axis in reversed(self._numbers):
@@ -127,8 +139,7 @@ class Tasks:
         if self.plan.draw is not None:
             names = (name for name, *_ in self.plan.ranges)
             changes |= dict(zip(names, self._draws[drawn].tolist(), strict=True))
-        ordered = {name: changes[name] for name in self.plan.varied if name in changes}
-        return Task(number, ordered, self._seeds[seed], self._hash(ordered, self._seeds[seed]))
+        return {name: changes[name] for name in self.plan.varied if name in changes}
 
     def scenario(self, task: Task) -> Scenario:
         """The scenario of a task; raises ScenarioError if its constants do not go together."""
@@ -184,15 +195,16 @@ class Tasks:
 
     @cached_property
     def _constants(self) -> dict[str, Any]:
-        """What `_hash` begins with."""
+        """What every task's hash depends on."""
         plan = self.plan
         about = {"job": plan.job, "options": plan.chosen.model_dump(mode="json")}
         if self._train:
             about["training"] = plan.base_config.model_dump(mode="json")
         return about | {"scenario": plan.base.record()}
 
-    def _hash(self, changes: dict[str, Any], seed: int) -> str:
-        content = dict(self._constants, seed=seed)
+    def _digest(self, changes: dict[str, Any]) -> Any:
+        """What a task's hash is made from, but for its seed."""
+        content = dict(self._constants)
         scenario, training = dict(content["scenario"]), dict(content.get("training", {}))
         for name, value in changes.items():
             own, _, part = name.partition(".")
@@ -203,7 +215,7 @@ class Tasks:
             else:
                 scenario[own] = value
         content |= {"scenario": scenario, "training": training}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:HASH_DIGITS]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode())
 
     def _classes(self) -> Sequence[tuple[dict[str, Any], tuple[dict[str, Any], ...]]]:
         """What is fixed in each block, and the plan's points that belong to it."""
