@@ -375,7 +375,8 @@ LINES = [
     ),
     ("demo online --bundle bundle --no-compare", table_of("0 frames of 1 users")),
     (
-        "sweep run toy-plan.yaml --out swept --dry-run --processes 1 --address auto --json",
+        "sweep run toy-plan.yaml --out swept --dry-run --processes 1 --address auto "
+        "--optimise reward --smallest --json",
         json_of(tasks=4, groups=2, programs=1, processes=1),
     ),
     (

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas
@@ -28,7 +29,7 @@ from scattermec.experiments.evaluate.policies import fixed_contenders
 from scattermec.experiments.measure.rollouts import simulate
 from scattermec.experiments.measure.statistics import Estimate, mean_interval
 from scattermec.experiments.measure.sweeps import measure_frames
-from scattermec.experiments.sweep import jobs
+from scattermec.experiments.sweep import jobs, search
 from scattermec.experiments.sweep.plan import SHAPES, TRAINING_SHAPES, Plan
 from scattermec.experiments.sweep.plotting import lines_of
 from scattermec.experiments.sweep.running import Sweep, fields_of
@@ -277,6 +278,100 @@ def test_a_training_has_its_learning_curve(trained):
     assert list(zip(table["seed"], table["frame"], strict=True)) == [(0, 250), (0, 500), (1, 250), (1, 500)]
     assert np.isfinite(table["reward"]).all()
     assert set(table["fault"]) == {""}
+
+
+# The search
+
+
+class Searched:
+    """Trials whose metric is the squared distance of two constants, in decades, from where it is least."""
+
+    def __init__(self, store, dies_at=None):
+        self.store, self.dies_at, self.computed = store, dies_at, []
+
+    def run(self, work, numbers, report):
+        for number in numbers:
+            if len(self.computed) == self.dies_at:
+                raise KeyboardInterrupt
+            self.computed.append(number)
+            work.keep(
+                number, work.store.encode(work.store.schema(fields_of(work.plan)), self.rows(work, number))
+            )
+
+    def rows(self, work, number):
+        for index in work.store.tasks.group(number):
+            task = work.store.tasks.task(index)
+            distances = [np.log10(task.changes["ap_power"] / 2), np.log10(task.changes["bandwidth"] / 5)]
+            yield task, [{"ap_energy": float(np.square(distances).sum()) + 0.01 * task.seed}]
+
+
+def searched_plan(count):
+    over = {name: {"low": 0.1, "high": 100, "log": True} for name in ("ap_power", "bandwidth")}
+    return search.plan_of(plan_of(job="solve", draw={"count": count, "over": over}, seeds=2), "ap_energy")
+
+
+needs_optuna = pytest.mark.skipif(find_spec("optuna") is None, reason="needs the extra search")
+
+
+@needs_optuna
+def test_a_search_finds_the_least_and_goes_on_where_it_was_interrupted(tmp_path):
+    plan = searched_plan(30)
+    store = Store.begin(tmp_path, plan, "")
+    settings = {"smallest": True, "together": 4, "report": lambda done, total: None}
+    begun = Searched(store, dies_at=6)
+    with pytest.raises(KeyboardInterrupt):
+        search.search(store, "ap_energy", run=begun.run, **settings)
+    store = Store.open(tmp_path)
+    rest = Searched(store)
+    found = search.search(store, "ap_energy", run=rest.run, **settings)
+    assert sorted(begun.computed + rest.computed) == list(range(30))
+    own = np.log10(1 / 2) ** 2 + np.log10(8 / 5) ** 2 + 0.005
+    assert (found.trials, found.pruned, found.before) == (30, 0, pytest.approx(own))
+    assert found.value < own
+    path, tasks, _ = Store.open(tmp_path).merge(lambda done, total: None)
+    table = pandas.read_parquet(path)
+    assert tasks == 60
+    best = table[table["task"] // 2 == found.best]
+    assert (
+        best["ap_energy"].mean()
+        == pytest.approx(found.value)
+        == table.groupby(table["task"] // 2)["ap_energy"].mean().min()
+    )
+    comparison = Tasks(Plan.load(found.comparison))
+    assert len(comparison) == 40
+    assert [comparison.task(n).changes for n in (0, 39)] == [{}, found.changes]
+
+
+@needs_optuna
+def test_a_training_that_falls_behind_is_pruned(tmp_path):
+    over = {"ap_power": {"low": 1, "high": 2}}
+    options = {"algorithm": "ap-ddpg", "frames": 1000}
+    plan = search.plan_of(plan_of(job="train", options=options, draw={"count": 9, "over": over}), "reward")
+    store = Store.begin(tmp_path, plan, "")
+    reached = []
+
+    def run_trials(work, numbers, report):
+        for number in numbers:
+            fault = ""
+            try:
+                for frame in (250, 500, 750, 1000):
+                    rows = [{"seed": 0, "frame": frame, "reward": float(number < 6)}]
+                    work._pruning(number)(SimpleNamespace(rows=rows))
+            except jobs.PrunedError as error:
+                fault = str(error)
+            reached.append(frame)
+            found = [(work.store.tasks.task(number), [{"reward": float(number < 6), "fault": fault}])]
+            work.keep(number, work.store.encode(work.store.schema(fields_of(plan)), found))
+
+    found = search.search(store, "reward", smallest=False, together=1, run=run_trials, report=lambda *_: None)
+    assert reached == [1000] * 6 + [250] * 3
+    assert found.pruned == 3
+
+
+def test_what_cannot_be_searched_is_refused():
+    with pytest.raises(InputError, match="must have draw") as caught:
+        search.plan_of(plan_of(grid={"ap_power": [1]}), "luck")
+    assert "optimise: luck is not measured; choose from not_converged, energy_efficiency" in str(caught.value)
 
 
 # The data set, and the engines

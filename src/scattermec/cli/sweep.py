@@ -66,6 +66,17 @@ def sweep_run(
         int | None,
         options.count("I", 100_000, "Be job number I of a Slurm array of --jobs jobs.", least=0),
     ] = None,
+    optimise: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METRIC",
+            help="Search the ranges of the plan for the largest mean of this metric, by Optuna; needs the "
+            "extra `search`.",
+        ),
+    ] = None,
+    smallest: Annotated[
+        bool, typer.Option("--smallest", help="With --optimise: search for the smallest mean.")
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -88,8 +99,12 @@ def sweep_run(
         scattermec sweep run plan.yaml --out runs/sweep --dry-run
         scattermec sweep run plan.yaml --out runs/sweep
         scattermec sweep run plan.yaml --out runs/sweep --engine slurm --time 00:30:00
+        scattermec sweep run plan.yaml --out runs/search --optimise reward
     """
-    check_installed("sweep", "learning", *(["ray"] if engine is EngineName.RAY else []))
+    extras = {"ray": engine is EngineName.RAY, "search": optimise is not None and not dry_run}
+    check_installed("sweep", "learning", *(extra for extra, needed in extras.items() if needed))
+    if optimise is not None and engine is EngineName.SLURM:
+        raise InputError(["engine: slurm is not allowed with --optimise; it must be local or ray"])
     for name, text in (("time", time), ("memory", memory), ("prologue", prologue), ("launcher", launcher)):
         if not text.isprintable():
             raise InputError([f"{name}: must be one line"])
@@ -110,8 +125,11 @@ def sweep_run(
     elif engine is EngineName.SLURM:
         slurm = job.SlurmSettings(jobs, time, memory, prologue, launcher)
         report = job.submit(chosen, out, slurm)
+    elif optimise is not None:
+        where = job.Where(engine.value, address, processes)
+        report = job.optimise(chosen, out, where, optimise, smallest=smallest, quiet=as_json)
     else:
-        report = job.run(chosen, out, engine.value, address, processes, quiet=as_json)
+        report = job.run(chosen, out, job.Where(engine.value, address, processes), quiet=as_json)
     report.put_out(as_json=as_json)
 
 

@@ -6,14 +6,14 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 
 from scattermec._processes import usable_cores
 from scattermec.cli.jobs.common import command_line
 from scattermec.cli.output import Report, described_progress
-from scattermec.engines import local, ray, slurm
+from scattermec.engines import Work, local, ray, slurm
 from scattermec.experiments.measure.table import Table
 from scattermec.experiments.sweep.plan import Plan
 from scattermec.experiments.sweep.store import PLAN, RESULTS, Store
@@ -24,24 +24,66 @@ SlurmSettings = slurm.Settings
 CHECKED = 1000
 """Scenarios that are checked before anything is computed; later faults are in the results."""
 
+TRIALS_EACH = 2
+"""Trials per process that a search proposes at a time."""
+
 NEWEST = 200
 """Files from which the rate of a sweep is taken."""
 
 
-def run(
-    plan: Plan, out: Path, engine: str, address: str | None, processes: int | None, *, quiet: bool
-) -> Report:
+class Where(NamedTuple):
+    """The engine that computes, and its settings."""
+
+    engine: str
+    address: str | None
+    processes: int | None
+
+    def compute(self, plan: Plan, work: Work, numbers: Sequence[int], report: Callable[[int], None]) -> None:
+        """Compute and keep groups."""
+        settings: dict[str, Any] = {"processes": self.processes, "lightly": plan.job != "train"}
+        if numbers and self.engine == "ray":
+            ray.run(work, numbers, report, address=self.address, **settings)
+        else:
+            local.run(work, numbers, report, **settings)
+
+
+def run(plan: Plan, out: Path, where: Where, *, quiet: bool) -> Report:
     """Compute what is missing, here or on Ray."""
     store = _begin(plan, out)
     left = store.left()
     with described_progress("Sweeping", quiet=quiet, unit="tasks") as update:
         report = _counter(store.tasks, left, lambda done, total: update("Sweeping", done, total))
-        settings: dict[str, Any] = {"processes": processes, "lightly": plan.job != "train"}
-        if left and engine == "ray":
-            ray.run(_sweep(store), left, report, address=address, **settings)
-        else:
-            local.run(_sweep(store), left, report, **settings)
+        where.compute(plan, _sweep(store), left, report)
     return _finished(store, len(left))
+
+
+def optimise(plan: Plan, out: Path, where: Where, metric: str, *, smallest: bool, quiet: bool) -> Report:
+    """Search for the best constants, and write the plan that compares them with those before."""
+    from scattermec.experiments.sweep import search
+
+    plan = search.plan_of(plan, metric)
+    store = _begin(plan, out)
+    with described_progress("Searching", quiet=quiet, unit="trials") as update:
+        found = search.search(
+            store,
+            metric,
+            smallest=smallest,
+            together=TRIALS_EACH * (where.processes or usable_cores()),
+            run=lambda work, numbers, report: where.compute(plan, work, numbers, report),
+            report=lambda done, total: update("Searching", done, total),
+        )
+    before = "-" if found.before is None else f"{found.before:.4g}"
+    rows = (
+        (metric, before, f"{found.value:.4g}"),
+        *((name, f"{store.tasks.usual(name):.4g}", f"{new:.4g}") for name, new in found.changes.items()),
+    )
+    title = f"{found.trials:,} trials, {found.pruned:,} of them without a result"
+    again = f"With 20 fresh seeds: scattermec sweep run {found.comparison} --out {out}-best"
+    return Report(
+        data={**found._asdict(), "comparison": str(found.comparison), "metric": metric},
+        tables=[Table(title, "", ("", "before", f"trial {found.best}"), rows)],
+        notes=[again],
+    )
 
 
 def run_share(plan: Plan, out: Path, index: int, jobs: int) -> Report:

@@ -41,6 +41,14 @@ from scattermec.training import run as training_run
 Row = dict[str, Any]
 """Numbers and labels by column."""
 
+Progress = Callable[[training_run.Progress], None]
+"""Called during a training; may raise PrunedError."""
+
+
+class PrunedError(ComputationError):
+    """A training that is not worth its end."""
+
+
 FAULT = "fault"
 """Column that says why a task has no numbers; empty if it has."""
 
@@ -76,7 +84,13 @@ def columns_of(plan: Plan) -> Columns:
     return Columns(counts=("frame",), numbers=tuple(dict.fromkeys(learned)))
 
 
-def run(tasks: Tasks, numbers: Sequence[int], folder: Path, size: int) -> Iterator[tuple[Task, list[Row]]]:
+def run(
+    tasks: Tasks,
+    numbers: Sequence[int],
+    folder: Path,
+    size: int,
+    report: Progress = lambda progress: None,
+) -> Iterator[tuple[Task, list[Row]]]:
     """The rows of each task of a group, in their order.
 
     Tasks whose constants do not go together, or whose computation fails, have one row that says why.
@@ -86,6 +100,7 @@ def run(tasks: Tasks, numbers: Sequence[int], folder: Path, size: int) -> Iterat
         numbers: those of the group.
         folder: for the checkpoints of trainings.
         size: tasks of a full group; stacked groups are padded to it, so that all have the same program.
+        report: called during trainings.
     """
     plan = tasks.plan
     group, scenarios, faults = [], [], {}
@@ -98,7 +113,7 @@ def run(tasks: Tasks, numbers: Sequence[int], folder: Path, size: int) -> Iterat
             faults[number] = str(error)
     good = [task for task in group if task.number not in faults]
     if plan.job == "train":
-        found = _train(tasks, good, scenarios, folder, faults)
+        found = _train(tasks, good, scenarios, folder, faults, report)
     elif plan.job in ("simulate", "solve") and plan.chosen.beams != "optimal":
         found = _stacked(plan, good, scenarios, size)
     else:
@@ -211,17 +226,23 @@ def contenders_of(name: str, scenario: Scenario) -> list[Contender]:
 
 
 def _train(
-    tasks: Tasks, group: Sequence[Task], scenarios: Sequence[Scenario], folder: Path, faults: dict[int, str]
+    tasks: Tasks,
+    group: Sequence[Task],
+    scenarios: Sequence[Scenario],
+    folder: Path,
+    faults: dict[int, str],
+    report: Progress,
 ) -> Iterator[list[Row]]:
     """Tasks that differ in their seeds only, side by side; each alone if learning fails for one of them."""
     if not group:
         return
     plan = partial(new_training, tasks, group[0], scenarios[0])
     try:
-        rows = train(plan([task.seed for task in group]), folder)
-    except InputError as error:
+        rows = train(plan([task.seed for task in group]), folder, report)
+    except (InputError, PrunedError) as error:
         faults |= {task.number: str(error) for task in group}
         rows = {}
+        shutil.rmtree(folder, ignore_errors=True)
     except TrainingError as error:
         rows = {}
         for task in group:
@@ -243,9 +264,7 @@ def new_training(tasks: Tasks, task: Task, scenario: Scenario, seeds: Sequence[i
 
 
 def train(
-    plan: training_plan.Plan,
-    folder: Path,
-    report: Callable[[training_run.Progress], None] = lambda progress: None,
+    plan: training_plan.Plan, folder: Path, report: Progress = lambda progress: None
 ) -> dict[int, list[Row]]:
     """Train in a folder that is removed at the end; returns the metrics of each seed.
 

@@ -25,9 +25,10 @@ from scattermec.errors import InputError
 from scattermec.experiments.sweep.plan import Plan
 from scattermec.experiments.sweep.tasks import Task, Tasks
 from scattermec.storage.atomic import is_scaffold, replace_text, replacing
-from scattermec.storage.texts import read_object
+from scattermec.storage.texts import read_object, read_text
 
 RECORD, PLAN, RESULTS, WORK, MERGED = "sweep.json", "plan.yaml", "results", "work", "merged.parquet"
+TRIALS = "trials.jsonl"
 
 PART = 1000
 """Groups in a partition, which is a folder."""
@@ -44,8 +45,20 @@ class Store:
 
     @cached_property
     def tasks(self) -> Tasks:
-        """The tasks of the plan."""
-        return Tasks(self.plan)
+        """The tasks of the plan; with constants that a search has chosen, if it was one."""
+        tasks = Tasks(self.plan)
+        if self.trials.exists():
+            lines = read_text(self.trials).splitlines()
+            try:
+                tasks.chosen = {number: dict(json.loads(line)) for number, line in enumerate(lines)}
+            except (ValueError, TypeError):
+                raise InputError([f"{self.trials}: is damaged: it must be JSON, line by line"]) from None
+        return tasks
+
+    @property
+    def trials(self) -> Path:
+        """File of the constants that a search has chosen, one line per trial."""
+        return self.folder / TRIALS
 
     @classmethod
     def begin(cls, folder: Path, plan: Plan, command: str) -> "Store":

@@ -95,6 +95,8 @@ class Tasks:
             for (fixed, listed), size in zip(found, sizes, strict=True)
         ]
         self._first_task = [0, *itertools.accumulate(block.tasks for block in self.blocks)]
+        self.chosen: dict[int, dict[str, Any]] | None = None
+        """constants of each scenario by its number, if they are searched for rather than drawn"""
         self._latest: tuple[tuple[int, int], dict[str, Any], Any] | None = None
         """the scenario asked for last, with what its seeds share"""
         self._first_group = [0, *itertools.accumulate(block.groups for block in self.blocks)]
@@ -129,6 +131,8 @@ class Tasks:
 
     def _changes(self, place: int, point: int) -> dict[str, Any]:
         """The constants of a scenario by its number in a block."""
+        if self.chosen is not None:
+            return dict(self.chosen[point])
         block = self.blocks[place]
         changes = dict(block.fixed)
         point, drawn = divmod(point, self._drawn)
@@ -151,12 +155,15 @@ class Tasks:
 
     def value(self, task: Task, name: str) -> Any:
         """The task's value of a constant that the plan varies."""
-        if name in task.changes:
-            return task.changes[name]
-        if name.startswith("train."):
-            return getattr(self.plan.base_config, name.removeprefix("train."))
+        return task.changes[name] if name in task.changes else self.usual(name)
+
+    def usual(self, name: str) -> Any:
+        """The value of a constant where the plan does not vary it."""
         own, _, part = name.partition(".")
-        return getattr(getattr(self.plan.base, own), part) if part else getattr(self.plan.base, own)
+        if own == "train":
+            return getattr(self.plan.base_config, part)
+        value = getattr(self.plan.base, own)
+        return getattr(value, part) if part else value
 
     def check(self, most: int) -> None:
         """Build the first ``most`` scenarios; raises InputError with the first that is faulty."""
