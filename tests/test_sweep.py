@@ -247,11 +247,15 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     options = {"algorithm": "ap-ddpg", "config": "paper", "frames": 500, "curve": True}
     plan = plan_of(job="train", options=options, constants=TOY | NETWORKS, seeds=2)
-    return plan, Sweep(plan, folder).compute(0)
+    # As on a machine that does not see the sweep's folder, and does not make one.
+    content = Sweep(plan, folder / "elsewhere").compute(0)
+    assert not list(folder.iterdir())
+    return plan, content
 
 
 def test_a_training_that_is_asked_to_leave_goes_on_to_the_same_bytes(trained, tmp_path, monkeypatch):
     plan, whole = trained
+    Store.begin(tmp_path, plan, "")
     sweep = Sweep(plan, tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(_processes, "_asked", [10])

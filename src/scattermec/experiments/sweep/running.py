@@ -1,5 +1,6 @@
 """A sweep run: its groups computed by an engine, and how long that takes."""
 
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import pyarrow
 from scattermec.errors import BusyError
 from scattermec.experiments.sweep import jobs
 from scattermec.experiments.sweep.plan import Plan
-from scattermec.experiments.sweep.store import Store
+from scattermec.experiments.sweep.store import RECORD, Store
 from scattermec.experiments.sweep.tasks import Task, Tasks
 from scattermec.storage.atomic import writing
 
@@ -23,7 +24,7 @@ class Sweep:
     """The groups of a sweep as the tasks of an engine; see `scattermec.engines.Work`."""
 
     def __init__(self, plan: Plan, folder: Path) -> None:
-        self.plan, self.folder = plan, folder
+        self.plan, self.folder = plan, folder.resolve()
         self._store: Store | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -37,16 +38,28 @@ class Sweep:
 
     def compute(self, number: int) -> bytes:
         """The file of a group. If another process on the same disk computes it, waits for that one's file."""
-        store = self.store
-        with _only_here(store.path(number)):
-            if store.path(number).exists():
-                return store.path(number).read_bytes()
-            return store.encode(store.schema(fields_of(self.plan)), self.rows(number))
+        path = self.store.path(number)
+        if not self._sees_the_folder():
+            return self._encoded(number)
+        with _only_here(path):
+            return path.read_bytes() if path.exists() else self._encoded(number)
 
     def rows(self, number: int) -> Iterator[tuple[Task, list[jobs.Row]]]:
         """The tasks of a group with their rows."""
         tasks = self.store.tasks
-        return jobs.run(tasks, tasks.group(number), self.store.work(number), tasks.group_size)
+        return jobs.run(tasks, tasks.group(number), self.scratch(number), tasks.group_size)
+
+    def scratch(self, number: int) -> Path:
+        """Folder for the checkpoints of a group, on a machine that does not see the sweep elsewhere."""
+        if self._sees_the_folder():
+            return self.store.work(number)
+        return Path(tempfile.gettempdir()) / f"scattermec-{self.plan.digest[:16]}" / f"{number}"
+
+    def _encoded(self, number: int) -> bytes:
+        return self.store.encode(self.store.schema(fields_of(self.plan)), self.rows(number))
+
+    def _sees_the_folder(self) -> bool:
+        return (self.folder / RECORD).exists()
 
     def keep(self, number: int, content: bytes) -> None:
         """Write the file of a group, unless it is there."""

@@ -81,7 +81,6 @@ def search(
 
     plan, draw = store.plan, store.plan.draw
     assert draw is not None
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = _study(store.folder, smallest)
     if not study.trials:
         own = {name: store.tasks.usual(name) for name, *_ in plan.ranges}
@@ -137,8 +136,7 @@ class Trials(Sweep):
         tasks = self.store.tasks
         here = self.plan.job == "train" and (self.folder / JOURNAL).exists()
         report = self._pruning(number) if here else lambda progress: None
-        work = self.store.work(number)
-        return jobs.run(tasks, tasks.group(number), work, tasks.group_size, report)
+        return jobs.run(tasks, tasks.group(number), self.scratch(number), tasks.group_size, report)
 
     def _pruning(self, number: int) -> jobs.Progress:
         import optuna
@@ -163,6 +161,7 @@ def _study(folder: Path, smallest: bool) -> Any:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
         study_name="sweep",
