@@ -398,8 +398,8 @@ LINES = [
     ),
     ("report reproduced --width 90mm", printed_figures),
     (
-        "calibrate calibrated --quick --seed 1 --scenario toy.yaml --set ap_power=2 --out calibrated.csv "
-        "--json",
+        "calibrate calibrated --quick --seed 1 --scenario toy.yaml --set ap_power=2 --engine local "
+        "--address auto --out calibrated.csv --json",
         calibrated,
     ),
     ("calibrate --shipped", table_of("Which claims exclude which", "4b-3", "bandwidth")),

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import pickle
 import stat
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import pytest
 from command_line import refused, run
 from scattermec import _processes
 from scattermec.agents.settings import Learning, TrainingConfig
-from scattermec.engines import local, slurm
+from scattermec.engines import Listed, local, slurm
 from scattermec.errors import InputError, UnfinishedError
 from scattermec.experiments.calibrate.margins import Margins
 from scattermec.experiments.claims.optima import CLAIMS
@@ -465,6 +466,19 @@ def test_jobs_of_an_array_share_all_tasks():
         assert jobs_asked <= most
         assert all(map(len, shares))
         assert [number for share in shares for number in share] == list(range(tasks))
+
+
+def square(number, report):
+    report((number, number**2))
+
+
+def test_a_list_of_tasks_is_work_for_any_engine():
+    reported = []
+    listed = Listed(square, [3, 5], reported.append)
+    elsewhere = pickle.loads(pickle.dumps(listed))
+    for number in (1, 0):
+        listed.keep(number, elsewhere.compute(number))
+    assert reported == [(5, 25), (3, 9)]
 
 
 def program(path, text):

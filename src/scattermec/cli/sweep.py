@@ -42,13 +42,7 @@ def sweep_run(
             "P", MOST_PROCESSES, "Processes on this machine (local, ray).  [default: one per core]"
         ),
     ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Of a running Ray cluster, or auto.  [default: starts Ray on this machine]",
-        ),
-    ] = None,
+    address: options.Address = None,
     jobs: Annotated[
         int,
         options.count("N", 100_000, "Jobs of the Slurm array, at most; each has its share of the groups."),

@@ -5,10 +5,11 @@ with one thread and the same compiler settings, so that results are the same to 
 what the tasks compute.
 """
 
-from collections.abc import Callable
-from typing import Literal, Protocol, get_args, runtime_checkable
+import pickle
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
-__all__ = ["ENGINES", "Engine", "Report", "Work"]
+__all__ = ["ENGINES", "Engine", "Listed", "Report", "Work"]
 
 Engine = Literal["local", "slurm", "ray"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
@@ -31,3 +32,34 @@ class Work(Protocol):
     def keep(self, number: int, content: bytes) -> None:
         """Keep the result of a task, where the folder of the results can be written."""
         ...
+
+
+class Listed:
+    """A list of tasks for a function, as `scattermec._processes.run_in_processes` takes it, as `Work`.
+
+    The function keeps its results itself, in files that all machines see; what it reports is passed on.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Any, Callable[[Any], None]], None],
+        tasks: Sequence[Any],
+        report: Callable[[Any], None],
+    ) -> None:
+        self._work, self._tasks = work, tasks
+        self._report: Callable[[Any], None] | None = report
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_report": None}
+
+    def compute(self, number: int) -> bytes:
+        """Do a task; returns what it reports."""
+        reports: list[Any] = []
+        self._work(self._tasks[number], reports.append)
+        return pickle.dumps(reports)
+
+    def keep(self, number: int, content: bytes) -> None:
+        """Pass on what a task has reported."""
+        assert self._report is not None
+        for report in pickle.loads(content):
+            self._report(report)
