@@ -19,6 +19,7 @@ from command_line import run
 from scattermec import _processes
 from scattermec.cli import app
 from scattermec.cli.jobs import demo
+from scattermec.engines import slurm
 from scattermec.experiments.calibrate import calibration, search
 from scattermec.experiments.calibrate.margins import Margins
 from scattermec.experiments.evaluate import benchmark_set
@@ -492,6 +493,7 @@ def _small_and_in_this_process(monkeypatch, folder):
     }
     monkeypatch.setattr("scattermec.cli.jobs.calibrate.QUICK", replace(calibration.QUICK, **few))
     monkeypatch.setattr(SimulatedWorld, "_best_reward", lambda world, frames: 2.0)  # compiling it takes long
+    monkeypatch.setattr(slurm, "which", lambda name: None)  # whether or not there is Slurm here
     # The demonstration with real processes is in test_online_faults.py.
     monkeypatch.setattr(broker, "find_broker", lambda: "mosquitto")
     for name, stand_in in (("Broker", Accounts), ("Fleet", Accounts), ("_watch", nobody_watches)):

@@ -2,11 +2,11 @@
 
 import math
 import shlex
-import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import which
 
 from scattermec._processes import asked_to_leave
 from scattermec.engines import Report, Work
@@ -105,7 +105,7 @@ def submit(command: Sequence[str], folder: Path, settings: Settings, tasks: int)
     path = folder / SCRIPT
     (folder / LOGS).mkdir(exist_ok=True)
     replace_text(path, script(command, folder, settings, tasks))
-    program = shutil.which("sbatch")
+    program = which("sbatch")
     if program is None:
         return path, None
     done = subprocess.run([program, "--parsable", str(path)], capture_output=True, text=True, check=False)
