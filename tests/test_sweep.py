@@ -50,6 +50,12 @@ NETWORKS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch):
+    # Its threads serve the other tests, too.
+    monkeypatch.setattr(_processes, "use_one_thread", lambda: None)
+
+
 # Plans
 
 
@@ -496,7 +502,6 @@ def test_slurm_gives_the_same_bytes_though_jobs_are_killed(reference, plan, tmp_
     monkeypatch.setenv("FAKE_QUEUE", str(queue))
     plan.save(tmp_path / "plan.yaml")
     out = tmp_path / "out"
-    monkeypatch.setattr(_processes, "use_one_thread", lambda: None)
     report = run("sweep", "run", tmp_path / "plan.yaml", "--out", out, "--engine", "slurm", "--jobs", 2)
     assert "Submitted as job 7." in report.stdout
     assert content(Store.open(out)) == content(reference)
@@ -515,7 +520,6 @@ def test_what_another_engine_began_is_finished_here(reference, plan, tmp_path, m
     store = Store.begin(tmp_path / "out", plan, "")
     store.write(1, reference.path(1).read_bytes())
     plan.save(tmp_path / "plan.yaml")
-    monkeypatch.setattr(_processes, "use_one_thread", lambda: None)
     monkeypatch.setattr(Sweep, "compute", lambda sweep, number: reference.path(number).read_bytes())
     report = run("sweep", "run", tmp_path / "plan.yaml", "--out", store.folder, "--processes", 1)
     assert "3 groups computed, 0 left" in report.stdout
