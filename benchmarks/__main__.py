@@ -10,7 +10,7 @@ from benchmarks.machine import allowed_cores, describe, use_one_core, versions
 if TYPE_CHECKING:
     from benchmarks.results import Section
 
-SECTIONS = ("allocation", "beams", "learning", "pendulum", "startup", "devices")
+SECTIONS = ("allocation", "beams", "learning", "pendulum", "startup", "sweeps", "devices")
 """Sections measured by default; a GPU and others' trainers only on demand."""
 
 BEAMS = ((3, 3), (6, 4))
@@ -111,6 +111,11 @@ def _measure(section: "Section", options: argparse.Namespace, other_core: int | 
         from benchmarks.startup import compare_startup
 
         compare_startup(section, other_core, quick=quick, tell=tell)
+    elif section.name == "sweeps":
+        from benchmarks.sweeps import compare_sweeps, simulate_trainings
+
+        compare_sweeps(section, quick=quick, tell=tell)
+        simulate_trainings(section, options.tasks or (1000 if quick else 10**6), tell=tell)
     elif section.name == "devices":
         from benchmarks.devices import compare_devices
 
@@ -166,6 +171,9 @@ def _parser() -> argparse.ArgumentParser:
         "--trainer-seeds", type=_positive, metavar="R", help="seeds beside others' trainers (3)"
     )
     parser.add_argument("--frames", type=_positive, metavar="K", help="frames that devices decide in (10000)")
+    parser.add_argument(
+        "--tasks", type=_positive, metavar="K", help="trainings of the simulated sweep (1000000)"
+    )
     parser.add_argument("--core", type=int, metavar="C", help="core to run on (the idlest one)")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="keep the numbers here as they come (beside the page)"

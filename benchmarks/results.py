@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.sheets import DEVICES, GPU, LEARNING, PENDULUM, STARTUP, TRAINERS, Sheet
+from benchmarks.sheets import DEVICES, GPU, LEARNING, PENDULUM, STARTUP, SWEEPS, TRAINERS, Sheet
 from benchmarks.timing import Timing
 from scattermec.optimisation import INFEASIBLE, OPTIMAL
 from scattermec.storage import replace_text
@@ -35,8 +35,8 @@ optimal and the other infeasible. "Undecided": frames that the solver itself cal
 INTRODUCTION = """\
 `make bench` measures all but the GPU and makes this page, from the numbers in
 [benchmarks.json](benchmarks.json). `python -m benchmarks --only NAME --docs docs/benchmarks.md` renews one
-section of both: `allocation` (P1), `beams` (P2), `learning`, `pendulum`, `trainers`, `startup`, `devices` or
-`gpu`. What another machine has saved by `--only NAME --json FILE` is taken over by
+section of both: `allocation` (P1), `beams` (P2), `learning`, `pendulum`, `trainers`, `startup`, `sweeps`,
+`devices` or `gpu`. What another machine has saved by `--only NAME --json FILE` is taken over by
 `--add FILE --docs docs/benchmarks.md`, with `--label TEXT` beside what is there already. Each section begins
 with the command, commit, date and machine that its numbers are from."""
 
@@ -47,6 +47,7 @@ SECTIONS = {
     "pendulum": ("Learning: DDPG on Pendulum-v1", PENDULUM),
     "trainers": ("Trainers of others", TRAINERS),
     "startup": ("Commands that have little to do", STARTUP),
+    "sweeps": ("Sweeps", SWEEPS),
     "devices": ("price-net on devices", DEVICES),
     "gpu": ("P1 and P2 on a GPU", GPU),
 }
@@ -55,7 +56,7 @@ SECTIONS = {
 A section added with a label is called "name, label" and follows the section of that name.
 """
 
-WORDS = ("solver", "", "counted", "problem", "command")
+WORDS = ("solver", "", "counted", "problem", "command", "stage")
 """Columns that do not contain numbers."""
 
 BUSY = 0.9

@@ -87,6 +87,7 @@ def test_a_run_replaces_its_own_section_alone(tmp_path):
         "Learning: DDPG on Pendulum-v1",
         "Trainers of others",
         "Commands that have little to do",
+        "Sweeps",
         "price-net on devices",
         "P1 and P2 on a GPU",
     ]

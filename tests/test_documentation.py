@@ -27,6 +27,7 @@ PAGES = [
     "docs/how-to/scenario.md",
     "docs/how-to/constants.md",
     "docs/how-to/results.md",
+    "docs/how-to/sweeps.md",
     "docs/how-to/channels.md",
     "docs/how-to/ray-tracing.md",
     "docs/how-to/score.md",
@@ -54,11 +55,12 @@ def run_shell(code):
 def test_code_of_a_page_runs_and_prints_what_the_page_says(page, tmp_path, monkeypatch):
     """Blocks of python and shell, in one session and folder; a block of text is what the last python printed.
 
-    Blocks of console are not run.
+    Blocks of yaml are files, if they begin with their names. Blocks of console are not run.
     """
     monkeypatch.chdir(tmp_path)
     # The process is not the command's own: its threads and what it has compiled serve the other tests, too.
     monkeypatch.setattr(_processes, "use_one_thread", lambda: None)
+    monkeypatch.setattr(_processes, "usable_cores", lambda: 1)
     blocks = BLOCK.findall((ROOT / page).read_text())
     assert "python" in dict(blocks)
     session, printed = {}, ""
@@ -69,6 +71,8 @@ def test_code_of_a_page_runs_and_prints_what_the_page_says(page, tmp_path, monke
             printed = output.getvalue()
         elif language == "shell":
             run_shell(code)
+        elif language == "yaml" and (name := re.match(r"# (\w+\.yaml)\n", code)):
+            Path(name[1]).write_text(code)
         elif language == "text":
             assert printed == code
 

@@ -19,6 +19,7 @@ from command_line import run
 from scattermec import _processes
 from scattermec.cli import app
 from scattermec.cli.jobs import demo
+from scattermec.engines import slurm
 from scattermec.experiments.calibrate import calibration, search
 from scattermec.experiments.calibrate.margins import Margins
 from scattermec.experiments.evaluate import benchmark_set
@@ -201,6 +202,16 @@ def printed_figures(printed):
     assert names == {"fig3a-mrt-1", "fig3a-mrt-2"}
 
 
+def array_script(printed):
+    report = json.loads(printed)
+    assert (report["jobs"], report["groups"], report["job"]) == (2, 2, None)
+    script = Path("swept/sweep.sbatch").read_text()
+    for line in ("--array=0-1", "--time=00:10:00", "--mem=1G"):
+        assert f"#SBATCH {line}\n" in script
+    assert "\nmodule load python\n" in script
+    assert "\napptainer exec image.sif " in script
+
+
 def calibrated(printed):
     record = json.loads(printed)
     assert record == json.loads(Path("calibrated/calibration.json").read_text())
@@ -366,14 +377,31 @@ LINES = [
     ),
     ("demo online --bundle bundle --no-compare", table_of("0 frames of 1 users")),
     (
+        "sweep run toy-plan.yaml --out swept --dry-run --processes 1 --address auto "
+        "--optimise reward --smallest --json",
+        json_of(tasks=4, groups=2, programs=1, processes=1),
+    ),
+    (
+        "sweep run toy-plan.yaml --out swept --engine slurm --jobs 2 --time 00:10:00 --memory 1G "
+        "--prologue 'module load python' --launcher 'apptainer exec image.sif' --json",
+        array_script,
+    ),
+    ("sweep run toy-plan.yaml --out swept --index 0 --jobs 1 --json", json_of(tasks=4, computed=2, left=0)),
+    ("sweep status swept --json", json_of(tasks_done=4, groups_done=2)),
+    ("sweep merge swept --json", json_of(tasks_merged=4, rows=4)),
+    (
+        "sweep plot swept --x ap_power --y ap_energy --hue mean_workload --out swept.svg --json",
+        json_of(file="swept.svg", rows=4),
+    ),
+    (
         "reproduce --out reproduced --figures 3a --beams mrt --frames 8 --quick --complete --seed 1 "
         "--seeds 1 --training-frames 250 --overwrite --scenario toy.yaml --set ap_power=2 --json",
         reproduced,
     ),
     ("report reproduced --width 90mm", printed_figures),
     (
-        "calibrate calibrated --quick --seed 1 --scenario toy.yaml --set ap_power=2 --out calibrated.csv "
-        "--json",
+        "calibrate calibrated --quick --seed 1 --scenario toy.yaml --set ap_power=2 --engine local "
+        "--address auto --out calibrated.csv --json",
         calibrated,
     ),
     ("calibrate --shipped", table_of("Which claims exclude which", "4b-3", "bandwidth")),
@@ -390,6 +418,9 @@ def folder(tmp_path_factory):
     (path / "toy.yaml").write_text(run("scenario", *settings(TOY)).stdout)
     networks = dict(setting.split("=") for setting in NETWORKS)
     (path / "toy-training.yaml").write_text("".join(f"{name}: {value}\n" for name, value in networks.items()))
+    plan = {"job": "solve", "options": {"frames": 4}, "constants": TOY, "group": 2}
+    plan |= {"grid": {"ap_power": [1, 2], "mean_workload": [5, 10]}}
+    (path / "toy-plan.yaml").write_text(json.dumps(plan))
     (path / "toy-price-net.yaml").write_text("width: 4\n")
     (path / "default.yaml").write_text(run("scenario").stdout)
     random = np.random.default_rng(0)
@@ -463,6 +494,7 @@ def _small_and_in_this_process(monkeypatch, folder):
     }
     monkeypatch.setattr("scattermec.cli.jobs.calibrate.QUICK", replace(calibration.QUICK, **few))
     monkeypatch.setattr(SimulatedWorld, "_best_reward", lambda world, frames: 2.0)  # compiling it takes long
+    monkeypatch.setattr(slurm, "which", lambda name: None)  # whether or not there is Slurm here
     # The demonstration with real processes is in test_online_faults.py.
     monkeypatch.setattr(broker, "find_broker", lambda: "mosquitto")
     for name, stand_in in (("Broker", Accounts), ("Fleet", Accounts), ("_watch", nobody_watches)):
@@ -494,7 +526,15 @@ def options_of(line):
     if name not in COMMANDS:
         return {("", name)}
     # Parsed, not run: an option or a choice that does not exist ends here.
-    needs_out = ("solve", "reproduce", "frames draw", "frames convert", "benchmark-set", "export")
+    needs_out = (
+        "solve",
+        "reproduce",
+        "sweep run",
+        "frames draw",
+        "frames convert",
+        "benchmark-set",
+        "export",
+    )
     needed = ["--out", "out"] if name in needs_out and "--out" not in arguments else []
     COMMANDS[name].make_context(name, [*arguments, *needed])
     given = {word.partition("=")[0] for word in arguments if word.startswith("--")}

@@ -9,7 +9,8 @@ import pickle
 import queue
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 Task = TypeVar("Task")
@@ -21,17 +22,41 @@ _ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 def use_one_thread() -> None:
     """Make JAX compute with one thread, here and in child processes; call it before JAX is first used.
 
-    Sums are then taken in one order, so their digits do not depend on the number of cores.
+    Sums are then taken in one order, so their digits do not depend on the number of cores. XLA also cuts
+    large loops by the number of its threads, and rounds their ends differently, even where it uses only one.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if _ONE_THREAD not in flags.split():
         os.environ["XLA_FLAGS"] = f"{flags} {_ONE_THREAD}".strip()
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ |= {"OMP_NUM_THREADS": "1", "PJRT_NPROC": "1"}
 
 
 def usable_cores() -> int:
     """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_asked: list[int] = []
+"""Signals that have asked this process to leave."""
+
+
+@contextmanager
+def leaving_on_signals() -> Iterator[None]:
+    """Within it SIGTERM and SIGUSR1 only ask this process to leave, see `asked_to_leave`."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    for number in before:
+        signal.signal(number, lambda caught, frame: _asked.append(caught))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _asked.clear()
+
+
+def asked_to_leave() -> bool:
+    """Whether a signal has asked this process to leave; see `leaving_on_signals`."""
+    return bool(_asked)
 
 
 def run_in_processes(
@@ -53,7 +78,7 @@ def run_in_processes(
         lightly: compile lightly, see `scattermec._compilation.compile_lightly`.
 
     The first error in any process ends all of them and is raised here; a process that dies raises
-    ComputationError.
+    WorkerDiedError.
     """
     processes = processes or min(len(tasks), usable_cores())
     if processes <= 1:
@@ -90,7 +115,7 @@ def run_in_processes(
 
 def _receive(messages: Any, workers: list[Any], left: int, report: Report) -> None:
     """Pass on reports until so many tasks are done; raises the first error."""
-    from scattermec.errors import ComputationError
+    from scattermec.errors import WorkerDiedError
 
     while left:
         kind, content = _next_message(messages, workers)
@@ -101,7 +126,7 @@ def _receive(messages: Any, workers: list[Any], left: int, report: Report) -> No
         elif kind == "error":
             raise content
         else:
-            raise ComputationError(content)
+            raise WorkerDiedError(content)
 
 
 def _next_message(messages: Any, workers: list[Any]) -> tuple[str, Any]:

@@ -157,7 +157,7 @@ def _surroundings() -> str:
     settings = {
         name: value
         for name, value in sorted(os.environ.items())
-        if name.startswith(("JAX_", "XLA_", "SCATTERMEC_PORTABLE"))
+        if name.startswith(("JAX_", "PJRT_", "XLA_", "SCATTERMEC_PORTABLE"))
     }
     versions = (jax.__version__, jaxlib.__version__, platform.python_version())
     digest.update(repr((kernels, settings, versions, jax.config.jax_enable_x64, _processor())).encode())  # type: ignore[attr-defined]

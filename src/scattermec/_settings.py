@@ -76,6 +76,18 @@ class Settings(BaseModel):
         if faults:
             raise self._error(faults)
 
+    @classmethod
+    def one(cls, name: str, value: Any) -> Any:
+        """The value of one setting as it is kept; raises if it is not allowed whatever the others are."""
+        if name not in cls.model_fields:
+            raise cls._error([f"{name[:80]}: {_unknown(name, cls)}"])
+        made, data = cls.__new__(cls), {name: _plain(value)}
+        try:
+            BaseModel.__init__(made, **data)
+        except ValidationError as error:
+            raise cls._error(_field_faults(cls, data, error)[0]) from None
+        return getattr(made, name)
+
     def _cross_faults(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Faults across fields: the names of the fields involved, and the line."""
         yield from ()
@@ -197,7 +209,8 @@ class FileSettings(Settings):
 
     def replace(self: _S, **changes: Any) -> _S:
         """A copy with some constants changed, validated like any other."""
-        return type(self)(**{**dict(self), **changes})
+        kept = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**{**kept, **changes})
 
     @classmethod
     def _build(cls: type[_S], data: dict[str, Any], faults: list[str]) -> _S:

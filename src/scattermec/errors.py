@@ -13,6 +13,8 @@ __all__ = [
     "ScattermecError",
     "ScenarioError",
     "TrainingError",
+    "UnfinishedError",
+    "WorkerDiedError",
     "one_line",
 ]
 
@@ -52,6 +54,16 @@ class ComputationError(ScattermecError, RuntimeError):
 
 class TrainingError(ComputationError):
     """Learning that cannot continue: numbers are not finite or exceed all bounds."""
+
+
+class WorkerDiedError(ComputationError):
+    """A process that shared the work ended without a word: it was killed, or ran out of memory."""
+
+
+class UnfinishedError(ScattermecError):
+    """A computation was asked to leave before its end; what it has done is kept, and can be continued."""
+
+    exit_status: ClassVar[int] = 75  # EX_TEMPFAIL: try again later
 
 
 def one_line(text: str) -> str:

@@ -35,6 +35,10 @@ COMMANDS = {
     "evaluate-unseen": "Tabulate what price-net achieves in scenarios that it has not seen.",
     "horizon": "Tabulate what policies cost over a bound that knows all frames of an episode in advance.",
     "calibrate": "Search for the constants under which most of the paper's claims on Fig. 3 and 4 hold.",
+    "sweep run": "Compute a job for every scenario, draw and seed of a plan, or what is missing of them.",
+    "sweep status": "Say how much of a sweep is done, and how long the rest takes at the present rate.",
+    "sweep merge": "Check all results of a sweep, and write them into one file, DIR/merged.parquet.",
+    "sweep plot": "Draw one quantity of a sweep over one of its constants, from what is done so far.",
     "train": "Train a learner, from scratch or from where it was interrupted.",
     "train-price-net": "Train price-net, from scratch or from where it was interrupted.",
     "export": "Write a trained price-net as a bundle that devices can run without JAX.",
@@ -48,7 +52,10 @@ COMMANDS = {
 }
 """The commands and the start of their help; each is a function of its name, in the file of its first word."""
 
-GROUPS = {"frames": "Frames in files: draw them, convert those of other programs, check them."}
+GROUPS = {
+    "frames": "Frames in files: draw them, convert those of other programs, check them.",
+    "sweep": "Many scenarios, trainings and seeds: on one machine, a Slurm cluster, or Ray.",
+}
 """First words that several commands share, and the start of their help."""
 
 

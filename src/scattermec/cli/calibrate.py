@@ -1,5 +1,7 @@
 """`scattermec calibrate`: constants under which the paper's claims hold."""
 
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +11,13 @@ from scattermec import _processes
 from scattermec._compilation import start_jax
 from scattermec.cli import options
 from scattermec.cli.checks import check_installed, check_output, check_own_folder, hold_output
+
+
+class EngineName(StrEnum):
+    """What computes."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 def calibrate(
@@ -29,6 +38,14 @@ def calibrate(
         ),
     ] = False,
     seed: options.Seed = 0,
+    engine: Annotated[
+        EngineName,
+        typer.Option(
+            help="All cores of this machine; or Ray, whose machines must all see DIR. It needs the extra "
+            "`ray`."
+        ),
+    ] = EngineName.LOCAL,
+    address: options.Address = None,
     out: options.Out = None,
     scenario: options.ScenarioFile = None,
     settings: options.Settings = None,
@@ -58,7 +75,7 @@ def calibrate(
     check_output(out)
     base = options.load_scenario(scenario, settings)
     if not shipped:
-        check_installed("calibrate", "calibration")
+        check_installed("calibrate", "calibration", *(["ray"] if engine is EngineName.RAY else []))
         folder = folder or Path("runs") / ("calibration-quick" if quick else "calibration")
         check_own_folder(folder, "settings.json")
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,5 +84,10 @@ def calibrate(
     start_jax(lightly=True)
     from scattermec.cli.jobs.calibrate import run, show
 
-    report = show() if shipped else run(folder or Path(), base, quick=quick, seed=seed, quiet=as_json)
+    on_ray = engine is EngineName.RAY
+    if shipped:
+        report = show()
+    else:
+        work = partial(run, folder or Path(), base, quick=quick, seed=seed, quiet=as_json)
+        report = work(on_ray=on_ray, address=address)
     report.put_out(as_json=as_json, out=out)

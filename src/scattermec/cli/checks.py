@@ -5,12 +5,9 @@ from pathlib import Path
 
 from scattermec.cli import held
 from scattermec.errors import InputError
-from scattermec.price_net import ALGORITHM as PRICE_NET
-from scattermec.price_net import SHIPPED, unknown_policy
+from scattermec.price_net import is_price_net, unknown_policy
 from scattermec.scenario import Scenario
 from scattermec.storage.atomic import is_scaffold, writing
-from scattermec.storage.texts import read_object
-from scattermec.training.folder import RUN
 
 FORMS = (".json", ".csv", ".md", ".tex")
 """Suffixes of the result files that can be written."""
@@ -22,7 +19,9 @@ PACKAGES = {
     "export": ("onnx",),
     "online": ("aiomqtt", "cbor2", "cryptography", "onnxruntime"),
     "learning": ("equinox", "flashbax", "optax", "pyarrow"),
+    "ray": ("ray",),
     "report": ("jinja2", "plotly"),
+    "search": ("optuna",),
     "tensorboard": ("tensorboardX",),
 }
 """Packages that a command needs, by the extra that installs them."""
@@ -77,16 +76,6 @@ def check_own_folder(path: Path, record: str) -> None:
         return
     if any(not is_scaffold(entry.name) for entry in path.iterdir()):
         raise InputError([f"{path}: has something in it, and no {record}; name another folder"])
-
-
-def is_price_net(name: str) -> bool:
-    """Whether ``name`` is a shipped policy, or the folder of a training run of price-net."""
-    if name in SHIPPED:
-        return True
-    try:
-        return read_object(Path(name) / RUN).get("algorithm") == PRICE_NET
-    except InputError:
-        return False
 
 
 def check_policy(name: str) -> None:

@@ -7,10 +7,10 @@ import typer
 
 from scattermec._compilation import start_jax
 from scattermec.cli import options
-from scattermec.cli.checks import check_installed, check_output, check_policy, is_price_net
+from scattermec.cli.checks import check_installed, check_output, check_policy
 from scattermec.counts import MOST_FRAMES, MOST_SCENARIOS
 from scattermec.errors import InputError
-from scattermec.price_net import SHIPPED
+from scattermec.price_net import SHIPPED, is_price_net
 
 POLICIES = ("random", "mrt", "optimum", "best-set")
 """Policies that do not learn."""

@@ -4,8 +4,9 @@ from typing import Annotated
 
 from scattermec._compilation import start_jax
 from scattermec.cli import options
-from scattermec.cli.checks import PRICE_NET, check_installed, check_output, check_policy
+from scattermec.cli.checks import check_installed, check_output, check_policy
 from scattermec.counts import MOST_EPISODE_FRAMES, MOST_EPISODES
+from scattermec.price_net import ALGORITHM as PRICE_NET
 from scattermec.price_net import SHIPPED
 
 

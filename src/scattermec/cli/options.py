@@ -115,6 +115,12 @@ Lose = Annotated[
 ]
 
 
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="Of a running Ray cluster, or auto.  [default: starts Ray on this machine]"
+    ),
+]
 Independent = Annotated[
     bool,
     typer.Option(

@@ -7,7 +7,8 @@ import typer
 
 from scattermec._compilation import start_jax
 from scattermec.cli import options
-from scattermec.cli.checks import PRICE_NET, check_installed, check_output, check_policy, check_rectifier
+from scattermec.cli.checks import check_installed, check_output, check_policy, check_rectifier
+from scattermec.price_net import ALGORITHM as PRICE_NET
 
 
 class Beams(StrEnum):

@@ -9,9 +9,11 @@ import typer
 from scattermec import _processes
 from scattermec._compilation import start_jax
 from scattermec.cli import options
-from scattermec.cli.checks import PRICE_NET, check_installed, is_price_net
+from scattermec.cli.checks import check_installed
 from scattermec.counts import MOST_FRAMES, MOST_PROCESSES, MOST_SEED, MOST_SEEDS, MOST_STEPS
 from scattermec.errors import InputError
+from scattermec.price_net import ALGORITHM as PRICE_NET
+from scattermec.price_net import is_price_net
 from scattermec.training.folder import check_folder
 
 PRESETS = ("paper", "tuned", "corrections")

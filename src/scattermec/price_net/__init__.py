@@ -8,16 +8,19 @@ JAX must be in double precision.
 
 import importlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scattermec.errors import InputError
+from scattermec.storage.texts import read_object
+from scattermec.training.folder import RUN
 
 if TYPE_CHECKING:
     from scattermec.price_net.registry import Policy, decide, load
     from scattermec.price_net.runs import train
     from scattermec.price_net.training import PriceNetConfig
 
-__all__ = ["ALGORITHM", "SHIPPED", "Policy", "PriceNetConfig", "decide", "load", "train"]
+__all__ = ["ALGORITHM", "SHIPPED", "Policy", "PriceNetConfig", "decide", "is_price_net", "load", "train"]
 
 ALGORITHM = "price-net"
 """Name of the learner in training runs."""
@@ -28,6 +31,16 @@ SHIPPED = {
     "price-net-varied": "Trained in many scenarios, for any number of users and antennas",
 }
 """The policies that come with the package."""
+
+
+def is_price_net(name: str) -> bool:
+    """Whether ``name`` is a shipped policy, or the folder of a training run of price-net."""
+    if name in SHIPPED:
+        return True
+    try:
+        return read_object(Path(name) / RUN).get("algorithm") == ALGORITHM
+    except InputError:
+        return False
 
 
 def unknown_policy(name: str | os.PathLike[str]) -> InputError:

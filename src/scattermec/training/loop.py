@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scattermec.errors import TrainingError
+from scattermec._processes import asked_to_leave
+from scattermec.errors import TrainingError, UnfinishedError
 from scattermec.storage.atomic import writing
 from scattermec.training import checkpoint
 from scattermec.training.metrics import MetricsFile, Row
@@ -36,7 +37,8 @@ class Training:
         Metrics are written before the checkpoint, and rows beyond the checkpoint are dropped on resuming, so
         both are the same however often the training was killed. Raises TrainingError if learning fails (the
         last checkpoint stays), InputError if a file on disk cannot be used, BusyError if another process
-        trains the same.
+        trains the same, and UnfinishedError if a signal has asked the process to leave: after a chunk, with
+        its checkpoint written, see `leaving_on_signals`.
         """
         metrics = self.metrics
         for path in (self.checkpoint, metrics.path):
@@ -57,9 +59,12 @@ class Training:
                     raise
                 metrics.rows += rows
                 report(rows)
-                if time // save_every > begin // save_every or time == until:
+                leaves = asked_to_leave() and time < until
+                if time // save_every > begin // save_every or time == until or leaves:
                     metrics.save()
                     for path, part in self.parts.items():
                         checkpoint.save(path, part(state), self.seeds, time)
                     checkpoint.save(self.checkpoint, state, self.seeds, time)
+                if leaves:
+                    raise UnfinishedError(f"{self.checkpoint}: frame {time} of {until}")
         return metrics.rows

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import typer
 
-from scattermec.cli.checks import PRICE_NET, is_price_net
 from scattermec.cli.jobs.common import warn_of, warn_without_kernel
 from scattermec.cli.output import Report, progress, provenance
 from scattermec.experiments.evaluate.evaluation import QUANTITIES, Evaluation, Row, evaluate, while_learning
@@ -22,7 +21,8 @@ from scattermec.experiments.measure.rollouts import WARM_UP
 from scattermec.experiments.measure.statistics import Estimate
 from scattermec.experiments.measure.table import Table
 from scattermec.learners.fixed import REFERENCES, BatchPolicy
-from scattermec.price_net import load
+from scattermec.price_net import ALGORITHM as PRICE_NET
+from scattermec.price_net import is_price_net, load
 from scattermec.scenario import Scenario
 from scattermec.training import load_run
 

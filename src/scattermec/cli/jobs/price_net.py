@@ -9,7 +9,6 @@ from typing import Any
 
 import typer
 
-from scattermec.cli.checks import PRICE_NET
 from scattermec.cli.jobs.common import command_line, warn_of, warn_without_kernel
 from scattermec.cli.jobs.simulate import report_of
 from scattermec.cli.output import Report, described_progress, interval, progress, provenance
@@ -21,6 +20,7 @@ from scattermec.experiments.measure.rollouts import simulate_policy
 from scattermec.experiments.measure.statistics import Estimate, mean_interval
 from scattermec.experiments.measure.table import Table
 from scattermec.physics import parameters
+from scattermec.price_net import ALGORITHM as PRICE_NET
 from scattermec.price_net import PriceNetConfig, load, runs
 from scattermec.price_net.policy import MODES, decide_frames, modes_of
 from scattermec.price_net.registry import check_fit

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from scattermec._version import __version__
-from scattermec.cli.checks import is_price_net
 from scattermec.cli.evaluate import POLICIES
 from scattermec.cli.jobs.common import constants_of, warn_without_kernel
 from scattermec.cli.jobs.solve import FRAMES_AT_ONCE, frames_in, warn_of_frames
@@ -28,6 +27,7 @@ from scattermec.experiments.evaluate.score import (
 from scattermec.experiments.measure.table import Table
 from scattermec.optimisation import INFEASIBLE
 from scattermec.physics import Allocation, Parameters, maximum_ratio_beams, parameters
+from scattermec.price_net import is_price_net
 from scattermec.scenario import Scenario
 from scattermec.storage import ArrayWriter, FrameChunk, FrameFile, open_arrays, open_frames
 from scattermec.storage.answers import Answer, open_answer

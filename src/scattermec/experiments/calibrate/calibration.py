@@ -134,6 +134,8 @@ class Calibration:
     """source of all other constants"""
     effort: Effort
     seed: int
+    share: Callable[..., None] = run_in_processes
+    """how tasks are shared: `run_in_processes`, or a function like it"""
 
     def settings(self) -> dict[str, Any]:
         """Everything that the results depend on; they are continued only under equal settings."""
@@ -186,7 +188,7 @@ class Calibration:
             progress(stage, done, total)
 
         progress(stage, 0, total)
-        run_in_processes(run, searches, report, lightly=True)
+        self.share(run, searches, report, lightly=True)
         return sum((read(search.path) for search in searches), Evaluated())
 
     def _new(self, name: str, number: int, **more: Any) -> Search:
@@ -266,7 +268,7 @@ class Calibration:
             progress("Judging", done, len(tasks))
 
         progress("Judging", 0, len(tasks))
-        run_in_processes(_judge, tasks, report, lightly=True)
+        self.share(_judge, tasks, report, lightly=True)
         found = [read_object(task.path)["findings"] for task in tasks]
         kinds = len(JUDGED_BEAMS)
         return [

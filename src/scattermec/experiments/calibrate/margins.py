@@ -13,6 +13,7 @@ from jax import Array
 
 from scattermec._programs import kept_jit
 from scattermec.experiments.claims.optima import CLAIMS
+from scattermec.experiments.measure.stacked import stack, values_of
 from scattermec.experiments.measure.statistics import Estimate
 from scattermec.experiments.measure.sweeps import (
     ALL_METRICS,
@@ -20,11 +21,10 @@ from scattermec.experiments.measure.sweeps import (
     Measurement,
     Sweep,
     draw_frame,
-    frame_values,
     parameters_at,
     parts_of,
 )
-from scattermec.optimisation import SCHEMES, Scheme, allocate_everyone_or_best
+from scattermec.optimisation import SCHEMES, Scheme
 from scattermec.physics import Parameters, maximum_ratio_beams, parameters
 from scattermec.scenario import Scenario
 
@@ -68,7 +68,7 @@ def measure(
     served = 1.0
     for schemes, sweeps in _groups().items():
         points = [(sweep, value) for sweep in sweeps for value in sweep.values(quick)]
-        stacked = _stack([parameters_at(constants, sweep.name, value) for sweep, value in points])
+        stacked = stack([parameters_at(constants, sweep.name, value) for sweep, value in points])
         found = jax.tree.map(np.asarray, _solve(" ".join(schemes), stacked, key, indices))
         served = min(served, float(found["hybrid"]["everyone_served"].mean(axis=1).min()))
         for index, (sweep, value) in enumerate(points):
@@ -85,22 +85,13 @@ def _groups() -> dict[tuple[Scheme, ...], list[Sweep]]:
     return groups
 
 
-def _stack(constants: list[Parameters]) -> Parameters:
-    stacked: Parameters = jax.tree.map(
-        lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *constants
-    )
-    return stacked
-
-
 @partial(kept_jit, static_argnums=(0,))
 def _solve(schemes: str, constants: Parameters, key: Array, indices: Array) -> dict[str, dict[str, Array]]:
     """Per scheme, what each frame of each point contributes: (P, K) by name."""
 
     def solve(scheme: Scheme, constants: Parameters, index: Array) -> dict[str, Array]:
         frame = draw_frame(constants, key, index)
-        beams = maximum_ratio_beams(frame.channels)
-        solution, status = allocate_everyone_or_best(constants, frame, beams, scheme=scheme)
-        return frame_values(constants, frame, beams, solution, solution.lower_bound, status)
+        return values_of(scheme, constants, frame, maximum_ratio_beams(frame.channels))
 
     found: dict[str, dict[str, Array]] = {}
     for scheme in SCHEMES:

@@ -24,6 +24,8 @@ __all__ = [
     "Decide",
     "Quantity",
     "SimulationResult",
+    "first_keys",
+    "keys_of_step",
     "num_rollouts",
     "play_frames",
     "ratios",
@@ -31,6 +33,7 @@ __all__ = [
     "roll_out",
     "simulate",
     "simulate_policy",
+    "summarise",
 ]
 
 WARM_UP = 10
@@ -160,7 +163,11 @@ def _simulate(
 ) -> SimulationResult:
     if num_frames < 1:
         raise ValueError(f"num_frames: {num_frames} is not allowed; it must be >= 1")
-    frames = roll_out(constants, decide, num_frames=num_frames, seed=seed, progress=progress)
+    return summarise(roll_out(constants, decide, num_frames=num_frames, seed=seed, progress=progress))
+
+
+def summarise(frames: Mapping[str, np.ndarray]) -> SimulationResult:
+    """The result of R rollouts, from their frames as in `SimulationResult.frames`."""
     measured = ratios(frames)
     estimates = {quantity.name: ratio_interval(*measured[quantity.name]) for quantity in QUANTITIES}
     # A status other than optimal or proved infeasible is no verdict: not converged, or bound not met.
@@ -195,11 +202,11 @@ def roll_out(
     """
     rollouts = num_rollouts(num_frames)
     steps = WARM_UP + -(-num_frames // rollouts)
-    key_reset, key_steps = _first_keys(rollouts, copies, seed)
+    key_reset, key_steps = first_keys(rollouts, copies, seed)
     states = reset_frames(key_reset, constants)
     records: list[dict[str, np.ndarray]] = []
     for time in range(steps):
-        key_decision, keys_next = _keys_of_step(rollouts, copies, key_steps, time)
+        key_decision, keys_next = keys_of_step(rollouts, copies, key_steps, time)
         beams, allocation, more = decide(key_decision, states)
         states, played = play_frames(keys_next, states, beams, allocation, constants)
         if time >= WARM_UP:
@@ -210,14 +217,14 @@ def roll_out(
 
 
 @partial(kept_jit, static_argnums=(0, 1))
-def _first_keys(rollouts: int, copies: int, seed: Array | int) -> tuple[Array, Key]:
+def first_keys(rollouts: int, copies: int, seed: Array | int) -> tuple[Array, Key]:
     """Keys of the C R environments, the same in each copy, and the key from which all steps' keys come."""
     key_reset, key_steps = jax.random.split(jax.random.key(seed))
     return _keys_of(rollouts, copies, key_reset), key_steps
 
 
 @partial(kept_jit, static_argnums=(0, 1))
-def _keys_of_step(rollouts: int, copies: int, key_steps: Key, time: Array | int) -> tuple[Key, Array]:
+def keys_of_step(rollouts: int, copies: int, key_steps: Key, time: Array | int) -> tuple[Key, Array]:
     """A step's key for decisions, and those of the C R environments' next frames."""
     key_decision, key_next = jax.random.split(jax.random.fold_in(key_steps, time))
     return key_decision, _keys_of(rollouts, copies, key_next)

@@ -229,6 +229,15 @@ def measure_point(
     return measured
 
 
+def measure_frames(
+    constants: Parameters, *, frames: int, seed: int, beams: Beams, scheme: Scheme
+) -> dict[str, Estimate]:
+    """Each of `METRICS` over the frames of `draw_frames`, for one kind of beams and one scheme."""
+    drawn = draw_frames(constants, frames=frames, seed=seed)
+    solved = solve_frames(constants, drawn, beams, scheme=scheme, key=beams_key(seed))
+    return estimates(_values(constants, drawn, solved))
+
+
 def measure_chosen(
     constants: Parameters,
     sweep: Sweep,
@@ -295,7 +304,7 @@ def _measurements(
     frames = len(workload)
     shared = np.all([numbers["everyone_served"] > 0 for numbers in values.values()], axis=0)
     for scheme, numbers in values.items():
-        measured += [measurement(scheme, name, it, frames) for name, it in _estimates(numbers).items()]
+        measured += [measurement(scheme, name, it, frames) for name, it in estimates(numbers).items()]
         if "local" in values:
             relative = _relative_energy(numbers, values["local"], shared)
             measured.append(measurement(scheme, "relative_energy", relative, int(shared.sum())))
@@ -353,7 +362,7 @@ def draw_frames(constants: Parameters, *, frames: int, seed: int) -> Frame:
     return _draw(constants, jax.random.key(seed), jnp.arange(frames))
 
 
-def beams_key(seed: int) -> Key:
+def beams_key(seed: Array | int) -> Key:
     """Key of the beams: a stream beyond the frames' own, whose indices are small."""
     return jax.random.fold_in(jax.random.key(seed), 2**32 - 1)
 
@@ -438,7 +447,7 @@ def parts_of(values: Mapping[str, np.ndarray], metric: str) -> tuple[np.ndarray,
     return values[metric], None
 
 
-def _estimates(values: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
+def estimates(values: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
     """Each of `METRICS`: ratios of sums for shares, efficiency and gap, else means over frames."""
     found = {}
     for name in METRICS:

@@ -1,0 +1,186 @@
+"""`scattermec sweep run`, `status`, `merge` and `plot`: many scenarios, on one machine or many."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scattermec import _processes
+from scattermec._compilation import start_jax
+from scattermec.cli import options
+from scattermec.cli.checks import check_installed
+from scattermec.counts import MOST_PROCESSES
+from scattermec.errors import InputError
+
+PICTURES = (".png", ".pdf", ".svg")
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of `scattermec sweep run --out`.")]
+
+
+class EngineName(StrEnum):
+    """What computes the tasks."""
+
+    LOCAL = "local"
+    SLURM = "slurm"
+    RAY = "ray"
+
+
+def sweep_run(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan, in YAML or JSON.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the results.")],
+    engine: Annotated[
+        EngineName,
+        typer.Option(
+            help="A process per core of this machine; an array of jobs on a Slurm cluster; or Ray, which "
+            "needs the extra `ray`."
+        ),
+    ] = EngineName.LOCAL,
+    processes: Annotated[
+        int | None,
+        options.count(
+            "P", MOST_PROCESSES, "Processes on this machine (local, ray).  [default: one per core]"
+        ),
+    ] = None,
+    address: options.Address = None,
+    jobs: Annotated[
+        int,
+        options.count("N", 100_000, "Jobs of the Slurm array, at most; each has its share of the groups."),
+    ] = 1000,
+    time: Annotated[str, typer.Option(metavar="TIME", help="Most time of a Slurm job.")] = "01:00:00",
+    memory: Annotated[str, typer.Option(metavar="SIZE", help="Memory of a Slurm job.")] = "2G",
+    prologue: Annotated[
+        str,
+        typer.Option(metavar="LINE", help="Shell line at the start of a Slurm job: modules, environment."),
+    ] = "",
+    launcher: Annotated[
+        str, typer.Option(metavar="WORDS", help="Words before the command of a Slurm job: a container.")
+    ] = "",
+    index: Annotated[
+        int | None,
+        options.count("I", 100_000, "Be job number I of a Slurm array of --jobs jobs.", least=0),
+    ] = None,
+    optimise: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METRIC",
+            help="Search the ranges of the plan for the largest mean of this metric, by Optuna; needs the "
+            "extra `search`.",
+        ),
+    ] = None,
+    smallest: Annotated[
+        bool, typer.Option("--smallest", help="With --optimise: search for the smallest mean.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Only say how much there is to compute, and how long it takes, from a sample."
+        ),
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Compute a job for every scenario, draw and seed of a plan, or what is missing of them.
+
+    The plan says what varies: a grid of constants, points one by one, draws from ranges, and seeds. Scenarios
+    of the same shapes are computed together, in one program. DIR gets one Parquet file for each such group,
+    as they are done; pandas, polars and DuckDB can read DIR/results at any time.
+
+    A sweep that was interrupted, even killed, goes on when the same command is given again, also with another
+    engine. Results are the same on each, to the digit. Needs the extra `learning`.
+
+    Examples:
+
+        scattermec sweep run plan.yaml --out runs/sweep --dry-run
+        scattermec sweep run plan.yaml --out runs/sweep
+        scattermec sweep run plan.yaml --out runs/sweep --engine slurm --time 00:30:00
+        scattermec sweep run plan.yaml --out runs/search --optimise reward
+    """
+    extras = {"ray": engine is EngineName.RAY, "search": optimise is not None and not dry_run}
+    check_installed("sweep", "learning", *(extra for extra, needed in extras.items() if needed))
+    if optimise is not None and engine is EngineName.SLURM:
+        raise InputError(["engine: slurm is not allowed with --optimise; it must be local or ray"])
+    for name, text in (("time", time), ("memory", memory), ("prologue", prologue), ("launcher", launcher)):
+        if not text.isprintable():
+            raise InputError([f"{name}: must be one line"])
+    if index is not None and index >= jobs:
+        raise InputError([f"index: {index} is not allowed; it must be < jobs, {jobs}"])
+    _processes.use_one_thread()
+    from scattermec.experiments.sweep.plan import Plan
+
+    chosen = Plan.load(plan)
+    start_jax(lightly=chosen.job != "train")
+    from scattermec.cli.jobs import sweep as job
+
+    if dry_run:
+        report = job.dry_run(chosen, out, processes, jobs if engine is EngineName.SLURM else None)
+    elif index is not None:
+        with _processes.leaving_on_signals():
+            report = job.run_share(chosen, out, index, jobs)
+    elif engine is EngineName.SLURM:
+        slurm = job.SlurmSettings(jobs, time, memory, prologue, launcher)
+        report = job.submit(chosen, out, slurm)
+    elif optimise is not None:
+        where = job.Where(engine.value, address, processes)
+        report = job.optimise(chosen, out, where, optimise, smallest=smallest, quiet=as_json)
+    else:
+        report = job.run(chosen, out, job.Where(engine.value, address, processes), quiet=as_json)
+    report.put_out(as_json=as_json)
+
+
+def sweep_status(folder: Folder, as_json: options.Json = False) -> None:
+    """Say how much of a sweep is done, and how long the rest takes at the present rate.
+
+    Example:
+
+        scattermec sweep status runs/sweep
+    """
+    from scattermec.cli.jobs.sweep import status
+
+    check_installed("sweep", "learning")
+    status(folder).put_out(as_json=as_json)
+
+
+def sweep_merge(folder: Folder, as_json: options.Json = False) -> None:
+    """Check all results of a sweep, and write them into one file, DIR/merged.parquet.
+
+    Every task must be there once, with the hash of its scenario, settings and seed. Of an unfinished sweep,
+    what is there is merged.
+
+    Example:
+
+        scattermec sweep merge runs/sweep
+    """
+    from scattermec.cli.jobs.sweep import merge
+
+    check_installed("sweep", "learning")
+    merge(folder, quiet=as_json).put_out(as_json=as_json)
+
+
+def sweep_plot(
+    folder: Folder,
+    x: Annotated[str, typer.Option("--x", metavar="NAME", help="The constant on the horizontal axis.")],
+    y: Annotated[str, typer.Option("--y", metavar="NAME", help="The quantity on the vertical axis.")],
+    hue: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The constant or label that colours stand for.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A .png, .pdf or .svg file.  [default: DIR/Y-over-X.png]"),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Draw one quantity of a sweep over one of its constants, from what is done so far.
+
+    Where several tasks have the same x and colour, such as seeds, their mean is drawn with its 95% interval.
+    Needs the extra `figures`.
+
+    Example:
+
+        scattermec sweep plot runs/sweep --x ap_power --y energy_efficiency --hue num_antennas
+    """
+    check_installed("sweep", "learning", "figures")
+    if out is not None and out.suffix not in PICTURES:
+        raise InputError([f"{out}: its name must end in {', '.join(PICTURES[:-1])} or {PICTURES[-1]}"])
+    from scattermec.cli.jobs.sweep import plot
+
+    plot(folder, x, y, hue, out).put_out(as_json=as_json)
