@@ -239,7 +239,7 @@ def changed(path: Path, text: str) -> None:
         (lambda path: (path / "prices.onnx").unlink(), "prices.onnx: cannot be read: No such file"),
         (lambda path: changed(path / "times.onnx", "x"), "times.onnx: differs from its checksum"),
         (lambda path: changed(path / "bundle.json", "x"), "bundle.json: is damaged"),
-        (lambda path: changed(path / "bundle.json", '{"format": 9}'), "format 9 is not known; it must be 1"),
+        (lambda path: changed(path / "bundle.json", '{"format": 9}'), "format 9 is not known; it must be 2"),
         (lambda path: shutil.copytree(path / "users" / "0", path, dirs_exist_ok=True), "'user'; it must be"),
     ],
 )

@@ -55,7 +55,7 @@ class Inputs(NamedTuple):
 
 
 Network = Callable[[Inputs], Array]
-"""From inputs to logits (N, N)."""
+"""From inputs to logits: (N, N) of the prices, (N,) of the beams' times."""
 
 
 class Frame:
@@ -96,7 +96,7 @@ class ApPolicy:
         """
         frame = Frame(*self._checked(workload, battery, channels))
         beams = beams_from_logits(frame, self._prices(self.beam_inputs(frame)))
-        logits = np.diagonal(self._times(self.time_inputs(frame, beams)))
+        logits = self._times(self.time_inputs(frame, beams))
         return beams, self._messages(frame, beams, logits)
 
     def beam_inputs(self, frame: Frame) -> Inputs:

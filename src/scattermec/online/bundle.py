@@ -25,7 +25,7 @@ from scattermec.storage.texts import read_object
 __all__ = ["Answer", "ApPolicy", "Message", "Messages", "UserPolicy", "load_ap", "load_user", "user_folder"]
 
 MANIFEST = "bundle.json"
-FORMAT = 1
+FORMAT = 2
 """Changes with every bundle that older versions cannot read."""
 
 SCENARIO, ACCESS_POINT, USER = "scenario.yaml", "access_point.json", "user.json"

@@ -71,7 +71,7 @@ def ap_files(trained: Policy, scenario: Scenario, *, int8: bool) -> dict[str, by
             network.prices, users, features.NUM_USER_FEATURES, features.NUM_BEAM_PAIR_FEATURES
         ),
         bundle.TIMES: graph.network_model(
-            network.times, users, features.NUM_TIME_USER_FEATURES, features.NUM_TIME_PAIR_FEATURES
+            network.times, users, features.NUM_TIME_USER_FEATURES, features.NUM_TIME_PAIR_FEATURES, own=True
         ),
     }
     return {
