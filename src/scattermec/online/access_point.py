@@ -69,6 +69,9 @@ class Frame:
         """(N, M) channels scaled to unit norm; a row of zeros stays"""
         self.gram = self.unit.conj() @ self.unit.T
         """(N, N)"""
+        single = self.gram.astype(np.complex64)
+        self.triples = (single[:, :, None] * single[None] * single.T[:, None]).real
+        """(N, N, N) products of (i, j), (j, k) and (k, i), as the networks take them"""
 
 
 class ApPolicy:
@@ -210,6 +213,4 @@ def beams_from_logits(frame: Frame, logits: Array) -> Array:
 
 
 def _inputs(users: Array, pairs: Array, frame: Frame) -> Inputs:
-    gram = frame.gram
-    triples = (gram[:, :, None] * gram[None] * gram.T[:, None]).real  # of (i, j), (j, k) and (k, i)
-    return Inputs(*(part.astype(np.float32) for part in (users, pairs, triples)))
+    return Inputs(users.astype(np.float32), pairs.astype(np.float32), frame.triples)

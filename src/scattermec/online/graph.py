@@ -22,7 +22,7 @@ OPSET = 18
 """Version of ONNX's operators, of 2022."""
 
 BLOCK = 2**17
-"""Numbers that are computed at once in sums over triples of users: half a megabyte, which a core's cache holds."""
+"""Numbers that are computed at once in sums over triples of users: half a MiB, which fits in a cache."""
 
 
 class _Graph:
@@ -104,7 +104,9 @@ def _exchanged(graph: _Graph, exchange: _Round, z: str, n: int) -> str:
     triangles = _triangles(graph, exchange, first, graph.transposed(second), n)
     shape = graph.hold([n, n, width])
     row, column = (graph.add("Expand", graph.mean(z, axis, keepdims=1), shape) for axis in (1, 0))
-    return _changed(graph, exchange, z, graph.add("Concat", z, triangles, graph.transposed(z), row, column, axis=2))
+    return _changed(
+        graph, exchange, z, graph.add("Concat", z, triangles, graph.transposed(z), row, column, axis=2)
+    )
 
 
 def _triangles(graph: _Graph, exchange: _Round, first: str, second: str, n: int) -> str:
