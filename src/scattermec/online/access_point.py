@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scattermec.errors import InputError
-from scattermec.online.user import Constants, Link, Message, halved
+from scattermec.online.user import Constants, Message, halved
 from scattermec.scenario import Scenario
 
 Array = np.ndarray
@@ -43,6 +43,15 @@ class Messages(NamedTuple):
     def to_user(self, index: int) -> Message:
         """The message to one user."""
         return Message(*(float(numbers[index]) for numbers in self))
+
+
+class Links(NamedTuple):
+    """What follows from all users' channels, (N,) each; the fields of `scattermec.online.user.Link`."""
+
+    snr: Array
+    preferred: Array
+    thrifty: Array
+    fastest: Array
 
 
 class Inputs(NamedTuple):
@@ -84,8 +93,9 @@ class ApPolicy:
     ) -> None:
         self.scenario = scenario
         self._method, self._prices, self._times = method, prices, times
-        self._constants = c = Constants(*np.array(users, float).T)
+        self._constants: Any = Constants(*np.array(users, float).T)
         """of all users, (N,) each"""
+        c = self._constants
         self._slot, self._local_energy, self._local_rate = c.slot_duration, c.local_energy, c.local_rate
         self._circuit, self._capacity = c.circuit_power, c.battery_capacity
 
@@ -210,8 +220,8 @@ def beams_from_logits(frame: Frame, logits: Array) -> Array:
     return np.linalg.eigh(matrices)[1][..., -1]
 
 
-def links_of(c: Constants, gain: Array) -> Link:
-    """What follows from the channel gains (N,) of all users; the constants and the result are (N,) each."""
+def links_of(c: Any, gain: Array) -> Links:
+    """What follows from the channel gains (N,); ``c`` is `Constants` with an array (N,) in each field."""
     snr = np.maximum(gain / (1000 * c.noise_power), sys.float_info.min)
     per_nat = c.bandwidth / np.log(2)
     circuit, worth = c.circuit_power * snr, c.local_energy * snr * per_nat
@@ -224,10 +234,10 @@ def links_of(c: Constants, gain: Array) -> Link:
 
     preferred, thrifty = _largest(gained, c), _largest(spared, c)
     fastest = np.maximum(np.log(np.maximum(worth, 1)), preferred)
-    return Link(snr, preferred * per_nat, thrifty * per_nat, fastest * per_nat)
+    return Links(snr, preferred * per_nat, thrifty * per_nat, fastest * per_nat)
 
 
-def _largest(positive: Callable[[Array], Array], c: Constants) -> Array:
+def _largest(positive: Callable[[Array], Array], c: Any) -> Array:
     """The largest numbers (N,) at which a function is positive, by bisection."""
     low, high = np.zeros_like(c.largest_exponent), c.largest_exponent
     for _ in range(int(c.bisections[0])):
@@ -237,7 +247,7 @@ def _largest(positive: Callable[[Array], Array], c: Constants) -> Array:
     return low
 
 
-def energies_lacking(c: Constants, links: Link, frame: Frame, told: Messages) -> Array:
+def energies_lacking(c: Any, links: Links, frame: Frame, told: Messages) -> Array:
     """Energy (N,) in mJ that each user lacks to finish, at best; zero or negative if it can finish."""
     work = frame.workload
     budget = np.minimum(frame.battery + told.harvest, c.battery_capacity) * (1 - c.margin)

@@ -194,8 +194,8 @@ class _Link:
         """Connect; raises OSError, of which TimeoutError is one, if the broker does not accept."""
         await self._loop.run_in_executor(None, self.client.connect, host, port, KEEP_ALIVE)
         sock = self.client.socket()
-        if sock is None:
-            raise ConnectionError("closed")
+        if not isinstance(sock, socket.socket):
+            raise ConnectionError("closed at once")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._loop.add_reader(sock.fileno(), self._read)
         living = asyncio.create_task(self._stay_alive())
@@ -263,7 +263,7 @@ class _Link:
 
     def _on_message(self, client: Client, data: Any, message: MQTTMessage) -> None:
         self._took_one = True
-        self._pass_on(message.topic, message.payload)
+        self._pass_on(message.topic, bytes(message.payload))
 
     def _lose(self, reason: str) -> None:
         if not self._accepted.done():
