@@ -10,18 +10,20 @@ import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 
 from command_line import run
-from scattermec import _processes
+from scattermec import Scenario, _processes
 from scattermec.cli import app
-from scattermec.cli.jobs import demo
+from scattermec.cli.jobs import demo, export
 from scattermec.experiments.calibrate import calibration, search
 from scattermec.experiments.calibrate.margins import Margins
 from scattermec.experiments.evaluate import benchmark_set
+from scattermec.experiments.evaluate.exported import LEARNED
 from scattermec.experiments.measure.world import SimulatedWorld
 from scattermec.online import broker
 from scattermec.price_net import runs
@@ -186,6 +188,12 @@ def exported(printed):
     assert Path("bundle/users/2/user.c").is_file()
 
 
+def exported_actors(printed):
+    report = json.loads(printed)
+    assert (report["run"], report["of_seed"], report["frames"], report["seed"]) == ("runs/toy", 2, 4, 1)
+    assert report["differences"] == dict.fromkeys(LEARNED, 1e-7)
+
+
 def reproduced(printed):
     report = json.loads(printed)
     assert (report["seed"], report["reused"]) == (1, 0)
@@ -247,7 +255,13 @@ def played_alone(printed):
 
 def watched(printed):
     assert set(json.loads(printed)["devices"]) == {"radio", "ap", "user/0"}
-    assert [row[""] for row in rows_of("demo.csv")] == ["radio", "AP", "a user (median)", "a user (largest)"]
+    assert [row[""] for row in rows_of("demo.csv")] == [
+        "radio",
+        "AP",
+        "a user (median)",
+        "a user (largest)",
+        "broker",
+    ]
 
 
 OFFLINE = "--deadline 0.02 --form json --lose 0.5 --connect host=localhost --connect port=9"
@@ -337,6 +351,7 @@ LINES = [
         "--set ap_power=1.5 --json",
         exported,
     ),
+    ("export runs/toy --out actors --of-seed 2 --frames 4 --seed 1 --json", exported_actors),
     ("keys keys --users 1 --host broker.example --port 18883 --network toy --json", made_keys),
     (
         f"ap bundle {OFFLINE} --connection keys/ap.yaml --state ap-state.json --seconds 0.1 --out ap.csv "
@@ -412,6 +427,8 @@ def settings(constants):
 class Accounts:
     """Devices that have done nothing."""
 
+    process = None
+
     def __init__(self, *_, **__):
         self.port = 1883
 
@@ -464,8 +481,15 @@ def _small_and_in_this_process(monkeypatch, folder):
     monkeypatch.setattr(SimulatedWorld, "_best_reward", lambda world, frames: 2.0)  # compiling it takes long
     # The demonstration with real processes is in test_online_faults.py.
     monkeypatch.setattr(broker, "find_broker", lambda: "mosquitto")
-    for name, stand_in in (("Broker", Accounts), ("Fleet", Accounts), ("_watch", nobody_watches)):
-        monkeypatch.setattr(demo, name, stand_in)
+    for name in ("Broker", "Fleet"):
+        monkeypatch.setattr(demo, name, Accounts)
+    monkeypatch.setattr(demo.Watch, "run", nobody_watches)
+    # So is the export of Algorithm 1, whose training takes long to compile, in test_export_run.py.
+    learner = SimpleNamespace(algorithm="h-maddpg-opt", seeds=(2,), scenario=Scenario())
+    monkeypatch.setattr(export, "load_run", lambda path: learner)
+    monkeypatch.setattr(export, "compare_run", lambda *a, **b: dict.fromkeys(LEARNED, 1e-7))
+    for name in ("check_exportable", "export_run"):
+        monkeypatch.setattr(export.export_run, name, lambda *a, **b: None)
     for name, few in (("HELD_OUT", 8), ("EPISODES", 2), ("EPISODE", 12)):
         monkeypatch.setattr(runs, name, few)
 

@@ -1,11 +1,11 @@
-"""The networks of price-net as ONNX. Needs the extra `export`.
+"""The networks of price-net, and those of Algorithm 1, as ONNX. Needs the extra `export`.
 
 Written out, operation by operation as in `scattermec.price_net.network`, and compared with it by a test. (The
 converter jax2onnx needs an older orbax-checkpoint than our other packages, and brings twenty more.)
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,16 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from scattermec.price_net.network import EquivariantNetwork, _Linear, _Round
+from scattermec.agents.networks import Actor, Critic
+from scattermec.price_net.network import EquivariantNetwork, _Round
 
 OPSET = 18
 """Version of ONNX's operators, of 2022."""
+
+OBSERVATION = "observation"
+"""Input of the networks of Algorithm 1."""
+
+_ACTIVATIONS = {"sigmoid": "Sigmoid", "relu": "Relu", "tanh": "Tanh"}
 
 BLOCK = 2**17
 """Numbers that are computed at once in sums over triples of users: half a MiB, which fits in a cache."""
@@ -54,7 +60,7 @@ class _Graph:
         self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
-    def linear(self, layer: _Linear, x: str) -> str:
+    def linear(self, layer: Any, x: str) -> str:
         """An affine map of the last axis."""
         return self.add("Add", self.add("MatMul", x, self.hold(layer.weight.T)), self.hold(layer.bias))
 
@@ -89,10 +95,43 @@ def network_model(
         z = (_exchanged_own if own and number == last else _exchanged)(graph, exchange, z, n)
     logits = graph.add("Squeeze", graph.linear(network.leave, graph.silu(z)), graph.hold([-1]))
     shapes = {"users": [n, features], "pairs": [n, n, pair_features], "triples": [n, n, n]}
-    shapes[logits] = [n] if own else [n, n]
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
-    made = helper.make_graph(graph.nodes, "price-net", values[:3], values[3:], graph.weights)
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
+    return _model(graph, shapes, {logits: [n] if own else [n, n]})
+
+
+def actor_model(actor: Actor) -> bytes:
+    """A model from an observation (K,) to an action (D,)."""
+    graph = _Graph()
+    action = _acted(graph, actor)
+    first, last = actor.layers[0], actor.layers[-1]
+    return _model(graph, {OBSERVATION: [first.weight.shape[1]]}, {action: [last.weight.shape[0]]})
+
+
+def value_model(actor: Actor, critic: Critic) -> bytes:
+    """A model from an observation (K,) to the critic's value of what the actor does there (1,)."""
+    graph = _Graph()
+    given = graph.linear(critic.state_layer, OBSERVATION)
+    hidden = graph.add(
+        "Relu", graph.add("Add", given, graph.linear(critic.action_layer, _acted(graph, actor)))
+    )
+    value = graph.linear(critic.output_layer, hidden)
+    return _model(graph, {OBSERVATION: [critic.state_layer.weight.shape[1]]}, {value: [1]})
+
+
+def _acted(graph: _Graph, actor: Actor) -> str:
+    x, last = OBSERVATION, len(actor.layers) - 1
+    for number, layer in enumerate(actor.layers):
+        x = graph.add(_ACTIVATIONS["sigmoid" if number == last else actor.activation], graph.linear(layer, x))
+    return x
+
+
+def _model(graph: _Graph, inputs: Mapping[str, list[int]], outputs: Mapping[str, list[int]]) -> bytes:
+    """The graph as a model, with the shapes of its inputs and outputs."""
+    given, made = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+        for shapes in (inputs, outputs)
+    )
+    built = helper.make_graph(graph.nodes, "scattermec", given, made, graph.weights)
+    model = helper.make_model(built, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString()
 
