@@ -6,6 +6,7 @@ of the table fails a test, be it the program's or one that a page shows.
 
 import csv
 import json
+import math
 import re
 import shlex
 from dataclasses import replace
@@ -427,8 +428,6 @@ def settings(constants):
 class Accounts:
     """Devices that have done nothing."""
 
-    process = None
-
     def __init__(self, *_, **__):
         self.port = 1883
 
@@ -455,8 +454,17 @@ class Accounts:
         return {"radio": account | found, "ap": account, "user/0": account}
 
 
-async def nobody_watches(*_, **__):
-    pass
+class NobodyWatches:
+    """In place of the live view."""
+
+    def __init__(self, *_):
+        self.early = {}
+
+    async def run(self, *, quiet):
+        pass
+
+    def memory_of_the_broker(self):
+        return math.nan
 
 
 @pytest.fixture(autouse=True)
@@ -483,7 +491,7 @@ def _small_and_in_this_process(monkeypatch, folder):
     monkeypatch.setattr(broker, "find_broker", lambda: "mosquitto")
     for name in ("Broker", "Fleet"):
         monkeypatch.setattr(demo, name, Accounts)
-    monkeypatch.setattr(demo.Watch, "run", nobody_watches)
+    monkeypatch.setattr(demo, "Watch", NobodyWatches)
     # So is the export of Algorithm 1, whose training takes long to compile, in test_export_run.py.
     learner = SimpleNamespace(algorithm="h-maddpg-opt", seeds=(2,), scenario=Scenario())
     monkeypatch.setattr(export, "load_run", lambda path: learner)

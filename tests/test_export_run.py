@@ -169,7 +169,9 @@ def test_access_point_prefers_the_reports_if_their_target_is_larger(exported):
     @jax.jit
     def targets(task, ap, environment, allocations, draws):
         beams = environment.frame.channels
-        message = learner.Message(beams, allocations[0], None, jnp.zeros((2, 0), jnp.float32))
+        message = learner.Message(
+            beams=beams, estimate=allocations[0], told=None, seen_by_users=jnp.zeros((2, 0), jnp.float32)
+        )
         y = [learner.target_value(task, ap, environment, message, one, draws) for one in allocations]
         played = [advance(as_seen(environment), beams, one, draws, task.parameters) for one in allocations]
         return y, [(result.ap_reward, see_as_ap(task, ahead)) for ahead, result in played]

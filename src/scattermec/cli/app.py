@@ -37,7 +37,7 @@ COMMANDS = {
     "calibrate": "Search for the constants under which most of the paper's claims on Fig. 3 and 4 hold.",
     "train": "Train a learner, from scratch or from where it was interrupted.",
     "train-price-net": "Train price-net, from scratch or from where it was interrupted.",
-    "export": "Write a trained price-net as a bundle that devices can run without JAX.",
+    "export": "Write a trained policy as a bundle that devices can run without JAX.",
     "ap": "Be the access point: decide beams in every frame, over a broker.",
     "user": "Be one user: answer the access point in every frame, over a broker.",
     "radio": "Be the physical world: show every device its part of each frame, and play what they decide.",
