@@ -36,7 +36,7 @@ def bundle(tmp_path_factory):
 def test_faults_disturb_nobody_else_and_what_returns_is_taken_back_within_two_frames(bundle):
     faults = tuple(fault for fault in online.FAULTS if fault.inject in TELLING)
     assert len(faults) == len(TELLING)
-    outcome = online.run(online.Options(bundle, users=3, faults=faults, deadline=5.0))
+    outcome = online.run(online.Options(bundle, users=3, faults=faults, deadline=2.5))
     assert outcome.finished
     assert not outcome.details["Faults of the online system"]
     assert all(row.tried > 0 for row in outcome.rows)

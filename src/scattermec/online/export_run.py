@@ -83,9 +83,12 @@ def export_run(run: TrainedRun, out: Path, *, name: str, seed: int | None = None
 def _user_files(run: TrainedRun, learner: State, index: int) -> dict[str, bytes]:
     own: Actor = jax.tree.map(lambda leaf: leaf[index], learner.users.actor)
     p = parameters(run.scenario)
-    shared = (p.slot_duration, p.local_rate, p.battery_capacity, p.mean_workload, p.path_gain)
     constants = actor.Constants(
-        *(float(values[index]) for values in shared),
+        slot_duration=float(p.slot_duration[index]),
+        local_rate=float(p.local_rate[index]),
+        battery_capacity=float(p.battery_capacity[index]),
+        mean_workload=float(p.mean_workload[index]),
+        path_gain=float(p.path_gain[index]),
         entries=actor.ENTRIES[run.config.action_form],
         antennas=p.num_antennas,
         phase_reference=int(run.config.phase_reference),
@@ -113,7 +116,7 @@ def _in_c(template: str, constants: actor.Constants, own: Actor) -> str:
     layers = []
     for number, layer in enumerate(own.layers):
         for kind, values in (("WEIGHT", layer.weight), ("BIAS", layer.bias)):
-            numbers = ", ".join(map(_single, np.ravel(values).tolist()))
+            numbers = ", ".join(map(_single, np.asarray(values).ravel().tolist()))
             lines.append(f"static const float {kind}_{number}[] = {{{numbers}}};")
         outputs, inputs = layer.weight.shape
         layers.append(f"    {{{inputs}, {outputs}, WEIGHT_{number}, BIAS_{number}}},")

@@ -198,7 +198,7 @@ def compare_run(
     seen, shares, *expected = map(np.asarray, _learned(task, learner_of(run, of_seed), states, entries))
     access_point = load_ap_actor(bundle)
     users = [load_actor_user(user_folder(bundle, index)) for index in range(run.scenario.num_users)]
-    own = np.stack([states.observed_workload, states.frame.battery], axis=-1)
+    work, battery = (np.asarray(part).tolist() for part in (states.observed_workload, states.frame.battery))
     channels, told = np.asarray(states.observed_channels), np.asarray(entries)
     found = (
         np.stack([access_point.actor(observation) for observation in seen]),
@@ -206,7 +206,7 @@ def compare_run(
         np.array(
             [
                 [
-                    user.report(*own[k, i].tolist(), channels[k, i], float(shares[k, i]), told[k, i])
+                    user.report(work[k][i], battery[k][i], channels[k, i], float(shares[k, i]), told[k, i])
                     for i, user in enumerate(users)
                 ]
                 for k in range(frames)
