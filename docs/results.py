@@ -1,10 +1,14 @@
-"""Renew the tables of results in the pages: `python docs/results.py [PAGE ...]`, or `make results`.
+"""Renew the tables of results in the pages: `python docs/results.py [PAGE ...] [--only TEXT]`.
+
+Or `make results`, which renews all.
 
 Tables stand between a comment with the command that makes them and ``<!-- end -->``. The command is run with
 ``--out FILE.md``, or that of the torture suite with ``--docs FILE.md``, and its tables replace those in the
-page: all, or as many as the comment counts, as in ``<!-- scattermec horizon; tables 1 2 -->``.
+page: all, or as many as the comment counts, as in ``<!-- scattermec horizon; tables 1 2 -->``. With
+``--only`` those alone whose command contains the text.
 """
 
+import argparse
 import re
 import shlex
 import subprocess
@@ -22,10 +26,12 @@ MADE = re.compile(
 )
 
 
-def renewed(page: str, made: Callable[[str], list[str]]) -> str:
-    """The page's text with new tables: those that ``made`` returns for each command."""
+def renewed(page: str, made: Callable[[str], list[str]], only: str = "") -> str:
+    """The page's text with new tables: those that ``made`` returns for each command with ``only`` in it."""
 
     def block(match: re.Match[str]) -> str:
+        if only not in match["command"]:
+            return match[0]
         tables = made(match["command"])
         if match["numbers"]:
             tables = [tables[int(number) - 1] for number in match["numbers"].split()]
@@ -62,10 +68,14 @@ def run(program: str, arguments: list[str]) -> None:
 
 def main() -> None:
     """Renew the named pages, or all pages with such tables."""
-    for path in map(Path, sys.argv[1:] or sorted(map(str, DOCS.rglob("*.md")))):
+    parser = argparse.ArgumentParser(description="Renew the tables of results in the pages.")
+    parser.add_argument("pages", nargs="*", type=Path, help="by default all")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only tables of commands that contain it")
+    given = parser.parse_args()
+    for path in given.pages or sorted(DOCS.rglob("*.md")):
         text = path.read_text(encoding="utf-8")
         if MADE.search(text):
-            path.write_text(renewed(text, computed), encoding="utf-8")
+            path.write_text(renewed(text, computed, given.only), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -168,6 +168,8 @@ def test_only_tables_of_commands_are_renewed():
         "a\n<!-- scattermec horizon -->\n\n| scattermec horizon |\n\n| second |\n\n<!-- end -->\n| b |\n"
         "<!-- scattermec solve x; tables 2 -->\n\n| second |\n\n<!-- end -->\n"
     )
+    found = results["renewed"](page, lambda command: ["| new |\n"], "horizon")
+    assert found == page.replace("-->\n| 1 |", "-->\n\n| new |\n")
     named = [
         match["command"].split()
         for path in sorted((ROOT / "docs").rglob("*.md"))

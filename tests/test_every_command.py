@@ -6,23 +6,26 @@ of the table fails a test, be it the program's or one that a page shows.
 
 import csv
 import json
+import math
 import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 
 from command_line import run
-from scattermec import _processes
+from scattermec import Scenario, _processes
 from scattermec.cli import app
-from scattermec.cli.jobs import demo
+from scattermec.cli.jobs import demo, export
 from scattermec.engines import slurm
 from scattermec.experiments.calibrate import calibration, search
 from scattermec.experiments.calibrate.margins import Margins
 from scattermec.experiments.evaluate import benchmark_set
+from scattermec.experiments.evaluate.exported import LEARNED
 from scattermec.experiments.measure.world import SimulatedWorld
 from scattermec.online import broker
 from scattermec.price_net import runs
@@ -187,6 +190,12 @@ def exported(printed):
     assert Path("bundle/users/2/user.c").is_file()
 
 
+def exported_actors(printed):
+    report = json.loads(printed)
+    assert (report["run"], report["of_seed"], report["frames"], report["seed"]) == ("runs/toy", 2, 4, 1)
+    assert report["differences"] == dict.fromkeys(LEARNED, 1e-7)
+
+
 def reproduced(printed):
     report = json.loads(printed)
     assert (report["seed"], report["reused"]) == (1, 0)
@@ -258,7 +267,13 @@ def played_alone(printed):
 
 def watched(printed):
     assert set(json.loads(printed)["devices"]) == {"radio", "ap", "user/0"}
-    assert [row[""] for row in rows_of("demo.csv")] == ["radio", "AP", "a user (median)", "a user (largest)"]
+    assert [row[""] for row in rows_of("demo.csv")] == [
+        "radio",
+        "AP",
+        "a user (median)",
+        "a user (largest)",
+        "broker",
+    ]
 
 
 OFFLINE = "--deadline 0.02 --form json --lose 0.5 --connect host=localhost --connect port=9"
@@ -349,6 +364,7 @@ LINES = [
         "--set ap_power=1.5 --json",
         exported,
     ),
+    ("export runs/toy --out actors --of-seed 2 --frames 4 --seed 1 --json", exported_actors),
     ("keys keys --users 1 --host broker.example --port 18883 --network toy --json", made_keys),
     (
         f"ap bundle {OFFLINE} --connection keys/ap.yaml --state ap-state.json --seconds 0.1 --out ap.csv "
@@ -470,8 +486,17 @@ class Accounts:
         return {"radio": account | found, "ap": account, "user/0": account}
 
 
-async def nobody_watches(*_, **__):
-    pass
+class NobodyWatches:
+    """In place of the live view."""
+
+    def __init__(self, *_):
+        self.early = {}
+
+    async def run(self, *, quiet):
+        pass
+
+    def memory_of_the_broker(self):
+        return math.nan
 
 
 @pytest.fixture(autouse=True)
@@ -497,8 +522,15 @@ def _small_and_in_this_process(monkeypatch, folder):
     monkeypatch.setattr(slurm, "which", lambda name: None)  # whether or not there is Slurm here
     # The demonstration with real processes is in test_online_faults.py.
     monkeypatch.setattr(broker, "find_broker", lambda: "mosquitto")
-    for name, stand_in in (("Broker", Accounts), ("Fleet", Accounts), ("_watch", nobody_watches)):
-        monkeypatch.setattr(demo, name, stand_in)
+    for name in ("Broker", "Fleet"):
+        monkeypatch.setattr(demo, name, Accounts)
+    monkeypatch.setattr(demo, "Watch", NobodyWatches)
+    # So is the export of Algorithm 1, whose training takes long to compile, in test_export_run.py.
+    learner = SimpleNamespace(algorithm="h-maddpg-opt", seeds=(2,), scenario=Scenario())
+    monkeypatch.setattr(export, "load_run", lambda path: learner)
+    monkeypatch.setattr(export, "compare_run", lambda *a, **b: dict.fromkeys(LEARNED, 1e-7))
+    for name in ("check_exportable", "export_run"):
+        monkeypatch.setattr(export.export_run, name, lambda *a, **b: None)
     for name, few in (("HELD_OUT", 8), ("EPISODES", 2), ("EPISODE", 12)):
         monkeypatch.setattr(runs, name, few)
 

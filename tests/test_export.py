@@ -18,8 +18,9 @@ from scattermec import Scenario
 from scattermec.errors import InputError
 from scattermec.experiments.evaluate.exported import NEAR, decide_by_bundle, decide_by_jax, differences
 from scattermec.experiments.measure.sweeps import draw_frames
-from scattermec.online import bundle, export
+from scattermec.online import access_point, bundle, export
 from scattermec.online.bundle import Answer, Message, load_ap, load_user, user_folder
+from scattermec.online.user import Constants
 from scattermec.optimisation.response import Broadcast, respond
 from scattermec.physics import parameters
 from scattermec.price_net import load
@@ -101,6 +102,25 @@ def test_ap_decides_as_in_jax(policy: Policy, tmp_path: Path, seed: int) -> None
     shares = expected.messages[:, 0] / np.array(LIKE.slot_duration)
     assert shares.max() < 1 - 1e-13
     assert np.ptp(shares, axis=0).max() > 0.5
+
+
+def test_ap_knows_which_users_will_lack_energy(folder: Path) -> None:
+    random, seen = np.random.default_rng(1), set()
+    users = [load_user(user_folder(folder, index)) for index in range(3)]
+    constants = Constants(*np.array([user.constants for user in users]).T)
+    for _ in range(100):
+        channels = 10 ** random.uniform(-3, -1, (3, 1)) * (random.normal(size=(3, 3)) + 1j)
+        frame = access_point.Frame(random.poisson(15, 3).astype(float), random.uniform(0, 0.1, 3), channels)
+        told = access_point.Messages(
+            random.uniform(0, 0.5, 3), random.uniform(0, 60, 3), random.exponential(0.05, 3)
+        )
+        links = access_point.links_of(constants, frame.gain)
+        lacking = access_point.energies_lacking(constants, links, frame, told)
+        own = np.stack([frame.workload, frame.battery, frame.gain], axis=1).tolist()
+        short = [user.respond(told.to_user(i), *own[i]).shortfall > 0 for i, user in enumerate(users)]
+        np.testing.assert_array_equal(lacking > 1e-9, short)
+        seen.update(short)
+    assert seen == {False, True}
 
 
 def test_ap_decides_where_no_jax_can_be_imported(folder: Path) -> None:
@@ -239,7 +259,7 @@ def changed(path: Path, text: str) -> None:
         (lambda path: (path / "prices.onnx").unlink(), "prices.onnx: cannot be read: No such file"),
         (lambda path: changed(path / "times.onnx", "x"), "times.onnx: differs from its checksum"),
         (lambda path: changed(path / "bundle.json", "x"), "bundle.json: is damaged"),
-        (lambda path: changed(path / "bundle.json", '{"format": 9}'), "format 9 is not known; it must be 1"),
+        (lambda path: changed(path / "bundle.json", '{"format": 9}'), "format 9 is not known; it must be 2"),
         (lambda path: shutil.copytree(path / "users" / "0", path, dirs_exist_ok=True), "'user'; it must be"),
     ],
 )

@@ -10,7 +10,7 @@ from torture import online
 from command_line import refused
 from online_bus import Bus
 from scattermec import Scenario
-from scattermec.cli.jobs.radio import summary
+from scattermec.cli.jobs.radio import Tally
 from scattermec.experiments.measure.world import SimulatedWorld
 from scattermec.online import broker
 from scattermec.online.broker import find_broker
@@ -36,7 +36,7 @@ def bundle(tmp_path_factory):
 def test_faults_disturb_nobody_else_and_what_returns_is_taken_back_within_two_frames(bundle):
     faults = tuple(fault for fault in online.FAULTS if fault.inject in TELLING)
     assert len(faults) == len(TELLING)
-    outcome = online.run(online.Options(bundle, users=3, faults=faults, deadline=5.0))
+    outcome = online.run(online.Options(bundle, users=3, faults=faults, deadline=2.5))
     assert outcome.finished
     assert not outcome.details["Faults of the online system"]
     assert all(row.tried > 0 for row in outcome.rows)
@@ -61,7 +61,7 @@ def test_demonstration_plays_to_the_last_bit_what_is_played_without_a_broker(bun
     users = [UserDevice(load_user(user_folder(bundle, user)), user, deadlines) for user in range(3)]
     bus = Bus(radio, AccessPoint(load_ap(bundle), 3, 3, deadlines), *users)
     bus.run_until(lambda: radio.done)
-    expected = summary(bus.logs(), 1.0)
+    expected = Tally(bus.logs()).summary(1.0)
     for quantity in ("frames", "reward", "outage", "ap_energy"):
         assert devices["radio"][quantity] == expected[quantity]
 

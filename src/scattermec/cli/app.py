@@ -41,7 +41,7 @@ COMMANDS = {
     "sweep plot": "Draw one quantity of a sweep over one of its constants, from what is done so far.",
     "train": "Train a learner, from scratch or from where it was interrupted.",
     "train-price-net": "Train price-net, from scratch or from where it was interrupted.",
-    "export": "Write a trained price-net as a bundle that devices can run without JAX.",
+    "export": "Write a trained policy as a bundle that devices can run without JAX.",
     "ap": "Be the access point: decide beams in every frame, over a broker.",
     "user": "Be one user: answer the access point in every frame, over a broker.",
     "radio": "Be the physical world: show every device its part of each frame, and play what they decide.",

@@ -17,7 +17,7 @@ PACKAGES = {
     "bench": ("cvxpy", "clarabel"),
     "figures": ("matplotlib",),
     "export": ("onnx",),
-    "online": ("aiomqtt", "cbor2", "cryptography", "onnxruntime"),
+    "online": ("cbor2", "cryptography", "onnxruntime", "paho"),
     "learning": ("equinox", "flashbax", "optax", "pyarrow"),
     "ray": ("ray",),
     "report": ("jinja2", "plotly"),

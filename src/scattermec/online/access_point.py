@@ -1,16 +1,18 @@
 """The AP's part of price-net in NumPy: inputs of its networks, beams from prices, and the beams' times.
 
 The JAX originals, with their reasons, are in `scattermec.price_net`: `features`, `beams` and `policy`; a test
-compares both. Only the linear rectifier is known here.
+compares both. Only the linear rectifier is known here. What users will lack is computed for all of them at
+once, as `scattermec.online.user` does for one.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from scattermec.errors import InputError
-from scattermec.online.user import Constants, Message, energy_lacking, halved, link_of, task_of
+from scattermec.online.user import Constants, Message, halved
 from scattermec.scenario import Scenario
 
 Array = np.ndarray
@@ -43,6 +45,15 @@ class Messages(NamedTuple):
         return Message(*(float(numbers[index]) for numbers in self))
 
 
+class Links(NamedTuple):
+    """What follows from all users' channels, (N,) each; the fields of `scattermec.online.user.Link`."""
+
+    snr: Array
+    preferred: Array
+    thrifty: Array
+    fastest: Array
+
+
 class Inputs(NamedTuple):
     """Inputs of a network for N users, in single precision."""
 
@@ -55,7 +66,7 @@ class Inputs(NamedTuple):
 
 
 Network = Callable[[Inputs], Array]
-"""From inputs to logits (N, N)."""
+"""From inputs to logits: (N, N) of the prices, (N,) of the beams' times."""
 
 
 class Frame:
@@ -69,6 +80,9 @@ class Frame:
         """(N, M) channels scaled to unit norm; a row of zeros stays"""
         self.gram = self.unit.conj() @ self.unit.T
         """(N, N)"""
+        single = self.gram.astype(np.complex64)
+        self.triples = (single[:, :, None] * single[None] * single.T[:, None]).real
+        """(N, N, N) products of (i, j), (j, k) and (k, i), as the networks take them"""
 
 
 class ApPolicy:
@@ -78,11 +92,12 @@ class ApPolicy:
         self, scenario: Scenario, users: Sequence[Constants], method: Method, prices: Network, times: Network
     ) -> None:
         self.scenario = scenario
-        self._users, self._method, self._prices, self._times = users, method, prices, times
-        self._slot, self._local_energy, self._local_rate, self._circuit, self._capacity = (
-            np.array([getattr(user, name) for user in users])
-            for name in ("slot_duration", "local_energy", "local_rate", "circuit_power", "battery_capacity")
-        )
+        self._method, self._prices, self._times = method, prices, times
+        self._constants: Any = Constants(*np.array(users, float).T)
+        """of all users, (N,) each"""
+        c = self._constants
+        self._slot, self._local_energy, self._local_rate = c.slot_duration, c.local_energy, c.local_rate
+        self._circuit, self._capacity = c.circuit_power, c.battery_capacity
 
     def decide(self, workload: Any, battery: Any, channels: Any) -> tuple[Array, Messages]:
         """Unit beams (N, M), and the messages to all users, in one frame.
@@ -96,7 +111,7 @@ class ApPolicy:
         """
         frame = Frame(*self._checked(workload, battery, channels))
         beams = beams_from_logits(frame, self._prices(self.beam_inputs(frame)))
-        logits = np.diagonal(self._times(self.time_inputs(frame, beams)))
+        logits = self._times(self.time_inputs(frame, beams))
         return beams, self._messages(frame, beams, logits)
 
     def beam_inputs(self, frame: Frame) -> Inputs:
@@ -117,7 +132,7 @@ class ApPolicy:
         """Beams for as long as ``logits`` (N,) say; or longer, by a common shift of these, if some user would
         else lack energy, and then none does.
         """
-        links = [link_of(user, float(gain)) for user, gain in zip(self._users, frame.gain, strict=True)]
+        links = links_of(self._constants, frame.gain)
         rate, harvest = self._beam_rates(frame, beams)
 
         def announced(shift: float) -> Messages:
@@ -126,12 +141,8 @@ class ApPolicy:
             return Messages(times, rate, harvest @ times)
 
         def short(shift: float) -> bool:
-            told = announced(shift)
-            own = zip(self._users, links, frame.workload.tolist(), frame.battery.tolist(), strict=True)
-            return any(
-                energy_lacking(user, task_of(user, link, work, battery, told.to_user(index))) > 0
-                for index, (user, link, work, battery) in enumerate(own)
-            )
+            lacking = energies_lacking(self._constants, links, frame, announced(shift))
+            return bool((lacking > 0).any())
 
         method = self._method
         helps = short(0.0) and not short(method.most_shift)
@@ -209,7 +220,60 @@ def beams_from_logits(frame: Frame, logits: Array) -> Array:
     return np.linalg.eigh(matrices)[1][..., -1]
 
 
+def links_of(c: Any, gain: Array) -> Links:
+    """What follows from the channel gains (N,); ``c`` is `Constants` with an array (N,) in each field."""
+    snr = np.maximum(gain / (1000 * c.noise_power), sys.float_info.min)
+    per_nat = c.bandwidth / np.log(2)
+    circuit, worth = c.circuit_power * snr, c.local_energy * snr * per_nat
+
+    def spared(y: Array) -> Array:
+        return np.asarray(np.expm1(y) + circuit - y * np.exp(y))
+
+    def gained(y: Array) -> Array:
+        return np.asarray(c.active_receive_power * (worth - np.exp(y)) + c.mec_energy * per_nat * spared(y))
+
+    preferred, thrifty = _largest(gained, c), _largest(spared, c)
+    fastest = np.maximum(np.log(np.maximum(worth, 1)), preferred)
+    return Links(snr, preferred * per_nat, thrifty * per_nat, fastest * per_nat)
+
+
+def _largest(positive: Callable[[Array], Array], c: Any) -> Array:
+    """The largest numbers (N,) at which a function is positive, by bisection."""
+    low, high = np.zeros_like(c.largest_exponent), c.largest_exponent
+    for _ in range(int(c.bisections[0])):
+        middle = (low + high) / 2
+        is_below = positive(middle) > 0
+        low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
+    return low
+
+
+def energies_lacking(c: Any, links: Links, frame: Frame, told: Messages) -> Array:
+    """Energy (N,) in mJ that each user lacks to finish, at best; zero or negative if it can finish."""
+    work = frame.workload
+    budget = np.minimum(frame.battery + told.harvest, c.battery_capacity) * (1 - c.margin)
+    processor = c.local_rate * c.slot_duration
+    most_local = np.minimum(budget / c.local_energy, processor)
+    passive = np.minimum(
+        np.maximum(work - most_local, 0), np.minimum(told.passive_rate * told.t_passive, work)
+    )
+    left = work - passive
+    least = np.maximum(left - processor, 0)
+    saves = links.preferred > links.thrifty
+    longest = np.where(saves, left, least) / np.where(links.thrifty > 0, links.thrifty, 1)
+    longest = np.minimum(longest, c.slot_duration - told.t_passive)
+
+    def needed(effort: Array) -> Array:
+        time = np.minimum(effort, 1) * longest
+        rate = links.preferred + np.maximum(effort - 1, 0) * (links.fastest - links.preferred)
+        sent = np.where(saves, np.minimum(np.maximum(rate * time, least), left), least)
+        nats = np.log(2) * sent / (c.bandwidth * np.where(time > 0, time, 1))
+        sending = time * np.expm1(np.minimum(nats, c.largest_exponent)) / links.snr
+        sending = np.where(time > 0, sending, sys.float_info.max)
+        return c.circuit_power * time + c.local_energy * (left - sent) + np.where(sent > 0, sending, 0)
+
+    need = needed(c.most_effort)
+    return np.where(least <= 0, np.minimum(need, needed(np.zeros_like(need))), need) - budget
+
+
 def _inputs(users: Array, pairs: Array, frame: Frame) -> Inputs:
-    gram = frame.gram
-    triples = (gram[:, :, None] * gram[None] * gram.T[:, None]).real  # of (i, j), (j, k) and (k, i)
-    return Inputs(*(part.astype(np.float32) for part in (users, pairs, triples)))
+    return Inputs(users.astype(np.float32), pairs.astype(np.float32), frame.triples)

@@ -68,6 +68,11 @@ class Broker:
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    @property
+    def process(self) -> int | None:
+        """Number of its process; None if it is not running."""
+        return None if self._process is None else self._process.pid
+
     def start(self) -> None:
         """Start it, again after `stop` on the same port; raises ComputationError if it does not come up."""
         assert self._configuration is not None  # entered

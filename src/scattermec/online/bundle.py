@@ -1,36 +1,56 @@
-"""Bundles of a trained price-net, as `scattermec export` writes them; nothing here needs JAX.
+"""Bundles of a trained policy, as `scattermec export` writes them; nothing here needs JAX.
 
 A bundle is a folder, as is each user's part in it. Each has a `bundle.json` with the checksums of its files:
 
     BUNDLE/bundle.json, scenario.yaml, access_point.json, prices.onnx, times.onnx      for the AP
     BUNDLE/users/I/bundle.json, user.json, user.py, user.c, user.h                     for user I, from 0
 
-`load_ap` reads the former, and `load_user` the latter.
+`load_ap` reads the former, and `load_user` the latter. Of a run of Algorithm 1 there are, for `load_ap_actor`
+and `load_actor_user`,
+
+    BUNDLE/bundle.json, scenario.yaml, access_point.json, actor.onnx, value.onnx
+    BUNDLE/users/I/bundle.json, user.json, actor.onnx, actor.c, actor.h
 """
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from scattermec.errors import ComputationError, InputError
-from scattermec.online import user
-from scattermec.online.access_point import ApPolicy, Inputs, Messages, Method, Network
+from scattermec.online import actor, user
+from scattermec.online.access_point import ApPolicy, Messages, Method, Network
 from scattermec.online.user import Answer, Constants, Message
 from scattermec.scenario import Scenario
 from scattermec.storage.texts import read_object
 
-__all__ = ["Answer", "ApPolicy", "Message", "Messages", "UserPolicy", "load_ap", "load_user", "user_folder"]
+__all__ = [
+    "Answer",
+    "ApPolicy",
+    "Message",
+    "Messages",
+    "UserPolicy",
+    "load_actor_user",
+    "load_ap",
+    "load_ap_actor",
+    "load_user",
+    "user_folder",
+]
 
 MANIFEST = "bundle.json"
-FORMAT = 1
+FORMAT = 2
 """Changes with every bundle that older versions cannot read."""
 
 SCENARIO, ACCESS_POINT, USER = "scenario.yaml", "access_point.json", "user.json"
 PRICES, TIMES, USERS = "prices.onnx", "times.onnx", "users"
+ACTOR, VALUE = "actor.onnx", "value.onnx"
 AP_PART, USER_PART = "access point", "user"
+AP_ACTOR_PART, ACTOR_USER_PART = "access point of Algorithm 1", "user of Algorithm 1"
+AP_ACTOR = ("discount", "reward_scale")
+"""What the AP's file of numbers holds there."""
 
 PER_USER = ("slot_duration", "circuit_power", "local_energy", "local_rate", "battery_capacity")
 SHARED = ("bandwidth", "noise_power", "active_receive_power", "mec_energy")
@@ -65,6 +85,22 @@ def load_user(path: str | os.PathLike[str]) -> UserPolicy:
     folder = Path(path)
     _verify(folder, USER_PART, (USER,))
     return UserPolicy(Constants(**_numbers(folder / USER, Constants._fields)))
+
+
+def load_ap_actor(path: str | os.PathLike[str]) -> actor.ApActor:
+    """The AP's networks in the bundle of a run of Algorithm 1; raises InputError as `load_ap` does."""
+    folder = Path(path)
+    _verify(folder, AP_ACTOR_PART, (SCENARIO, ACCESS_POINT, ACTOR, VALUE))
+    numbers = _numbers(folder / ACCESS_POINT, AP_ACTOR)
+    return actor.ApActor(_actor(folder / ACTOR), _actor(folder / VALUE), **numbers)
+
+
+def load_actor_user(path: str | os.PathLike[str]) -> actor.ActorUser:
+    """The user in a folder (`user_folder`) of such a bundle; raises InputError as `load_ap` does."""
+    folder = Path(path)
+    _verify(folder, ACTOR_USER_PART, (USER, ACTOR))
+    constants = actor.Constants(**_numbers(folder / USER, actor.Constants._fields))
+    return actor.ActorUser(constants, _actor(folder / ACTOR))
 
 
 def user_folder(bundle: str | os.PathLike[str], index: int) -> Path:
@@ -117,7 +153,19 @@ def _numbers(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _network(path: Path) -> Network:
-    """The network in a file, run by onnxruntime."""
+    """A network of price-net in a file."""
+    run = _session(path)
+    return lambda inputs: run(inputs._asdict())
+
+
+def _actor(path: Path) -> actor.Actor:
+    """A network of Algorithm 1 in a file."""
+    run = _session(path)
+    return lambda observation: run({"observation": observation})
+
+
+def _session(path: Path) -> Callable[[dict[str, np.ndarray]], np.ndarray]:
+    """The only output of the network in a file, run by onnxruntime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -127,10 +175,10 @@ def _network(path: Path) -> Network:
     except Exception as error:  # onnxruntime has a class of its own for each cause
         raise InputError([f"{path}: is no network that onnxruntime can run: {error}"]) from error
 
-    def run(inputs: Inputs) -> np.ndarray:
-        logits = session.run(None, inputs._asdict())[0].astype(float)
-        if not np.isfinite(logits).all():
+    def run(inputs: dict[str, np.ndarray]) -> np.ndarray:
+        output: np.ndarray = session.run(None, inputs)[0].astype(float)
+        if not np.isfinite(output).all():
             raise ComputationError([f"{path}: its output is not finite"])
-        return logits
+        return output
 
     return run

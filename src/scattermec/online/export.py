@@ -48,10 +48,10 @@ def export(trained: Policy, scenario: Scenario, out: Path, *, name: str, int8: b
     out.mkdir(parents=True, exist_ok=True)
     with writing(out, inside=True):
         shutil.rmtree(out / bundle.USERS, ignore_errors=True)
-        _write_part(out, about | {"part": bundle.AP_PART}, ap_files(trained, scenario, int8=int8))
+        write_part(out, about | {"part": bundle.AP_PART}, ap_files(trained, scenario, int8=int8))
         for index in range(scenario.num_users):
             folder = bundle.user_folder(out, index)
-            _write_part(folder, about | {"part": bundle.USER_PART}, user_files(scenario, index))
+            write_part(folder, about | {"part": bundle.USER_PART}, user_files(scenario, index))
 
 
 def check_exportable(trained: Policy, scenario: Scenario) -> None:
@@ -71,12 +71,12 @@ def ap_files(trained: Policy, scenario: Scenario, *, int8: bool) -> dict[str, by
             network.prices, users, features.NUM_USER_FEATURES, features.NUM_BEAM_PAIR_FEATURES
         ),
         bundle.TIMES: graph.network_model(
-            network.times, users, features.NUM_TIME_USER_FEATURES, features.NUM_TIME_PAIR_FEATURES
+            network.times, users, features.NUM_TIME_USER_FEATURES, features.NUM_TIME_PAIR_FEATURES, own=True
         ),
     }
     return {
         bundle.SCENARIO: scenario.to_yaml().encode(),
-        bundle.ACCESS_POINT: _json(METHOD | AP_METHOD._asdict()),
+        bundle.ACCESS_POINT: as_json(METHOD | AP_METHOD._asdict()),
         **{name: graph.in_int8(model) if int8 else model for name, model in models.items()},
     }
 
@@ -93,7 +93,7 @@ def user_files(scenario: Scenario, index: int) -> dict[str, bytes]:
     constants = bundle.constants_of_user(scenario, index, METHOD)
     python, code, header = (_SOURCES / name for name in ("user.py", "user.c", "user.h"))
     return {
-        bundle.USER: _json(constants._asdict()),
+        bundle.USER: as_json(constants._asdict()),
         python.name: python.read_bytes(),
         code.name: code.read_text().replace(_CONSTANTS, _definitions(constants)).encode(),
         header.name: header.read_bytes(),
@@ -110,16 +110,17 @@ def _definitions(constants: bundle.Constants) -> str:
     return "\n".join(lines)
 
 
-def _write_part(folder: Path, about: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
-    """Write a folder's files, and the manifest at the end: a part that was interrupted has none."""
+def write_part(folder: Path, about: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+    """Write a folder's files, and its manifest at the end: a part that was interrupted has none."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / bundle.MANIFEST).unlink(missing_ok=True)
     for name, data in files.items():
         with replacing(folder / name) as partial:
             partial.write_bytes(data)
     checksums = {name: bundle.checksum(data) for name, data in files.items()}
-    replace_text(folder / bundle.MANIFEST, _json({**about, "files": checksums}).decode())
+    replace_text(folder / bundle.MANIFEST, as_json({**about, "files": checksums}).decode())
 
 
-def _json(data: Mapping[str, Any]) -> bytes:
+def as_json(data: Mapping[str, Any]) -> bytes:
+    """A file of numbers or names."""
     return (json.dumps(data, indent=2) + "\n").encode()

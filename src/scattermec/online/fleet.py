@@ -124,9 +124,21 @@ ACCOUNTS = ("radio/log", "+/status", "+/+/status", f"+/{HERE}", f"+/+/{HERE}")
 class Observer:
     """Hears the messages of a network, where the broker lets it; an asynchronous context manager."""
 
-    def __init__(self, connection: Connection, subscriptions: tuple[str, ...] = ("#",)) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        subscriptions: tuple[str, ...] = ("#",),
+        *,
+        most_logs: int | None = None,
+    ) -> None:
+        """Args:
+        connection: the broker.
+        subscriptions: topics to hear.
+        most_logs: number of frames that are remembered, the last ones; all by default.
+        """
         self._transport = MqttTransport(connection, "observer", subscriptions, lambda line: None)
         self._task: asyncio.Task[None] | None = None
+        self._most_logs = most_logs
         self.logs: list[wire.Log] = []
         """frames that have been played"""
         self.accounts: dict[str, dict[str, Any]] = {}
@@ -184,6 +196,8 @@ class Observer:
                 message = wire.decode(payload, MOST_BYTES)
                 if isinstance(message, wire.Log):
                     self.logs.append(message)
+                    if self._most_logs is not None:
+                        del self.logs[: -self._most_logs]
         else:
             self.latest[topic] = payload
         self.heard(topic, payload)

@@ -313,6 +313,8 @@ class AccessPoint(Device):
         """the last valid one of each user"""
         self.since: int | None = None
         """the frame before the first one since the start or the last change of run"""
+        self.reported: set[int] = set()
+        """users whose reports of this frame are there, like the next"""
         self.answered: set[int] = set()
         self.channels = np.zeros((users, antennas), complex)
         self.play: Play | None = None
@@ -356,30 +358,28 @@ class AccessPoint(Device):
         if self.since is None:
             self.since = sounding.frame - 1
         self.number, self.channels, self.began = sounding.number, channels, now
-        self.answered, self.play = set(), None
+        self.reported, self.answered, self.play = set(), set(), None
         self.phase, self.due = Phase.REPORTS, now + self.deadlines.reports
         return []
 
     def _take_report(self, report: Report, now: float) -> list[Message]:
-        if self._has_reported(report.user):
+        if report.user in self.reported:
             raise Refused("replayed")
+        self.reported.add(report.user)
         self.reports[report.user] = report
         if self.phase is not Phase.REPORTS:
             raise Refused("late")  # but the last valid one from now on
         return [] if any(map(self._is_awaited, range(self.users))) else self._decide(now)
 
-    def _has_reported(self, user: int) -> bool:
-        return user in self.reports and self.reports[user].number == self.number
-
     def _is_awaited(self, user: int) -> bool:
         """Whether a user has not reported, but may yet: it has not been silent for long."""
         assert self.since is not None  # a frame has begun
         heard = max(self.since, self.reports[user].frame if user in self.reports else -1)
-        return not self._has_reported(user) and self.number[1] - heard <= HOLD
+        return user not in self.reported and self.number[1] - heard <= HOLD
 
     def _decide(self, now: float) -> list[Message]:
         self.counts["frames"] += 1
-        self.counts["reports missed"] += self.users - sum(map(self._has_reported, range(self.users)))
+        self.counts["reports missed"] += self.users - len(self.reported)
         workload, battery = np.zeros(self.users), np.zeros(self.users)
         for user, report in self.reports.items():
             if self.number[1] - report.frame <= HOLD:
@@ -403,8 +403,7 @@ class AccessPoint(Device):
         return [*offers, *self._play_if_all_answered(now)]
 
     def _play_if_all_answered(self, now: float) -> list[Message]:
-        reported = [user for user in range(self.users) if self._has_reported(user)]
-        missing = [user for user in reported if user not in self.answered]
+        missing = self.reported - self.answered
         if self.phase is not Phase.ANSWERS or (missing and now < self.due):
             return []
         assert self.play is not None  # decided

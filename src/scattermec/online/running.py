@@ -18,12 +18,12 @@ from scattermec.online.connection import Connection
 from scattermec.online.protocol import Device
 from scattermec.online.transport import MqttTransport, Transport
 
-__all__ = ["Runner", "run_device"]
+__all__ = ["Runner", "percentiles", "resident_memory", "run_device"]
 
 STATUS = 1.0
 """s between two accounts of a device on its topic NAME/status, in JSON, for people"""
 
-LATENCIES = 100_000
+LATENCIES = 10_000
 """Decisions whose latency is kept, the last ones."""
 
 
@@ -153,10 +153,10 @@ def percentiles(latencies: Iterable[float]) -> dict[str, float] | None:
     return {"p50": p50, "p99": p99}
 
 
-def resident_memory() -> float | None:
-    """MiB of memory that this process occupies; None where the system does not say."""
+def resident_memory(process: int | str = "self") -> float | None:
+    """MiB of memory that a process occupies, by its number; None where the system does not say."""
     try:
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     except OSError:
         return None
     (line,) = (line for line in status.splitlines() if line.startswith("VmRSS"))

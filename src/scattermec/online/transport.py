@@ -6,14 +6,13 @@ that is lost is made again; until then nothing arrives, and what is sent is lost
 
 import asyncio
 import contextlib
-import errno
 import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol, runtime_checkable
 
-import aiomqtt
+from paho.mqtt.client import CallbackAPIVersion, Client, MQTTMessage, MQTTv5
 
 from scattermec.online.connection import Connection
 from scattermec.online.protocol import HERE
@@ -23,8 +22,14 @@ __all__ = ["MqttTransport", "Transport"]
 RETRY = 0.2
 """s between attempts to connect"""
 
+PATIENCE = 5.0
+"""s for the broker to accept a connection"""
+
+KEEP_ALIVE = 60
+"""s: a radio that computes for long must not be taken for dead"""
+
 MOST_WAITING = 10_000
-"""Messages that wait at most to be taken; more are lost."""
+"""Messages that wait at most to be taken, or to be sent over a slow connection; more are lost."""
 
 LAST_WORDS = 1.0
 """s to send what is left at the end"""
@@ -74,9 +79,10 @@ class MqttTransport:
         """
         self.connection, self.name, self.subscriptions, self.tell = connection, name, subscriptions, tell
         self._prefix = f"{connection.network}/"
+        self._here = f"{self._prefix}{name}/{HERE}"
         self._arrived: asyncio.Queue[Arrival] = asyncio.Queue(MOST_WAITING)
-        self._leaving: asyncio.Queue[Arrival] = asyncio.Queue(MOST_WAITING)
-        self._is_connected = False
+        self._link: _Link | None = None
+        """while it is connected"""
         self._told: set[str] = set()
         """what has gone wrong since the last connection"""
         self._logger = logging.Logger("mqtt", logging.WARNING)
@@ -84,24 +90,19 @@ class MqttTransport:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "MqttTransport":
-        asyncio.get_running_loop().set_exception_handler(_without_closed_sockets)
         self._task = asyncio.create_task(self._stay_connected())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self._task is not None  # entered
-        if self._is_connected:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._leaving.join(), LAST_WORDS)
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
 
     def send(self, topic: str, payload: bytes) -> None:
         """Send a message, unless there is no connection; nobody waits for the broker."""
-        if self._is_connected:
-            with contextlib.suppress(asyncio.QueueFull):
-                self._leaving.put_nowait((topic, payload))
+        if self._link is not None:
+            self._link.send(self._prefix + topic, payload)
 
     async def receive(self, seconds: float) -> Arrival | None:
         """The next message, or None if there is none for so long."""
@@ -117,20 +118,12 @@ class MqttTransport:
         address = f"{self.connection.host}:{self.connection.port}"
         while True:
             try:
-                async with self._connected() as client:
-                    self._is_connected = True
+                async with self._connected() as link:
                     self._told.clear()
                     self.tell(f"connected to {address}")
-                    sending = asyncio.create_task(self._send_all(client))
-                    try:
-                        await self._take_all(client)
-                    finally:
-                        sending.cancel()
-            except aiomqtt.MqttError as error:
+                    raise ConnectionError(await link.lost)
+            except OSError as error:
                 self._tell_once(f"no connection to {address}: {error}; trying again")
-            finally:
-                self._is_connected = False
-            self._leaving = asyncio.Queue(MOST_WAITING)  # what has waited so long is stale
             await asyncio.sleep(RETRY)
 
     def _tell_once(self, line: str) -> None:
@@ -139,60 +132,152 @@ class MqttTransport:
             self.tell(line)
 
     @contextlib.asynccontextmanager
-    async def _connected(self) -> AsyncIterator[aiomqtt.Client]:
-        given, here = self.connection, f"{self._prefix}{self.name}/{HERE}"
-        client = aiomqtt.Client(
-            given.host,
-            given.port,
-            username=given.username,
-            password=given.password,
-            identifier=f"{given.network}/{self.name}",
-            protocol=aiomqtt.ProtocolVersion.V5,
-            tls_context=_tls(given),
-            will=aiomqtt.Will(here, b"", retain=True),
-            logger=self._logger,
-            timeout=5.0,
-            keepalive=60,  # a radio that computes for long must not be taken for dead
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        )
-        async with client:
+    async def _connected(self) -> AsyncIterator["_Link"]:
+        link = _Link(self._client(), self._take)
+        async with link.open(self.connection.host, self.connection.port):
             for topic in self.subscriptions:
-                await client.subscribe(self._prefix + topic)
-            await client.publish(here, b"1", retain=True)
+                link.client.subscribe(self._prefix + topic)
+            link.send(self._here, b"1", retain=True)
+            self._link = link
             try:
-                yield client
+                yield link
             except asyncio.CancelledError:  # the end: not a loss, so the broker will not say that we are gone
-                await client.publish(here, b"", retain=True)
+                link.send(self._here, b"", retain=True)
                 raise
+            finally:
+                self._link = None
 
-    async def _take_all(self, client: aiomqtt.Client) -> None:
-        async for message in client.messages:
-            if isinstance(message.payload, bytes):
-                with contextlib.suppress(asyncio.QueueFull):
-                    self._arrived.put_nowait(
-                        (message.topic.value.removeprefix(self._prefix), message.payload)
-                    )
+    def _client(self) -> Client:
+        given = self.connection
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"{given.network}/{self.name}",
+            protocol=MQTTv5,
+            reconnect_on_failure=False,
+        )
+        client.enable_logger(self._logger)
+        client.will_set(self._here, b"", retain=True)
+        if given.username is not None:
+            client.username_pw_set(given.username, given.password)
+        if given.ca is not None:
+            client.tls_set_context(_tls(given.ca, given))
+        return client
 
-    async def _send_all(self, client: aiomqtt.Client) -> None:
-        while True:
-            topic, payload = await self._leaving.get()
-            with contextlib.suppress(aiomqtt.MqttError):
-                await client.publish(self._prefix + topic, payload)
-            self._leaving.task_done()
-
-
-def _without_closed_sockets(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    # aiomqtt asks to be told when its socket can be written to even if it has just been closed. That changes
-    # nothing, and a lost connection is noticed elsewhere.
-    error = context.get("exception")
-    if not (isinstance(error, OSError) and error.errno == errno.EBADF):
-        loop.default_exception_handler(context)
+    def _take(self, topic: str, payload: bytes) -> None:
+        with contextlib.suppress(asyncio.QueueFull):
+            self._arrived.put_nowait((topic.removeprefix(self._prefix), payload))
 
 
-def _tls(given: Connection) -> ssl.SSLContext | None:
-    if given.ca is None:
-        return None
-    context = ssl.create_default_context(cafile=given.ca)
+class _Link:
+    """One connection of a client of paho-mqtt, which reads and writes within the event loop.
+
+    What is sent is written at once if the network takes it: with 50 devices on one machine, a task and some
+    turns of the event loop per message would cost more than the message.
+    """
+
+    def __init__(self, client: Client, take: Callable[[str, bytes], None]) -> None:
+        self.client, self._pass_on = client, take
+        self._loop = asyncio.get_running_loop()
+        self._accepted: asyncio.Future[None] = self._loop.create_future()
+        self.lost: asyncio.Future[str] = self._loop.create_future()
+        """why, once the connection is lost"""
+        self._waiting = 0
+        """messages given to the client since it last had nothing left to write"""
+        self._took_one = False
+        client.on_connect = self._on_connect
+        client.on_message = self._on_message
+        client.on_disconnect = lambda client, data, flags, reason, properties: self._lose(str(reason))
+        client.on_socket_close = lambda client, data, sock: self._leave_to_itself(sock)
+
+    @contextlib.asynccontextmanager
+    async def open(self, host: str, port: int) -> AsyncIterator[None]:
+        """Connect; raises OSError, of which TimeoutError is one, if the broker does not accept."""
+        await self._loop.run_in_executor(None, self.client.connect, host, port, KEEP_ALIVE)
+        sock = self.client.socket()
+        if not isinstance(sock, socket.socket):
+            raise ConnectionError("closed at once")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._loop.add_reader(sock.fileno(), self._read)
+        living = asyncio.create_task(self._stay_alive())
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._accepted
+            yield
+        finally:
+            living.cancel()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS):
+                    while self._waiting and not self.lost.done():
+                        await asyncio.sleep(0.01)
+            self.client.disconnect()
+            if sock.fileno() >= 0:
+                self._leave_to_itself(sock)
+
+    def send(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Send, or lose, a message."""
+        if self._waiting >= MOST_WAITING:
+            return
+        self.client.publish(topic, payload, retain=retain)
+        self._waiting += 1
+        self._see_what_is_left()
+
+    def _see_what_is_left(self) -> None:
+        """Write again when the network takes more, if there is more."""
+        sock = self.client.socket()
+        if sock is None:
+            self._waiting = 0
+        elif self.client.want_write():
+            self._loop.add_writer(sock.fileno(), self._write)
+        elif self._waiting:
+            self._waiting = 0
+            self._loop.remove_writer(sock.fileno())
+
+    def _write(self) -> None:
+        self.client.loop_write()
+        self._see_what_is_left()
+
+    def _read(self) -> None:
+        try:
+            self._took_one = True
+            while self._took_one:  # there may be more
+                self._took_one = False
+                self.client.loop_read()
+                sock = self.client.socket()
+                if (
+                    isinstance(sock, ssl.SSLSocket) and sock.pending()
+                ):  # decoded, so the loop knows nothing of it
+                    self._took_one = True
+        except Exception as error:  # whatever is wrong with what it has read, the connection is of no use
+            self._lose(str(error))
+
+    async def _stay_alive(self) -> None:
+        while not self.lost.done():
+            self.client.loop_misc()
+            await asyncio.sleep(1)
+
+    def _on_connect(self, client: Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if reason.is_failure:
+            self._lose(str(reason))
+        elif not self._accepted.done():
+            self._accepted.set_result(None)
+
+    def _on_message(self, client: Client, data: Any, message: MQTTMessage) -> None:
+        self._took_one = True
+        self._pass_on(message.topic, bytes(message.payload))
+
+    def _lose(self, reason: str) -> None:
+        if not self._accepted.done():
+            self._accepted.set_exception(ConnectionError(reason))
+        if not self.lost.done():
+            self.lost.set_result(reason)
+
+    def _leave_to_itself(self, sock: Any) -> None:
+        self._loop.remove_reader(sock.fileno())
+        self._loop.remove_writer(sock.fileno())
+
+
+def _tls(authority: str, given: Connection) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=authority)
     if given.certificate is not None:
         context.load_cert_chain(given.certificate, given.private_key)
     return context

@@ -173,14 +173,6 @@ def task_of(c: Constants, link: Link, workload: float, battery: float, message: 
     return Task(link, budget, l_passive, t_passive, left, least, min(longest, c.slot_duration - t_passive))
 
 
-def energy_lacking(c: Constants, task: Task) -> float:
-    """Energy in mJ that a user lacks to finish, at best; zero or negative if it can finish."""
-    need = _needed(c, task, c.most_effort)
-    if task.least <= 0:
-        need = min(need, _needed(c, task, 0.0))
-    return need - task.budget
-
-
 def halved(lower: Callable[[float], Any], high: float, times: int) -> tuple[float, float]:
     """Both ends of the interval from 0 after bisection; ``lower`` is true of numbers below the solution."""
     low = 0.0

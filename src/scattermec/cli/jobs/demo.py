@@ -16,18 +16,21 @@ from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from scattermec.cli.jobs.online import share_of
 from scattermec.cli.output import Report
 from scattermec.experiments.measure.table import Table
 from scattermec.online.broker import Broker
 from scattermec.online.connection import Connection
 from scattermec.online.fleet import ACCOUNTS, Fleet, Observer
+from scattermec.online.running import resident_memory
+from scattermec.online.wire import Log
 from scattermec.scenario import Scenario
 
 NEAREST, FARTHEST = 3.0, 6.0
 """m: distances of the users of a demonstration from the AP."""
 
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
+
+BROKER = "broker"
 
 RECENT = 50
 """Frames over which the table's shares are taken."""
@@ -79,8 +82,9 @@ def run(
             options: tuple[str, ...] = ("--frames", str(frames), "--period", str(period), "--seed", str(seed))
             options += ("--independent",) if independent else ()
             fleet.start_radio(*options, "--compare" if compare else "--no-compare")
-            asyncio.run(_watch(fleet, connection, frames, quiet=quiet))
-            return report_of(fleet.end())
+            watch = Watch(fleet, connection, frames, broker)
+            asyncio.run(watch.run(quiet=quiet))
+            return report_of(fleet.end(), watch.early, watch.memory_of_the_broker())
 
 
 @contextlib.contextmanager
@@ -102,20 +106,40 @@ def _export(users: int, out: Path) -> None:
     export(load(name), scenario, out, name=name)
 
 
-async def _watch(fleet: Fleet, connection: Connection, frames: int, *, quiet: bool) -> None:
-    """Show what happens until the radio has ended."""
-    radio, screen = fleet.processes["radio"], Console(stderr=True)
-    live = (
-        Live(console=screen, transient=True, auto_refresh=False) if not quiet and screen.is_terminal else None
-    )
-    async with Observer(connection, ACCOUNTS) as observer:
-        with live or contextlib.nullcontext():
-            while radio.poll() is None:
-                fleet.check()
-                if live is not None:
-                    live.update(_view(observer, frames), refresh=True)
-                await asyncio.sleep(REDRAWN)
-            fleet.check()
+class Watch:
+    """Shows what happens, and notes the memory of all processes while the run is young."""
+
+    def __init__(self, fleet: Fleet, connection: Connection, frames: int, broker: Broker) -> None:
+        self.fleet, self.connection, self.frames, self.broker = fleet, connection, frames, broker
+        self.early: dict[str, float] = {}
+        """MiB after a tenth of the frames, by the name of the device, or `BROKER`"""
+
+    async def run(self, *, quiet: bool) -> None:
+        """Watch until the radio has ended."""
+        radio, screen = self.fleet.processes["radio"], Console(stderr=True)
+        live = Live(console=screen, transient=True, auto_refresh=False)
+        shown = not quiet and screen.is_terminal
+        async with Observer(self.connection, ACCOUNTS, most_logs=RECENT) as observer:
+            with live if shown else contextlib.nullcontext():
+                while radio.poll() is None:
+                    self.fleet.check()
+                    self._note_memory(observer)
+                    if shown:
+                        live.update(_view(observer, self.frames), refresh=True)
+                    await asyncio.sleep(REDRAWN)
+                self.fleet.check()
+
+    def memory_of_the_broker(self) -> float:
+        """MiB; NaN where the system does not say."""
+        process = self.broker.process
+        return math.nan if process is None else resident_memory(process) or math.nan
+
+    def _note_memory(self, observer: Observer) -> None:
+        for name, account in observer.accounts.items():
+            if name not in self.early and account["frame"] >= self.frames // 10:
+                self.early[name] = account["memory_mib"] or math.nan
+        if "radio" in self.early and BROKER not in self.early:
+            self.early[BROKER] = self.memory_of_the_broker()
 
 
 def _view(observer: Observer, frames: int) -> Group | Text:
@@ -145,44 +169,72 @@ def _view(observer: Observer, frames: int) -> Group | Text:
     return Group(Text(line), table, Text(f"Messages that the AP refused: {refused}"))
 
 
-def report_of(accounts: Mapping[str, dict[str, Any]]) -> Report:
-    """What the radio has found, and the devices' accounts as one table."""
-    radio = accounts["radio"]
-    users = [account for name, account in accounts.items() if name.startswith("user/")]
+def share_of(logs: Sequence[Log]) -> float | None:
+    """Share of the optimum's reward, a ratio of sums; None if the optimum was not computed."""
+    optima = [log.optimum for log in logs if log.optimum is not None]
+    if len(optima) < len(logs) or sum(optima) == 0:
+        return None
+    return sum(log.reward for log in logs) / sum(optima)
+
+
+def report_of(
+    accounts: Mapping[str, dict[str, Any]], early: Mapping[str, float], memory_of_the_broker: float
+) -> Report:
+    """What the radio has found, and the devices' accounts as one table.
+
+    Args:
+        accounts: of all devices, by name.
+        early: their memory in MiB after a tenth of the frames, and that of the broker, where it is known.
+        memory_of_the_broker: MiB at the end.
+    """
+    numbers = {name: [*_numbers(account), early.get(name, math.nan)] for name, account in accounts.items()}
+    users = [row for name, row in numbers.items() if name.startswith("user/")]
+    broker = [*[math.nan] * (len(COLUMNS) - 3), memory_of_the_broker, early.get(BROKER, math.nan)]
     rows = [
-        ("radio", *map(_shown, _numbers(radio))),
-        ("AP", *map(_shown, _numbers(accounts["ap"]))),
+        ("radio", *map(_shown, numbers["radio"])),
+        ("AP", *map(_shown, numbers["ap"])),
         ("a user (median)", *map(_shown, _over(users, statistics.median))),
         ("a user (largest)", *map(_shown, _over(users, max))),
+        (BROKER, *map(_shown, broker)),
     ]
-    share = radio["share_of_the_optimum"]
-    latency = radio["frame_latency_ms"]
+    radio = accounts["radio"]
+    share, latency, counts = radio["share_of_the_optimum"], radio["frame_latency_ms"], radio["counts"]
     achieved = (
         f"{radio['frames']:,} frames of {len(users)} users, {radio['frames_per_second']:.3g} per second: "
         f"{radio['reward']:.5g} kbit/J, outage {radio['outage']:.2%}"
         + ("" if share is None else f", {share:.2%} of the optimum of the same frames")
         + f". From the start of a frame to its slots: {latency['p50']:.3g} ms (median), "
-        f"{latency['p99']:.3g} ms (p99)."
+        f"{latency['p99']:.3g} ms (p99). {counts.get('answers missed', 0):,} answers were missed, and "
+        f"{counts.get('frames without the AP', 0):,} frames were played without the AP."
     )
     return Report(
-        data={"devices": dict(accounts)},
+        data={"devices": dict(accounts), "memory_mib_after_a_tenth": dict(early)},
         tables=[Table(achieved, "", COLUMNS, tuple(rows))],
         values=[COLUMNS, *rows],
     )
 
 
-COLUMNS = ("", "frames", "refused", "p50 (ms)", "p99 (ms)", "bytes in", "bytes out", "memory (MiB)")
+COLUMNS = (
+    "",
+    "frames",
+    "refused",
+    "p50 (ms)",
+    "p99 (ms)",
+    "bytes in",
+    "bytes out",
+    "MiB",
+    "MiB early",
+)
 
 
-def _over(accounts: Sequence[Mapping[str, Any]], summarise: Callable[[list[float]], float]) -> list[float]:
+def _over(rows: Sequence[Sequence[float]], summarise: Callable[[list[float]], float]) -> list[float]:
     """A summary of each number over devices, of those that have it; NaN if none has."""
-    columns = zip(*map(_numbers, accounts), strict=True)
-    known = ([number for number in column if not math.isnan(number)] for column in columns)
+    known = ([number for number in column if not math.isnan(number)] for column in zip(*rows, strict=True))
     return [summarise(numbers) if numbers else math.nan for numbers in known]
 
 
 def _numbers(account: Mapping[str, Any]) -> list[float]:
-    """The numbers of a device in the order of `COLUMNS`; NaN where there is none."""
+    """The numbers of a device in the order of `COLUMNS`, but the last; NaN where there is none."""
     latency = account["latency_ms"] or {"p50": math.nan, "p99": math.nan}
     numbers = (
         account["counts"].get("frames", 0),

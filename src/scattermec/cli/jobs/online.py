@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from scattermec.online.bundle import load_ap, load_user, user_folder
 from scattermec.online.connection import Connection
 from scattermec.online.protocol import AccessPoint, Deadlines, Memory, UserDevice
 from scattermec.online.running import Runner, run_device
-from scattermec.online.wire import CAUSES, Form, Log, Message, Play
+from scattermec.online.wire import CAUSES, Form, Message, Play
 from scattermec.storage.atomic import replace_text
 from scattermec.storage.texts import read_text
 
@@ -108,11 +108,3 @@ def report_of(runner: Runner, more: Mapping[str, Any] | None = None) -> Report:
         tables=[Table(account["name"], "", ("", "", ""), tuple(rows))],
         values=[("quantity", "value"), *((name, value) for name, value, _ in rows)],
     )
-
-
-def share_of(logs: Sequence[Log]) -> float | None:
-    """Share of the optimum's reward, a ratio of sums; None if the optimum was not computed."""
-    optima = [log.optimum for log in logs if log.optimum is not None]
-    if len(optima) < len(logs) or sum(optima) == 0:
-        return None
-    return sum(log.reward for log in logs) / sum(optima)

@@ -1,13 +1,15 @@
 """The work of `scattermec radio`."""
 
 import asyncio
+import math
 import time
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from scattermec.cli.jobs.common import warn_of, warn_without_kernel
-from scattermec.cli.jobs.online import report_of, share_of, teller
+from scattermec.cli.jobs.online import report_of, teller
 from scattermec.cli.output import Report, provenance
 from scattermec.experiments.measure.table import Table
 from scattermec.experiments.measure.world import SimulatedWorld
@@ -47,37 +49,55 @@ def run_radio(
         period=period,
         wait=wait,
     )
-    logs: list[Log] = []
+    tally = Tally()
 
     def sent(message: Message) -> None:
         if isinstance(message, Log):
-            logs.append(message)
+            tally.add(message)
 
     begun = time.monotonic()
     runner = Runner(device, tell=teller("radio"), form=form, lose=lose, sent=sent)
     asyncio.run(run_device(runner, connection))
-    found = summary(logs, time.monotonic() - begun)
+    found = tally.summary(time.monotonic() - begun)
     report = report_of(runner, {**found, "seed": seed, **provenance(scenario)})
     rows = tuple((name.replace("_", " "), _shown(value)) for name, value in found.items())
-    title = f"{len(logs):,} frames over a broker, seed {seed}"
+    title = f"{tally.frames:,} frames over a broker, seed {seed}"
     return replace(report, tables=[Table(title, "", ("", ""), rows), *report.tables])
 
 
-def summary(logs: Sequence[Log], seconds: float) -> dict[str, Any]:
-    """What was achieved in the frames of these logs."""
-    if not logs:
-        return {"frames": 0}
-    served = [flag for log in logs for flag in log.served]
-    latency = percentiles(log.seconds for log in logs)
-    return {
-        "frames": len(logs),
-        "reward": sum(log.reward for log in logs) / len(logs),
-        "share_of_the_optimum": share_of(logs),
-        "outage": 1 - sum(served) / len(served),
-        "ap_energy": sum(log.ap_energy for log in logs) / len(logs),
-        "frames_per_second": len(logs) / seconds,
-        "frame_latency_ms": latency,
-    }
+class Tally:
+    """What was achieved, in a few numbers per frame: a radio may play for days."""
+
+    def __init__(self, logs: Iterable[Log] = ()) -> None:
+        self.frames = self._served = self._users = 0
+        self._reward = self._optimum = self._ap_energy = 0.0
+        self._seconds = array("d")
+        for log in logs:
+            self.add(log)
+
+    def add(self, log: Log) -> None:
+        """One more frame."""
+        self.frames += 1
+        self._served += sum(log.served)
+        self._users += len(log.served)
+        self._reward += log.reward
+        self._ap_energy += log.ap_energy
+        self._optimum += math.nan if log.optimum is None else log.optimum
+        self._seconds.append(log.seconds)
+
+    def summary(self, seconds: float) -> dict[str, Any]:
+        """The whole, of a run that took so long."""
+        if not self.frames:
+            return {"frames": 0}
+        return {
+            "frames": self.frames,
+            "reward": self._reward / self.frames,
+            "share_of_the_optimum": self._reward / self._optimum if self._optimum > 0 else None,
+            "outage": 1 - self._served / self._users,
+            "ap_energy": self._ap_energy / self.frames,
+            "frames_per_second": self.frames / seconds,
+            "frame_latency_ms": percentiles(self._seconds),
+        }
 
 
 def _shown(value: Any) -> str:

@@ -6,26 +6,38 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from scattermec._programs import kept_jit
+from scattermec.agents.maddpg import act
+from scattermec.agents.networks import DTYPE
+from scattermec.environment import EnvState
+from scattermec.experiments.measure.rollouts import reset_frames
 from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.experiments.measure.sweeps import draw_frames
-from scattermec.online.bundle import load_ap, load_user, user_folder
+from scattermec.learners.common import Task, allocation_of, beams_of, new_task, see_as_ap, see_as_users
+from scattermec.learners.h_maddpg_opt import State
+from scattermec.online.actor import ENTRIES
+from scattermec.online.bundle import load_actor_user, load_ap, load_ap_actor, load_user, user_folder
+from scattermec.online.export_run import learner_of
 from scattermec.online.protocol import PARTS
 from scattermec.optimisation import optimise_all_or_best
 from scattermec.optimisation.response import Broadcast, Response, respond
 from scattermec.physics import Allocation, Frame, Parameters, links, parameters, run_frames
 from scattermec.price_net.policy import PriceNet, announce_network
 from scattermec.price_net.registry import Policy
+from scattermec.training import TrainedRun
 
 __all__ = [
+    "LEARNED",
     "NEAR",
     "QUANTITIES",
     "Comparison",
     "Decisions",
     "Results",
     "compare_exported",
+    "compare_run",
     "decide_by_bundle",
     "decide_by_jax",
     "differences",
@@ -162,3 +174,63 @@ def differences(found: Decisions, expected: Decisions) -> dict[str, np.ndarray]:
         name: np.max(np.abs(ours - theirs) / np.maximum(np.abs(theirs), 1), axis=tuple(range(1, ours.ndim)))
         for name, (ours, theirs) in zip(QUANTITIES, pairs, strict=True)
     }
+
+
+LEARNED = {
+    "action": "the AP's action",
+    "value": "value of what follows",
+    "reports": "users' reports, s and kbit",
+}
+"""The numbers of a bundle of Algorithm 1 that are compared."""
+
+
+def compare_run(
+    run: TrainedRun, bundle: Path, *, of_seed: int | None, frames: int, seed: int
+) -> dict[str, float]:
+    """Largest difference of each of `LEARNED`, relative where numbers exceed 1, between a run's learner and
+    its bundle, on ``frames`` independent frames and any estimates.
+    """
+    task = new_task(run.scenario, run.config)
+    key_frames, key_entries = jax.random.split(jax.random.key(seed))
+    states = reset_frames(jax.random.split(key_frames, frames), task.parameters)
+    size = (frames, run.scenario.num_users, ENTRIES[run.config.action_form])
+    entries = jax.random.uniform(key_entries, size, DTYPE)
+    seen, shares, *expected = map(np.asarray, _learned(task, learner_of(run, of_seed), states, entries))
+    access_point = load_ap_actor(bundle)
+    users = [load_actor_user(user_folder(bundle, index)) for index in range(run.scenario.num_users)]
+    work, battery = (np.asarray(part).tolist() for part in (states.observed_workload, states.frame.battery))
+    channels, told = np.asarray(states.observed_channels), np.asarray(entries)
+    found = (
+        np.stack([access_point.actor(observation) for observation in seen]),
+        np.array([access_point.target(0.0, observation) for observation in seen]),
+        np.array(
+            [
+                [
+                    user.report(work[k][i], battery[k][i], channels[k, i], float(shares[k, i]), told[k, i])
+                    for i, user in enumerate(users)
+                ]
+                for k in range(frames)
+            ]
+        ),
+    )
+    return {
+        name: float(np.max(np.abs(ours - theirs) / np.maximum(np.abs(theirs), 1)))
+        for name, ours, theirs in zip(LEARNED, found, expected, strict=True)
+    }
+
+
+@jax.jit
+def _learned(task: Task, learner: State, states: EnvState, entries: jax.Array) -> tuple[jax.Array, ...]:
+    """What the AP sees, its beams' shares, its actions, values, and the users' reports (K, N, 6)."""
+
+    def of_frame(state: EnvState, told: jax.Array) -> tuple[jax.Array, ...]:
+        seen, ap = see_as_ap(task, state), learner.ap
+        action = ap.actor(seen)
+        beams = beams_of(task, state, action)
+        own = see_as_users(task, state, beams)
+        numbers = act(learner.users.actor, jnp.concatenate([own, told], axis=1))
+        reported = allocation_of(task, state, numbers, beams)
+        value = task.ap_learning.discount * ap.target_critic(seen, ap.target_actor(seen))
+        return seen, own[:, -1], action, value, jnp.stack([getattr(reported, name) for name in PARTS], axis=1)
+
+    return jax.vmap(of_frame)(states, entries)
