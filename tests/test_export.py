@@ -108,7 +108,7 @@ def test_ap_knows_which_users_will_lack_energy(folder: Path) -> None:
     random, seen = np.random.default_rng(1), set()
     users = [load_user(user_folder(folder, index)) for index in range(3)]
     constants = Constants(*np.array([user.constants for user in users]).T)
-    for _ in range(100):
+    for _ in range(30):
         channels = 10 ** random.uniform(-3, -1, (3, 1)) * (random.normal(size=(3, 3)) + 1j)
         frame = access_point.Frame(random.poisson(15, 3).astype(float), random.uniform(0, 0.1, 3), channels)
         told = access_point.Messages(
