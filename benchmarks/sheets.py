@@ -29,9 +29,9 @@ its end. `solve` is given 64 frames of the default scenario. `reproduce --quick`
 there are two, with an empty cache."""
 
 SWEEPS = """\
-Scenarios: `simulate --frames 500` for scenarios drawn from ranges of three constants, in a process of its own
-for each, with programs compiled before; or all by one `sweep run --processes 1`, compilation and start
-included. Processor time on one core; both play the same frames. "10,000 scenarios": at that rate, with the
+Scenarios: `simulate --frames 500` in a process for each, with programs compiled before; or scenarios drawn
+from ranges of three constants, all by one `sweep run --processes 1`, with start and compilation. Processor
+time on one core; the number of frames is the same. "10,000 scenarios": at that rate, with the
 start counted once. A sweep of trainings, simulated: the plan, the grouping, the engine `local` in one
 process, the files and the merge are the real ones, and only the training is replaced by numbers drawn at
 random. 20 seeds a group. Memory: of the process, Python with JAX and the package included; "most": the peak

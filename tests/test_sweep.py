@@ -97,6 +97,9 @@ def test_tasks_that_are_too_many_or_go_together_badly_are_refused_before_any_wor
     (line,) = refused("sweep", "run", plan, "--out", tmp_path / "out")
     assert line.startswith("task 1 (passive_receive_power 0.05): passive_receive_power: 0.05 is not allowed")
     assert not (tmp_path / "out").exists()
+    plan = plan_of(options={"beams": "optimal"}, grid={"harvest_model": ["linear", "sigmoidal"]})
+    with pytest.raises(InputError, match="harvest_model: sigmoidal is not allowed with optimal beams"):
+        Tasks(plan).check(10)
 
 
 def test_a_loaded_plan_means_the_same_without_its_files(tmp_path):

@@ -108,6 +108,8 @@ def sweep_run(
     from scattermec.experiments.sweep.plan import Plan
 
     chosen = Plan.load(plan)
+    if chosen.job == "horizon":
+        check_installed("horizon", "bench")
     start_jax(lightly=chosen.job != "train")
     from scattermec.cli.jobs import sweep as job
 

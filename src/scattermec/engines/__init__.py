@@ -7,12 +7,9 @@ what the tasks compute.
 
 import pickle
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-__all__ = ["ENGINES", "Engine", "Listed", "Report", "Work"]
-
-Engine = Literal["local", "slurm", "ray"]
-ENGINES: tuple[Engine, ...] = get_args(Engine)
+__all__ = ["Listed", "Report", "Work"]
 
 Report = Callable[[int], None]
 """Called with the number of each task that is done."""

@@ -166,22 +166,21 @@ class Store:
         with replacing(path) as partial, partial.open("wb") as file:
             writer: pyarrow.parquet.ParquetWriter | None = None
             waiting: list[pyarrow.Table] = []
+            held = 0
             for group in range(len(done)):
                 if done[group]:
                     table = self.read(group)
                     waiting.append(table)
-                    rows += table.num_rows
+                    held += table.num_rows
                     tasks += len(self.tasks.group(group))
-                if waiting and (sum(map(len, waiting)) >= ROWS_TOGETHER or group == len(done) - 1):
+                if held and (held >= ROWS_TOGETHER or group == len(done) - 1):
                     whole = pyarrow.concat_tables(waiting)
                     writer = writer or pyarrow.parquet.ParquetWriter(file, whole.schema)
                     writer.write_table(whole)
-                    waiting = []
+                    rows, held, waiting = rows + held, 0, []
                 progress(group + 1, len(done))
             if writer is None:
                 raise InputError([f"{self.folder}: has no results yet"])
-            if waiting:
-                writer.write_table(pyarrow.concat_tables(waiting))
             writer.close()
         return path, tasks, rows
 

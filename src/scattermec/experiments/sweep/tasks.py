@@ -22,6 +22,7 @@ from scattermec.errors import InputError
 from scattermec.experiments.sweep.plan import (
     MOST_TASKS,
     SHAPES,
+    TRAIN,
     TRAINING_SHAPES,
     Axis,
     Plan,
@@ -146,8 +147,14 @@ class Tasks:
         return {name: changes[name] for name in self.plan.varied if name in changes}
 
     def scenario(self, task: Task) -> Scenario:
-        """The scenario of a task; raises ScenarioError if its constants do not go together."""
-        return changed(self.plan.base, {n: v for n, v in task.changes.items() if not n.startswith("train.")})
+        """The scenario of a task; raises InputError if its constants do not go together."""
+        own = {name: value for name, value in task.changes.items() if not name.startswith(TRAIN)}
+        scenario = changed(self.plan.base, own)
+        optimal = getattr(self.plan.chosen, "beams", None) == "optimal"
+        if optimal and scenario.harvest_model != "linear":
+            shown = f"harvest_model: {scenario.harvest_model} is not allowed with optimal beams"
+            raise InputError([f"{shown}; it must be linear"])
+        return scenario
 
     def config(self, task: Task) -> Any:
         """The training configuration of a task, for the job `train`."""
