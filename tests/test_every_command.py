@@ -262,7 +262,7 @@ LINES = [
     ),
     (
         "simulate --scenario toy.yaml --scheme active --beams random --frames 4 --seed 3 --set ap_power=2 "
-        "--out simulated.json --json",
+        "--margin 0.1 --out simulated.json --json",
         simulated,
     ),
     (
@@ -286,6 +286,7 @@ LINES = [
     ),
     (
         "solve frames.npz --out best.npz --scheme active --serve best --beams optimal --set ap_power=2 "
+        "--margin 0.1 "
         "--scenario toy.yaml --json",
         best_with_beams,
     ),

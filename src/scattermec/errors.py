@@ -4,7 +4,7 @@ The command line maps them to exit statuses in one place, `scattermec.cli.app`.
 """
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "BusyError",
@@ -13,6 +13,7 @@ __all__ = [
     "ScattermecError",
     "ScenarioError",
     "TrainingError",
+    "margin_fault",
     "one_line",
 ]
 
@@ -52,6 +53,13 @@ class ComputationError(ScattermecError, RuntimeError):
 
 class TrainingError(ComputationError):
     """Learning that cannot continue: numbers are not finite or exceed all bounds."""
+
+
+def margin_fault(margin: Any) -> str | None:
+    """What is wrong with a planner's margin, if anything; see `scattermec.physics.with_margin`."""
+    if isinstance(margin, int | float) and 0 <= margin < 1:
+        return None
+    return f"margin: {margin!r} is not allowed; it must be a number >= 0 and < 1"
 
 
 def one_line(text: str) -> str:
