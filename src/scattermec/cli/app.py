@@ -34,6 +34,8 @@ COMMANDS = {
     "evaluate-broadcast": "Tabulate what price-net achieves when its broadcast is rounded, late or lost.",
     "evaluate-unseen": "Tabulate what price-net achieves in scenarios that it has not seen.",
     "horizon": "Tabulate what policies cost over a bound that knows all frames of an episode in advance.",
+    "knowledge": "Tabulate what is possible without knowing: a bound on every policy, and the best plan "
+    "found.",
     "calibrate": "Search for the constants under which most of the paper's claims on Fig. 3 and 4 hold.",
     "train": "Train a learner, from scratch or from where it was interrupted.",
     "train-price-net": "Train price-net, from scratch or from where it was interrupted.",

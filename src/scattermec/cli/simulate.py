@@ -7,7 +7,14 @@ import typer
 
 from scattermec._compilation import start_jax
 from scattermec.cli import options
-from scattermec.cli.checks import PRICE_NET, check_installed, check_margin, check_output, check_policy, check_rectifier
+from scattermec.cli.checks import (
+    PRICE_NET,
+    check_installed,
+    check_margin,
+    check_output,
+    check_policy,
+    check_rectifier,
+)
 
 
 class Beams(StrEnum):
@@ -68,9 +75,7 @@ def simulate(
     start_jax(lightly=True)
     from scattermec.cli.jobs.simulate import run
 
-    report = run(
-        chosen, scheme.value, beams.value, margin=margin, frames=frames, seed=seed, quiet=as_json
-    )
+    report = run(chosen, scheme.value, beams.value, margin=margin, frames=frames, seed=seed, quiet=as_json)
     report.put_out(as_json=as_json, out=out)
 
 
