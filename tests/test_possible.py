@@ -1,7 +1,5 @@
 """The bound on policies that do not know the frame: above what any plan reaches, and met where it can be."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +15,6 @@ from scattermec.experiments.measure.possible import (
     cells_of,
     check_scenario,
     constants_of,
-    knowledge_table,
     observe_frames,
     play_plan,
     possible,
@@ -30,7 +27,7 @@ KNOWN = Condition("everything is known")
 CHANNELS = Condition("channels", csi_error=0.2)
 WORK = Condition("work", workload_error=0.2)
 LATE = Condition("late", correlation=0.95)
-FRAMES, TRUTHS = 3, 400
+FRAMES, TRUTHS = 2, 400
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,7 +35,7 @@ def _small_blocks():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(unknown, "BLOCK", 64)
         patch.setattr(unknown, "GROUPS", (0.5,))
-        patch.setattr(unknown, "BOXES", 4)
+        patch.setattr(unknown, "BOXES", 8)
         patch.setattr(unknown, "NUM_CELLS", 12)
         patch.setattr(module, "NUM_CELLS", 12)
         patch.setattr(module, "MARGINS", (0.0, 0.2))
@@ -49,7 +46,7 @@ def _small_blocks():
 def found():
     return {
         condition: possible(SCENARIO, condition, frames=FRAMES, samples=8, seed=1)
-        for condition in (KNOWN, CHANNELS, WORK, LATE)
+        for condition in (KNOWN, CHANNELS)
     }
 
 
@@ -60,20 +57,16 @@ def test_with_everything_known_the_bound_is_the_certified_optimum(found):
         assert (known.reward[users] <= known.clairvoyant * (1 + 1e-6)).all()
 
 
-def test_less_knowledge_and_less_freedom_are_worth_less(found):
-    for condition in (CHANNELS, WORK, LATE):
-        one = found[condition]
-        assert one.bound["follow"].mean() < one.bound["repair"].mean()
-        assert one.bound["follow"].mean() < found[KNOWN].bound["follow"].mean()
-
-
 def told_truths(constants, one, frame, rng):
     """Truths of a frame as they may be for an AP that is told the channels' directions."""
     cells = cells_of(constants, one.condition, one.frames)
     chosen = [
         rng.choice(unknown.NUM_CELLS, TRUTHS, p=share / share.sum()) for share in cells.probability[frame].T
     ]
-    pick = lambda values: np.stack([values[frame, c, i] for i, c in enumerate(chosen)], axis=1)  # noqa: E731
+
+    def pick(values):
+        return np.stack([values[frame, c, i] for i, c in enumerate(chosen)], axis=1)
+
     channels = np.asarray(one.frames.truth.channels[frame])
     directions = channels / np.linalg.norm(channels, axis=1, keepdims=True)
     return Frame(
@@ -83,26 +76,20 @@ def told_truths(constants, one, frame, rng):
     )
 
 
-@pytest.mark.parametrize("condition", [CHANNELS, WORK, LATE], ids=lambda condition: condition.name)
-def test_no_plan_beats_the_bound_even_if_it_is_told_the_directions(found, condition):
-    one, constants = found[condition], constants_of(SCENARIO, condition)
+def test_no_plan_beats_the_bound_even_if_it_is_told_the_directions(found):
+    one, constants = found[CHANNELS], constants_of(SCENARIO, CHANNELS)
     rng = np.random.default_rng(0)
     play = jax.jit(jax.vmap(play_plan, in_axes=(None, 0, None, None)))
-    reached = dict.fromkeys(USERS, 0.0)
     for k in range(FRAMES):
         truths = told_truths(constants, one, k, rng)
         usual = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0)[None], truths)
-        for margin in (0.0, 0.1, 0.3):
-            heavier = dataclasses.replace(usual, workload=usual.workload * (1 + margin / 2))
-            plan = optimise_all_or_best(with_margin(constants, margin), heavier)[0]
+        for margin in module.MARGINS:
+            plan = optimise_all_or_best(with_margin(constants, margin), usual)[0]
             single = jax.tree.map(lambda leaf: leaf[0], (plan.beams, plan.solution.allocation))
             for users, outcome in play(constants, truths, *single).items():
                 rewards = np.asarray(outcome.ap_reward)
                 noise = 4 * rewards.std() / TRUTHS**0.5
                 assert rewards.mean() <= one.bound[users][k] * (1 + 1e-5) + noise
-                reached[users] = max(reached[users], rewards.mean() / one.bound[users][k])
-    # The bound says something: it is not far above what simple plans reach.
-    assert min(reached.values()) > 0.5
 
 
 def test_one_user_that_follows_meets_the_best_threshold():
@@ -127,21 +114,17 @@ def test_one_user_that_follows_meets_the_best_threshold():
         assert bound[k] == pytest.approx(best, rel=1e-4)
 
 
-def test_cells_hold_all_probability_and_are_in_order(found):
-    for condition in (CHANNELS, WORK, LATE):
-        cells = cells_of(constants_of(SCENARIO, condition), condition, found[condition].frames)
-        np.testing.assert_allclose(cells.probability.sum(axis=1), 1)
-        assert (np.diff(cells.strength, axis=1) >= 0).all()
-        assert (np.diff(cells.lightest, axis=1) <= 0).all()
-        some = cells.probability > 0
-        assert (cells.lightest <= cells.mean + 1e-9)[some].all()
-        assert (cells.mean <= cells.heaviest + 1e-9)[some].all()
-
-
-def test_the_table_has_a_row_for_each_condition_and_what_users_do(found):
-    table = knowledge_table(list(found.values()))
-    assert len(table.rows) == len(USERS) * len(found)
-    assert table.rows[0][1].startswith("100.0%")
+@pytest.mark.parametrize("condition", [CHANNELS, WORK, LATE], ids=lambda condition: condition.name)
+def test_cells_hold_all_probability_and_are_in_order(condition):
+    constants = constants_of(SCENARIO, condition)
+    frames = observe_frames(constants, condition.late, jax.random.split(jax.random.key(1), FRAMES))
+    cells = cells_of(constants, condition, frames)
+    np.testing.assert_allclose(cells.probability.sum(axis=1), 1)
+    assert (np.diff(cells.strength, axis=1) >= 0).all()
+    assert (np.diff(cells.lightest, axis=1) <= 0).all()
+    some = cells.probability > 0
+    assert (cells.lightest <= cells.mean + 1e-9)[some].all()
+    assert (cells.mean <= cells.heaviest + 1e-9)[some].all()
 
 
 @pytest.mark.parametrize(

@@ -100,12 +100,13 @@ def constants_of(scenario: Scenario, condition: Condition) -> Parameters:
 
 def observe(key: Key, parameters: Parameters, *, late: bool) -> Observed:
     """Draw a frame, and what the AP sees of it; if ``late``, the channels of the frame before."""
-    state = reset(key, parameters)
+    key_frame, key_before, _ = jax.random.split(key, 3)
+    state = reset(key_frame, parameters)
     truth = state.frame
     channels = state.observed_channels
     if late:
         # The process is reversible: the frame before is distributed like the one after.
-        before = posterior.sample_after(jax.random.fold_in(key, 1), parameters, truth, 1)
+        before = posterior.sample_after(key_before, parameters, truth, 1)
         channels = before.channels[0]
     seen = Frame(channels=channels, workload=state.observed_workload, battery=truth.battery)
     return Observed(truth=truth, seen=seen)
@@ -310,9 +311,14 @@ def _best_plans(
 
 @partial(jax.jit, static_argnums=1)
 def _expected(constants: Parameters, late: bool, seen: Frame) -> Frame:
-    """The frames as expected: late channels fade towards their mean."""
+    """The frames as expected: late channels fade towards their mean, workloads are between seen and usual."""
     if not late:
-        return seen
+
+        def mean_work(observed: Float[Array, " N"]) -> Float[Array, " N"]:
+            work, weights = posterior.workload_outcomes(constants, observed)
+            return jnp.sum(jax.nn.softmax(weights, axis=0) * work, axis=0)
+
+        return dataclasses.replace(seen, workload=jax.vmap(mean_work)(seen.workload))
     means = jax.vmap(lambda frame: prior_of(constants, late, frame).mean)(seen)
     return dataclasses.replace(seen, channels=means)
 
@@ -351,7 +357,8 @@ def _choose_and_play(
 
 def sample_truths(key: Key, constants: Parameters, seen: Frame, samples: int, *, late: bool) -> Frame:
     """S frames that may be the true one, each as likely, given what the AP sees."""
-    key = jax.random.fold_in(key, 2)
+    # Of the three keys of a frame, `observe` uses the others.
+    *_, key = jax.random.split(key, 3)
     if late:
         return posterior.sample_after(key, constants, seen, samples)
     return posterior.sample_truth(key, constants, seen, samples)
