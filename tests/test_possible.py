@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from scattermec import Scenario
 from scattermec.errors import InputError
@@ -15,12 +16,15 @@ from scattermec.experiments.measure.possible import (
     cells_of,
     check_scenario,
     constants_of,
+    observe,
     observe_frames,
     play_plan,
     possible,
+    sample_truths,
 )
 from scattermec.optimisation import optimise_all_or_best, optimise_beams
 from scattermec.physics import Frame, with_margin
+from scattermec.physics.links import channel_gain
 
 SCENARIO = Scenario(user_positions=[[3, 3], [5, 5]], num_antennas=2)
 KNOWN = Condition("everything is known")
@@ -125,6 +129,21 @@ def test_cells_hold_all_probability_and_are_in_order(condition):
     some = cells.probability > 0
     assert (cells.lightest <= cells.mean + 1e-9)[some].all()
     assert (cells.mean <= cells.heaviest + 1e-9)[some].all()
+
+
+def test_what_is_seen_late_leaves_the_truth_anywhere_among_its_samples():
+    constants = constants_of(SCENARIO, LATE)
+
+    @jax.jit
+    @jax.vmap
+    def rank(key):
+        drawn = observe(key, constants, late=True)
+        samples = sample_truths(key, constants, drawn.seen, 31, late=True)
+        strengths = jax.vmap(channel_gain)(samples.channels)
+        return jnp.sum(strengths < channel_gain(drawn.truth.channels), axis=0)
+
+    ranks = np.asarray(rank(jax.random.split(jax.random.key(5), 400)))
+    assert stats.chisquare(np.bincount(ranks.ravel() // 4, minlength=8)).pvalue > 1e-3
 
 
 @pytest.mark.parametrize(
