@@ -73,7 +73,7 @@ def test_full_disk_is_one_line(monkeypatch, tmp_path):
 
 
 NUM_FRAMES = 21
-TEXTS = ("scenario", "version", "scheme", "serve", "beams_from")
+TEXTS = ("scenario", "version", "scheme", "serve", "beams_from", "margin")
 
 
 @pytest.fixture(autouse=True)
@@ -221,7 +221,7 @@ def test_what_it_was_made_with_is_kept_beside_the_solution(tmp_path, frames):
     solution, summary = solve(tmp_path, frames, "--serve", "best", "--set", "ap_power=2")
     assert Scenario.from_yaml(solution["scenario"].item()) == Scenario(ap_power=2)
     assert solution["version"] == summary["version"] == __version__
-    assert [solution[name] for name in TEXTS[2:]] == ["hybrid", "best", "given"]
+    assert [solution[name] for name in TEXTS[2:]] == ["hybrid", "best", "given", "0"]
     assert summary["beams"] == "given"
     expected = directly(frames, "best", ap_power=2)
     np.testing.assert_array_equal(solution["energy"], expected.energy)

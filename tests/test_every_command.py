@@ -148,6 +148,19 @@ def robust(printed):
     assert "| optimum |  |" in Path("broadcast.md").read_text()
 
 
+def bounded(printed):
+    rows = {
+        (row["condition"], row["users"], row["quantity"]): row["mean"] for row in json.loads(printed)["rows"]
+    }
+    assert {
+        name: float(row["mean"]) for row in rows_of("known.csv") for name in [tuple(row.values())[:3]]
+    } == rows
+    for condition, users, quantity in rows:
+        if quantity == "limit":
+            assert rows[condition, users, "limit"] <= rows[condition, users, "optimum"] * 1.1
+            assert rows["everything is known", users, "reward"] <= rows[condition, users, "optimum"]
+
+
 def looked_ahead(printed):
     report = json.loads(printed)
     assert report["scenario"]["battery_capacity"] == 5
@@ -288,7 +301,7 @@ LINES = [
     ),
     (
         "simulate --scenario toy.yaml --scheme active --beams random --frames 4 --seed 3 --set ap_power=2 "
-        "--out simulated.json --json",
+        "--margin 0.1 --out simulated.json --json",
         simulated,
     ),
     (
@@ -313,6 +326,7 @@ LINES = [
     ),
     (
         "solve frames.npz --out best.npz --scheme active --serve best --beams optimal --set ap_power=2 "
+        "--margin 0.1 "
         "--scenario toy.yaml --json",
         best_with_beams,
     ),
@@ -333,6 +347,11 @@ LINES = [
         "evaluate-broadcast price-net-varied --frames 4 --seed 1 --scenario toy.yaml --set ap_power=2 "
         "--out broadcast.md --json",
         robust,
+    ),
+    (
+        "knowledge --scenario toy.yaml --set ap_power=2 --frames 4 --samples 8 --seed 1 --out known.csv "
+        "--json",
+        bounded,
     ),
     (
         "horizon price-net-varied --scenario toy.yaml --set battery_capacity=5 --frames 1 --episodes 2 "
@@ -592,7 +611,7 @@ def documented_lines():
 def is_complete(line):
     """Whether all that a command needs is there; in running text a command may be named alone."""
     name, arguments = command_of(shlex.split(line, comments=True))
-    return bool(arguments) or name in ("scenario", "simulate", "horizon")
+    return bool(arguments) or name in ("scenario", "simulate", "horizon", "knowledge")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -6,12 +6,15 @@ import jax
 import numpy as np
 import pytest
 
+from command_line import refused
 from scattermec import Scenario
-from scattermec.environment import reset
-from scattermec.optimisation import allocate
+from scattermec.environment import Variant, as_seen, reset
+from scattermec.experiments.measure.rollouts import simulate
+from scattermec.optimisation import allocate, estimate_allocation
 from scattermec.physics import maximum_ratio_beams, parameters, run_frame, with_margin
 
 CONSTANTS = parameters(Scenario())
+UNSURE = Scenario(csi_error=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,34 @@ def test_a_plan_with_a_margin_survives_weaker_channels(frames, margin):
     gain = (1 + margin) ** -0.5
     assert played(frames, with_margin(CONSTANTS, margin), gain).all()
     assert not played(frames, CONSTANTS, gain).all(axis=1).any()
+
+
+def test_a_margin_pays_where_channels_are_known_with_an_error():
+    plain, cautious = (
+        simulate(UNSURE, scheme="hybrid", beams="mrt", margin=margin, num_frames=100, seed=0)
+        for margin in (0.0, 0.3)
+    )
+    assert cautious.estimates["outage"].high < plain.estimates["outage"].low
+    assert cautious.estimates["reward"].low > plain.estimates["reward"].high
+
+
+def test_an_environments_estimate_has_the_same_margin():
+    states = jax.vmap(reset, in_axes=(0, None))(jax.random.split(jax.random.key(1), 8), parameters(UNSURE))
+    prices = jax.random.uniform(jax.random.key(2), (8, 9))
+    task = Variant(parameters=parameters(UNSURE), users="estimate", ap_action="prices", margin=0.3)
+    decided = jax.vmap(task.decide)(states, prices, np.zeros((8, 3, 0)))
+    seen = as_seen(states).frame
+    expected = jax.vmap(estimate_allocation, in_axes=(None, 0, 0))(
+        with_margin(parameters(UNSURE), 0.3), seen, decided.beams
+    )
+    np.testing.assert_allclose(decided.allocation.t_passive, expected.allocation.t_passive, rtol=1e-9)
+
+
+@pytest.mark.parametrize("margin", ["1", "-0.1", "nan"])
+def test_a_margin_must_be_from_0_to_below_1(margin):
+    fault = f"margin: {float(margin)!r} is not allowed; it must be a number >= 0 and < 1"
+    assert refused("simulate", "--margin", margin) == [fault]
+    assert refused("solve", "missing.npz", "--out", "out.npz", "--margin", margin) == [fault]
 
 
 def test_no_margin_changes_nothing():

@@ -154,6 +154,7 @@ def test_partial_reward_is_that_of_the_frame_where_all_succeed_and_denser_where_
         ({"ap_action": 3}, "ap_action: 3 is not allowed; it must be one of beams, prices"),
         ({"reward": "dense"}, "reward: 'dense' is not allowed; it must be one of efficiency, partial"),
         ({"reward_scale": 0}, "reward_scale: 0 is not allowed; it must be a number > 0"),
+        ({"margin": 1.0}, "margin: 1.0 is not allowed; it must be a number >= 0 and < 1"),
         ({"phase": True}, "phase: is no setting; choose from action_form, ap_action, users"),
     ],
 )

@@ -22,6 +22,8 @@ MOST_TRANSITIONS = 10**6
 """Transitions that an agent remembers."""
 MOST_ROUNDS = 64
 """Rounds in which price-net's users exchange numbers."""
+MOST_SAMPLES = 10_000
+"""Samples of what the truth may be, per frame."""
 MOST_SEEDS = 10_000
 MOST_PROCESSES = 1024
 MOST_SEED = 2**32 - 1

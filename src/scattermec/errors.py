@@ -4,7 +4,7 @@ The command line maps them to exit statuses in one place, `scattermec.cli.app`.
 """
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "BusyError",
@@ -15,6 +15,7 @@ __all__ = [
     "TrainingError",
     "UnfinishedError",
     "WorkerDiedError",
+    "margin_fault",
     "one_line",
 ]
 
@@ -64,6 +65,13 @@ class UnfinishedError(ScattermecError):
     """A computation was asked to leave before its end; what it has done is kept, and can be continued."""
 
     exit_status: ClassVar[int] = 75  # EX_TEMPFAIL: try again later
+
+
+def margin_fault(margin: Any) -> str | None:
+    """What is wrong with a planner's margin, if anything; see `scattermec.physics.with_margin`."""
+    if isinstance(margin, int | float) and 0 <= margin < 1:
+        return None
+    return f"margin: {margin!r} is not allowed; it must be a number >= 0 and < 1"
 
 
 def one_line(text: str) -> str:

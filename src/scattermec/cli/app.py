@@ -34,6 +34,8 @@ COMMANDS = {
     "evaluate-broadcast": "Tabulate what price-net achieves when its broadcast is rounded, late or lost.",
     "evaluate-unseen": "Tabulate what price-net achieves in scenarios that it has not seen.",
     "horizon": "Tabulate what policies cost over a bound that knows all frames of an episode in advance.",
+    "knowledge": "Tabulate what is possible without knowing: a bound on every policy, and the best plan "
+    "found.",
     "calibrate": "Search for the constants under which most of the paper's claims on Fig. 3 and 4 hold.",
     "sweep run": "Compute a job for every scenario, draw and seed of a plan, or what is missing of them.",
     "sweep status": "Say how much of a sweep is done, and how long the rest takes at the present rate.",

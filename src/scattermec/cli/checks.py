@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 
 from scattermec.cli import held
-from scattermec.errors import InputError
+from scattermec.errors import InputError, margin_fault
 from scattermec.price_net import is_price_net, unknown_policy
 from scattermec.scenario import Scenario
 from scattermec.storage.atomic import is_scaffold, writing
@@ -47,6 +47,13 @@ def check_rectifier(scenario: Scenario, optimal_beams: bool) -> None:
                 "it must be 'linear', or choose other beams"
             ]
         )
+
+
+def check_margin(margin: float) -> None:
+    """Raise InputError unless it is a planner's margin."""
+    fault = margin_fault(margin)
+    if fault:
+        raise InputError([fault])
 
 
 def check_output(path: Path | None, forms: tuple[str, ...] = FORMS) -> None:

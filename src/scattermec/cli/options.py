@@ -72,6 +72,14 @@ Settings = Annotated[
         "--set", metavar="NAME=VALUE", help="Change one constant, e.g. --set ap_power=2. Repeatable."
     ),
 ]
+Margin = Annotated[
+    float,
+    typer.Option(
+        metavar="M",
+        help="Plan for less harvest (times 1 - M) and more noise (times 1 + M) than there are, so that the "
+        "plan also holds on somewhat weaker channels; 0 <= M < 1.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table, and no progress.")]
 
 ConnectionFile = Annotated[

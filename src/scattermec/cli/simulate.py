@@ -7,7 +7,7 @@ import typer
 
 from scattermec._compilation import start_jax
 from scattermec.cli import options
-from scattermec.cli.checks import check_installed, check_output, check_policy, check_rectifier
+from scattermec.cli.checks import check_installed, check_margin, check_output, check_policy, check_rectifier
 from scattermec.price_net import ALGORITHM as PRICE_NET
 
 
@@ -37,6 +37,7 @@ def simulate(
             "those that price-net learned to choose."
         ),
     ] = Beams.MRT,
+    margin: options.Margin = 0.0,
     frames: options.RolloutFrames = 2000,
     seed: options.Seed = 0,
     out: options.Out = None,
@@ -56,17 +57,19 @@ def simulate(
 
         scattermec simulate
         scattermec simulate --beams optimal
+        scattermec simulate --beams optimal --set csi_error=0.1 --margin 0.3
         scattermec simulate --scheme active --frames 10000 --set ap_power=0.5 --json
     """
     chosen = options.load_scenario(scenario, settings)
     check_rectifier(chosen, beams is Beams.OPTIMAL)
+    check_margin(margin)
     if beams is Beams.LEARNED:
         check_installed(PRICE_NET, "learning")
     check_output(out)
     start_jax(lightly=True)
     from scattermec.cli.jobs.simulate import run
 
-    report = run(chosen, scheme.value, beams.value, frames=frames, seed=seed, quiet=as_json)
+    report = run(chosen, scheme.value, beams.value, margin=margin, frames=frames, seed=seed, quiet=as_json)
     report.put_out(as_json=as_json, out=out)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from scattermec._compilation import start_jax
 from scattermec.cli import options
-from scattermec.cli.checks import check_rectifier, hold_output
+from scattermec.cli.checks import check_margin, check_rectifier, hold_output
 from scattermec.errors import InputError
 from scattermec.storage import open_frames
 
@@ -54,6 +54,7 @@ def solve(
             show_default=False,
         ),
     ] = None,
+    margin: options.Margin = 0.0,
     scenario: options.ScenarioFile = None,
     settings: options.Settings = None,
     as_json: options.Json = False,
@@ -74,13 +75,17 @@ def solve(
     - per user, (K, N): `served`, the times `t_active` and `t_passive` in s, the work `l_active`,
       `l_passive` and `l_local` in kbit, and the prices `price_workload` in J/kbit, `price_budget` and
       `price_capacity` in J/mJ (all 0 unless optimal);
-    - the texts `scenario`, `version`, `scheme`, `serve` and `beams_from`, which say how it was made;
+    - the texts `scenario`, `version`, `scheme`, `serve`, `beams_from` and `margin`, which say how it was
+      made;
     - with `--beams optimal` also `beams` (K, N, M) complex, of norm 1, and (K) `lower_bound` in J, below
       which no beams and no allocation can serve the same users (infinite if infeasible), and `gap`, the part
       (energy - lower_bound) / energy of the energy that is not proved necessary (0 if infeasible, infinite
       if not converged); with `--serve best` also (K) `reward_bound` in kbit/J, which no users, beams and
       allocation can exceed (infinite for more than 6 users). `accuracy` and the prices belong to the
       allocation with these beams. The rectifier must be linear (`harvest_model`).
+
+    With `--margin`, all of this is about a frame with that much less harvest and more noise: no statement is
+    made about the frame as it is, except that what the plan promises holds there too.
 
     Both are streamed, so any number of frames fits in little memory. Faults name frames and users counted
     from 0.
@@ -93,6 +98,7 @@ def solve(
     """
     chosen = options.load_scenario(scenario, settings)
     check_rectifier(chosen, beams is Beams.OPTIMAL)
+    check_margin(margin)
     source = open_frames(frames)
     beams = beams or (Beams.GIVEN if source.has_beams else Beams.MRT)
     if beams is Beams.GIVEN and not source.has_beams:
@@ -106,4 +112,4 @@ def solve(
     start_jax(lightly=True)
     from scattermec.cli.jobs.solve import run
 
-    run(source, frames, out, chosen, how, quiet=as_json).put_out(as_json=as_json)
+    run(source, frames, out, chosen, how, margin=margin, quiet=as_json).put_out(as_json=as_json)

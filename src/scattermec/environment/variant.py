@@ -24,10 +24,10 @@ from scattermec.environment.actions import (
 )
 from scattermec.environment.core import EnvState, ap_observation, phase_referenced, user_observations
 from scattermec.environment.decision import Decision, as_seen
-from scattermec.errors import InputError
+from scattermec.errors import InputError, margin_fault
 from scattermec.optimisation import estimate_allocation
 from scattermec.optimisation.response import Broadcast
-from scattermec.physics import Allocation, Outcome, Parameters, links
+from scattermec.physics import Allocation, Outcome, Parameters, links, with_margin
 from scattermec.physics.frame import shares_met
 from scattermec.physics.rewards import partial_reward
 
@@ -55,6 +55,13 @@ class Variant:
     """what the AP is paid"""
     reward_scale: float = static(default=1.0)
     """factor on the AP's reward"""
+    margin: float = static(default=0.0)
+    """how much less harvest and more noise the AP's estimate counts on, see `with_margin`"""
+
+    @property
+    def cautious(self) -> Parameters:
+        """The constants that the AP's estimate counts on."""
+        return with_margin(self.parameters, self.margin) if self.margin else self.parameters
 
     @property
     def ap_numbers(self) -> int:
@@ -95,7 +102,7 @@ class Variant:
             return allocation_from_action(self.action_form, self.parameters, seen.workload, numbers)
         if told is None:
             return corrections.unaided(self.parameters, seen, beams, actions)
-        return corrections.corrected(self.parameters, seen, told, actions)
+        return corrections.corrected(self.cautious, seen, told, actions)
 
     def decide(
         self, state: EnvState, ap_action: Float[Array, " K"], user_actions: Float[Array, "N D"]
@@ -106,11 +113,11 @@ class Variant:
         """
         beams, seen = self.beams(state, ap_action), as_seen(state).frame
         if self.users == "estimate":
-            allocation = estimate_allocation(self.parameters, seen, beams).allocation
+            allocation = estimate_allocation(self.cautious, seen, beams).allocation
             return Decision(beams=beams, allocation=allocation)
         told = None
         if self.action_form == "correction":
-            told = corrections.estimated(self.parameters, seen, beams)[1]
+            told = corrections.estimated(self.cautious, seen, beams)[1]
         return Decision(beams=beams, allocation=self.allocation(state, beams, user_actions, told))
 
     def ap_reward(self, state: EnvState, decision: Decision, outcome: Outcome) -> Float[Array, ""]:
@@ -133,7 +140,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "phase_reference": (False, True),
     "reward": get_args(ApReward),
 }
-"""Allowed values of a `Variant`'s settings; `reward_scale` is any positive number."""
+"""Allowed values of a `Variant`'s settings; `reward_scale` is any positive number, `margin` in [0, 1)."""
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
@@ -147,8 +154,10 @@ def _fault(name: str, value: Any) -> str | None:
     if name == "reward_scale":
         allowed = isinstance(value, int | float) and 0 < value < float("inf")
         return None if allowed else f"reward_scale: {value!r} is not allowed; it must be a number > 0"
+    if name == "margin":
+        return margin_fault(value)
     if name not in CHOICES:
-        return f"{name}: is no setting; choose from {', '.join([*CHOICES, 'reward_scale'])}"
+        return f"{name}: is no setting; choose from {', '.join([*CHOICES, 'reward_scale', 'margin'])}"
     if value not in CHOICES[name]:
         choices = ", ".join(map(str, CHOICES[name]))
         return f"{name}: {value!r} is not allowed; it must be one of {choices}"

@@ -47,8 +47,8 @@ def _solved(folder: Path, quiet: bool) -> dict[str, dict[str, Any]]:
     found = {}
     for serve, file in OPTIMA.items():
         how = {"scheme": "hybrid", "serve": serve, "beams": "optimal"}
-        report = solve.run(open_frames(path), path, folder / file, scenario, how, quiet=quiet)
-        about = (*how, "frames_from", "out", "seconds", "frames_per_second", "version", "scenario")
+        report = solve.run(open_frames(path), path, folder / file, scenario, how, margin=0.0, quiet=quiet)
+        about = (*how, "margin", "frames_from", "out", "seconds", "frames_per_second", "version", "scenario")
         found[serve] = {name: value for name, value in report.data.items() if name not in about}
     return found
 

@@ -13,7 +13,14 @@ from scattermec.scenario import Scenario
 
 
 def run(
-    scenario: Scenario, scheme: Scheme, beams: SimulatedBeams, *, frames: int, seed: int, quiet: bool
+    scenario: Scenario,
+    scheme: Scheme,
+    beams: SimulatedBeams,
+    *,
+    margin: float,
+    frames: int,
+    seed: int,
+    quiet: bool,
 ) -> Report:
     """Simulate; raises InputError if the scenario does not fit learned beams."""
     warn_of(scenario)
@@ -24,8 +31,17 @@ def run(
 
         check_fit(shipped_for(scenario.num_users, scenario.num_antennas), scenario)
     with progress("Simulating", quiet=quiet) as update:
-        result = simulate(scenario, scheme=scheme, beams=beams, num_frames=frames, seed=seed, progress=update)
-    return report_of(result, {"scheme": scheme, "beams": beams, "seed": seed}, scenario)
+        result = simulate(
+            scenario,
+            scheme=scheme,
+            beams=beams,
+            margin=margin,
+            num_frames=frames,
+            seed=seed,
+            progress=update,
+        )
+    options = {"scheme": scheme, "beams": beams, "margin": margin, "seed": seed}
+    return report_of(result, options, scenario)
 
 
 def report_of(result: SimulationResult, options: Mapping[str, Any], scenario: Scenario) -> Report:
@@ -35,7 +51,8 @@ def report_of(result: SimulationResult, options: Mapping[str, Any], scenario: Sc
     for quantity, estimate in estimates:
         mean, low, high = (f"{number:.4g}" for number in estimate)
         rows.append((quantity.description, mean, f"{low} to {high}", quantity.unit))
-    what = ", ".join(f"{name} {value}" for name, value in options.items() if name != "seed")
+    # A margin of 0 is none.
+    what = ", ".join(f"{name} {value}" for name, value in options.items() if name != "seed" and value)
     title = (
         f"{what[0].upper()}{what[1:]}: {result.num_frames:,} frames "
         f"of {result.num_rollouts} rollouts, seed {options['seed']}"

@@ -29,7 +29,7 @@ from scattermec.optimisation import (
     optimise_beams_frames,
     optimise_service_frames,
 )
-from scattermec.physics import Frame, Parameters
+from scattermec.physics import Frame, Parameters, with_margin
 from scattermec.scenario import Scenario
 from scattermec.storage import ArrayWriter, FrameChunk, FrameFile
 
@@ -58,12 +58,20 @@ CERTIFIED_GAP = 1e-4
 
 
 def run(
-    source: FrameFile, frames: Path, out: Path, scenario: Scenario, options: dict[str, str], *, quiet: bool
+    source: FrameFile,
+    frames: Path,
+    out: Path,
+    scenario: Scenario,
+    options: dict[str, str],
+    *,
+    margin: float,
+    quiet: bool,
 ) -> Report:
     """Solve all frames of ``source``, the file ``frames``, with these options of `solve_chunk`."""
-    with _writer(out, source, scenario, options) as writer:
+    with _writer(out, source, scenario, options, margin) as writer:
         warn_without_kernel(options["beams"] == "optimal")
-        constants = constants_of(scenario, source.num_users, source.num_antennas, str(frames))
+        true = constants_of(scenario, source.num_users, source.num_antennas, str(frames))
+        constants = with_margin(true, margin)
         with progress("Checking", quiet=quiet) as update:
             capacity = np.asarray(constants.battery_capacity)
             checked = source.check(capacity, lambda done: update(done, source.num_frames))
@@ -71,7 +79,7 @@ def run(
             summary = _solve(source, writer, constants, options, update)
     warn_of_frames(scenario, source, checked.strong, infeasible=summary["infeasible"] == source.num_frames)
     summary |= {"clipped_batteries": checked.overfull}
-    about = {"frames_from": str(frames), "out": str(out), **options}
+    about = {"frames_from": str(frames), "out": str(out), **options, "margin": margin}
     return Report(data={**about, **summary, **provenance(scenario)}, tables=[_table(summary, out)])
 
 
@@ -87,7 +95,9 @@ def warn_of_frames(scenario: Scenario, source: FrameFile, strong: int, *, infeas
             typer.echo(line, err=True)
 
 
-def _writer(out: Path, source: FrameFile, scenario: Scenario, options: dict[str, str]) -> ArrayWriter:
+def _writer(
+    out: Path, source: FrameFile, scenario: Scenario, options: dict[str, str], margin: float
+) -> ArrayWriter:
     per_frame = dict(PER_FRAME)
     if options["beams"] == "optimal":
         per_frame |= WITH_BEAMS | (WITH_BEST if options["serve"] == "best" else {})
@@ -103,6 +113,7 @@ def _writer(out: Path, source: FrameFile, scenario: Scenario, options: dict[str,
         "scheme": options["scheme"],
         "serve": options["serve"],
         "beams_from": options["beams"],
+        "margin": f"{margin:g}",
     }
     return ArrayWriter(out, source.num_frames, rows, texts)
 

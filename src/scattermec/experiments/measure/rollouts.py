@@ -14,7 +14,7 @@ from scattermec.environment import EnvState, reset, step
 from scattermec.experiments.measure.beams import SimulatedBeams, solve_frames
 from scattermec.experiments.measure.statistics import Estimate, ratio_interval
 from scattermec.optimisation import INFEASIBLE, OPTIMAL, Scheme
-from scattermec.physics import Allocation, Frame, Parameters, parameters, processed_work
+from scattermec.physics import Allocation, Frame, Parameters, parameters, processed_work, with_margin
 from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
 
@@ -109,6 +109,7 @@ def simulate(
     *,
     scheme: Scheme,
     beams: SimulatedBeams,
+    margin: float = 0.0,
     num_frames: int,
     seed: int,
     progress: Callable[[int, int], None] | None = None,
@@ -124,11 +125,13 @@ def simulate(
         scheme: which links may be used.
         beams: how the AP chooses its beams; optimal ones need a linear rectifier, learned ones a scenario
             like the one they were learned in.
+        margin: how much less harvest and more noise the AP plans for, see `with_margin`.
         num_frames: frames to count, rounded up to the same number in each of `num_rollouts` rollouts.
         seed: seed of everything drawn; the same seed gives the same numbers.
         progress: called after every step with the number of frames played and the total, warm-up included.
     """
     constants = parameters(scenario)
+    cautious = with_margin(constants, margin)
 
     def decide(key: Key, states: EnvState) -> tuple[Array, Allocation, Mapping[str, np.ndarray]]:
         seen = Frame(
@@ -136,7 +139,7 @@ def simulate(
             workload=states.observed_workload,
             battery=states.frame.battery,
         )
-        solved = solve_frames(constants, seen, beams, scheme=scheme, key=key)
+        solved = solve_frames(cautious, seen, beams, scheme=scheme, key=key)
         return solved.beams, solved.solution.allocation, {"status": solved.status}
 
     return _simulate(constants, decide, num_frames, seed, progress)

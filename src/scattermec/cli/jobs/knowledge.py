@@ -1,0 +1,56 @@
+"""What is possible without knowing, for `scattermec knowledge`."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from scattermec.cli.jobs.common import warn_of, warn_without_kernel
+from scattermec.cli.output import Report, described_progress, provenance
+from scattermec.experiments.measure.possible import (
+    CONDITIONS,
+    USERS,
+    Possible,
+    check_scenario,
+    knowledge_table,
+    possible,
+)
+from scattermec.experiments.measure.statistics import mean_interval
+from scattermec.scenario import Scenario
+
+
+def run(scenario: Scenario, *, frames: int, samples: int, seed: int, quiet: bool) -> Report:
+    """Bound and plan under each of `CONDITIONS`; raises InputError if the scenario does not fit."""
+    check_scenario(scenario)
+    warn_of(scenario)
+    warn_without_kernel(True)
+    found = []
+    with described_progress("Bounding", quiet=quiet, unit="rounds") as update:
+        for condition in CONDITIONS:
+            progress = partial(update, condition.name)
+            found.append(
+                possible(scenario, condition, frames=frames, samples=samples, seed=seed, progress=progress)
+            )
+    values = list(_values(found))
+    about = {"frames": frames, "samples": samples, "seed": seed}
+    rows = [dict(zip(values[0], row, strict=True)) for row in values[1:]]
+    return Report(
+        data={**about, "rows": rows, **provenance(scenario)},
+        tables=[knowledge_table(found)],
+        values=values,
+    )
+
+
+def _values(found: Sequence[Possible]) -> Iterator[tuple[Any, ...]]:
+    yield ("condition", "users", "quantity", "mean", "low", "high")
+    for one in found:
+        for users in USERS:
+            quantities = {
+                "limit": one.bound_estimate(users),
+                "reward": one.achieved_estimate(users),
+                "of_limit": one.share_of_possible(one.reward[users], users),
+                "optimum": mean_interval(one.clairvoyant),
+                "energy": mean_interval(one.energy[users]),
+                "outage": mean_interval(one.outage[users]),
+            }
+            for name, estimate in quantities.items():
+                yield (one.condition.name, users, name, *estimate)
