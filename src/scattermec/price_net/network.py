@@ -59,22 +59,24 @@ class _Round(eqx.Module):
 
 
 class EquivariantNetwork(eqx.Module):
-    """Maps features of N users to N x N numbers, in single precision whatever the physics computes in."""
+    """Maps features of N users to O numbers for each pair of them, in single precision whatever the physics computes in."""
 
     enter: _Linear
     first: _Linear
     rounds: tuple[_Round, ...]
     leave: _Linear
 
-    def __init__(self, key: Key, user_features: int, pair_features: int, width: int, rounds: int) -> None:
+    def __init__(
+        self, key: Key, user_features: int, pair_features: int, width: int, rounds: int, outputs: int = 1
+    ) -> None:
         keys = jax.random.split(key, 3 + rounds)
         self.enter = _Linear(keys[0], 2 * user_features + pair_features + 1, width)
         self.first = _Linear(keys[1], width, width)
-        self.leave = _Linear(keys[2], width, 1)
+        self.leave = _Linear(keys[2], width, outputs)
         self.rounds = tuple(_Round(k, width) for k in keys[3:])
 
-    def __call__(self, features: Features) -> Float[Array, "N N"]:
-        """A number for each ordered pair (i, j) of users."""
+    def __call__(self, features: Features) -> Float[Array, "N N O"]:
+        """The numbers of each ordered pair (i, j) of users."""
         users = features.users
         shape = (len(users), len(users), users.shape[1])
         own = jnp.eye(len(users), dtype=DTYPE)[..., None]
@@ -83,4 +85,4 @@ class EquivariantNetwork(eqx.Module):
         z = z + jax.nn.silu(self.first(z))
         for exchange in self.rounds:
             z = exchange(z, features.triples)
-        return self.leave(jax.nn.silu(z))[..., 0]
+        return self.leave(jax.nn.silu(z))

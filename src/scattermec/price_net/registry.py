@@ -12,7 +12,8 @@ from scattermec.errors import InputError
 from scattermec.physics import Frame, Parameters, parameters
 from scattermec.physics.parameters import harvest_faults, size_faults
 from scattermec.price_net import ALGORITHM, SHIPPED, training, unknown_policy
-from scattermec.price_net.policy import MODES, PriceNet, modes_of
+from scattermec.price_net.modes import MODES, modes_of
+from scattermec.price_net.policy import PriceNet
 from scattermec.price_net.training import PriceNetConfig
 from scattermec.scenario import Scenario
 from scattermec.storage.texts import read_object

@@ -20,7 +20,8 @@ from scattermec.physics import Frame, Parameters, parameters, run_frames
 from scattermec.physics.channel import Key
 from scattermec.physics.parameters import harvest_faults
 from scattermec.price_net import ALGORITHM, variety
-from scattermec.price_net.policy import PriceNet, modes_of
+from scattermec.price_net.modes import modes_of
+from scattermec.price_net.policy import PriceNet
 from scattermec.price_net.registry import NETWORKS
 from scattermec.price_net.training import (
     VALIDATION,

@@ -34,7 +34,8 @@ from scattermec.physics import Frame, Outcome, Parameters, links, run_frames
 from scattermec.physics.channel import Key
 from scattermec.physics.energy import ap_energy
 from scattermec.price_net import battery, variety
-from scattermec.price_net.policy import Mode, PriceNet, beam_numbers, beam_times, beams
+from scattermec.price_net.modes import Mode
+from scattermec.price_net.policy import PriceNet, beam_numbers, beam_times, beams
 
 WARM_UP = 10
 """First frames of an episode, which are not counted."""

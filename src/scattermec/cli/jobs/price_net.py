@@ -22,7 +22,7 @@ from scattermec.experiments.measure.statistics import Estimate, mean_interval
 from scattermec.experiments.measure.table import Table
 from scattermec.physics import parameters
 from scattermec.price_net import PriceNetConfig, load, runs
-from scattermec.price_net.policy import MODES, decide_frames, modes_of
+from scattermec.price_net.modes import MODES, decide_frames, modes_of
 from scattermec.price_net.registry import check_fit
 from scattermec.scenario import Scenario
 from scattermec.training.folder import check_folder
