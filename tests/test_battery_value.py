@@ -209,7 +209,8 @@ def test_foresight_is_measured_on_rollouts_and_refuses_what_it_lacks(tmp_path, m
     assert value is not None
     assert np.ptp(np.asarray(value.slopes)) > 0
     lines = refused("evaluate-broadcast", str(tmp_path / "whole"))
-    assert lines == [f"{tmp_path / 'whole'}: is not allowed, since it has foresight; it must have none"]
+    wanted = "is not allowed; it must have the modes announced and decentralised"
+    assert lines == [f"{tmp_path / 'whole'}: {wanted}"]
     lines = refused("simulate-policy", str(tmp_path / "whole"), "--mode", "decentralised")
     assert lines[0].startswith("mode: decentralised is not one of")
 

@@ -144,6 +144,15 @@ def robust(printed):
     assert "| optimum |  |" in Path("broadcast.md").read_text()
 
 
+def forgiving(printed):
+    rows = json.loads(printed)["rows"]
+    assert {row["users"] for row in rows} == {"obey", "repair"}
+    perfect = [row["share"] for row in rows if row["condition"] == "perfect"]
+    assert max(mean for mean, _, _ in perfect) == pytest.approx(1)
+    shares = [float(row["mean"]) for row in rows_of("robustness.csv") if row["quantity"] == "share"]
+    assert shares == [row["share"][0] for row in rows]
+
+
 def looked_ahead(printed):
     report = json.loads(printed)
     assert report["scenario"]["battery_capacity"] == 5
@@ -306,6 +315,11 @@ LINES = [
         "evaluate-broadcast price-net-varied --frames 4 --seed 1 --scenario toy.yaml --set ap_power=2 "
         "--out broadcast.md --json",
         robust,
+    ),
+    (
+        "evaluate-robustness optimum --frames 4 --seed 1 --scenario toy.yaml --set ap_power=2 "
+        "--out robustness.csv --json",
+        forgiving,
     ),
     (
         "horizon price-net-varied --scenario toy.yaml --set battery_capacity=5 --frames 1 --episodes 2 "

@@ -295,11 +295,13 @@ def test_a_resumed_training_ends_at_the_same_bits(tmp_path, monkeypatch) -> None
         runs.train(Scenario(), config, tmp_path / "cut", resume=True, **(options | {"seed": 5}))
 
 
-def test_gradients_of_training_are_finite_and_lower_the_cost() -> None:
-    progress, costs = training.begin(TINY, 0, 120), []
+@pytest.mark.parametrize("knowledge", ["perfect", "varied"])
+def test_gradients_of_training_are_finite_and_lower_the_cost(knowledge) -> None:
+    config = TINY.model_copy(update={"knowledge": knowledge})
+    progress, costs = training.begin(config, 0, 120), []
     for _ in range(4):
         progress, losses = training.advance(
-            progress, PARAMETERS, jnp.uint32(0), config=TINY, steps=120, count=30
+            progress, PARAMETERS, jnp.uint32(0), config=config, steps=120, count=30
         )
         costs.append(float(losses.beams + losses.times))
     assert np.isfinite(costs).all()

@@ -83,7 +83,7 @@ def plan_for(
     t_passive: Float[Array, " N"],
     discount: Float[Array, " N"] | float,
 ) -> Plan:
-    """A plan of these unit beams and times; it promises the harvest that the AP expects, less ``discount``."""
+    """A plan of these unit beams and times, with promises of what the AP expects, less ``discount``."""
     after = timeline(parameters, seen, beams, t_passive).after
     return Plan(beams=beams, t_passive=t_passive, promise=(1 - discount) * after)
 

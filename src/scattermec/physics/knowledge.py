@@ -33,6 +33,11 @@ class Knowledge:
     loss: Float[Array, ""]
     """probability that a user does not hear the AP's message"""
 
+    @property
+    def size(self) -> Array:
+        """How much of the frame is not known: the sum of its levels; 0 if the AP sees the frame itself."""
+        return self.csi_error + self.workload_error + self.novelty
+
 
 def knowledge(**levels: float | Array) -> Knowledge:
     """Knowledge with these levels, the others 0: with none, perfect knowledge."""
@@ -52,8 +57,9 @@ def view(key: Key, parameters: Parameters, knowledge: Knowledge, frame: Frame) -
     same forwards and backwards. They must be fading channels, not those of a file.
     """
     key_late, key_channels, key_workload = jax.random.split(key, 3)
-    errors = {"csi_error": knowledge.csi_error, "workload_error": knowledge.workload_error}
-    p = dataclasses.replace(parameters, **errors)
+    p = dataclasses.replace(
+        parameters, csi_error=knowledge.csi_error, workload_error=knowledge.workload_error
+    )
     fixed = channel.channels_from_scatter(p, jnp.zeros_like(frame.channels))
     drawn = channel.channels_from_scatter(p, channel.initial_scatter(key_late, p)) - fixed
     kept = jnp.sqrt(1 - knowledge.novelty**2)

@@ -27,11 +27,10 @@ def plan(network: PriceNet, parameters: Parameters, knowledge: Knowledge, seen: 
     chosen = beams_from_unit_prices(seen.channels, unit_prices(network, parameters, seen, knowledge))
     outputs = network.times(time_features(parameters, seen, chosen, knowledge))
     numbers = jnp.diagonal(outputs).astype(seen.workload.dtype)
-    size = knowledge.csi_error + knowledge.workload_error + knowledge.novelty
 
     def share(logits: Float[Array, " N"]) -> Float[Array, " N"]:
         """In [0, 1), and none if everything is known."""
-        return -jnp.expm1(-size * jax.nn.softplus(logits))
+        return -jnp.expm1(-knowledge.size * jax.nn.softplus(logits))
 
     slack = MARGIN + (1 - MARGIN) * share(numbers[1] + FIRST_SLACK)
     times = beam_times(parameters, seen, chosen, numbers[0], margin=slack)

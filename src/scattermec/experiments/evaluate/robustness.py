@@ -7,6 +7,7 @@ message does nothing. Users that *repair* take only beams and times from the AP,
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -73,12 +74,11 @@ class Condition(NamedTuple):
     @property
     def knowledge(self) -> Knowledge:
         """Its levels."""
-        late, rounded = self.correlation is not None, self.bits is not None
         return knowledge(
             csi_error=self.csi_error,
             workload_error=self.workload_error,
-            novelty=(1 - self.correlation**2) ** 0.5 if late else 0.0,
-            step=1 / (2**self.bits - 1) if rounded else 0.0,
+            novelty=0.0 if self.correlation is None else math.sqrt(1 - self.correlation**2),
+            step=0.0 if self.bits is None else 1 / (2**self.bits - 1),
             loss=self.loss,
         )
 
@@ -103,7 +103,7 @@ DISCOUNTS = (0.0, 0.25, 0.5, 1.0)
 """Discounts of promises that plans without their own choose from, for each condition."""
 
 CHOICE_FRAMES = 500
-"""Frames, not those of the table, on which margins and discounts are chosen."""
+"""Most frames, other than those of the table, on which margins and discounts are chosen."""
 
 CHOICE_SEED = 0xC0
 """Folded into the seed's key for these frames' numbers."""
@@ -118,12 +118,12 @@ Planner = Callable[[Knowledge, Frame], Plan]
 
 @dataclass(frozen=True)
 class Contender:
-    """A policy to measure: one that decides as if it knew everything, or one that makes plans itself."""
+    """A policy to measure: one that decides as if it knew everything, or one that makes plans."""
 
     name: str
-    acts: BatchPolicy | Planner
-    plans: bool = False
-    """whether it makes plans itself; its users then repair"""
+    decides: BatchPolicy | None = None
+    plans: Planner | None = None
+    """its users repair; the other is None then"""
     seeds: int = 1
     """of a learner; results are means over them"""
 
@@ -173,13 +173,13 @@ def measure_robustness(
 ) -> list[RobustnessRow]:
     """Rows by condition: the contenders, then the optimum with the best flat margin as a control.
 
-    ``progress`` counts conditions. Raises InputError if harvesting is not linear or channels come from a file.
+    ``progress`` counts conditions. Raises InputError as `check_scenario` does.
     """
     check_scenario(scenario)
     constants = parameters(scenario)
     key = jax.random.key(seed)
     true = draw_frames(constants, frames=frames, seed=seed)
-    others = _draw_others(constants, jax.random.fold_in(key, CHOICE_SEED), CHOICE_FRAMES)
+    others = _draw_others(constants, jax.random.fold_in(key, CHOICE_SEED), min(CHOICE_FRAMES, frames))
     best, _ = optimise_all_or_best(constants, true)
     optimum = np.asarray(_rewards(constants, true, best.beams, best.solution.allocation))
     rows = []
@@ -195,7 +195,7 @@ def measure_robustness(
         for policy, users, outcome, choice in played.rows(contenders):
             reward, outage = np.asarray(outcome.reward), np.asarray(outcome.outage)
             estimates = mean_interval(reward), ratio_interval(reward, optimum), mean_interval(outage)
-            rows.append(RobustnessRow(name, policy, users, *estimates, **choice))
+            rows.append(RobustnessRow(name, policy, users, *estimates, *choice))
         progress(number + 1, len(conditions))
     return rows
 
@@ -209,7 +209,10 @@ def check_scenario(scenario: Scenario) -> None:
         raise InputError(faults)
 
 
-_Rows = Iterator[tuple[str, str, _Played, dict[str, float]]]
+_Rows = Iterator[tuple[str, str, _Played, tuple[float | None, float | None]]]
+"""Policy, users, outcome, and the margin and discount that were chosen."""
+
+_NO_CHOICE = (None, None)
 
 
 @dataclass(frozen=True)
@@ -226,25 +229,23 @@ class _Condition:
     def rows(self, contenders: Sequence[Contender]) -> _Rows:
         """Policy, users, outcome and what was chosen."""
         for contender in contenders:
-            if contender.plans:
-                planned = contender.acts(self.levels, self.measured_on.seen)
-                yield contender.name, REPAIR, self._repaired(planned, self.measured_on), {}
-            else:
-                yield from self._decided(contender)
+            if contender.plans is not None:
+                planned = contender.plans(self.levels, self.measured_on.seen)
+                yield contender.name, REPAIR, self._repaired(planned, self.measured_on), _NO_CHOICE
+            if contender.decides is not None:
+                yield from self._decided(contender.name, contender.decides, contender.seeds)
         yield from self._control()
 
-    def _decided(self, contender: Contender) -> _Rows:
-        seeds = contender.seeds
+    def _decided(self, name: str, decides: BatchPolicy, seeds: int) -> _Rows:
         tried, counted = (_copies(some, seeds) for some in (self.chosen_on, self.measured_on))
-        first, second = (
-            contender.acts(jax.random.key(0), _states(self.constants, s)) for s in (tried, counted)
-        )
+        key = jax.random.key(0)
+        first, second = (decides(key, _states(self.constants, some)) for some in (tried, counted))
         if self.obeys:
-            yield contender.name, OBEY, _by_frame(self._obeyed(second, counted), seeds), {}
+            yield name, OBEY, _by_frame(self._obeyed(second, counted), seeds), _NO_CHOICE
         scores = {d: self._score(self._plan(first, tried, d), tried) for d in DISCOUNTS}
         discount = max(scores, key=scores.__getitem__)
         outcome = self._repaired(self._plan(second, counted, discount), counted)
-        yield contender.name, REPAIR, _by_frame(outcome, seeds), {"discount": discount}
+        yield name, REPAIR, _by_frame(outcome, seeds), (None, discount)
 
     def _control(self) -> _Rows:
         obeyed, repaired = {}, {}
@@ -257,11 +258,11 @@ class _Condition:
         if self.obeys:
             margin = max(obeyed, key=obeyed.__getitem__)
             outcome = self._obeyed(self._optimum(margin, self.measured_on), self.measured_on)
-            yield CONTROL, OBEY, outcome, {"margin": margin}
+            yield CONTROL, OBEY, outcome, (margin, None)
         margin, discount = max(repaired, key=repaired.__getitem__)
         plan = self._plan(self._optimum(margin, self.measured_on), self.measured_on, discount)
         outcome = self._repaired(plan, self.measured_on)
-        yield CONTROL, REPAIR, outcome, {"margin": margin, "discount": discount}
+        yield CONTROL, REPAIR, outcome, (margin, discount)
 
     def _optimum(self, margin: float, some: _Set) -> Decision:
         best, _ = optimise_all_or_best(with_margin(self.constants, margin), some.seen)
