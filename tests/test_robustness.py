@@ -113,20 +113,26 @@ def some_plans(true: Frame, seed: int) -> Plan:
     return Plan(beams=beams, t_passive=0.6 * drawn[0], promise=0 * drawn[1])
 
 
-def least_energy(frame: Frame, plan: Plan, user: int) -> float:
-    """Least energy in mJ that finishes a user's work, over a fine grid of all that it could do."""
-    p, gains = PARAMETERS, links.beam_gains(frame.channels, plan.beams)
+@jax.jit
+@jax.vmap
+def link_of(frame: Frame, plan: Plan) -> tuple:
+    """Each user's work reflected at most, and its signal-to-noise ratio per mW."""
     gain = links.channel_gain(frame.channels)
-    rate = links.passive_rate(p, gain, jnp.diagonal(gains))[user]
-    reflected = min(float(rate * plan.t_passive[user]), float(frame.workload[user]))
-    left = float(frame.workload[user]) - reflected
-    time = np.linspace(0, float(p.slot_duration[user] - plan.t_passive[user]), 401)[1:, None]
-    work = np.linspace(0, left, 401)[None]
-    snr = float(links.active_snr(p, gain)[user])
-    nats = np.minimum(np.log(2) * work / (float(p.bandwidth) * time), 100)
-    radio = time * np.expm1(nats) / snr + float(p.circuit_power[user]) * time
-    energy = np.where(work > 0, radio, 0) + float(p.local_energy[user]) * (left - work)
-    possible = left - work <= float(p.local_rate[user] * p.slot_duration[user])
+    rate = links.passive_rate(PARAMETERS, gain, jnp.diagonal(links.beam_gains(frame.channels, plan.beams)))
+    return jnp.minimum(rate * plan.t_passive, frame.workload), links.active_snr(PARAMETERS, gain)
+
+
+SCENARIO = Scenario()
+
+
+def least_energy(left: float, slot: float, snr: float) -> float:
+    """Least energy in mJ that sends and computes ``left`` kbit, over a fine grid of what a user can do."""
+    time = np.linspace(0, slot, 201)[1:, None]
+    work = np.linspace(0, left, 201)[None]
+    nats = np.minimum(np.log(2) * work / (SCENARIO.bandwidth * time), 100)
+    radio = time * np.expm1(nats) / snr + SCENARIO.circuit_power * time
+    energy = np.where(work > 0, radio, 0) + SCENARIO.local_energy * (left - work)
+    possible = left - work <= SCENARIO.local_rate
     return float(np.min(np.where(possible, energy, np.inf)))
 
 
@@ -134,14 +140,15 @@ def test_without_a_promise_a_user_finishes_whenever_its_energy_suffices() -> Non
     true = frames(60, seed=2)
     plan = some_plans(true, 3)
     outcome = answers(true, plan)[1]
+    reflected, snr = map(np.asarray, link_of(true, plan))
+    left, slots = true.workload - reflected, 1 - plan.t_passive
     kinds = set()
-    for index in range(60):
-        frame, one = jax.tree.map(lambda leaf, i=index: leaf[i], (true, plan))
-        for user in range(3):
-            least, there = least_energy(frame, one, user), float(outcome.budget[index, user])
-            if least > there * 1.01 or least < there * 0.99:
-                assert bool(outcome.success[index, user]) == (least < there)
-                kinds.add(least < there)
+    for one in np.ndindex(60, 3):
+        least = least_energy(float(left[one]), float(slots[one]), float(snr[one]))
+        there = float(outcome.budget[one])
+        if least > there * 1.01 or least < there * 0.99:
+            assert bool(outcome.success[one]) == (least < there)
+            kinds.add(least < there)
     assert kinds == {True, False}
 
 
@@ -244,5 +251,6 @@ def test_training_starts_from_the_shipped_price_net() -> None:
     network = begin(PriceNetConfig(knowledge="varied", start="price-net"), 0, 1).network
     shipped = price_net.load("price-net").network
     frame = jax.tree.map(lambda leaf: leaf[0], frames(60))
-    ours = unit_prices(network, PARAMETERS, frame, knowledge(csi_error=0.1))
-    np.testing.assert_allclose(ours, unit_prices(shipped, PARAMETERS, frame), rtol=1e-5)
+    prices = jax.jit(unit_prices)
+    ours = prices(network, PARAMETERS, frame, knowledge(csi_error=0.1))
+    np.testing.assert_allclose(ours, prices(shipped, PARAMETERS, frame), rtol=1e-4)

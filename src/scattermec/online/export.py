@@ -59,7 +59,11 @@ def check_exportable(trained: Policy, scenario: Scenario) -> None:
     """Raise InputError if `export` would refuse."""
     check_fit(trained, scenario)
     if MODE not in modes_of(trained.network):
-        raise InputError(["a policy with foresight is never decentralised, so it cannot be exported"])
+        if trained.network.cautious:
+            why = "devices do not repair plans yet, so a policy trained for varied knowledge"
+        else:
+            why = "a policy with foresight is never decentralised, so it"
+        raise InputError([f"{why} cannot be exported"])
     if scenario.trace is not None:
         raise InputError(["trace: is not allowed in a bundle, whose devices do not read it; leave it out"])
 

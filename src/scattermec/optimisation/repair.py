@@ -81,7 +81,7 @@ def plan_for(
     seen: Frame,
     beams: Complex[Array, "N M"],
     t_passive: Float[Array, " N"],
-    discount: Float[Array, " N"] | float,
+    discount: Float[Array, "..."] | float,
 ) -> Plan:
     """A plan of these unit beams and times, with promises of what the AP expects, less ``discount``."""
     after = timeline(parameters, seen, beams, t_passive).after
