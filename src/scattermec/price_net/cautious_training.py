@@ -32,7 +32,7 @@ FIRST_WIDTH, LAST_WIDTH = 0.02, 0.002
 """Width of the sigmoid if everything is known, as a share of the energy of computing all work, at the start
 and at the end."""
 
-WIDER = 0.1
+WIDER = 0.025
 """What it grows by per size of what is not known: errors smooth the success anyway, and a wider sigmoid lets
 more frames say by how much it changes."""
 
