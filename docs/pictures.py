@@ -84,12 +84,12 @@ def slack_and_repair() -> None:
     contenders = [with_flat_margin(constants, margin) for margin in MARGINS] + [robust(constants)]
     conditions = {name: CONDITIONS[name] for name in SHOWN}
     rows = measure_robustness(Scenario(), contenders, frames=FRAMES, seed=0, conditions=conditions)
-    figure, axes = axes_of("flat margin", "share of the optimum that knows everything, %")
+    figure, axes = axes_of("flat margin", "share of the optimum, %")
     for name, (colour, marker) in SHOWN.items():
         found = [share(rows, name, f"{margin:g}", OBEY) for margin in MARGINS]
         axes.plot(MARGINS, found, color=colour, marker=marker, markersize=4, label=name)
     save(figure, axes, "slack")
-    figure, axes = axes_of("flat margin", "share of the optimum that knows everything, %")
+    figure, axes = axes_of("flat margin", "share of the optimum, %")
     name = "channels to 10%"
     for users, colour, marker in ((REPAIR, style.HARVESTED, "s"), (OBEY, style.ACTIVE, "^")):
         found = [share(rows, name, f"{margin:g}", users) for margin in MARGINS]
