@@ -161,6 +161,15 @@ def bounded(printed):
             assert rows["everything is known", users, "reward"] <= rows[condition, users, "optimum"]
 
 
+def forgiving(printed):
+    rows = json.loads(printed)["rows"]
+    assert {row["users"] for row in rows} == {"obey", "repair"}
+    perfect = [row["share"] for row in rows if row["condition"] == "perfect"]
+    assert max(mean for mean, _, _ in perfect) == pytest.approx(1)
+    shares = [float(row["mean"]) for row in rows_of("robustness.csv") if row["quantity"] == "share"]
+    assert shares == [row["share"][0] for row in rows]
+
+
 def looked_ahead(printed):
     report = json.loads(printed)
     assert report["scenario"]["battery_capacity"] == 5
@@ -352,6 +361,11 @@ LINES = [
         "knowledge --scenario toy.yaml --set ap_power=2 --frames 4 --samples 8 --seed 1 --out known.csv "
         "--json",
         bounded,
+    ),
+    (
+        "evaluate-robustness optimum --frames 4 --seed 1 --scenario toy.yaml --set ap_power=2 "
+        "--out robustness.csv --json",
+        forgiving,
     ),
     (
         "horizon price-net-varied --scenario toy.yaml --set battery_capacity=5 --frames 1 --episodes 2 "

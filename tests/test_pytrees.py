@@ -22,10 +22,12 @@ from scattermec.environment.flat import FlatOffloading
 from scattermec.learners import fixed, h_maddpg_opt, new_task
 from scattermec.optimisation import BatteryValue, allocation_problem, optimise_service
 from scattermec.optimisation.horizon import Episode, bound_energy
+from scattermec.optimisation.repair import measured, plan_for, timeline
 from scattermec.optimisation.response import broadcaster, respond
 from scattermec.optimisation.standard_form import in_need, natural_scales, standard_form
 from scattermec.physics import parameters
 from scattermec.physics.channel import Key
+from scattermec.physics.knowledge import knowledge
 from scattermec.price_net import battery
 from scattermec.price_net.features import beam_features
 from scattermec.price_net.training import PriceNetConfig, begin
@@ -93,6 +95,8 @@ def instances(tmp_path_factory) -> list[object]:
     step = shaped(flat.step, key, state, jnp.zeros(flat.action_shape))
     told = broadcaster(constants, frame, state.beams)(solution.allocation.t_passive)
     answer = shaped(respond, constants, problem.channel_gain, frame.workload, frame.battery, told)
+    played = (constants, frame, state.beams, solution.allocation.t_passive)
+    repairing = shaped(timeline, *played), shaped(measured, *played), shaped(plan_for, *played, 0.5)
     with pytest.MonkeyPatch.context() as patch:
         batch = jax.tree.map(lambda leaf: leaf[None], service)
         patch.setattr(fixed, "optimise_service_frames", lambda constants, frames: batch)
@@ -106,6 +110,7 @@ def instances(tmp_path_factory) -> list[object]:
         *(standard_form(problem, scales, needy), standard_form(problem, scales, needy, elastic=True)),
         *(message, record, record.losses, blank_transition(7, 2), blank_transition(7, 2, num_agents=3)),
         *(decision, optima, plan, beam_features(constants, frame)),
+        *(*repairing, knowledge(loss=0.1)),
         *(told, dataclasses.replace(told, allowance=told.harvest), answer),
         *(battery.begin(constants, 6), begin(PriceNetConfig(width=4, rounds=1, batch_size=4), 0, 10)),
     ]

@@ -34,6 +34,7 @@ from scattermec.experiments.studies.plan import Plan, Training
 from scattermec.experiments.studies.price_nets import PriceNets
 from scattermec.experiments.studies.ranges import Ranges
 from scattermec.experiments.studies.record import Record
+from scattermec.experiments.studies.robustness import Robustness
 from scattermec.optimisation import optimise_service_frames
 from scattermec.physics import maximum_ratio_beams, parameters
 
@@ -155,6 +156,17 @@ def test_tables_of_imperfect_knowledge_show_what_was_found(tmp_path) -> None:
     assert channels.rows[0][1:] == ("50.0% (40.0% to 60.0%); outage 10.0%",) * 2
     with pytest.raises(InputError, match="other settings"):
         Knowledge(SCENARIO, seeds=3).is_finished(tmp_path)
+
+
+def test_table_of_robustness_shows_what_was_found(tmp_path) -> None:
+    plan = Robustness(quick=True)
+    assert plan.items == ("perfect", "channels to 20%")
+    found = {"perfect": [["optimum", "obey", [0.5, 0.4, 0.6], 0.1]]}
+    (tmp_path / "robustness.json").write_text(json.dumps({"settings": plan.settings(), "found": found}))
+    assert not plan.is_finished(tmp_path)
+    (table,) = Robustness.tables(tmp_path)
+    assert table.rows[0][:3] == ("perfect", "50.0% (40.0% to 60.0%); outage 10.0%", "-")
+    assert set(table.rows[1][1:]) == {"-"}
 
 
 def test_complete_covers_every_learner_setting_and_form() -> None:

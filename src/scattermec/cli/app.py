@@ -31,6 +31,7 @@ COMMANDS = {
     "benchmark-set": "Make the benchmark set scattermec-1: five scenarios of 2,000 frames each, with their "
     "certified optima.",
     "evaluate": "Tabulate what policies achieve, next to controls and to what is provably optimal.",
+    "evaluate-robustness": "Tabulate what a policy achieves if knowledge is late, noisy, rounded or lost.",
     "evaluate-broadcast": "Tabulate what price-net achieves when its broadcast is rounded, late or lost.",
     "evaluate-unseen": "Tabulate what price-net achieves in scenarios that it has not seen.",
     "horizon": "Tabulate what policies cost over a bound that knows all frames of an episode in advance.",

@@ -1,4 +1,4 @@
-"""`scattermec evaluate`, `evaluate-broadcast` and `evaluate-unseen`: evaluation of policies."""
+"""`scattermec evaluate`, `evaluate-robustness`, `evaluate-broadcast` and `evaluate-unseen`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +11,7 @@ from scattermec.cli.checks import check_installed, check_output, check_policy
 from scattermec.counts import MOST_FRAMES, MOST_SCENARIOS
 from scattermec.errors import InputError
 from scattermec.price_net import SHIPPED, is_price_net
+from scattermec.scenario import Scenario
 
 POLICIES = ("random", "mrt", "optimum", "best-set")
 """Policies that do not learn."""
@@ -21,8 +22,8 @@ def evaluate(
         str,
         typer.Argument(
             metavar="POLICY",
-            help="The folder of a training run; price-net, price-net-foresight or price-net-varied, as "
-            "shipped; or one that does not learn: random, mrt, optimum or best-set.",
+            help="The folder of a training run; price-net, price-net-foresight, price-net-varied or "
+            "price-net-robust, as shipped; or one that does not learn: random, mrt, optimum or best-set.",
         ),
     ],
     frames: options.Frames = 2000,
@@ -70,11 +71,7 @@ def evaluate(
     """
     check_output(out)
     check_installed("evaluate", "learning")
-    fixed = policy in POLICIES
-    if not fixed and not is_price_net(policy) and not Path(policy).is_dir():
-        names = ", ".join((*POLICIES, *SHIPPED))
-        raise InputError([f"{policy}: is neither the folder of a training run nor one of {names}"])
-    given = options.load_scenario(scenario, settings) if fixed or policy in SHIPPED or scenario else None
+    given = _given(policy, scenario, settings)
     start_jax(lightly=True)
     from scattermec.cli.jobs.evaluate import run
 
@@ -82,6 +79,60 @@ def evaluate(
         policy, given, settings or [], frames=frames, rollout_frames=rollout_frames, seed=seed, quiet=as_json
     )
     report.put_out(as_json=as_json, out=out)
+
+
+def evaluate_robustness(
+    policy: Annotated[
+        str,
+        typer.Argument(
+            metavar="POLICY",
+            help=f"The folder of a training run, {', '.join(SHIPPED)} or {' or '.join(POLICIES)}.",
+        ),
+    ],
+    frames: options.Frames = 2000,
+    seed: options.Seed = 0,
+    out: options.Out = None,
+    scenario: options.ScenarioFile = None,
+    settings: options.Settings = None,
+    as_json: options.Json = False,
+) -> None:
+    """Tabulate what a policy achieves if knowledge is late, noisy, rounded or lost.
+
+    The access point acts on what it knows: channels to 5, 10 or 20%, workloads to 20%, the channels of the
+    frame before, or everything; and its message may be rounded, or lost for one user in ten. All numbers are
+    on the same independent frames, as shares of the optimum that knows everything and serves everyone where
+    that is possible. Users either obey the access point's plan, or repair it by what they know when their
+    slot comes. The control is the optimum for harvest and noise made worse by a margin, which is chosen for
+    each condition on other frames. The 95% intervals are over frames.
+
+    Errors that the scenario itself has do not count here. Needs the extra `learning`, and harvest_model:
+    linear.
+
+    Examples:
+
+        scattermec evaluate-robustness price-net-robust
+        scattermec evaluate-robustness runs/price-net --frames 500 --out table.md
+    """
+    check_output(out)
+    check_installed("evaluate-robustness", "learning")
+    given = _given(policy, scenario, settings)
+    start_jax(lightly=True)
+    from scattermec.cli.jobs.robustness import run
+
+    report = run(policy, given, settings or [], frames=frames, seed=seed, quiet=as_json)
+    report.put_out(as_json=as_json, out=out)
+
+
+def _given(policy: str, scenario: Path | None, settings: list[str] | None) -> Scenario | None:
+    """The scenario of the options; None if it is to be that of the training run ``policy``.
+
+    Raises InputError if there is no such policy.
+    """
+    fixed = policy in POLICIES
+    if not fixed and not is_price_net(policy) and not Path(policy).is_dir():
+        names = ", ".join((*POLICIES, *SHIPPED))
+        raise InputError([f"{policy}: is neither the folder of a training run nor one of {names}"])
+    return options.load_scenario(scenario, settings) if fixed or policy in SHIPPED or scenario else None
 
 
 def evaluate_broadcast(
@@ -96,8 +147,8 @@ def evaluate_broadcast(
     """Tabulate what price-net achieves when its broadcast is rounded, late or lost.
 
     In its modes announced and decentralised, whose users act on a broadcast: exact, with 8 bits per number,
-    one frame late, or lost for one user. The policy must be one without foresight. The 95% intervals are over
-    frames.
+    one frame late, or lost for one user. The policy must have both modes. The 95% intervals are over frames.
+    For users that repair a plan, see `scattermec evaluate-robustness`.
 
     Examples:
 

@@ -26,6 +26,7 @@ class Mode(StrEnum):
     P1 = "p1"
     ANNOUNCED = "announced"
     DECENTRALISED = "decentralised"
+    REPAIRED = "repaired"
 
 
 def simulate(
@@ -76,12 +77,14 @@ def simulate(
 def simulate_policy(
     policy: options.PriceNet,
     mode: Annotated[
-        Mode,
+        Mode | None,
         typer.Option(
             help="How the policy acts: exact allocation at the AP, the same with only beam times announced, "
-            "or no optimisation at all."
+            "or no optimisation at all; price-net-robust has users that repair its plans. By default, the "
+            "first that it can.",
+            show_default=False,
         ),
-    ] = Mode.P1,
+    ] = None,
     frames: options.RolloutFrames = 2000,
     seed: options.Seed = 0,
     out: options.Out = None,
@@ -92,13 +95,14 @@ def simulate_policy(
     """Roll the system out under a policy of price-net, and tabulate what it achieves.
 
     Like `scattermec simulate`, with the policy's beams and, depending on `--mode`, users that act alone.
-    price-net and price-net-foresight were trained for the default number of users and antennas;
-    price-net-varied serves any. Needs the extra `learning`.
+    price-net, price-net-foresight and price-net-robust were trained for the default number of users and
+    antennas; price-net-varied serves any. Needs the extra `learning`.
 
     Examples:
 
         scattermec simulate-policy price-net
         scattermec simulate-policy price-net --mode decentralised
+        scattermec simulate-policy price-net-robust --set csi_error=0.1
         scattermec simulate-policy price-net-varied --set num_antennas=2 --json
     """
     check_policy(policy)
@@ -108,5 +112,5 @@ def simulate_policy(
     start_jax(lightly=True)
     from scattermec.cli.jobs.price_net import simulate as run
 
-    report = run(policy, mode.value, chosen, frames=frames, seed=seed, quiet=as_json)
+    report = run(policy, mode and mode.value, chosen, frames=frames, seed=seed, quiet=as_json)
     report.put_out(as_json=as_json, out=out)

@@ -13,6 +13,7 @@ from scattermec.errors import InputError
 from scattermec.online import bundle, graph
 from scattermec.optimisation import response
 from scattermec.price_net import features, policy
+from scattermec.price_net.modes import modes_of
 from scattermec.price_net.registry import Policy, check_fit
 from scattermec.scenario import Scenario
 from scattermec.storage.atomic import replace_text, replacing, writing
@@ -57,8 +58,12 @@ def export(trained: Policy, scenario: Scenario, out: Path, *, name: str, int8: b
 def check_exportable(trained: Policy, scenario: Scenario) -> None:
     """Raise InputError if `export` would refuse."""
     check_fit(trained, scenario)
-    if MODE not in policy.modes_of(trained.network):
-        raise InputError(["a policy with foresight is never decentralised, so it cannot be exported"])
+    if MODE not in modes_of(trained.network):
+        if trained.network.cautious:
+            why = "devices do not repair plans yet, so a policy trained for varied knowledge"
+        else:
+            why = "a policy with foresight is never decentralised, so it"
+        raise InputError([f"{why} cannot be exported"])
     if scenario.trace is not None:
         raise InputError(["trace: is not allowed in a bundle, whose devices do not read it; leave it out"])
 

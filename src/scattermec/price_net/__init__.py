@@ -29,6 +29,7 @@ SHIPPED = {
     "price-net": "Trained in the default scenario, each frame for itself",
     "price-net-foresight": "Trained in the default scenario, with a view to later frames",
     "price-net-varied": "Trained in many scenarios, for any number of users and antennas",
+    "price-net-robust": "Trained in the default scenario, for late, noisy, rounded and lost knowledge",
 }
 """The policies that come with the package."""
 

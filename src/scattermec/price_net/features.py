@@ -14,6 +14,7 @@ from scattermec.optimisation import BatteryValue
 from scattermec.optimisation.battery_value import slopes_at
 from scattermec.physics import Frame, Parameters, links
 from scattermec.physics.energy import harvest_rate, idle_energy, usable_harvest_rate
+from scattermec.physics.knowledge import Knowledge
 
 LEAST_WORK = 1e-3
 """kbit: smaller workloads count as this where energies and rates are divided by the workload."""
@@ -24,6 +25,8 @@ LEAST_RATIO = 1e-6
 NUM_USER_FEATURES = 16
 NUM_WORTH_FEATURES = 3
 """Further features per user where the energy left in its battery has a value."""
+NUM_KNOWLEDGE_FEATURES = 5
+"""Further features per user of a network that is given what is not known."""
 NUM_BEAM_PAIR_FEATURES = 1
 NUM_TIME_USER_FEATURES = NUM_USER_FEATURES + 1
 NUM_TIME_PAIR_FEATURES = 2
@@ -39,11 +42,17 @@ class Features:
     """Re(u_i^H u_j u_j^H u_k u_k^H u_i) of the unit channels u"""
 
 
-def beam_features(parameters: Parameters, frame: Frame, value: BatteryValue | None = None) -> Features:
-    """Features for the choice of beams: everything that P2 depends on."""
+def beam_features(
+    parameters: Parameters,
+    frame: Frame,
+    value: BatteryValue | None = None,
+    knowledge: Knowledge | None = None,
+) -> Features:
+    """Features for the choice of beams: everything that P2 depends on, and what is not known if given."""
     users = _users(parameters, frame)
     if value is not None:
         users = jnp.concatenate([users, _worth(parameters, frame, value)], axis=1)
+    users = _with_knowledge(users, knowledge)
     unit = links.unit_vectors(frame.channels)
     gram = unit.conj() @ unit.T
     magnitude = jnp.real(gram) ** 2 + jnp.imag(gram) ** 2
@@ -54,7 +63,12 @@ def beam_features(parameters: Parameters, frame: Frame, value: BatteryValue | No
     )
 
 
-def time_features(parameters: Parameters, frame: Frame, beams: Complex[Array, "N M"]) -> Features:
+def time_features(
+    parameters: Parameters,
+    frame: Frame,
+    beams: Complex[Array, "N M"],
+    knowledge: Knowledge | None = None,
+) -> Features:
     """Features for the beams' times: P1's data, and rates and harvests with the chosen beams."""
     p = parameters
     gains = links.beam_gains(frame.channels, beams)
@@ -63,9 +77,20 @@ def time_features(parameters: Parameters, frame: Frame, beams: Complex[Array, "N
     harvest = usable_harvest_rate(p, harvest_rate(p, gains)) * p.slot_duration
     reach = harvest / _local_energy(p, frame)[:, None]
     users = jnp.concatenate([_users(p, frame), carried[:, None].astype(DTYPE)], axis=1)
+    users = _with_knowledge(users, knowledge)
     pairs = jnp.stack([_log(reach), jnp.log1p(reach)], axis=-1)
     unit = links.unit_vectors(frame.channels)
     return Features(users=users, pairs=pairs.astype(DTYPE), triples=_triples(unit.conj() @ unit.T))
+
+
+def _with_knowledge(users: Float[Array, "N F"], knowledge: Knowledge | None) -> Float[Array, "N G"]:
+    """The features of users, followed by the levels of what is not known, of order one."""
+    if knowledge is None:
+        return users
+    k = knowledge
+    levels = [5 * k.csi_error, 5 * k.workload_error, 2 * k.novelty, 10 * k.step, 5 * k.loss]
+    same = jnp.broadcast_to(jnp.stack(levels).astype(DTYPE), (len(users), NUM_KNOWLEDGE_FEATURES))
+    return jnp.concatenate([users, same], axis=1)
 
 
 def _users(parameters: Parameters, frame: Frame) -> Float[Array, "N F"]:

@@ -59,22 +59,40 @@ class _Round(eqx.Module):
 
 
 class EquivariantNetwork(eqx.Module):
-    """Maps features of N users to N x N numbers, in single precision whatever the physics computes in."""
+    """Maps features of N users to O numbers per pair, in single precision whatever the physics uses."""
 
     enter: _Linear
     first: _Linear
     rounds: tuple[_Round, ...]
     leave: _Linear
 
-    def __init__(self, key: Key, user_features: int, pair_features: int, width: int, rounds: int) -> None:
+    def __init__(
+        self, key: Key, user_features: int, pair_features: int, width: int, rounds: int, outputs: int = 1
+    ) -> None:
         keys = jax.random.split(key, 3 + rounds)
         self.enter = _Linear(keys[0], 2 * user_features + pair_features + 1, width)
         self.first = _Linear(keys[1], width, width)
-        self.leave = _Linear(keys[2], width, 1)
+        self.leave = _Linear(keys[2], width, outputs)
         self.rounds = tuple(_Round(k, width) for k in keys[3:])
 
-    def __call__(self, features: Features) -> Float[Array, "N N"]:
-        """A number for each ordered pair (i, j) of users."""
+    def with_weights_of(self, other: "EquivariantNetwork", user_features: int) -> "EquivariantNetwork":
+        """This network with the weights of ``other``, which has the first ``user_features`` of its inputs.
+
+        The weights of further features, and of further outputs, are 0. Width and rounds must be the same.
+        """
+        inputs = self.enter.weight.shape[1] - other.enter.weight.shape[1]
+        more = jnp.zeros((len(other.enter.weight), inputs // 2), DTYPE)
+        rows, columns, rest = jnp.split(other.enter.weight, [user_features, 2 * user_features], axis=1)
+        outputs = len(self.leave.weight) - len(other.leave.weight)
+        replaced = (
+            jnp.concatenate([rows, more, columns, more, rest], axis=1),
+            jnp.pad(other.leave.weight, [(0, outputs), (0, 0)]),
+            jnp.pad(other.leave.bias, (0, outputs)),
+        )
+        return eqx.tree_at(lambda net: (net.enter.weight, net.leave.weight, net.leave.bias), other, replaced)
+
+    def __call__(self, features: Features) -> Float[Array, "N N O"]:
+        """The numbers of each ordered pair (i, j) of users."""
         users = features.users
         shape = (len(users), len(users), users.shape[1])
         own = jnp.eye(len(users), dtype=DTYPE)[..., None]
@@ -83,4 +101,4 @@ class EquivariantNetwork(eqx.Module):
         z = z + jax.nn.silu(self.first(z))
         for exchange in self.rounds:
             z = exchange(z, features.triples)
-        return self.leave(jax.nn.silu(z))[..., 0]
+        return self.leave(jax.nn.silu(z))

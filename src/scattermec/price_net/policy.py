@@ -1,8 +1,7 @@
 """The policy `price-net`: beams from prices at the AP, a broadcast, and the users' own allocations."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -11,8 +10,6 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Complex, Float
 
-from scattermec._programs import kept_jit
-from scattermec.environment import Decision, EnvState, as_seen
 from scattermec.optimisation import BatteryValue, estimate_allocation
 from scattermec.optimisation.response import (
     MARGIN,
@@ -21,14 +18,15 @@ from scattermec.optimisation.response import (
     broadcaster,
     energy_lacking,
     halved,
-    respond,
 )
 from scattermec.physics import Frame, Parameters, links
 from scattermec.physics.channel import Key
 from scattermec.physics.energy import energy_demand
+from scattermec.physics.knowledge import Knowledge
 from scattermec.price_net.beams import beams_from_unit_prices
 from scattermec.price_net.features import (
     NUM_BEAM_PAIR_FEATURES,
+    NUM_KNOWLEDGE_FEATURES,
     NUM_TIME_PAIR_FEATURES,
     NUM_TIME_USER_FEATURES,
     NUM_USER_FEATURES,
@@ -51,6 +49,10 @@ LEAST_SHARE = 1e-9
 """Share of the slot for which a beam that is off counts as on."""
 
 
+CAUTIOUS_OUTPUTS = 3
+"""Numbers per user of a cautious network of times: the time, the slack, and the discount of its promise."""
+
+
 class Rounding(NamedTuple):
     """Rounding of a broadcast to few bits, which the AP takes into account."""
 
@@ -63,24 +65,45 @@ class Rounding(NamedTuple):
 class PriceNet(eqx.Module):
     """The AP's networks: prices of the beams, and the time of each beam.
 
-    ``battery_value``, the value of battery energy to later frames, gives the policy foresight.
+    ``battery_value``, the value of battery energy to later frames, gives the policy foresight. A ``cautious``
+    network is given what is not known, and also says how much slack each user needs
+    (`scattermec.price_net.cautious`).
     """
 
     prices: EquivariantNetwork
     times: EquivariantNetwork
     battery_value: BatteryValue | None
+    cautious: bool = eqx.field(static=True)
 
-    def __init__(self, key: Key, width: int, rounds: int, battery_value: BatteryValue | None = None) -> None:
+    def __init__(
+        self,
+        key: Key,
+        width: int,
+        rounds: int,
+        battery_value: BatteryValue | None = None,
+        *,
+        cautious: bool = False,
+    ) -> None:
         first, second = jax.random.split(key)
         users = NUM_USER_FEATURES + (0 if battery_value is None else NUM_WORTH_FEATURES)
-        self.battery_value = battery_value
-        self.prices = EquivariantNetwork(first, users, NUM_BEAM_PAIR_FEATURES, width, rounds)
-        self.times = EquivariantNetwork(second, NUM_TIME_USER_FEATURES, NUM_TIME_PAIR_FEATURES, width, rounds)
+        more = NUM_KNOWLEDGE_FEATURES if cautious else 0
+        self.battery_value, self.cautious = battery_value, cautious
+        self.prices = EquivariantNetwork(first, users + more, NUM_BEAM_PAIR_FEATURES, width, rounds)
+        self.times = EquivariantNetwork(
+            second,
+            NUM_TIME_USER_FEATURES + more,
+            NUM_TIME_PAIR_FEATURES,
+            width,
+            rounds,
+            outputs=CAUTIOUS_OUTPUTS if cautious else 1,
+        )
 
 
-def unit_prices(network: PriceNet, parameters: Parameters, frame: Frame) -> Float[Array, "N N"]:
+def unit_prices(
+    network: PriceNet, parameters: Parameters, frame: Frame, knowledge: Knowledge | None = None
+) -> Float[Array, "N N"]:
     """Prices a of slot i (row) and user j (column) for unit channels; a slot's sum to 1."""
-    logits = network.prices(beam_features(parameters, frame, network.battery_value))
+    logits = network.prices(beam_features(parameters, frame, network.battery_value, knowledge))[..., 0]
     return jax.nn.softmax(logits.astype(frame.workload.dtype), axis=-1)
 
 
@@ -94,7 +117,7 @@ def beam_numbers(
 ) -> Float[Array, " N"]:
     """The network's logits of the beams' shares of the slot."""
     outputs = network.times(time_features(parameters, frame, chosen))
-    return jnp.diagonal(outputs).astype(frame.workload.dtype)
+    return jnp.diagonal(outputs[..., 0]).astype(frame.workload.dtype)
 
 
 def beam_times(
@@ -154,23 +177,6 @@ def _least_shift(
     return jnp.where(helps, found, 0) + jnp.where(steep, step - jax.lax.stop_gradient(step), 0)
 
 
-def with_p1(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision:
-    """The network's beams, with the allocation that P1 finds for them at the AP."""
-    chosen = beams(network, parameters, frame)
-    solution = estimate_allocation(parameters, frame, chosen, battery_value=network.battery_value)
-    return Decision(beams=chosen, allocation=solution.allocation)
-
-
-def announced(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision:
-    """P1 at the AP, but only the beams' times are announced; every user responds by itself."""
-    return _answered(parameters, frame, *announce_p1(network, parameters, frame))
-
-
-def decentralised(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision:
-    """Feed-forward at the AP, no optimisation; every user responds to the broadcast by itself."""
-    return _answered(parameters, frame, *announce_network(network, parameters, frame))
-
-
 def announce_p1(
     network: PriceNet, parameters: Parameters, frame: Frame, *, rounded: Rounding | None = None
 ) -> tuple[Complex[Array, "N M"], Broadcast]:
@@ -216,42 +222,3 @@ def _announced(
     times = beam_times(parameters, frame, chosen, numbers, rounded=rounded)
     told = broadcaster(parameters, frame, chosen)(times)
     return told if rounded is None else rounded.apply(parameters, frame, told)
-
-
-def _answered(
-    parameters: Parameters, frame: Frame, chosen: Complex[Array, "N M"], told: Broadcast
-) -> Decision:
-    gain = links.channel_gain(frame.channels)
-    answer = respond(parameters, gain, frame.workload, frame.battery, told)
-    return Decision(beams=chosen, allocation=answer.allocation)
-
-
-Mode = Callable[[PriceNet, Parameters, Frame], Decision]
-"""A mode of acting: the decision in one frame as the AP and the users see it. Batch with vmap."""
-
-MODES: Mapping[str, Mode] = {"p1": with_p1, "announced": announced, "decentralised": decentralised}
-"""Modes of acting, by name."""
-
-
-def modes_of(network: PriceNet) -> Mapping[str, Mode]:
-    """The `MODES` of a policy; with foresight only those in which P1 decides what energy to keep."""
-    far_sighted = network.battery_value is not None
-    return {name: mode for name, mode in MODES.items() if not far_sighted or name != "decentralised"}
-
-
-@partial(kept_jit, static_argnums=(0,))
-def decide_frames(
-    mode: str, network: PriceNet, parameters: Parameters, key: Key, states: EnvState
-) -> Decision:
-    """Decisions of a mode of `MODES` in R frames (leading axis), as the AP sees them.
-
-    With the first three arguments bound, a `scattermec.learners.fixed.BatchPolicy`; nothing is drawn.
-    """
-    act = partial(MODES[mode], network, parameters)
-    return jax.vmap(act)(as_seen(states).frame)
-
-
-@kept_jit
-def beams_frames(network: PriceNet, parameters: Parameters, frames: Frame) -> Complex[Array, "R N M"]:
-    """`beams` of R frames (leading axis)."""
-    return jax.vmap(partial(beams, network, parameters))(frames)

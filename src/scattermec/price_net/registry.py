@@ -12,7 +12,8 @@ from scattermec.errors import InputError
 from scattermec.physics import Frame, Parameters, parameters
 from scattermec.physics.parameters import harvest_faults, size_faults
 from scattermec.price_net import ALGORITHM, SHIPPED, training, unknown_policy
-from scattermec.price_net.policy import MODES, PriceNet, modes_of
+from scattermec.price_net.modes import MODES, modes_of
+from scattermec.price_net.policy import PriceNet
 from scattermec.price_net.training import PriceNetConfig
 from scattermec.scenario import Scenario
 from scattermec.storage.texts import read_object
@@ -26,6 +27,7 @@ TRAINED_WITH = {
     "price-net": PriceNetConfig(),
     "price-net-foresight": PriceNetConfig(discount=1.0),
     "price-net-varied": PriceNetConfig(scenarios="varied", rounds=3, batch_size=128),
+    "price-net-robust": PriceNetConfig(knowledge="varied", start="price-net", learning_rate=2e-3),
 }
 """Training of the policies in `SHIPPED`."""
 
@@ -79,7 +81,7 @@ def check_fit(policy: Policy, scenario: Scenario | Parameters) -> None:
         raise InputError(faults)
 
 
-def decide(policy: Policy, parameters: Parameters, frame: Frame, mode: str = "p1") -> Decision:
+def decide(policy: Policy, parameters: Parameters, frame: Frame, mode: str | None = None) -> Decision:
     """Decision of the policy in one frame of N users as the AP sees it. Batch with vmap.
 
     Args:
@@ -87,7 +89,8 @@ def decide(policy: Policy, parameters: Parameters, frame: Frame, mode: str = "p1
         parameters: the scenario's constants.
         frame: channels (N, M), workload (N,) in kbit, battery (N,) in mJ.
         mode: "p1": the AP solves P1 for the network's beams; "announced": the AP solves P1, but
-            every user responds to a broadcast; "decentralised": the same with nothing solved.
+            every user responds to a broadcast; "decentralised": the same with nothing solved. A policy
+            trained for varied knowledge has one mode, "repaired". By default, the first of these it has.
 
     Returns:
         Unit beams (N, M) and an allocation, (N,) each in s and kbit.
@@ -97,6 +100,7 @@ def decide(policy: Policy, parameters: Parameters, frame: Frame, mode: str = "p1
     """
     check_fit(policy, parameters)
     modes = modes_of(policy.network)
+    mode = mode or next(iter(modes))
     if mode not in modes:
         raise InputError([f"mode: {mode!r} is not allowed; it must be {' or '.join(modes)}"])
     return _decide(mode, policy.network, parameters, frame)

@@ -20,7 +20,8 @@ from scattermec.physics import Frame, Parameters, parameters, run_frames
 from scattermec.physics.channel import Key
 from scattermec.physics.parameters import harvest_faults
 from scattermec.price_net import ALGORITHM, variety
-from scattermec.price_net.policy import PriceNet, modes_of
+from scattermec.price_net.modes import modes_of
+from scattermec.price_net.policy import PriceNet
 from scattermec.price_net.registry import NETWORKS
 from scattermec.price_net.training import (
     VALIDATION,
@@ -73,7 +74,7 @@ def train(
     else, or a run with other settings, BusyError if another process writes there, TrainingError if training
     diverges.
     """
-    check_trainable(scenario)
+    check_trainable(scenario, config)
     learner = _Learner(scenario, config, seed, steps)
     record = {"algorithm": ALGORITHM, "seed": seed, "steps": steps, "scenario_digest": digest(scenario)}
     asked = Request(scenario, config, {**record, "config": config.model_dump(mode="json")})
@@ -92,9 +93,14 @@ def train(
         return training.run(steps, chunk=CHUNK, save_every=SAVE_EVERY, report=report), notes
 
 
-def check_trainable(scenario: Scenario) -> None:
-    """Raise InputError if price-net cannot act: harvesting is causal, or the rectifier not linear."""
+def check_trainable(scenario: Scenario, config: PriceNetConfig | None = None) -> None:
+    """Raise InputError if price-net cannot act: harvesting is causal, or the rectifier not linear.
+
+    If ``config`` varies what is known, channels must not come from a file: there are no others to see late.
+    """
     faults = harvest_faults(scenario, "with price-net")
+    if config is not None and config.knowledge == "varied" and scenario.fading == "file":
+        faults.append("fading: 'file' is not allowed with knowledge: varied; it must be rayleigh or rician")
     if faults:
         raise InputError(faults)
 

@@ -5,6 +5,9 @@ backlog. The loss is the mean of log V + log U. V is the value of elastic P1 for
 derivatives are P1's prices; U is the AP's energy when users respond to the broadcast by themselves, with work
 left undone priced as in V.
 
+If knowledge varies (`PriceNetConfig.knowledge`), the loss is another one:
+`scattermec.price_net.cautious_training`.
+
 With foresight (`PriceNetConfig.discount`) batteries come from the policy's own rollouts, and V is credited
 with the value of the energy left in them, which is learned at the same time (`scattermec.price_net.battery`).
 """
@@ -12,6 +15,7 @@ with the value of the energy left in them, which is learned at the same time (`s
 import dataclasses
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
@@ -33,8 +37,11 @@ from scattermec.optimisation.response import MARGIN, Broadcast, broadcaster, res
 from scattermec.physics import Frame, Outcome, Parameters, links, run_frames
 from scattermec.physics.channel import Key
 from scattermec.physics.energy import ap_energy
-from scattermec.price_net import battery, variety
-from scattermec.price_net.policy import Mode, PriceNet, beam_numbers, beam_times, beams
+from scattermec.price_net import battery, cautious_training, variety
+from scattermec.price_net.features import NUM_TIME_USER_FEATURES, NUM_USER_FEATURES
+from scattermec.price_net.modes import Mode
+from scattermec.price_net.policy import PriceNet, beam_numbers, beam_times, beams
+from scattermec.training import checkpoint
 
 WARM_UP = 10
 """First frames of an episode, which are not counted."""
@@ -55,6 +62,12 @@ class PriceNetConfig(FileSettings):
     rounds: int = constant(2, "", "", f">= 1 and <= {MOST_ROUNDS}", "Exchanges among pairs")
     scenarios: Literal["one", "varied"] = constant(
         "one", "", "", "one or varied", "Whether all frames are of the scenario, or of many around it:"
+    )
+    knowledge: Literal["perfect", "varied"] = constant(
+        "perfect", "", "", "perfect or varied", "Whether the AP knows every frame, or more or less of it:"
+    )
+    start: Literal["nothing", "price-net"] = constant(
+        "nothing", "", "", "nothing or price-net", "Weights to start from: none, or those of the shipped:"
     )
     batch_size: int = constant(256, "", "", f">= 1 and <= {MOST_BATCH}", "Fresh frames per step")
     learning_rate: float = constant(3e-3, "", "", "> 0", "First learning rate; its cosine falls to 0")
@@ -81,6 +94,14 @@ class PriceNetConfig(FileSettings):
         if self.discount > 0 and self.scenarios != "one":
             line = f"discount: {self.discount} is not allowed with scenarios: {self.scenarios}; it must be 0"
             yield ("discount", "scenarios"), line
+        if self.start != "nothing" and (self.width, self.rounds, self.scenarios) != (48, 2, "one"):
+            line = f"start: {self.start} is not allowed with another width, rounds or scenarios than its own"
+            yield ("start", "width", "rounds", "scenarios"), f"{line}; it must be nothing"
+        if self.knowledge != "perfect" and (self.discount > 0 or self.scenarios != "one"):
+            line = (
+                f"knowledge: {self.knowledge} is not allowed with a discount or varied scenarios; it must be"
+            )
+            yield ("knowledge", "discount", "scenarios"), f"{line} perfect"
 
 
 @pytree
@@ -238,11 +259,29 @@ def begin(
         assert parameters is not None
         rollouts = battery.begin(parameters, config.batch_size)
         value = battery.falling(rollouts.worth)
-    network = PriceNet(jax.random.key(seed), config.width, config.rounds, value)
+    cautious = config.knowledge == "varied"
+    network = PriceNet(jax.random.key(seed), config.width, config.rounds, value, cautious=cautious)
+    if config.start == "price-net":
+        network = _started(network, config)
     optimiser = _optimiser(config, steps)
     # Separate states, so that one network's gradient does not affect how the other's is clipped.
     states = optimiser.init(network.prices), optimiser.init(network.times)
     return Progress(network=network, optimiser=states, step=jnp.zeros((), jnp.int32), rollouts=rollouts)
+
+
+def _started(network: PriceNet, config: PriceNetConfig) -> PriceNet:
+    """The network with the weights of the shipped price-net."""
+    path = Path(__file__).with_name("price-net.npz")
+    like = jax.eval_shape(lambda: PriceNet(jax.random.key(0), config.width, config.rounds))
+    shipped, _ = checkpoint.load(path, like, checkpoint.seeds_of(path)[:1])
+    return eqx.tree_at(
+        lambda net: (net.prices, net.times),
+        network,
+        (
+            network.prices.with_weights_of(shipped.prices, NUM_USER_FEATURES),
+            network.times.with_weights_of(shipped.times, NUM_TIME_USER_FEATURES),
+        ),
+    )
 
 
 @partial(jax.jit, static_argnames=("config", "steps", "count"))
@@ -260,7 +299,13 @@ def advance(
         parts, done = far_sighted_losses(network, parameters, frames)
         return parts.beams, (parts, done)
 
-    def total(network: PriceNet, key: Key) -> tuple[Array, Losses]:
+    def total(network: PriceNet, key: Key, done: Array) -> tuple[Array, Losses]:
+        if config.knowledge == "varied":
+            key_frames, key_view = jax.random.split(key)
+            frames = draw_frames(key_frames, parameters, config.batch_size)
+            width = cautious_training.width_at(done)
+            found = cautious_training.loss(network, parameters, key_view, frames, width)
+            return found, Losses(beams=found, times=jnp.zeros_like(found))
         if config.scenarios == "one":
             frames = draw_frames(key, parameters, config.batch_size)
             parts = losses(network, parameters, frames, config)
@@ -273,7 +318,7 @@ def advance(
     def step(now: Progress, _: None) -> tuple[Progress, Losses]:
         drawn, rollouts, value = jax.random.fold_in(key, now.step), now.rollouts, None
         if rollouts is None:
-            gradient, parts = jax.grad(total, has_aux=True)(now.network, drawn)
+            gradient, parts = jax.grad(total, has_aux=True)(now.network, drawn, now.step / steps)
         else:
             frames = draw_frames(drawn, parameters, config.batch_size)
             frames = dataclasses.replace(frames, battery=rollouts.battery)

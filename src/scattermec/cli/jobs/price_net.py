@@ -13,7 +13,7 @@ from scattermec.cli.jobs.common import command_line, warn_of, warn_without_kerne
 from scattermec.cli.jobs.simulate import report_of
 from scattermec.cli.output import Report, described_progress, interval, progress, provenance
 from scattermec.errors import InputError
-from scattermec.experiments.evaluate.broadcast import VARIANTS, measure_robustness
+from scattermec.experiments.evaluate.broadcast import ANNOUNCEMENTS, VARIANTS, measure_robustness
 from scattermec.experiments.evaluate.policies import deciding
 from scattermec.experiments.evaluate.unseen import UnseenRow, measure_unseen
 from scattermec.experiments.measure.rollouts import simulate_policy
@@ -22,7 +22,7 @@ from scattermec.experiments.measure.table import Table
 from scattermec.physics import parameters
 from scattermec.price_net import ALGORITHM as PRICE_NET
 from scattermec.price_net import PriceNetConfig, load, runs
-from scattermec.price_net.policy import MODES, decide_frames, modes_of
+from scattermec.price_net.modes import MODES, decide_frames, modes_of
 from scattermec.price_net.registry import check_fit
 from scattermec.scenario import Scenario
 from scattermec.training.folder import check_folder
@@ -42,12 +42,15 @@ COLUMNS = {
 """Columns of the table of held-out frames or rollouts: heading and format."""
 
 
-def simulate(name: str, mode: str, scenario: Scenario, *, frames: int, seed: int, quiet: bool) -> Report:
+def simulate(
+    name: str, mode: str | None, scenario: Scenario, *, frames: int, seed: int, quiet: bool
+) -> Report:
     """Simulate; raises InputError if the scenario or mode does not fit the policy."""
     warn_of(scenario, name)
     trained = load(name)
     check_fit(trained, scenario)
     modes = modes_of(trained.network)
+    mode = mode or next(iter(modes))
     if mode not in modes:
         raise InputError([f"mode: {mode} is not one of {name}; it must be {' or '.join(modes)}"])
     decide = deciding(partial(decide_frames, mode, trained.network, parameters(scenario)))
@@ -61,12 +64,13 @@ def evaluate_broadcast(
 ) -> Report:
     """Measure, in the policy's training scenario unless another is ``given``.
 
-    Raises InputError for a policy with foresight.
+    Raises InputError for a policy without the modes that have a broadcast.
     """
     policy = load(name)
     scenario = given or policy.scenario.with_settings(settings)
-    if policy.network.battery_value is not None:
-        raise InputError([f"{name}: is not allowed, since it has foresight; it must have none"])
+    if not set(ANNOUNCEMENTS) <= set(modes_of(policy.network)):
+        line = f"{name}: is not allowed; it must have the modes {' and '.join(ANNOUNCEMENTS)}"
+        raise InputError([line])
     warn_of(scenario, name)
     warn_without_kernel(scenario.harvest_model == "linear")
     rows = measure_robustness(policy, scenario, frames=frames, seed=seed)

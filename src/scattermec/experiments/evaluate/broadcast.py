@@ -23,17 +23,13 @@ from scattermec.optimisation import optimise_all_or_best
 from scattermec.optimisation.response import Broadcast
 from scattermec.physics import Allocation, Frame, Parameters, parameters, run_frame
 from scattermec.physics.channel import Key
-from scattermec.price_net.policy import (
-    PriceNet,
-    announce_network,
-    announce_p1,
-    decentralised,
-)
+from scattermec.price_net.modes import decentralised
+from scattermec.price_net.policy import PriceNet, announce_network, announce_p1
 from scattermec.price_net.registry import Policy, check_fit
 from scattermec.price_net.robustness import ROUNDING, heard_by, respond_to_heard
 from scattermec.scenario import Scenario
 
-__all__ = ["VARIANTS", "RobustnessRow", "measure_robustness"]
+__all__ = ["ANNOUNCEMENTS", "VARIANTS", "RobustnessRow", "measure_robustness"]
 
 ANNOUNCEMENTS = {"announced": announce_p1, "decentralised": announce_network}
 """The modes that have a broadcast."""

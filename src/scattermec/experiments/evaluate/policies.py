@@ -21,7 +21,7 @@ from scattermec.physics import Allocation, parameters
 from scattermec.physics.channel import Key
 from scattermec.physics.parameters import size_faults
 from scattermec.price_net import Policy, registry
-from scattermec.price_net.policy import decide_frames, modes_of
+from scattermec.price_net.modes import decide_frames, modes_of
 from scattermec.price_net.training import begin
 from scattermec.scenario import Scenario
 from scattermec.training import TrainedRun

@@ -12,7 +12,8 @@ from scattermec.experiments.measure.statistics import Estimate, mean_interval, r
 from scattermec.experiments.measure.sweeps import draw_frames
 from scattermec.optimisation import optimise_all_or_best
 from scattermec.physics import Allocation, Frame, Parameters, parameters, run_frame
-from scattermec.price_net.policy import MODES, PriceNet, beams_frames
+from scattermec.price_net.modes import beams_frames, modes_of
+from scattermec.price_net.policy import PriceNet
 from scattermec.price_net.registry import Policy, check_fit
 from scattermec.price_net.variety import DISTANCES, MOST_ANTENNAS, POWERS, SCALES
 from scattermec.scenario import Scenario
@@ -107,7 +108,7 @@ def _play_modes(
     """Rewards and outages (K,) of each mode."""
 
     def of_frame(frame: Frame) -> dict[str, tuple[jax.Array, jax.Array]]:
-        decided = {name: mode(network, constants, frame) for name, mode in MODES.items()}
+        decided = {name: mode(network, constants, frame) for name, mode in modes_of(network).items()}
         return {name: _outcome(constants, frame, one.beams, one.allocation) for name, one in decided.items()}
 
     return jax.vmap(of_frame)(frames)

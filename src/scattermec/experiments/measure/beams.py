@@ -85,7 +85,7 @@ def _random(key: Key, frames: Frame) -> Complex[Array, "R N M"]:
 
 def _learned(parameters: Parameters, frames: Frame) -> Complex[Array, "R N M"]:
     # Imported here, since other beams do not need the learners' packages.
-    from scattermec.price_net.policy import beams_frames
+    from scattermec.price_net.modes import beams_frames
     from scattermec.price_net.registry import shipped_for
 
     policy = shipped_for(*frames.channels.shape[1:])

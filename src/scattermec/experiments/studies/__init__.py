@@ -12,6 +12,7 @@ ASKED_BY: dict[str, tuple[str, ...]] = {
     "named": ("named",),
     "ranges": ("ranges",),
     "knowledge": ("knowledge",),
+    "robustness": ("knowledge",),
 }
 """The module of each study, in the order in which they run, and the names that request it."""
 

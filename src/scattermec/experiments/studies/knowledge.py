@@ -37,7 +37,8 @@ QUICK_LEVELS = (0.2,)
 CONTROLS = ("mrt", "optimum")
 """Policies that do not learn; both take what they see for the truth."""
 
-SEEDS, TRAINING_FRAMES, FRAMES = 4, 5000, 1000
+SEEDS, QUICK_SEEDS = 20, 4
+TRAINING_FRAMES, FRAMES = 5000, 1000
 QUICK_TRAINING_FRAMES, QUICK_FRAMES = 500, 128
 
 CAUTIOUS = "cautious"
@@ -94,6 +95,7 @@ class Knowledge(FileStudy[Case]):
             return cls(plan.scenario, seed=plan.seed)
         return cls(
             plan.scenario,
+            seeds=QUICK_SEEDS,
             training_frames=QUICK_TRAINING_FRAMES,
             frames=QUICK_FRAMES,
             quick=True,

@@ -21,7 +21,8 @@ from scattermec.experiments.studies.base import FileStudy, Progress, damaged, re
 from scattermec.experiments.studies.plan import Plan
 from scattermec.physics import Frame, Parameters, parameters
 from scattermec.price_net import training
-from scattermec.price_net.policy import PriceNet, with_p1
+from scattermec.price_net.modes import with_p1
+from scattermec.price_net.policy import PriceNet
 from scattermec.price_net.runs import check_trainable
 from scattermec.price_net.training import PriceNetConfig
 from scattermec.scenario import Scenario

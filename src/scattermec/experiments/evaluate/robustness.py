@@ -1,0 +1,365 @@
+"""Policies whose knowledge is late, noisy, rounded or lost, with users that obey and with users that repair.
+
+All conditions and all policies meet the same independent frames. A policy decides on the frame as the AP sees
+it; the frame is played as it is. Users that *obey* do as the AP planned; one that does not hear the AP's
+message does nothing. Users that *repair* take only beams and times from the AP, and act on what they know
+(`scattermec.optimisation.repair`).
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Bool, Float
+
+from scattermec._programs import kept_jit
+from scattermec._pytree import pytree
+from scattermec.environment import Decision, EnvState, reset
+from scattermec.errors import InputError
+from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
+from scattermec.experiments.measure.sweeps import draw_frame, draw_frames
+from scattermec.learners.fixed import BatchPolicy
+from scattermec.optimisation import optimise_all_or_best
+from scattermec.optimisation.repair import Plan, plan_for, repaired
+from scattermec.physics import (
+    Allocation,
+    Frame,
+    Parameters,
+    maximum_ratio_beams,
+    parameters,
+    run_frame,
+    run_frames,
+    unit_beams,
+    with_margin,
+)
+from scattermec.physics.channel import Key
+from scattermec.physics.knowledge import Knowledge, hears, knowledge, view
+from scattermec.physics.parameters import harvest_faults
+from scattermec.scenario import Scenario
+
+__all__ = [
+    "CONDITIONS",
+    "CONTROL",
+    "DISCOUNTS",
+    "MARGINS",
+    "OBEY",
+    "REPAIR",
+    "Condition",
+    "Contender",
+    "Planner",
+    "RobustnessRow",
+    "check_scenario",
+    "measure_robustness",
+]
+
+
+class Condition(NamedTuple):
+    """What is not known; levels as in `Knowledge`, but the correlation of late channels and the bits."""
+
+    csi_error: float = 0.0
+    workload_error: float = 0.0
+    correlation: float | None = None
+    """of the channels that the AP sees, one frame late, to those of the frame; None: they are not late"""
+    bits: int | None = None
+    """of a promise; None: it is exact"""
+    loss: float = 0.0
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """Its levels."""
+        return knowledge(
+            csi_error=self.csi_error,
+            workload_error=self.workload_error,
+            novelty=0.0 if self.correlation is None else math.sqrt(1 - self.correlation**2),
+            step=0.0 if self.bits is None else 1 / (2**self.bits - 1),
+            loss=self.loss,
+        )
+
+
+CONDITIONS = {
+    "perfect": Condition(),
+    "channels to 5%": Condition(csi_error=0.05),
+    "channels to 10%": Condition(csi_error=0.1),
+    "channels to 20%": Condition(csi_error=0.2),
+    "workload to 20%": Condition(workload_error=0.2),
+    "one frame late, correlation 0.99": Condition(correlation=0.99),
+    "one frame late, correlation 0.9": Condition(correlation=0.9),
+    "promises of 8 bits": Condition(bits=8),
+    "promises of 4 bits": Condition(bits=4),
+    "one message in ten lost": Condition(loss=0.1),
+}
+
+MARGINS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6)
+"""Flat margins that the control chooses from, as for `with_margin`."""
+
+DISCOUNTS = (0.0, 0.25, 0.5, 1.0)
+"""Discounts of promises that plans without their own choose from, for each condition."""
+
+CHOICE_FRAMES = 500
+"""Most frames, other than those of the table, on which margins and discounts are chosen."""
+
+CHOICE_SEED = 0xC0
+"""Folded into the seed's key for these frames' numbers."""
+
+OBEY, REPAIR = "obey", "repair"
+
+CONTROL = "optimum, best flat margin"
+
+Planner = Callable[[Knowledge, Frame], Plan]
+"""Maps what is not known, and K frames (leading axis) as the AP sees them, to K plans (same axis)."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A policy to measure: one that decides as if it knew everything, or one that makes plans."""
+
+    name: str
+    decides: BatchPolicy | None = None
+    plans: Planner | None = None
+    """its users repair; the other is None then"""
+    seeds: int = 1
+    """of a learner; results are means over them"""
+
+
+@dataclass(frozen=True)
+class RobustnessRow:
+    """A policy under one condition, with one kind of users."""
+
+    condition: str
+    policy: str
+    users: str
+    """`OBEY` or `REPAIR`"""
+    reward: Estimate
+    """kbit/J"""
+    share: Estimate
+    """of the mean reward of the optimum that knows everything and serves everyone where that is possible"""
+    outage: Estimate
+    margin: float | None = None
+    """of the control: the one chosen on other frames"""
+    discount: float | None = None
+    """of the promises: the one chosen on other frames; None if the policy makes its own"""
+
+
+@pytree
+class _Set:
+    """K frames under a condition."""
+
+    true: Frame
+    seen: Frame
+    heard: Bool[Array, "K N"]
+
+
+@pytree
+class _Played:
+    reward: Float[Array, " K"]
+    outage: Float[Array, " K"]
+
+
+def measure_robustness(
+    scenario: Scenario,
+    contenders: Sequence[Contender],
+    *,
+    frames: int,
+    seed: int,
+    conditions: Mapping[str, Condition] = CONDITIONS,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[RobustnessRow]:
+    """Rows by condition: the contenders, then the optimum with the best flat margin as a control.
+
+    ``progress`` counts conditions. Raises InputError as `check_scenario` does.
+    """
+    check_scenario(scenario)
+    constants = parameters(scenario)
+    key = jax.random.key(seed)
+    true = draw_frames(constants, frames=frames, seed=seed)
+    others = _draw_others(constants, jax.random.fold_in(key, CHOICE_SEED), min(CHOICE_FRAMES, frames))
+    best, _ = optimise_all_or_best(constants, true)
+    optimum = np.asarray(_rewards(constants, true, best.beams, best.solution.allocation))
+    rows = []
+    for number, (name, condition) in enumerate(conditions.items()):
+        levels = condition.knowledge
+        played = _Condition(
+            constants,
+            levels,
+            chosen_on=_observe(jax.random.fold_in(key, 0), constants, levels, others),
+            measured_on=_observe(jax.random.fold_in(key, 1), constants, levels, true),
+            obeys=condition.bits is None,
+        )
+        for policy, users, outcome, choice in played.rows(contenders):
+            reward, outage = np.asarray(outcome.reward), np.asarray(outcome.outage)
+            estimates = mean_interval(reward), ratio_interval(reward, optimum), mean_interval(outage)
+            rows.append(RobustnessRow(name, policy, users, *estimates, *choice))
+        progress(number + 1, len(conditions))
+    return rows
+
+
+def check_scenario(scenario: Scenario) -> None:
+    """Raise InputError if the optimum, or late channels, do not exist in the scenario."""
+    faults = harvest_faults(scenario, "with imperfect knowledge")
+    if scenario.fading == "file":
+        faults.append("fading: 'file' is not allowed with imperfect knowledge; it must be rayleigh or rician")
+    if faults:
+        raise InputError(faults)
+
+
+_Rows = Iterator[tuple[str, str, _Played, tuple[float | None, float | None]]]
+"""Policy, users, outcome, and the margin and discount that were chosen."""
+
+_NO_CHOICE = (None, None)
+
+
+@dataclass(frozen=True)
+class _Condition:
+    """Everything that is played under one condition."""
+
+    constants: Parameters
+    levels: Knowledge
+    chosen_on: _Set
+    measured_on: _Set
+    obeys: bool
+    """whether users can obey: not if only promises are rounded, which such users do not use"""
+
+    def rows(self, contenders: Sequence[Contender]) -> _Rows:
+        """Policy, users, outcome and what was chosen."""
+        for contender in contenders:
+            if contender.plans is not None:
+                planned = contender.plans(self.levels, self.measured_on.seen)
+                yield contender.name, REPAIR, self._repaired(planned, self.measured_on), _NO_CHOICE
+            if contender.decides is not None:
+                yield from self._decided(contender.name, contender.decides, contender.seeds)
+        yield from self._control()
+
+    def _decided(self, name: str, decides: BatchPolicy, seeds: int) -> _Rows:
+        tried, counted = (_copies(some, seeds) for some in (self.chosen_on, self.measured_on))
+        key = jax.random.key(0)
+        first, second = (decides(key, _states(self.constants, some)) for some in (tried, counted))
+        if self.obeys:
+            yield name, OBEY, _by_frame(self._obeyed(second, counted), seeds), _NO_CHOICE
+        scores = {d: self._score(self._plan(first, tried, d), tried) for d in DISCOUNTS}
+        discount = max(scores, key=scores.__getitem__)
+        outcome = self._repaired(self._plan(second, counted, discount), counted)
+        yield name, REPAIR, _by_frame(outcome, seeds), (None, discount)
+
+    def _control(self) -> _Rows:
+        obeyed, repaired = {}, {}
+        for margin in MARGINS:
+            decided = self._optimum(margin, self.chosen_on)
+            obeyed[margin] = float(jnp.mean(self._obeyed(decided, self.chosen_on).reward))
+            for discount in DISCOUNTS:
+                plan = self._plan(decided, self.chosen_on, discount)
+                repaired[margin, discount] = self._score(plan, self.chosen_on)
+        if self.obeys:
+            margin = max(obeyed, key=obeyed.__getitem__)
+            outcome = self._obeyed(self._optimum(margin, self.measured_on), self.measured_on)
+            yield CONTROL, OBEY, outcome, (margin, None)
+        margin, discount = max(repaired, key=repaired.__getitem__)
+        plan = self._plan(self._optimum(margin, self.measured_on), self.measured_on, discount)
+        outcome = self._repaired(plan, self.measured_on)
+        yield CONTROL, REPAIR, outcome, (margin, discount)
+
+    def _optimum(self, margin: float, some: _Set) -> Decision:
+        best, _ = optimise_all_or_best(with_margin(self.constants, margin), some.seen)
+        return Decision(beams=best.beams, allocation=best.solution.allocation)
+
+    def _plan(self, decided: Decision, some: _Set, discount: float) -> Plan:
+        return _plans(self.constants, some.seen, decided, jnp.asarray(discount))
+
+    def _score(self, plan: Plan, some: _Set) -> float:
+        return float(jnp.mean(self._repaired(plan, some).reward))
+
+    def _repaired(self, plan: Plan, some: _Set) -> _Played:
+        return _play_repaired(self.constants, some, plan, self.levels.step)
+
+    def _obeyed(self, decided: Decision, some: _Set) -> _Played:
+        return _play_obeyed(self.constants, some, decided)
+
+
+def _copies(some: _Set, seeds: int) -> _Set:
+    """S copies, one after the other."""
+    return jax.tree.map(lambda leaf: jnp.concatenate([leaf] * seeds), some)
+
+
+def _by_frame(outcome: _Played, seeds: int) -> _Played:
+    """Means over S copies."""
+    return jax.tree.map(lambda leaf: jnp.mean(leaf.reshape(seeds, -1), axis=0), outcome)
+
+
+@partial(jax.jit, static_argnums=2)
+def _draw_others(constants: Parameters, key: Key, count: int) -> Frame:
+    return jax.vmap(draw_frame, in_axes=(None, None, 0))(constants, key, jnp.arange(count))
+
+
+@jax.jit
+def _observe(key: Key, constants: Parameters, levels: Knowledge, true: Frame) -> _Set:
+    def one(index: Array, frame: Frame) -> _Set:
+        key_view, key_heard = jax.random.split(jax.random.fold_in(key, index))
+        return _Set(
+            true=frame,
+            seen=view(key_view, constants, levels, frame),
+            heard=hears(key_heard, constants, levels),
+        )
+
+    return jax.vmap(one)(jnp.arange(len(true.workload)), true)
+
+
+@jax.jit
+def _states(constants: Parameters, some: _Set) -> EnvState:
+    """First states of episodes with these frames, as the AP sees them."""
+
+    def one(true: Frame, seen: Frame) -> EnvState:
+        return dataclasses.replace(
+            reset(jax.random.key(0), constants),
+            frame=true,
+            observed_channels=seen.channels,
+            observed_workload=seen.workload,
+            beams=maximum_ratio_beams(seen.channels),
+        )
+
+    return jax.vmap(one)(some.true, some.seen)
+
+
+@jax.jit
+def _plans(constants: Parameters, seen: Frame, decided: Decision, discount: Array) -> Plan:
+    def one(seen: Frame, decided: Decision) -> Plan:
+        beams = unit_beams(decided.beams, seen.channels)
+        return plan_for(constants, seen, beams, decided.allocation.t_passive, discount)
+
+    return jax.vmap(one)(seen, decided)
+
+
+@kept_jit
+def _play_repaired(constants: Parameters, some: _Set, plans: Plan, step: Array) -> _Played:
+    def one(some: _Set, plan: Plan) -> _Played:
+        allocation = repaired(constants, some.true, plan, step=step, heard=some.heard)
+        return _outcome(constants, some.true, plan.beams, allocation)
+
+    return jax.vmap(one)(some, plans)
+
+
+@jax.jit
+def _play_obeyed(constants: Parameters, some: _Set, decided: Decision) -> _Played:
+    def one(some: _Set, decided: Decision) -> _Played:
+        plan = decided.allocation
+        done = jax.tree.map(lambda part: jnp.where(some.heard, part, 0), plan)
+        done = dataclasses.replace(done, t_passive=plan.t_passive)  # the AP beams whoever listens
+        beams = unit_beams(decided.beams, some.seen.channels)
+        return _outcome(constants, some.true, beams, done)
+
+    return jax.vmap(one)(some, decided)
+
+
+def _outcome(constants: Parameters, frame: Frame, beams: Array, allocation: Allocation) -> _Played:
+    outcome = run_frame(constants, frame, beams, allocation)
+    return _Played(reward=outcome.ap_reward, outage=1 - jnp.mean(outcome.success.astype(float)))
+
+
+@jax.jit
+def _rewards(constants: Parameters, frames: Frame, beams: Array, allocations: Allocation) -> Array:
+    return run_frames(constants, frames, beams, allocations).ap_reward

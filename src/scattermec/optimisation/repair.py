@@ -1,0 +1,164 @@
+"""Users that repair: each acts on what it knows for certain when its own slot comes, not on the AP's plan.
+
+The timeline of a frame, slot by slot. Before the first slot the AP has chosen its beams and their times from
+its own view, and has sent each user one number: a promise of the energy to harvest in the slots after the
+user's own. When slot i comes, user i knows
+
+- its battery, its workload and its own channel,
+- the energy that it has harvested in the slots before its own,
+- the power of its own beam, which it measures as the beam comes on, and so the rate of its reflection,
+- the time of its beam: the user sees it end, and sends after that.
+
+It does not know what it will harvest in later slots. The promise may be wrong, rounded or lost.
+"""
+
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Bool, Complex, Float
+
+from scattermec._pytree import pytree
+from scattermec.optimisation.response import (
+    MARGIN,
+    Broadcast,
+    Response,
+    active_rates,
+    energy_lacking,
+    respond,
+)
+from scattermec.physics import Allocation, Frame, Parameters, links
+from scattermec.physics.energy import harvest_rate, harvested_energy, usable_harvest_rate
+
+JUST_ENOUGH = 1 + 1e-9
+"""Factor that keeps a user which can just finish from lacking energy by rounding."""
+
+
+@pytree
+class Plan:
+    """The AP's decision before the frame is played."""
+
+    beams: Complex[Array, "N M"]
+    """unit beams"""
+    t_passive: Float[Array, " N"]
+    """s, of each beam"""
+    promise: Float[Array, " N"]
+    """mJ that each user will harvest in the slots after its own"""
+
+
+@pytree
+class Measured:
+    """What each user has measured when its own slot comes."""
+
+    t_passive: Float[Array, " N"]
+    """s: time of its beam"""
+    passive_rate: Float[Array, " N"]
+    """kbit/s of its reflection"""
+    harvest: Float[Array, " N"]
+    """mJ harvested in the slots before its own"""
+
+
+@pytree
+class Timeline:
+    """Energy in mJ that each user harvests in the slots before and after its own."""
+
+    before: Float[Array, " N"]
+    after: Float[Array, " N"]
+
+
+def timeline(
+    parameters: Parameters, frame: Frame, beams: Complex[Array, "N M"], t_passive: Float[Array, " N"]
+) -> Timeline:
+    """The usable harvest (8) of unit beams that are on for these times, divided at each user's own slot."""
+    gains = links.beam_gains(frame.channels, beams)
+    rate = usable_harvest_rate(parameters, harvest_rate(parameters, gains))
+    return Timeline(
+        before=harvested_energy(jnp.tril(rate, -1), t_passive),
+        after=harvested_energy(jnp.triu(rate, 1), t_passive),
+    )
+
+
+def plan_for(
+    parameters: Parameters,
+    seen: Frame,
+    beams: Complex[Array, "N M"],
+    t_passive: Float[Array, " N"],
+    discount: Float[Array, "..."] | float,
+) -> Plan:
+    """A plan of these unit beams and times, with promises of what the AP expects, less ``discount``."""
+    after = timeline(parameters, seen, beams, t_passive).after
+    return Plan(beams=beams, t_passive=t_passive, promise=(1 - discount) * after)
+
+
+def measured(
+    parameters: Parameters, frame: Frame, beams: Complex[Array, "N M"], t_passive: Float[Array, " N"]
+) -> Measured:
+    """What the users measure in the true frame."""
+    gain = links.channel_gain(frame.channels)
+    own = jnp.diagonal(links.beam_gains(frame.channels, beams))
+    return Measured(
+        t_passive=jnp.clip(t_passive, 0, parameters.slot_duration),
+        passive_rate=links.passive_rate(parameters, gain, own),
+        harvest=timeline(parameters, frame, beams, t_passive).before,
+    )
+
+
+def sent(
+    parameters: Parameters,
+    promise: Float[Array, " N"],
+    step: Float[Array, ""],
+    heard: Bool[Array, " N"],
+) -> Float[Array, " N"]:
+    """Promises in mJ as they arrive: rounded down to ``step`` of the largest, and nothing if not heard.
+
+    The largest promise is the energy of computing the mean workload.
+    """
+    most = parameters.local_energy * parameters.mean_workload
+    part = jnp.clip(promise / jnp.where(most > 0, most, 1), 0, 1)
+    steps = jnp.floor(part / jnp.where(step > 0, step, 1)) * step
+    return jnp.where(heard, jnp.where(step > 0, steps * most, promise), 0)
+
+
+def repair(
+    parameters: Parameters,
+    channel_gain: Float[Array, " N"],
+    workload: Float[Array, " N"],
+    battery: Float[Array, " N"],
+    known: Measured,
+    promise: Float[Array, " N"],
+) -> Response:
+    """Each user's allocation from its own data, its measurements and the AP's promise; elementwise.
+
+    A user counts on the promise, but never on less than it needs: where even the most thrifty allocation
+    needs more energy than measured and promised, it acts as thriftily as it can and hopes for the rest.
+    Giving up would be an outage for certain. So a user without a promise finishes whenever it can.
+
+    Args:
+        parameters: the scenario's constants.
+        channel_gain: ||h||^2 of each user.
+        workload: kbit, the true one.
+        battery: mJ.
+        known: measurements, from `measured`.
+        promise: mJ to harvest in later slots, as it arrives.
+    """
+    p = parameters
+    lacking = energy_lacking(
+        p, channel_gain, workload, battery, _told(known, 0 * promise), active_rates(p, channel_gain)
+    )
+    least = jnp.maximum(lacking, 0) / (1 - MARGIN) * JUST_ENOUGH
+    later = jnp.maximum(promise, least)
+    return respond(p, channel_gain, workload, battery, _told(known, later))
+
+
+def repaired(
+    parameters: Parameters, frame: Frame, plan: Plan, *, step: Float[Array, ""], heard: Bool[Array, " N"]
+) -> Allocation:
+    """The allocation of users that repair a plan in the true frame; ``step`` and ``heard`` as for `sent`."""
+    known = measured(parameters, frame, plan.beams, plan.t_passive)
+    promise = sent(parameters, plan.promise, step, heard)
+    gain = links.channel_gain(frame.channels)
+    return repair(parameters, gain, frame.workload, frame.battery, known, promise).allocation
+
+
+def _told(known: Measured, later: Float[Array, " N"]) -> Broadcast:
+    return Broadcast(
+        t_passive=known.t_passive, passive_rate=known.passive_rate, harvest=known.harvest + later
+    )
