@@ -227,12 +227,17 @@ def test_stacked_scenarios_are_what_each_is_alone(job, beams, tmp_path):
 
 
 def test_a_policy_is_evaluated_as_by_itself(tmp_path):
+    # With this rectifier nothing is known to be optimal, which would take long to compile.
+    constants = TOY | {"harvest_model": "sigmoidal"}
     plan = plan_of(
-        job="evaluate", options={"frames": 4, "rollout_frames": 0}, constants=TOY, grid={"ap_power": [1, 2]}
+        job="evaluate",
+        options={"frames": 4, "rollout_frames": 0},
+        constants=constants,
+        grid={"ap_power": [1, 2]},
     )
     found = rows_of(plan, tmp_path)
     assert [(row["regime"], row["policy"]) for row in found] == [("independent", "mrt")] * 2
-    scenario = Scenario(**TOY, ap_power=2.0)
+    scenario = Scenario(**constants, ap_power=2.0)
     alone = evaluate(scenario, fixed_contenders(scenario, ["mrt"]), frames=4, rollout_frames=0, seed=0)
     assert found[1]["reward"] == alone.rows[0].estimates["reward"].mean
     unknown = plan.replace(options={"policy": "nobody", "frames": 4})
@@ -244,6 +249,8 @@ def test_every_column_of_other_jobs_is_filled(tmp_path, monkeypatch):
     row = foresight.ForesightRow("mrt", None, **estimates, served_all=3, over_bound_there=None)
     found = foresight.Foresight(rows=(row,), gap=1e-6, main_beam=1.0)
     monkeypatch.setattr(foresight, "compare", lambda *a, **b: found)
+    monkeypatch.setattr(foresight, "contenders", lambda *a: [])
+    monkeypatch.setattr(jobs, "load", lambda name: None)
     monkeypatch.setattr(jobs, "margins", lambda *a, **b: Margins(np.arange(len(CLAIMS)), 0.5))
     for job in ("horizon", "claims"):
         plan = plan_of(job=job)
@@ -256,7 +263,10 @@ def trained(tmp_path_factory):
     """A small training, and the bytes of its only group."""
     folder = tmp_path_factory.mktemp("trained")
     options = {"algorithm": "ap-ddpg", "config": "paper", "frames": 500, "curve": True}
-    plan = plan_of(job="train", options=options, constants=TOY | NETWORKS, seeds=2)
+    constants = (
+        TOY | NETWORKS | {"harvest_model": "sigmoidal"}
+    )  # without an optimum, which takes long to compile
+    plan = plan_of(job="train", options=options, constants=constants, seeds=2)
     # As on a machine that does not see the sweep's folder, and does not make one.
     content = Sweep(plan, folder / "elsewhere").compute(0)
     assert not list(folder.iterdir())
