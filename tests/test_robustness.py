@@ -207,7 +207,7 @@ def rows() -> dict:
     conditions = {
         "perfect": Condition(),
         "channels": Condition(csi_error=0.1),
-        "late": Condition(correlation=0.99),
+        "workload": Condition(workload_error=0.2),
         "lost": Condition(loss=0.5),
     }
     found = measure_robustness(Scenario(), contenders, frames=300, seed=5, conditions=conditions)
@@ -218,13 +218,14 @@ def test_the_optimum_is_brittle_and_margins_repair_and_learning_each_help(rows) 
     def share(condition, policy, users):
         return rows[condition, policy, users].share.mean
 
-    for condition in ("channels", "late"):
+    for condition in ("channels", "workload"):
         obeyed, repaired = (share(condition, "optimum", users) for users in (OBEY, REPAIR))
-        flat, both = (share(condition, CONTROL, users) for users in (OBEY, REPAIR))
-        assert obeyed < 0.25 < 0.4 < repaired < both
-        assert obeyed < flat < both
-        assert share(condition, "robust", REPAIR) > both - 0.02
+        assert obeyed < 0.25 < 0.4 < repaired < share(condition, CONTROL, REPAIR)
         assert rows[condition, CONTROL, REPAIR].margin > 0
+    flat = share("channels", CONTROL, OBEY)
+    assert share("channels", "optimum", OBEY) < flat < share("channels", "robust", REPAIR) - 0.15
+    # A margin makes up for channels nearly as well as learning, but not for workloads.
+    assert share("workload", "robust", REPAIR) > share("workload", CONTROL, REPAIR) + 0.04
     assert share("perfect", "optimum", OBEY) == pytest.approx(1)
     assert share("perfect", "robust", REPAIR) > 0.97
 
