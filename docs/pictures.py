@@ -8,7 +8,6 @@ import jax
 from scattermec import Scenario, price_net
 from scattermec.environment import Decision, EnvState, as_seen
 from scattermec.experiments.evaluate.robustness import (
-    CONDITIONS,
     CONTROL,
     MARGINS,
     OBEY,
@@ -17,6 +16,7 @@ from scattermec.experiments.evaluate.robustness import (
     RobustnessRow,
     measure_robustness,
 )
+from scattermec.experiments.measure.conditions import CONDITIONS
 from scattermec.learners.fixed import fixed_policy, reference
 from scattermec.physics import Parameters, parameters, with_margin
 from scattermec.physics.channel import Key

@@ -26,6 +26,8 @@ from scattermec.experiments.calibrate import calibration, search
 from scattermec.experiments.calibrate.margins import Margins
 from scattermec.experiments.evaluate import benchmark_set
 from scattermec.experiments.evaluate.exported import LEARNED
+from scattermec.experiments.measure import possible
+from scattermec.experiments.measure.statistics import Estimate
 from scattermec.experiments.measure.world import SimulatedWorld
 from scattermec.online import broker
 from scattermec.price_net import runs
@@ -158,7 +160,7 @@ def bounded(printed):
     for condition, users, quantity in rows:
         if quantity == "limit":
             assert rows[condition, users, "limit"] <= rows[condition, users, "optimum"] * 1.1
-            assert rows["everything is known", users, "reward"] <= rows[condition, users, "optimum"]
+            assert rows["perfect", users, "reward"] <= rows[condition, users, "optimum"]
 
 
 def forgiving(printed):
@@ -168,6 +170,9 @@ def forgiving(printed):
     assert max(mean for mean, _, _ in perfect) == pytest.approx(1)
     shares = [float(row["mean"]) for row in rows_of("robustness.csv") if row["quantity"] == "share"]
     assert shares == [row["share"][0] for row in rows]
+    limits = json.loads(printed)["limits"]
+    assert limits["perfect"][0] == 0.9
+    assert limits["promises of 8 bits"][0] == 1
 
 
 def looked_ahead(printed):
@@ -363,8 +368,8 @@ LINES = [
         bounded,
     ),
     (
-        "evaluate-robustness optimum --frames 4 --seed 1 --scenario toy.yaml --set ap_power=2 "
-        "--out robustness.csv --json",
+        "evaluate-robustness optimum --frames 4 --limit-frames 2 --seed 1 --scenario toy.yaml "
+        "--set ap_power=2 --out robustness.csv --json",
         forgiving,
     ),
     (
@@ -551,6 +556,7 @@ def _small_and_in_this_process(monkeypatch, folder):
         "judged_frames": 4,
     }
     monkeypatch.setattr("scattermec.cli.jobs.calibrate.QUICK", replace(calibration.QUICK, **few))
+    monkeypatch.setattr(possible, "limit", lambda *_, **__: Estimate(0.9, 0.8, 1.0))  # see test_possible.py
     monkeypatch.setattr(SimulatedWorld, "_best_reward", lambda world, frames: 2.0)  # compiling it takes long
     monkeypatch.setattr(slurm, "which", lambda name: None)  # whether or not there is Slurm here
     # The demonstration with real processes is in test_online_faults.py.

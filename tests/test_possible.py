@@ -10,12 +10,13 @@ from scattermec import Scenario
 from scattermec.errors import InputError
 from scattermec.experiments.measure import possible as module
 from scattermec.experiments.measure import unknown
+from scattermec.experiments.measure.conditions import Condition
 from scattermec.experiments.measure.possible import (
     USERS,
-    Condition,
     cells_of,
     check_scenario,
     constants_of,
+    limit,
     observe,
     observe_frames,
     play_plan,
@@ -27,10 +28,10 @@ from scattermec.physics import Frame, with_margin
 from scattermec.physics.links import channel_gain
 
 SCENARIO = Scenario(user_positions=[[3, 3], [5, 5]], num_antennas=2)
-KNOWN = Condition("everything is known")
-CHANNELS = Condition("channels", csi_error=0.2)
-WORK = Condition("work", workload_error=0.2)
-LATE = Condition("late", correlation=0.95)
+KNOWN = Condition()
+CHANNELS = Condition(csi_error=0.2)
+WORK = Condition(workload_error=0.2)
+LATE = Condition(correlation=0.95)
 FRAMES, TRUTHS = 2, 400
 
 
@@ -59,6 +60,12 @@ def test_with_everything_known_the_bound_is_the_certified_optimum(found):
     for users in USERS:
         np.testing.assert_allclose(known.bound[users], known.clairvoyant, rtol=1e-6)
         assert (known.reward[users] <= known.clairvoyant * (1 + 1e-6)).all()
+
+
+def test_limit_of_repairing_users_is_that_of_possible(found):
+    one = found[CHANNELS]
+    share = limit(SCENARIO, CHANNELS, frames=FRAMES, seed=1)
+    np.testing.assert_allclose(share.mean, one.bound["repair"].mean() / one.clairvoyant.mean(), rtol=1e-9)
 
 
 def told_truths(constants, one, frame, rng):
@@ -118,7 +125,7 @@ def test_one_user_that_follows_meets_the_best_threshold():
         assert bound[k] == pytest.approx(best, rel=1e-4)
 
 
-@pytest.mark.parametrize("condition", [CHANNELS, WORK, LATE], ids=lambda condition: condition.name)
+@pytest.mark.parametrize("condition", [CHANNELS, WORK, LATE], ids=["channels", "work", "late"])
 def test_cells_hold_all_probability_and_are_in_order(condition):
     constants = constants_of(SCENARIO, condition)
     frames = observe_frames(constants, condition.late, jax.random.split(jax.random.key(1), FRAMES))

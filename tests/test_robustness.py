@@ -16,11 +16,11 @@ from scattermec.experiments.evaluate.robustness import (
     CONTROL,
     OBEY,
     REPAIR,
-    Condition,
     Contender,
     check_scenario,
     measure_robustness,
 )
+from scattermec.experiments.measure.conditions import Condition
 from scattermec.learners.fixed import fixed_policy
 from scattermec.optimisation.repair import Plan, measured, plan_for, repaired, sent
 from scattermec.physics import Frame, links, maximum_ratio_beams, parameters, run_frame

@@ -90,6 +90,12 @@ def evaluate_robustness(
         ),
     ],
     frames: options.Frames = 2000,
+    limit_frames: Annotated[
+        int,
+        options.count(
+            "K", MOST_FRAMES, "Frames on which to bound what is possible; 0 leaves that out.", least=0
+        ),
+    ] = 0,
     seed: options.Seed = 0,
     out: options.Out = None,
     scenario: options.ScenarioFile = None,
@@ -105,6 +111,10 @@ def evaluate_robustness(
     slot comes. The control is the optimum for harvest and noise made worse by a margin, which is chosen for
     each condition on other frames. The 95% intervals are over frames.
 
+    With --limit-frames there is also what is possible: no policy whose access point knows no more, and whose
+    users may know everything, exceeds the limit, as by `scattermec knowledge`. It is a share of the optimum
+    of the best set of users, takes seconds per frame, and allows at most 4 users.
+
     Errors that the scenario itself has do not count here. Needs the extra `learning`, and harvest_model:
     linear.
 
@@ -112,6 +122,7 @@ def evaluate_robustness(
 
         scattermec evaluate-robustness price-net-robust
         scattermec evaluate-robustness runs/price-net --frames 500 --out table.md
+        scattermec evaluate-robustness optimum --limit-frames 100
     """
     check_output(out)
     check_installed("evaluate-robustness", "learning")
@@ -119,7 +130,9 @@ def evaluate_robustness(
     start_jax(lightly=True)
     from scattermec.cli.jobs.robustness import run
 
-    report = run(policy, given, settings or [], frames=frames, seed=seed, quiet=as_json)
+    report = run(
+        policy, given, settings or [], frames=frames, limit_frames=limit_frames, seed=seed, quiet=as_json
+    )
     report.put_out(as_json=as_json, out=out)
 
 

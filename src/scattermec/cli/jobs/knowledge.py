@@ -1,13 +1,13 @@
 """What is possible without knowing, for `scattermec knowledge`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from scattermec.cli.jobs.common import warn_of, warn_without_kernel
 from scattermec.cli.output import Report, described_progress, provenance
+from scattermec.experiments.measure.conditions import KNOWN_TO_AP
 from scattermec.experiments.measure.possible import (
-    CONDITIONS,
     USERS,
     Possible,
     check_scenario,
@@ -19,16 +19,15 @@ from scattermec.scenario import Scenario
 
 
 def run(scenario: Scenario, *, frames: int, samples: int, seed: int, quiet: bool) -> Report:
-    """Bound and plan under each of `CONDITIONS`; raises InputError if the scenario does not fit."""
+    """Bound and plan under each of `KNOWN_TO_AP`; raises InputError if the scenario does not fit."""
     check_scenario(scenario)
     warn_of(scenario)
     warn_without_kernel(True)
-    found = []
+    found = {}
     with described_progress("Bounding", quiet=quiet, unit="rounds") as update:
-        for condition in CONDITIONS:
-            progress = partial(update, condition.name)
-            found.append(
-                possible(scenario, condition, frames=frames, samples=samples, seed=seed, progress=progress)
+        for name, condition in KNOWN_TO_AP.items():
+            found[name] = possible(
+                scenario, condition, frames=frames, samples=samples, seed=seed, progress=partial(update, name)
             )
     values = list(_values(found))
     about = {"frames": frames, "samples": samples, "seed": seed}
@@ -40,9 +39,9 @@ def run(scenario: Scenario, *, frames: int, samples: int, seed: int, quiet: bool
     )
 
 
-def _values(found: Sequence[Possible]) -> Iterator[tuple[Any, ...]]:
+def _values(found: Mapping[str, Possible]) -> Iterator[tuple[Any, ...]]:
     yield ("condition", "users", "quantity", "mean", "low", "high")
-    for one in found:
+    for condition, one in found.items():
         for users in USERS:
             quantities = {
                 "limit": one.bound_estimate(users),
@@ -53,4 +52,4 @@ def _values(found: Sequence[Possible]) -> Iterator[tuple[Any, ...]]:
                 "outage": mean_interval(one.outage[users]),
             }
             for name, estimate in quantities.items():
-                yield (one.condition.name, users, name, *estimate)
+                yield (condition, users, name, *estimate)

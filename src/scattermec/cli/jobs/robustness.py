@@ -8,7 +8,7 @@ from typing import Any
 
 from scattermec.cli.checks import is_price_net
 from scattermec.cli.jobs.common import warn_without_kernel
-from scattermec.cli.output import Report, interval, progress, provenance
+from scattermec.cli.output import Report, described_progress, interval, progress, provenance
 from scattermec.experiments.evaluate.policies import (
     check_fit,
     fixed_contenders,
@@ -24,6 +24,8 @@ from scattermec.experiments.evaluate.robustness import (
     check_scenario,
     measure_robustness,
 )
+from scattermec.experiments.measure import possible
+from scattermec.experiments.measure.conditions import CONDITIONS, KNOWN_TO_AP
 from scattermec.experiments.measure.statistics import Estimate
 from scattermec.experiments.measure.table import Table
 from scattermec.learners.fixed import FIXED
@@ -38,18 +40,31 @@ PERFECT = {"csi_error": 0.0, "workload_error": 0.0}
 
 
 def run(
-    policy: str, given: Scenario | None, settings: Sequence[str], *, frames: int, seed: int, quiet: bool
+    policy: str,
+    given: Scenario | None,
+    settings: Sequence[str],
+    *,
+    frames: int,
+    limit_frames: int,
+    seed: int,
+    quiet: bool,
 ) -> Report:
-    """Measure the named policy; a learner in its training scenario unless another is ``given``."""
+    """Measure the named policy; a learner in its training scenario unless another is ``given``.
+
+    With ``limit_frames``, also bound on that many frames what is possible.
+    """
     scenario, contenders = _subject(policy, given, settings)
+    if limit_frames:
+        possible.check_scenario(scenario)
     warn_without_kernel(True)
     with progress("Evaluating", quiet=quiet) as update:
         rows = measure_robustness(scenario, contenders, frames=frames, seed=seed, progress=update)
-    options = {"evaluated": policy, "frames": frames, "seed": seed}
+    limits = _limits(scenario, limit_frames, seed, quiet) if limit_frames else {}
+    options = {"evaluated": policy, "frames": frames, "limit_frames": limit_frames, "seed": seed}
     return Report(
-        data={**options, "rows": [asdict(row) for row in rows], **provenance(scenario)},
-        tables=list(tables(rows)),
-        values=_values(rows),
+        data={**options, "rows": [asdict(row) for row in rows], "limits": limits, **provenance(scenario)},
+        tables=list(tables(rows, limits)),
+        values=_values(rows, limits),
         heading=f"{policy}, {frames:,} frames, seed {seed}: shares of the optimum that knows everything, "
         "with 95% intervals over frames",
     )
@@ -85,8 +100,19 @@ def _without_errors(scenario: Scenario) -> Scenario:
     return scenario
 
 
-def tables(rows: Sequence[RobustnessRow], possible: Mapping[str, Estimate] | None = None) -> Iterator[Table]:
-    """A table for each policy, the control last; with the shares ``possible`` in each condition, if known.
+def _limits(scenario: Scenario, frames: int, seed: int, quiet: bool) -> dict[str, Estimate]:
+    """What is possible by condition, as shares; where only messages are rounded or lost, everything."""
+    found = dict.fromkeys(CONDITIONS, Estimate(1.0, 1.0, 1.0))
+    with described_progress("Bounding", quiet=quiet, unit="rounds") as update:
+        for name, condition in KNOWN_TO_AP.items():
+            found[name] = possible.limit(
+                scenario, condition, frames=frames, seed=seed, progress=partial(update, name)
+            )
+    return found
+
+
+def tables(rows: Sequence[RobustnessRow], limits: Mapping[str, Estimate]) -> Iterator[Table]:
+    """A table for each policy, the control last; with the ``limits`` of users that repair, if known.
 
     A dash stands for users that do not obey, or do not repair.
     """
@@ -95,13 +121,13 @@ def tables(rows: Sequence[RobustnessRow], possible: Mapping[str, Estimate] | Non
     for policy in dict.fromkeys(row.policy for row in rows):
         columns = ["what is known", "users obey: share", "outage", "users repair: share", "outage"]
         columns += ["margins"] if policy == CONTROL else []
-        columns += ["possible"] if possible else []
+        columns += ["limit if users repair", "of the limit"] if limits else []
         cells = []
         for condition in conditions:
             both = [found.get((policy, condition, users)) for users in (OBEY, REPAIR)]
             line = [condition, *(cell for row in both for cell in _cells(row))]
             line += [", ".join(f"{row.margin:g}" for row in both if row)] if policy == CONTROL else []
-            line += [interval(possible[condition])] if possible else []
+            line += _of_limit(both[1], limits[condition]) if limits else []
             cells.append(tuple(line))
         yield Table(policy, "", tuple(columns), tuple(cells))
 
@@ -110,9 +136,15 @@ def _cells(row: RobustnessRow | None) -> tuple[str, str]:
     return ("-", "-") if row is None else (interval(row.share), f"{row.outage.mean:.1%}")
 
 
-def _values(rows: Sequence[RobustnessRow]) -> Iterator[tuple[Any, ...]]:
+def _of_limit(row: RobustnessRow | None, limit: Estimate) -> tuple[str, str]:
+    return interval(limit), "-" if row is None else f"{row.share.mean / limit.mean:.1%}"
+
+
+def _values(rows: Sequence[RobustnessRow], limits: Mapping[str, Estimate]) -> Iterator[tuple[Any, ...]]:
     yield ("condition", "policy", "users", "margin", "discount", "quantity", "mean", "low", "high")
     for row in rows:
         about = (row.condition, row.policy, row.users, row.margin, row.discount)
         for quantity in ("reward", "share", "outage"):
             yield (*about, quantity, *getattr(row, quantity))
+    for condition, share in limits.items():
+        yield (condition, "any", REPAIR, None, None, "limit", *share)

@@ -7,11 +7,9 @@ message does nothing. Users that *repair* take only beams and times from the AP,
 """
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +21,7 @@ from scattermec._programs import kept_jit
 from scattermec._pytree import pytree
 from scattermec.environment import Decision, EnvState, reset
 from scattermec.errors import InputError
+from scattermec.experiments.measure.conditions import CONDITIONS, Condition
 from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.experiments.measure.sweeps import draw_frame, draw_frames
 from scattermec.learners.fixed import BatchPolicy
@@ -40,18 +39,16 @@ from scattermec.physics import (
     with_margin,
 )
 from scattermec.physics.channel import Key
-from scattermec.physics.knowledge import Knowledge, hears, knowledge, view
+from scattermec.physics.knowledge import Knowledge, hears, view
 from scattermec.physics.parameters import harvest_faults
 from scattermec.scenario import Scenario
 
 __all__ = [
-    "CONDITIONS",
     "CONTROL",
     "DISCOUNTS",
     "MARGINS",
     "OBEY",
     "REPAIR",
-    "Condition",
     "Contender",
     "Planner",
     "RobustnessRow",
@@ -59,42 +56,6 @@ __all__ = [
     "measure_robustness",
 ]
 
-
-class Condition(NamedTuple):
-    """What is not known; levels as in `Knowledge`, but the correlation of late channels and the bits."""
-
-    csi_error: float = 0.0
-    workload_error: float = 0.0
-    correlation: float | None = None
-    """of the channels that the AP sees, one frame late, to those of the frame; None: they are not late"""
-    bits: int | None = None
-    """of a promise; None: it is exact"""
-    loss: float = 0.0
-
-    @property
-    def knowledge(self) -> Knowledge:
-        """Its levels."""
-        return knowledge(
-            csi_error=self.csi_error,
-            workload_error=self.workload_error,
-            novelty=0.0 if self.correlation is None else math.sqrt(1 - self.correlation**2),
-            step=0.0 if self.bits is None else 1 / (2**self.bits - 1),
-            loss=self.loss,
-        )
-
-
-CONDITIONS = {
-    "perfect": Condition(),
-    "channels to 5%": Condition(csi_error=0.05),
-    "channels to 10%": Condition(csi_error=0.1),
-    "channels to 20%": Condition(csi_error=0.2),
-    "workload to 20%": Condition(workload_error=0.2),
-    "one frame late, correlation 0.99": Condition(correlation=0.99),
-    "one frame late, correlation 0.9": Condition(correlation=0.9),
-    "promises of 8 bits": Condition(bits=8),
-    "promises of 4 bits": Condition(bits=4),
-    "one message in ten lost": Condition(loss=0.1),
-}
 
 MARGINS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6)
 """Flat margins that the control chooses from, as for `with_margin`."""

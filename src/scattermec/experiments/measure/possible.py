@@ -6,9 +6,8 @@ known (`scattermec.physics.posterior`).
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +18,7 @@ from jaxtyping import Complex, Float
 from scattermec._pytree import pytree
 from scattermec.environment import reset
 from scattermec.errors import InputError
+from scattermec.experiments.measure.conditions import Condition
 from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.experiments.measure.table import Table
 from scattermec.experiments.measure.unknown import (
@@ -46,39 +46,10 @@ from scattermec.physics.parameters import harvest_faults
 from scattermec.physics.posterior import ChannelPrior
 from scattermec.scenario import Scenario
 
-__all__ = ["CONDITIONS", "Condition", "Observed", "Possible", "observe", "possible"]
+__all__ = ["Observed", "Possible", "limit", "observe", "possible"]
 
 MOST_USERS = 4
 """Thresholds are searched for in as many dimensions."""
-
-
-class Condition(NamedTuple):
-    """What the AP does not know. The numbers replace those of the scenario."""
-
-    name: str
-    csi_error: float = 0.0
-    workload_error: float = 0.0
-    correlation: float | None = None
-    """if given, the AP knows channels one frame late; this is their correlation with the frame's"""
-
-    @property
-    def late(self) -> bool:
-        """Whether the channels are known one frame late."""
-        return self.correlation is not None
-
-
-CONDITIONS = tuple(
-    Condition(*given)
-    for given in (
-        ("everything is known",),
-        ("channels to 5%", 0.05),
-        ("channels to 10%", 0.1),
-        ("channels to 20%", 0.2),
-        ("workload to 20%", 0.0, 0.2),
-        ("channels one frame late, correlation 0.99", 0.0, 0.0, 0.99),
-        ("channels one frame late, correlation 0.9", 0.0, 0.0, 0.9),
-    )
-)
 
 
 @pytree
@@ -251,25 +222,57 @@ def possible(
     """
     check_scenario(scenario)
     constants = constants_of(scenario, condition)
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), KEY), frames)
+    keys = _keys(seed, frames)
     drawn = observe_frames(constants, condition.late, keys)
-    channels = np.asarray(drawn.truth.channels)
-    given = (
-        constants,
-        channels / np.linalg.norm(channels, axis=-1, keepdims=True),
-        np.asarray(drawn.truth.battery),
-        cells_of(constants, condition, drawn),
-    )
     bound = {
-        users: bound_rewards(
-            *given, repair=users == "repair", progress=progress if users == "repair" else None
-        )
+        users: _bounds(constants, condition, drawn, users, progress if users == "repair" else None)
         for users in USERS
     }
     played = _best_plans(constants, condition, drawn, keys, samples)
     reward, energy, outage = (dict(zip(USERS, map(np.asarray, part), strict=True)) for part in played)
-    clairvoyant = np.asarray(optimise_service_frames(constants, drawn.truth).reward_bound)
-    return Possible(condition, drawn, clairvoyant, bound, reward, energy, outage)
+    return Possible(condition, drawn, _clairvoyant(constants, drawn), bound, reward, energy, outage)
+
+
+def limit(
+    scenario: Scenario,
+    condition: Condition,
+    *,
+    frames: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Estimate:
+    """Bound for users that repair, as in `possible`, as a share of the best set's reward with all known."""
+    check_scenario(scenario)
+    constants = constants_of(scenario, condition)
+    drawn = observe_frames(constants, condition.late, _keys(seed, frames))
+    bound = _bounds(constants, condition, drawn, "repair", progress)
+    return ratio_interval(bound, _clairvoyant(constants, drawn))
+
+
+def _keys(seed: int, frames: int) -> Array:
+    return jax.random.split(jax.random.fold_in(jax.random.key(seed), KEY), frames)
+
+
+def _bounds(
+    constants: Parameters,
+    condition: Condition,
+    drawn: Observed,
+    users: str,
+    progress: Callable[[int, int], None] | None,
+) -> Float[np.ndarray, " K"]:
+    channels = np.asarray(drawn.truth.channels)
+    return bound_rewards(
+        constants,
+        channels / np.linalg.norm(channels, axis=-1, keepdims=True),
+        np.asarray(drawn.truth.battery),
+        cells_of(constants, condition, drawn),
+        repair=users == "repair",
+        progress=progress,
+    )
+
+
+def _clairvoyant(constants: Parameters, drawn: Observed) -> Float[np.ndarray, " K"]:
+    return np.asarray(optimise_service_frames(constants, drawn.truth).reward_bound)
 
 
 KEY = 17
@@ -382,17 +385,18 @@ ROUNDING = 1e-6
 """Share of their energy that users keep when they know their harvest."""
 
 
-def knowledge_table(found: Sequence[Possible], command: str = "") -> Table:
+def knowledge_table(found: Mapping[str, Possible], command: str = "") -> Table:
     """What each piece of knowledge is worth: bounds and the best plans found, by condition and by `USERS`."""
-    best = found[0].clairvoyant.mean()
+    first = next(iter(found.values()))
+    best = first.clairvoyant.mean()
     rows = []
-    for one in found:
+    for condition, one in found.items():
         for users, label in USERS.items():
             limit = ratio_interval(one.bound[users], one.clairvoyant)
             reached = ratio_interval(one.reward[users], one.clairvoyant)
             rows.append(
                 (
-                    f"{one.condition.name}; {label}",
+                    f"{condition}; {label}",
                     *(
                         f"{share.mean:.1%} ({share.low:.1%} to {share.high:.1%})"
                         for share in (limit, reached)
@@ -405,7 +409,7 @@ def knowledge_table(found: Sequence[Possible], command: str = "") -> Table:
     return Table(
         title="What knowledge is worth",
         note=f"Shares of the optimum that knows everything, {best:.4g} kbit/J, with 95% intervals over "
-        f"{len(found[0].clairvoyant):,} independent frames. No policy with this knowledge exceeds the limit; "
+        f"{len(first.clairvoyant):,} independent frames. No policy with this knowledge exceeds the limit; "
         "the best plan found is the optimum for what is expected, with the margin that is best on samples of "
         "what the truth may be.",
         columns=("known to the AP", "limit", "best plan found", "of the limit", "energy, J", "outage"),

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from scattermec.experiments.evaluate.robustness import (
-    CONDITIONS,
     CONTROL,
     OBEY,
     REPAIR,
     Contender,
     measure_robustness,
 )
+from scattermec.experiments.measure.conditions import CONDITIONS
 from scattermec.experiments.measure.statistics import Estimate
 from scattermec.experiments.measure.table import Table
 from scattermec.experiments.studies.base import FileStudy, Progress
