@@ -39,9 +39,11 @@ wait_for(lambda: (results / "group-00000000.parquet").exists())
 os.killpg(jobs[0].pid, signal.SIGKILL)
 jobs[0].wait()
 jobs[1].send_signal(signal.SIGUSR1)
-jobs[1].wait()
-assert queue.read_text().split() == ["requeue", "7_1"], queue.read_text()
-for index in (0, 1):
+assert jobs[1].wait() == 0
+left_early = queue.exists()  # unless it was fast enough to finish first
+if left_early:
+    assert queue.read_text().split() == ["requeue", "7_1"], queue.read_text()
+for index in (0, 1) if left_early else (0,):
     jobs[index] = start(index)
 for job in jobs.values():
     assert job.wait() == 0

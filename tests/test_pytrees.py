@@ -28,6 +28,7 @@ from scattermec.optimisation.standard_form import in_need, natural_scales, stand
 from scattermec.physics import parameters
 from scattermec.physics.channel import Key
 from scattermec.physics.knowledge import knowledge
+from scattermec.physics.posterior import channel_prior
 from scattermec.price_net import battery
 from scattermec.price_net.features import beam_features
 from scattermec.price_net.training import PriceNetConfig, begin
@@ -110,7 +111,7 @@ def instances(tmp_path_factory) -> list[object]:
         *(standard_form(problem, scales, needy), standard_form(problem, scales, needy, elastic=True)),
         *(message, record, record.losses, blank_transition(7, 2), blank_transition(7, 2, num_agents=3)),
         *(decision, optima, plan, beam_features(constants, frame)),
-        *(*repairing, knowledge(loss=0.1)),
+        *(*repairing, knowledge(loss=0.1), channel_prior(constants)),
         *(told, dataclasses.replace(told, allowance=told.harvest), answer),
         *(battery.begin(constants, 6), begin(PriceNetConfig(width=4, rounds=1, batch_size=4), 0, 10)),
     ]

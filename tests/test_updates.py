@@ -1,17 +1,16 @@
-"""Updates of DDPG and MADDPG beside the same written out agent by agent, with optax.adam on every array."""
+"""Updates of MADDPG beside the same written out agent by agent, with optax.adam on every array."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import pytest
 
-from scattermec.agents import ddpg, maddpg
+from scattermec.agents import maddpg
 from scattermec.agents.replay import Transition
 from scattermec.agents.settings import TrainingConfig, learning
 from scattermec.scenario import Scenario
 
-BATCH, OBSERVED, NUMBERS = 8, 5, 3
+AGENTS, BATCH, OBSERVED, NUMBERS = 3, 8, 5, 3
 CONFIG = TrainingConfig(
     actor_layers=(7, 6),
     critic_width=9,
@@ -105,25 +104,16 @@ def batch_of(num_agents, seed):
     )
 
 
-@pytest.mark.parametrize("num_agents", [1, 3])
-def test_updates_are_those_of_optax_agent_by_agent(num_agents):
+def test_updates_are_those_of_optax_agent_by_agent():
     h = learning(CONFIG, Scenario())
-    if num_agents == 1:
-        team = ddpg.new_agent(jax.random.key(0), OBSERVED, NUMBERS, h)
-        update, each = jax.jit(ddpg.update), [team]
-    else:
-        team = maddpg.new_team(jax.random.key(0), num_agents, OBSERVED, NUMBERS, h)
-        update = jax.jit(maddpg.update)
-        each = [jax.tree.map(lambda leaf, i=i: leaf[i], team) for i in range(num_agents)]
-    reference = Reference(each)
+    team = maddpg.new_team(jax.random.key(0), AGENTS, OBSERVED, NUMBERS, h)
+    update = jax.jit(maddpg.update)
+    reference = Reference([jax.tree.map(lambda leaf, i=i: leaf[i], team) for i in range(AGENTS)])
     for seed in range(4):
-        batch = batch_of(num_agents, seed)
+        batch = batch_of(AGENTS, seed)
         reference.update(batch)
-        own = batch if num_agents > 1 else jax.tree.map(lambda x: x[:, 0] if x.ndim > 1 else x, batch)
-        team, _ = update(team, own, h)
+        team, _ = update(team, batch, h)
     for name in ("actor", "critic", "target_actor", "target_critic"):
         wanted = jax.tree.map(lambda *leaves: jnp.stack(leaves), *getattr(reference, f"{name}s"))
-        found = getattr(team, name)
-        found = found if num_agents > 1 else jax.tree.map(lambda leaf: leaf[None], found)
-        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        for a, b in zip(jax.tree.leaves(getattr(team, name)), jax.tree.leaves(wanted), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
