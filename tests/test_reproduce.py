@@ -369,7 +369,7 @@ def test_workloads_keep_their_proportions_and_traces_are_scaled():
 
 def test_a_new_value_compiles_nothing(finished):
     solvers = (batch._solve_all, batch._solve_best, batch._optimise_all, limits._bounds)
-    programs = (*solvers, sweeps._draw, sweeps._play)
+    programs = (*solvers, sweeps.frames_of_key, sweeps._play)
     before = [program._cache_size() for program in programs]
     for name, value in (("ap_power", 0.3), ("mean_workload", 45.0), ("distance", 0.11)):
         measure_point(SCENARIO, SWEEPS[name], value, frames=FRAMES, seed=0, beams=["mrt", "optimal"])

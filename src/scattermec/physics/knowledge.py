@@ -16,6 +16,7 @@ from scattermec.physics import channel
 from scattermec.physics.channel import Key
 from scattermec.physics.frame import Frame
 from scattermec.physics.parameters import Parameters
+from scattermec.physics.posterior import sample_after
 
 
 @pytree
@@ -60,10 +61,8 @@ def view(key: Key, parameters: Parameters, knowledge: Knowledge, frame: Frame) -
     p = dataclasses.replace(
         parameters, csi_error=knowledge.csi_error, workload_error=knowledge.workload_error
     )
-    fixed = channel.channels_from_scatter(p, jnp.zeros_like(frame.channels))
-    drawn = channel.channels_from_scatter(p, channel.initial_scatter(key_late, p)) - fixed
-    kept = jnp.sqrt(1 - knowledge.novelty**2)
-    before = fixed + kept * (frame.channels - fixed) + knowledge.novelty * drawn
+    late = dataclasses.replace(p, correlation=jnp.sqrt(1 - knowledge.novelty**2))
+    before = sample_after(key_late, late, frame, 1).channels[0]
     channels = jnp.where(knowledge.novelty > 0, before, frame.channels)
     return Frame(
         channels=channel.observed_channels(key_channels, p, channels),

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scattermec.cli.checks import is_price_net
 from scattermec.cli.jobs.common import warn_without_kernel
 from scattermec.cli.output import Report, described_progress, interval, progress, provenance
 from scattermec.experiments.evaluate.policies import (
@@ -30,7 +29,7 @@ from scattermec.experiments.measure.statistics import Estimate
 from scattermec.experiments.measure.table import Table
 from scattermec.learners.fixed import FIXED
 from scattermec.physics import parameters
-from scattermec.price_net import load
+from scattermec.price_net import is_price_net, load
 from scattermec.price_net.modes import plan_frames
 from scattermec.scenario import Scenario
 from scattermec.training import load_run

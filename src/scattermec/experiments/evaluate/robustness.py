@@ -9,7 +9,6 @@ message does nothing. Users that *repair* take only beams and times from the AP,
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +22,7 @@ from scattermec.environment import Decision, EnvState, reset
 from scattermec.errors import InputError
 from scattermec.experiments.measure.conditions import CONDITIONS, Condition
 from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
-from scattermec.experiments.measure.sweeps import draw_frame, draw_frames
+from scattermec.experiments.measure.sweeps import draw_frames, frames_of_key
 from scattermec.learners.fixed import BatchPolicy
 from scattermec.optimisation import optimise_all_or_best
 from scattermec.optimisation.repair import Plan, plan_for, repaired
@@ -140,7 +139,8 @@ def measure_robustness(
     constants = parameters(scenario)
     key = jax.random.key(seed)
     true = draw_frames(constants, frames=frames, seed=seed)
-    others = _draw_others(constants, jax.random.fold_in(key, CHOICE_SEED), min(CHOICE_FRAMES, frames))
+    key_others = jax.random.fold_in(key, CHOICE_SEED)
+    others = frames_of_key(constants, key_others, jnp.arange(min(CHOICE_FRAMES, frames)))
     best, _ = optimise_all_or_best(constants, true)
     optimum = np.asarray(_rewards(constants, true, best.beams, best.solution.allocation))
     rows = []
@@ -250,11 +250,6 @@ def _copies(some: _Set, seeds: int) -> _Set:
 def _by_frame(outcome: _Played, seeds: int) -> _Played:
     """Means over S copies."""
     return jax.tree.map(lambda leaf: jnp.mean(leaf.reshape(seeds, -1), axis=0), outcome)
-
-
-@partial(jax.jit, static_argnums=2)
-def _draw_others(constants: Parameters, key: Key, count: int) -> Frame:
-    return jax.vmap(draw_frame, in_axes=(None, None, 0))(constants, key, jnp.arange(count))
 
 
 @jax.jit

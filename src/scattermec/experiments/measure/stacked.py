@@ -28,7 +28,7 @@ from scattermec.experiments.measure.rollouts import (
     summarise,
 )
 from scattermec.experiments.measure.statistics import Estimate
-from scattermec.experiments.measure.sweeps import beams_key, draw_frame, estimates, frame_values
+from scattermec.experiments.measure.sweeps import beams_key, estimates, frame_values, frames_of_key
 from scattermec.optimisation import Scheme, allocate_everyone_or_best
 from scattermec.physics import Frame, Parameters
 
@@ -111,8 +111,7 @@ def _measure(
     """What each frame of each scenario contributes, (P, K) by name."""
 
     def solve(constants: Parameters, seed: Array) -> dict[str, Array]:
-        draw = jax.vmap(draw_frame, in_axes=(None, None, 0))
-        drawn = draw(constants, jax.random.key(seed), jnp.arange(frames))
+        drawn = frames_of_key(constants, jax.random.key(seed), jnp.arange(frames))
         chosen = beam_rule(beams)(beams_key(seed), drawn)
         return jax.vmap(partial(values_of, scheme), in_axes=(None, 0, 0))(constants, drawn, chosen)
 

@@ -359,7 +359,7 @@ def _with_mean(workload: Array, mean: Array) -> Array:
 
 def draw_frames(constants: Parameters, *, frames: int, seed: int) -> Frame:
     """Independent frames. Frame k depends only on the seed and k, not on the number of frames."""
-    return _draw(constants, jax.random.key(seed), jnp.arange(frames))
+    return frames_of_key(constants, jax.random.key(seed), jnp.arange(frames))
 
 
 def beams_key(seed: Array | int) -> Key:
@@ -368,7 +368,8 @@ def beams_key(seed: Array | int) -> Key:
 
 
 @jax.jit
-def _draw(constants: Parameters, key: Array, indices: Array) -> Frame:
+def frames_of_key(constants: Parameters, key: Key, indices: Int[Array, " K"]) -> Frame:
+    """Independent frames with these numbers of a key; see `draw_frame`."""
     return jax.vmap(draw_frame, in_axes=(None, None, 0))(constants, key, indices)
 
 
