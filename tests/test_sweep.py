@@ -464,6 +464,8 @@ def test_a_folder_goes_on_with_its_own_plan_only(reference, plan, tmp_path):
     (tmp_path / "something").touch()
     with pytest.raises(InputError, match="has something in it"):
         Store.begin(tmp_path, plan, "")
+    with pytest.raises(InputError, match="something: is not a folder"):
+        Store.begin(tmp_path / "something", plan, "")
 
 
 def test_lines_are_means_over_what_shares_a_point(reference):

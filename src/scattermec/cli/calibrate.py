@@ -10,7 +10,8 @@ import typer
 from scattermec import _processes
 from scattermec._compilation import start_jax
 from scattermec.cli import options
-from scattermec.cli.checks import check_installed, check_output, check_own_folder, hold_output
+from scattermec.cli.checks import check_installed, check_output, hold_output
+from scattermec.storage.atomic import check_own_folder
 
 
 class EngineName(StrEnum):

@@ -7,7 +7,7 @@ from scattermec.cli import held
 from scattermec.errors import InputError, margin_fault
 from scattermec.price_net import is_price_net, unknown_policy
 from scattermec.scenario import Scenario
-from scattermec.storage.atomic import is_scaffold, writing
+from scattermec.storage.atomic import writing
 
 FORMS = (".json", ".csv", ".md", ".tex")
 """Suffixes of the result files that can be written."""
@@ -73,16 +73,6 @@ def hold_output(path: Path, *, folder: bool = False) -> None:
     Raises BusyError if another process writes there.
     """
     held.outputs.enter_context(writing(path, inside=folder))
-
-
-def check_own_folder(path: Path, record: str) -> None:
-    """Raise InputError if ``path`` is neither free nor a folder of ours, which holds the file ``record``."""
-    if path.exists() and not path.is_dir():
-        raise InputError([f"{path}: is not a folder"])
-    if not path.is_dir() or (path / record).exists():
-        return
-    if any(not is_scaffold(entry.name) for entry in path.iterdir()):
-        raise InputError([f"{path}: has something in it, and no {record}; name another folder"])
 
 
 def check_policy(name: str) -> None:

@@ -7,11 +7,12 @@ import typer
 
 from scattermec._compilation import start_jax
 from scattermec.cli import options
-from scattermec.cli.checks import check_installed, check_own_folder, is_price_net
+from scattermec.cli.checks import check_installed, is_price_net
 from scattermec.counts import MOST_FRAMES, MOST_SEED
 from scattermec.errors import InputError
 from scattermec.online.bundle import MANIFEST
 from scattermec.price_net import SHIPPED, unknown_policy
+from scattermec.storage.atomic import check_own_folder
 
 
 def export(

@@ -8,11 +8,11 @@ unlocked, since locks end with their process, and the next writer of the same ou
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO
 
-from scattermec.errors import BusyError
+from scattermec.errors import BusyError, InputError
 
 try:
     import fcntl
@@ -21,6 +21,7 @@ except ImportError:  # Windows, where two writers of one output are not detected
 
 __all__ = [
     "abandon",
+    "check_own_folder",
     "discard",
     "discard_partials",
     "is_scaffold",
@@ -44,6 +45,19 @@ def partial_of(path: Path) -> Path:
 def is_scaffold(name: str) -> bool:
     """Whether a name is that of a partial or lock file, which killed writers may leave behind."""
     return name.startswith(".") and name.endswith((_PARTIAL, _LOCK))
+
+
+def check_own_folder(path: Path, record: str, *, besides: Collection[str] = ()) -> None:
+    """Raise InputError if ``path`` is neither free nor a folder of ours, which holds the file ``record``.
+
+    Files named ``besides`` do not count: they are ours, too, and written before the record.
+    """
+    if path.exists() and not path.is_dir():
+        raise InputError([f"{path}: is not a folder"])
+    if not path.is_dir() or (path / record).exists():
+        return
+    if any(not is_scaffold(entry.name) and entry.name not in besides for entry in path.iterdir()):
+        raise InputError([f"{path}: has something in it, and no {record}; name another folder"])
 
 
 @contextlib.contextmanager

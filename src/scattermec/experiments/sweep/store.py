@@ -24,7 +24,7 @@ from scattermec._yaml import show
 from scattermec.errors import InputError
 from scattermec.experiments.sweep.plan import Plan
 from scattermec.experiments.sweep.tasks import Task, Tasks
-from scattermec.storage.atomic import is_scaffold, replace_text, replacing
+from scattermec.storage.atomic import check_own_folder, replace_text, replacing
 from scattermec.storage.texts import read_object, read_text
 
 RECORD, PLAN, RESULTS, WORK, MERGED = "sweep.json", "plan.yaml", "results", "work", "merged.parquet"
@@ -70,8 +70,7 @@ class Store:
                 names = ", ".join(_differences(plan.record(), found.plan.record()))
                 raise InputError([f"{folder}: holds another plan ({names} differ); name another folder"])
             return found
-        if folder.is_dir() and any(not is_scaffold(e.name) and e.name != PLAN for e in folder.iterdir()):
-            raise InputError([f"{folder}: has something in it, and no {RECORD}; name another folder"])
+        check_own_folder(folder, RECORD, besides=(PLAN,))
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RESULTS).mkdir(exist_ok=True)
         plan.save(folder / PLAN)
