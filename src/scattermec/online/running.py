@@ -57,6 +57,7 @@ class Runner:
         self._ended: asyncio.Future[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._told_at = self._end = math.inf
+        self._cpu = time.process_time()
         self._told_of: set[str] = set()
         """causes of refusals that have been told of"""
         self._random = random.Random()
@@ -69,7 +70,7 @@ class Runner:
     async def run(self, transport: Transport) -> None:
         """Run."""
         self._ended, self._transport = asyncio.get_running_loop().create_future(), transport
-        self._told_at = time.monotonic()
+        self._told_at, self._cpu = time.monotonic(), time.process_time()
         self._end = self._told_at + self.seconds
         transport.pass_on_to(lambda topic, payload: self._guarded(self._take, topic, payload))
         self._guarded(self._wake)
@@ -162,6 +163,7 @@ class Runner:
             "latency_ms": percentiles(self.latencies),
             "bytes_in_per_frame": self.bytes_in / frames,
             "bytes_out_per_frame": self.bytes_out / frames,
+            "cpu_ms_per_frame": 1000 * (time.process_time() - self._cpu) / frames,
             "memory_mib": resident_memory(),
         }
 

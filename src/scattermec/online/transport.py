@@ -247,7 +247,7 @@ class _Link:
     async def _stay_alive(self) -> None:
         while not self.lost.done():
             self.client.loop_misc()
-            await asyncio.sleep(1)
+            await asyncio.sleep(KEEP_ALIVE / 10)
 
     def _on_connect(self, client: Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:

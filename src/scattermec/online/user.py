@@ -199,8 +199,7 @@ def lacking_of(c: Constants, task: Task) -> float:
 def answer_of(c: Constants, task: Task) -> Answer:
     """The answer of least effort whose energy is within the budget."""
     idle = task.least <= 0 and _needed(c, task, 0.0) <= task.budget
-    enough = halved(lambda effort: _needed(c, task, effort) > task.budget, c.most_effort, c.bisections)[1]
-    effort = 0.0 if idle else enough
+    effort = 0.0 if idle else _least_effort(c, task)
     t_active, l_active = _plan(task, effort)
     l_local, processor = task.left - l_active, c.local_rate * c.slot_duration
     lacking = _needed(c, task, effort) - task.budget if effort >= c.most_effort else 0.0
@@ -217,6 +216,11 @@ def answer_of(c: Constants, task: Task) -> Answer:
         l_local=min(l_local, processor),
         shortfall=0.0,
     )
+
+
+def _least_effort(c: Constants, task: Task) -> float:
+    """The least effort whose energy is within the budget; the most if there is none."""
+    return halved(lambda effort: _needed(c, task, effort) > task.budget, c.most_effort, c.bisections)[1]
 
 
 def _plan(task: Task, effort: float) -> tuple[float, float]:
