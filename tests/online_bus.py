@@ -7,9 +7,11 @@ from random import Random
 
 import numpy as np
 
+from scattermec.errors import InputError
 from scattermec.online import wire
 from scattermec.online.access_point import Messages
-from scattermec.online.protocol import HERE, Played, Sight
+from scattermec.online.actor import Allocation
+from scattermec.online.protocol import HERE, Played, Proposed, Sight
 from scattermec.online.user import Answer
 
 
@@ -87,6 +89,31 @@ class HalfAndHalf:
         norms = np.linalg.norm(channels, axis=1, keepdims=True)
         times = np.full(len(workload), self.slot / 2)
         return channels / np.where(norms > 0, norms, 1), Messages(times, 10 + times, times / 1000)
+
+
+class Alternates(HalfAndHalf):
+    """Algorithm 1 with beams as above, for half of each slot; it prefers the reports in every other frame."""
+
+    def propose(self, frame, workload, battery, channels):
+        self.frame = frame
+        beams, told = self.decide(workload, battery, channels)
+        estimate = np.zeros((len(workload), 6))
+        estimate[:, 1], estimate[:, 5] = told.t_passive, workload
+        shares = np.ones(len(workload))
+        return Proposed(beams, estimate, shares, estimate[:, 5:] / 1000, estimate[:, :0])
+
+    def prefers(self, reports):
+        assert np.isfinite(reports).all()
+        return self.frame % 2 == 0
+
+
+class ReportsHalf:
+    """Reports that it reflects half of its work and computes the rest, with its beam on for 3/4 of a slot."""
+
+    def report(self, workload, battery, channel, share, entry, told):
+        if len(entry) != 1:
+            raise InputError(["entry: is not for this actor"])
+        return Allocation(0.0, 0.75, workload / 100, 0.0, workload / 2, workload / 2)
 
 
 class Splits:

@@ -1,6 +1,7 @@
 """Bundles of Algorithm 1: the AP and the users say what they say in JAX, without JAX; users in C, too."""
 
 import ctypes
+import itertools
 import math
 import shutil
 import subprocess
@@ -12,18 +13,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from command_line import refused
+from online_bus import Bus
 from scattermec import Scenario
 from scattermec.agents.settings import TrainingConfig
-from scattermec.environment import advance, as_seen, draw_next, reset
+from scattermec.cli import checks
+from scattermec.cli.jobs.online import access_point_of, user_of
 from scattermec.errors import InputError
 from scattermec.experiments.evaluate.exported import NEAR, compare_run
+from scattermec.experiments.evaluate.foresight import play_episodes
+from scattermec.experiments.evaluate.policies import Contender
+from scattermec.experiments.measure.world import SimulatedWorld
 from scattermec.learners import h_maddpg_opt as learner
-from scattermec.learners.common import new_task, see_as_ap, see_as_users
-from scattermec.online.actor import Allocation as Report
-from scattermec.online.actor import prefers_reports
-from scattermec.online.bundle import load_actor_user, load_ap_actor, user_folder
+from scattermec.learners.common import new_task
+from scattermec.online.actor import Allocation, prefers_reports
+from scattermec.online.bundle import load_actor_user, user_folder
 from scattermec.online.export_run import check_exportable, export_run, learner_of
-from scattermec.physics import Allocation
+from scattermec.online.protocol import Deadlines, Radio
+from scattermec.physics import parameters
 from scattermec.training import TrainedRun
 
 SCENARIO = Scenario(
@@ -48,6 +55,9 @@ CONFIGS = {
         phase_reference=True,
         reward_scale=0.01,
         ap_discount=0.8,
+    ),
+    "correction": TrainingConfig(
+        actor_layers=(6,), critic_width=4, buffer_size=64, action_form="correction", ap_action="log_prices"
     ),
 }
 
@@ -91,6 +101,7 @@ def observations(folder, index, count):
             c.path_gain * (random.normal(size=c.antennas) + 1j * random.normal(size=c.antennas)),
             random.uniform(),
             random.uniform(size=c.entries),
+            *([[0.2, 60.0, 0.1]] if user.corrects else []),
         )
         for _ in range(count)
     ]
@@ -108,7 +119,10 @@ def test_access_point_and_users_say_what_they_say_in_jax(exported):
 def test_user_in_c_answers_as_in_python(exported, tmp_path):
     if shutil.which("gcc") is None:
         pytest.skip("gcc is not installed")
-    _, folder = exported
+    run, folder = exported
+    if run.config.action_form == "correction":
+        assert not (user_folder(folder, 0) / "actor.c").exists()
+        return
     for index in range(2):
         library = tmp_path / f"user{index}.so"
         warnings = [
@@ -159,44 +173,48 @@ load_ap_actor({str(folder)!r})
     np.testing.assert_allclose(found, user.report(*drawn[0]), rtol=1e-6)
 
 
-def test_access_point_prefers_the_reports_if_their_target_is_larger(exported):
+@pytest.mark.parametrize("exported", ["paper", "correction"], indirect=True)
+def test_online_the_ap_chooses_as_in_the_simulator(exported):
     run, folder = exported
-    task, state = new_task(SCENARIO, run.config), learner_of(run, 4)
-    access_point = load_ap_actor(folder)
-    users = [load_actor_user(user_folder(folder, index)) for index in range(2)]
-    entry = np.full((2, users[0].constants.entries), 0.5)
+    frames, seed, deadlines = 8, 7, Deadlines(1.0)
+    policy, kind = access_point_of(folder)
+    ap = kind(policy, 2, 2, deadlines)
+    devices = [user_of(user_folder(folder, index), index, deadlines) for index in range(2)]
+    radio = Radio(
+        SimulatedWorld(SCENARIO, seed, compare=False), 2, 2, deadlines, run=1, frames=frames, wait=1.0
+    )
+    bus = Bus(radio, ap, *devices)
+    bus.run_until(lambda: radio.done)
+    assert not any(device.refused for device in (radio, ap, *devices))
 
-    @jax.jit
-    def targets(task, ap, environment, allocations, draws):
-        beams = environment.frame.channels
-        message = learner.Message(
-            beams=beams, estimate=allocations[0], told=None, seen_by_users=jnp.zeros((2, 0), jnp.float32)
-        )
-        y = [learner.target_value(task, ap, environment, message, one, draws) for one in allocations]
-        played = [advance(as_seen(environment), beams, one, draws, task.parameters) for one in allocations]
-        return y, [(result.ap_reward, see_as_ap(task, ahead)) for ahead, result in played]
+    task, state, number = new_task(SCENARIO, run.config), learner_of(run, 4), itertools.count()
+    act_by_choice = jax.jit(learner.act_by_choice)
 
-    environment = reset(jax.random.key(0), task.parameters)
-    draws = draw_next(jax.random.key(1), environment, task.parameters)
-    shares = see_as_users(task, environment, environment.frame.channels)[:, -1]
-    frame = environment.frame
-    reports = [
-        user.report(
-            *(float(part[i]) for part in (frame.workload, frame.battery)),
-            np.asarray(frame.channels[i]),
-            float(shares[i]),
-            told,
-        )
-        for i, (user, told) in enumerate(zip(users, entry, strict=True))
+    def decide(_, states):
+        environment = jax.tree.map(lambda leaf: leaf[0], states)
+        imagined = jax.random.fold_in(jax.random.key(0), next(number))
+        return jax.tree.map(lambda leaf: leaf[None], act_by_choice(task, state, environment, imagined))
+
+    contender = Contender("learned", decide)
+    _, played = play_episodes(parameters(SCENARIO), contender, frames=frames, episodes=1, seed=seed)
+    # The networks are the same in single precision, not to the last bit.
+    np.testing.assert_allclose([log.ap_energy for log in bus.logs()], played.energy[0], rtol=1e-5)
+    np.testing.assert_array_equal(np.logical_not([log.served for log in bus.logs()]), played.outage[0])
+    # Both occur, and cost different energies.
+    assert min(ap.counts["reports played"], ap.counts["estimates played"]) > 0
+
+
+def test_ap_without_jax_says_what_to_install(exported, monkeypatch):
+    find = checks.importlib.util.find_spec
+    monkeypatch.setattr(
+        checks.importlib.util, "find_spec", lambda name: None if name == "jax" else find(name)
+    )
+    assert refused("ap", str(exported[1])) == [
+        "ap of a run of h-maddpg-opt: jax not installed; pip install 'scattermec[learning]'"
     ]
-    columns = map(jnp.array, zip(*reports, strict=True))
-    reported = Allocation(**dict(zip(Report._fields, columns, strict=True)))
-    nothing = jax.tree.map(jnp.zeros_like, reported)
-    expected, outcomes = targets(task, state.ap, environment, (reported, nothing), draws)
-    found = [access_point.target(float(reward), np.asarray(ahead)) for reward, ahead in outcomes]
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
-    assert found[0] != pytest.approx(found[1])
-    assert prefers_reports(*found) == bool(expected[0] > expected[1])
+
+
+def test_reports_are_preferred_if_they_promise_more():
     assert prefers_reports(2.0, 1.0)
     assert not prefers_reports(1.0, 1.0)
     assert not prefers_reports(math.nan, 1.0)
@@ -208,16 +226,13 @@ def test_runs_that_have_no_users_for_devices_are_refused(exported):
         check_exportable(replace(run, algorithm="h-maddpg"), "runs/x")
     with pytest.raises(InputError, match="of-seed: 5 is not allowed; the run has the seeds 3, 4"):
         check_exportable(run, "runs/x", 5)
-    correcting = replace(run, config=run.config.replace(action_form="correction"))
-    with pytest.raises(InputError, match="its users correct an estimate"):
-        check_exportable(correcting, "runs/x")
 
 
 def test_user_refuses_what_is_no_observation(exported):
-    user, ((work, battery, channel, share, entry),) = observations(exported[1], 0, 1)
-    assert isinstance(user.report(work, battery, channel, share, entry), Report)
+    user, ((work, battery, channel, share, *told),) = observations(exported[1], 0, 1)
+    assert isinstance(user.report(work, battery, channel, share, *told), Allocation)
     with pytest.raises(InputError, match="they must be"):
-        user.report(work, battery, channel[:1], share, entry)
+        user.report(work, battery, channel[:1], share, *told)
     for wrong in ((-1.0, battery, channel, share), (work, battery, channel, math.nan)):
         with pytest.raises(InputError, match="all numbers must be finite"):
-            user.report(*wrong, entry)
+            user.report(*wrong, *told)

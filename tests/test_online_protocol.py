@@ -11,10 +11,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from online_bus import Bus, HalfAndHalf, Splits, ToyWorld
+from online_bus import Alternates, Bus, HalfAndHalf, ReportsHalf, Splits, ToyWorld
 from scattermec.online import wire
-from scattermec.online.protocol import HERE, HOLD, AccessPoint, Deadlines, Memory, Phase, Radio, UserDevice
-from scattermec.online.wire import Answer, Log, Observation, Offer, Outcome, Play, Refused, Report, Sounding
+from scattermec.online.protocol import (
+    HERE,
+    HOLD,
+    PARTS,
+    AccessPoint,
+    ActorDevice,
+    ChoosingAccessPoint,
+    Deadlines,
+    Memory,
+    Phase,
+    Radio,
+    UserDevice,
+)
+from scattermec.online.wire import (
+    Answer,
+    Estimate,
+    Log,
+    Observation,
+    Offer,
+    Outcome,
+    Play,
+    Proposal,
+    Refused,
+    Report,
+    Sounding,
+)
 
 N, M = 3, 2
 DEADLINES = Deadlines(1.0)
@@ -29,8 +53,22 @@ messages = st.one_of(
     st.builds(Observation, **sequence, **users, workload=numbers, battery=numbers, channel_gain=numbers),
     st.builds(Report, **sequence, **users, workload=numbers, battery=numbers),
     st.builds(Offer, **sequence, **users, t_passive=numbers, passive_rate=numbers, harvest=numbers),
+    st.builds(Answer, **sequence, **users, **dict.fromkeys(PARTS, numbers)),
     st.builds(
-        Answer, **sequence, **users, **{name: numbers for name in Answer.model_fields if name[1] == "_"}
+        Proposal,
+        **sequence,
+        **users,
+        channel=st.lists(st.floats(-1e12, 1e12), max_size=8),
+        share=numbers,
+        entry=st.lists(numbers, max_size=6),
+        told=st.lists(numbers, max_size=3),
+    ),
+    st.builds(
+        Estimate,
+        **sequence,
+        beams=rows,
+        t_passive=st.lists(numbers, max_size=3),
+        estimate=st.lists(st.lists(numbers, max_size=6), max_size=3),
     ),
     st.builds(Play, **sequence, beams=rows, t_passive=st.lists(numbers, max_size=3)),
     st.builds(Outcome, **sequence, **users, served=st.booleans(), harvested=numbers, spent=numbers),
@@ -119,11 +157,18 @@ def test_message_is_refused_for_its_cause(fields, cause):
 # A frame without faults
 
 
-def system(world=None, frames=5, policy=None, **network):
+def new_user(user, choosing):
+    return (
+        ActorDevice(ReportsHalf(), user, DEADLINES, M) if choosing else UserDevice(Splits(), user, DEADLINES)
+    )
+
+
+def system(world=None, frames=5, policy=None, choosing=False, **network):
     world = world or ToyWorld(N, M)
     radio = Radio(world, N, M, DEADLINES, run=1, frames=frames, wait=1.0)
-    ap = AccessPoint(policy or HalfAndHalf(), N, M, DEADLINES)
-    devices = [UserDevice(Splits(), user, DEADLINES) for user in range(N)]
+    kind, usual = (ChoosingAccessPoint, Alternates) if choosing else (AccessPoint, HalfAndHalf)
+    ap = kind(policy or usual(), N, M, DEADLINES)
+    devices = [new_user(user, choosing) for user in range(N)]
     return world, radio, ap, devices, Bus(radio, ap, *devices, **network)
 
 
@@ -264,6 +309,54 @@ def test_radio_begins_when_all_are_here_or_after_its_wait():
     assert len(waited.tick(10.0)) == 1 + N
 
 
+# Algorithm 1
+
+
+def test_ap_lets_reports_or_its_estimate_be_played_and_a_silent_user_does_nothing():
+    world, radio, ap, devices, bus = system(frames=4, choosing=True)
+    bus.run_until(lambda: radio.number == (1, 2))
+    bus.leave("user/2")
+    bus.run_until(lambda: radio.done)
+    assert ap.counts["reports played"] == ap.counts["estimates played"] == 2
+    work = np.array([10.0, 11.0, 12.0])
+    reports = np.array([[0, 0.75, kbit / 100, 0, kbit / 2, kbit / 2] for kbit in work])
+    estimate = np.array([[0, 0.5, 0, 0, 0, kbit] for kbit in work])
+    for frame, (expected, times) in enumerate(
+        # Of the silent user its beam alone, as long as the AP estimates.
+        [(reports, [0.75] * 3), (estimate, [0.5] * 3), (reports, [0.75, 0.75, 0.5]), (estimate, [0.5] * 3)]
+    ):
+        beams, t_passive, answers = world.played[frame]
+        there = [True, True, frame < 2]
+        np.testing.assert_array_equal(answers, expected * np.array(there)[:, None])
+        np.testing.assert_array_equal(t_passive, times)
+        assert beams is not None
+    assert not any(device.refused for device in (radio, ap, *devices))
+
+
+def test_user_holds_its_last_proposal_and_does_nothing_with_none_or_one_that_is_for_another_actor():
+    user = ActorDevice(ReportsHalf(), 1, DEADLINES, M)
+    said = []
+    for number in range(HOLD + 4):
+        seen = Observation(run=1, frame=number, user=1, workload=20.0, battery=1.0, channel_gain=1.0)
+        user.receive("radio/user/1", wire.encode(seen), float(number))
+        if number in (1, HOLD + 3):
+            entry = [0.1] if number == 1 else [0.1, 0.2]
+            told = Proposal(run=1, frame=number, user=1, channel=[1.0] * 4, share=0.5, entry=entry, told=[])
+            said.append(user.receive("ap/user/1", wire.encode(told), number + 0.1))
+        else:
+            said.append(user.tick(number + 0.5))
+    assert [[answer.l_local for answer in answers] for answers in said] == [
+        [0.0],
+        *[[10.0]] * (1 + HOLD),
+        [0.0],
+        [],
+    ]
+    assert user.counts["undecided"] == 1
+    offer = Offer(run=1, frame=HOLD + 3, user=1, t_passive=0.5, passive_rate=10.0, harvest=0.0)
+    assert user.receive("ap/user/1", wire.encode(offer), HOLD + 3.2) == []
+    assert user.refused == {"foreign": 1}
+
+
 # All of it at random
 
 
@@ -274,9 +367,10 @@ class Online(RuleBasedStateMachine):
     and repeats anything on any of them. Users 0 and 1 and their slots have to be as if it were not there.
     """
 
-    @initialize()
-    def start(self):
-        self.world, self.radio, self.ap, self.users, self.bus = system(frames=10**6)
+    @initialize(choosing=st.booleans())
+    def start(self, choosing):
+        self.choosing = choosing
+        self.world, self.radio, self.ap, self.users, self.bus = system(frames=10**6, choosing=choosing)
         self.genuine = {}
 
     def advance(self, steps):
@@ -319,14 +413,14 @@ class Online(RuleBasedStateMachine):
         if kind == "report":
             forged = Report(run=run, frame=max(frame, 0), user=user, workload=workload, battery=0.0)
         else:
-            parts = dict.fromkeys((name for name in Answer.model_fields if name[1] == "_"), workload)
+            parts = dict.fromkeys(PARTS, workload)
             forged = Answer(run=run, frame=max(frame, 0), user=user, **parts)
         self.bus.publish(f"user/2/{kind}", wire.encode(forged))
 
     @rule(user=st.integers(0, 2))
     def restart_user(self, user):
         self.bus.devices.pop(f"user/{user}", None)
-        self.users[user] = UserDevice(Splits(), user, DEADLINES)
+        self.users[user] = new_user(user, self.choosing)
         self.bus.join(self.users[user])
 
     @rule(user=st.integers(0, 2))
@@ -338,7 +432,7 @@ class Online(RuleBasedStateMachine):
     def restart_ap(self, remembers):
         self.bus.devices.pop("ap", None)
         memory = Memory.model_validate_json(self.ap.memory.model_dump_json()) if remembers else None
-        self.ap = AccessPoint(self.ap.policy, N, M, DEADLINES, memory)
+        self.ap = type(self.ap)(self.ap.policy, N, M, DEADLINES, memory)
         self.bus.join(self.ap)
 
     @rule(seconds=st.floats(0, 3))
@@ -352,16 +446,14 @@ class Online(RuleBasedStateMachine):
         assert self.radio.due < math.inf
 
     @invariant()
-    def users_0_and_1_are_played_as_they_answered_or_not_at_all(self):
+    def users_0_and_1_are_played_as_they_answered_or_as_the_ap_estimates_or_not_at_all(self):
         for frame, (_, _, answers) in enumerate(self.world.played[-3:], max(0, len(self.world.played) - 3)):
             for user in (0, 1):
                 genuine = self.genuine.get((user, frame))
-                expected = (
-                    [getattr(genuine, name) for name in Answer.model_fields if name[1] == "_"]
-                    if genuine
-                    else []
-                )
-                assert not answers[user].any() or answers[user].tolist() == expected
+                expected = [[getattr(genuine, name) for name in PARTS]] if genuine else []
+                if genuine and self.choosing and frame % 2:
+                    expected += [[0, 0.5, 0, 0, 0, work] for work in (0.0, 10.0 + user)]
+                assert not answers[user].any() or answers[user].tolist() in expected
 
     @invariant()
     def ap_decides_on_what_users_0_and_1_said(self):

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
+from scattermec._compilation import start_jax
 from scattermec.cli import options
 from scattermec.cli.checks import check_installed, check_output, hold_output
+from scattermec.online.bundle import AP_ACTOR_PART, part_of
 
 
 def ap(
@@ -28,7 +30,11 @@ def ap(
 
     In each frame it collects the users' reports, decides by the networks of the bundle, sends each user its
     message, collects the answers, and lets the radio play. At the end it prints what it has done and refused,
-    and the latency of its decisions. It does not need JAX.
+    and the latency of its decisions.
+
+    It does not need JAX, unless the bundle is that of a run of h-maddpg-opt: then it estimates what the users
+    will do by problem (10), and lets the radio play their reports or its estimate (lines 14 to 19 of
+    Algorithm 1).
 
     Examples:
 
@@ -36,6 +42,9 @@ def ap(
         scattermec ap bundle --state ap.json --connection keys/ap.yaml
     """
     check_installed("ap", "online")
+    if part_of(bundle) == AP_ACTOR_PART:
+        check_installed("ap of a run of h-maddpg-opt", "learning")
+        start_jax(lightly=True)
     check_output(out)
     if state is not None:
         hold_output(state)

@@ -18,7 +18,7 @@ PACKAGES = {
     "figures": ("matplotlib",),
     "export": ("onnx",),
     "online": ("cbor2", "cryptography", "onnxruntime", "paho"),
-    "learning": ("equinox", "flashbax", "optax", "pyarrow"),
+    "learning": ("jax", "equinox", "flashbax", "optax", "pyarrow"),
     "ray": ("ray",),
     "report": ("jinja2", "plotly"),
     "search": ("optuna",),

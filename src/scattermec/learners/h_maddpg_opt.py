@@ -250,10 +250,17 @@ def target_value(
     In units of the scaled reward. The next frame has the model's battery and backlog, and the channels and
     arrivals of ``draws``.
     """
-    ahead, result = advance(as_seen(environment), message.beams, allocation, draws, task.parameters)
-    seen = see_as_ap(task, ahead)
+    reward, seen = outlook(task, environment, message.beams, allocation, draws)
     h = task.ap_learning
-    return h.reward_scale * result.ap_reward + h.discount * ap.target_critic(seen, ap.target_actor(seen))
+    return h.reward_scale * reward + h.discount * ap.target_critic(seen, ap.target_actor(seen))
+
+
+def outlook(
+    task: Task, environment: EnvState, beams: Complex[Array, "N M"], allocation: Allocation, draws: Draws
+) -> tuple[Float[Array, ""], Float[Array, " K"]]:
+    """What the AP expects of an allocation: the reward (11), and its observation of the next frame."""
+    ahead, result = advance(as_seen(environment), beams, allocation, draws, task.parameters)
+    return result.ap_reward, see_as_ap(task, ahead)
 
 
 def try_each(

@@ -8,8 +8,10 @@ A bundle is a folder, as is each user's part in it. Each has a `bundle.json` wit
 `load_ap` reads the former, and `load_user` the latter. Of a run of Algorithm 1 there are, for `load_ap_actor`
 and `load_actor_user`,
 
-    BUNDLE/bundle.json, scenario.yaml, access_point.json, actor.onnx, value.onnx
+    BUNDLE/bundle.json, scenario.yaml, training.yaml, access_point.json, actor.onnx, value.onnx
     BUNDLE/users/I/bundle.json, user.json, actor.onnx, actor.c, actor.h
+
+Users that correct an estimate have `correction.json` and `response.json` instead of C.
 """
 
 import hashlib
@@ -37,6 +39,7 @@ __all__ = [
     "load_ap",
     "load_ap_actor",
     "load_user",
+    "part_of",
     "user_folder",
 ]
 
@@ -46,7 +49,8 @@ FORMAT = 2
 
 SCENARIO, ACCESS_POINT, USER = "scenario.yaml", "access_point.json", "user.json"
 PRICES, TIMES, USERS = "prices.onnx", "times.onnx", "users"
-ACTOR, VALUE = "actor.onnx", "value.onnx"
+ACTOR, VALUE, TRAINING = "actor.onnx", "value.onnx", "training.yaml"
+CORRECTION, RESPONSE = "correction.json", "response.json"
 AP_PART, USER_PART = "access point", "user"
 AP_ACTOR_PART, ACTOR_USER_PART = "access point of Algorithm 1", "user of Algorithm 1"
 AP_ACTOR = ("discount", "reward_scale")
@@ -88,9 +92,12 @@ def load_user(path: str | os.PathLike[str]) -> UserPolicy:
 
 
 def load_ap_actor(path: str | os.PathLike[str]) -> actor.ApActor:
-    """The AP's networks in the bundle of a run of Algorithm 1; raises InputError as `load_ap` does."""
+    """The AP's networks in the bundle of a run of Algorithm 1; raises InputError as `load_ap` does.
+
+    The whole AP is that of `scattermec.online.choice.load_estimating_ap`, which needs JAX.
+    """
     folder = Path(path)
-    _verify(folder, AP_ACTOR_PART, (SCENARIO, ACCESS_POINT, ACTOR, VALUE))
+    _verify(folder, AP_ACTOR_PART, (SCENARIO, TRAINING, ACCESS_POINT, ACTOR, VALUE))
     numbers = _numbers(folder / ACCESS_POINT, AP_ACTOR)
     return actor.ApActor(_actor(folder / ACTOR), _actor(folder / VALUE), **numbers)
 
@@ -100,7 +107,19 @@ def load_actor_user(path: str | os.PathLike[str]) -> actor.ActorUser:
     folder = Path(path)
     _verify(folder, ACTOR_USER_PART, (USER, ACTOR))
     constants = actor.Constants(**_numbers(folder / USER, actor.Constants._fields))
-    return actor.ActorUser(constants, _actor(folder / ACTOR))
+    correction = None  # users that state their allocation have none
+    if (folder / CORRECTION).exists():
+        _verify(folder, ACTOR_USER_PART, (CORRECTION, RESPONSE))
+        correction = (
+            actor.Correction(**_numbers(folder / CORRECTION, actor.Correction._fields)),
+            Constants(**_numbers(folder / RESPONSE, Constants._fields)),
+        )
+    return actor.ActorUser(constants, _actor(folder / ACTOR), correction)
+
+
+def part_of(path: str | os.PathLike[str]) -> Any:
+    """Whose part a folder is, e.g. `AP_ACTOR_PART`; raises InputError if it has no manifest."""
+    return read_object(Path(path) / MANIFEST).get("part")
 
 
 def user_folder(bundle: str | os.PathLike[str], index: int) -> Path:

@@ -8,11 +8,12 @@ import numpy as np
 
 from scattermec._version import __version__
 from scattermec.agents.networks import Actor
+from scattermec.environment import corrections
 from scattermec.errors import InputError
 from scattermec.learners.common import new_task
 from scattermec.learners.h_maddpg_opt import State
 from scattermec.online import actor, bundle, graph
-from scattermec.online.export import as_json, write_part
+from scattermec.online.export import METHOD, as_json, write_part
 from scattermec.physics import parameters
 from scattermec.storage.atomic import writing
 from scattermec.training import TrainedRun
@@ -21,6 +22,9 @@ __all__ = ["ALGORITHM", "check_exportable", "export_run", "learner_of"]
 
 ALGORITHM = "h-maddpg-opt"
 """The only learner whose users act on the AP's estimate, as devices would."""
+
+CORRECTION = actor.Correction(nothing=corrections.NOTHING, longer=corrections.LONGER, kept=corrections.KEPT)
+"""What users that correct an estimate know of corrections."""
 
 _SOURCES = Path(__file__).parent
 _ACTIVATIONS = {
@@ -35,10 +39,9 @@ def check_exportable(run: TrainedRun, name: str, seed: int | None = None) -> Non
     faults = []
     if run.algorithm != ALGORITHM:
         faults.append(f"{name}: is a run of {run.algorithm}; only runs of {ALGORITHM} can be exported")
-    elif run.config.action_form not in actor.ENTRIES:
+    if run.scenario.trace is not None:
         faults.append(
-            f"{name}: its users correct an estimate; only those that state their allocation (action_form: "
-            "paper or feasible) can be exported"
+            f"{name}: its scenario has a trace, which devices do not read; only others can be exported"
         )
     if seed is not None and seed not in run.seeds:
         faults.append(
@@ -67,6 +70,7 @@ def export_run(run: TrainedRun, out: Path, *, name: str, seed: int | None = None
     numbers = {"discount": float(settings.discount), "reward_scale": float(settings.reward_scale)}
     files = {
         bundle.SCENARIO: run.scenario.to_yaml().encode(),
+        bundle.TRAINING: run.config.to_yaml().encode(),
         bundle.ACCESS_POINT: as_json(numbers),
         bundle.ACTOR: graph.actor_model(learner.ap.actor),
         bundle.VALUE: graph.value_model(learner.ap.target_actor, learner.ap.target_critic),
@@ -93,13 +97,17 @@ def _user_files(run: TrainedRun, learner: State, index: int) -> dict[str, bytes]
         antennas=p.num_antennas,
         phase_reference=int(run.config.phase_reference),
     )
+    files = {bundle.USER: as_json(constants._asdict()), bundle.ACTOR: graph.actor_model(own)}
+    if run.config.action_form == "correction":
+        return files | {
+            bundle.CORRECTION: as_json(CORRECTION._asdict()),
+            bundle.RESPONSE: as_json(bundle.constants_of_user(run.scenario, index, METHOD)._asdict()),
+        }
     code, header = (_SOURCES / name for name in ("actor.c", "actor.h"))
     sizes = (
         f"#define SCATTERMEC_ANTENNAS {constants.antennas}\n#define SCATTERMEC_ENTRIES {constants.entries}"
     )
-    return {
-        bundle.USER: as_json(constants._asdict()),
-        bundle.ACTOR: graph.actor_model(own),
+    return files | {
         code.name: _in_c(code.read_text(), constants, own).encode(),
         header.name: header.read_text().replace("/* SIZES */", sizes).encode(),
     }

@@ -137,7 +137,7 @@ class Observer:
         most_logs: number of frames that are remembered, the last ones; all by default.
         """
         self._transport = MqttTransport(connection, "observer", subscriptions, lambda line: None)
-        self._task: asyncio.Task[None] | None = None
+        self._transport.pass_on_to(self._take)
         self._most_logs = most_logs
         self.logs: list[wire.Log] = []
         """frames that have been played"""
@@ -152,12 +152,9 @@ class Observer:
 
     async def __aenter__(self) -> "Observer":
         await self._transport.__aenter__()
-        self._task = asyncio.create_task(self._listen())
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        assert self._task is not None  # entered
-        self._task.cancel()
         await self._transport.__aexit__(*error)
 
     def send(self, topic: str, payload: bytes) -> None:
@@ -177,12 +174,6 @@ class Observer:
         begun = len(self.logs)
         await self.until(lambda: len(self.logs) >= begun + count, f"{count} more frames")
         return self.logs[begun : begun + count]
-
-    async def _listen(self) -> None:
-        while True:
-            arrived = await self._transport.receive(1.0)
-            if arrived is not None:
-                self._take(*arrived)
 
     def _take(self, topic: str, payload: bytes) -> None:
         name, _, last = topic.rpartition("/")

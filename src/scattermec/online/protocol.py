@@ -15,6 +15,9 @@ Otherwise a user without an offer does what its own battery allows, and the AP c
 as one without work, in whose slot it may still beam for the others. Nobody waits for a user that has been
 silent for longer.
 
+With Algorithm 1 (`ActorDevice`, `ChoosingAccessPoint`) Proposals are in place of Offers, answers are the
+users' reports of line 14, and the AP lets the radio play either these or its estimate.
+
 There is no input, output, thread or clock here: a device is given what arrives and the time in s on its own
 clock, and returns what it sends. Nothing depends on the time of day, and messages carry none.
 """
@@ -24,29 +27,47 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
+from scattermec.errors import InputError
 from scattermec.online import wire
 from scattermec.online.access_point import Messages
+from scattermec.online.actor import Allocation
 from scattermec.online.user import Answer as Response
 from scattermec.online.user import Message as Promise
 from scattermec.online.wire import (
     Answer,
+    Estimate,
     Log,
     Message,
     Observation,
     Offer,
     Outcome,
     Play,
+    Proposal,
     Refused,
     Report,
     Sounding,
 )
 
-__all__ = ["HERE", "HOLD", "AccessPoint", "Deadlines", "Device", "Memory", "Phase", "Radio", "UserDevice"]
+__all__ = [
+    "HERE",
+    "HOLD",
+    "PARTS",
+    "AccessPoint",
+    "ActorDevice",
+    "ChoosingAccessPoint",
+    "Deadlines",
+    "Device",
+    "Memory",
+    "Phase",
+    "Proposed",
+    "Radio",
+    "UserDevice",
+]
 
 HOLD = 3
 """Frames for which the last report of a user, and the last offer to it, stand in for missing ones."""
@@ -56,6 +77,9 @@ HERE = "here"
 
 NOTHING = Promise(t_passive=0.0, passive_rate=0.0, harvest=0.0)
 """What a user expects of its slot if it knows nothing: it has its own battery alone."""
+
+PARTS = tuple(name for name in Answer.model_fields if name[1] == "_")
+"""The six numbers of an answer, in order."""
 
 
 class Phase(StrEnum):
@@ -111,6 +135,53 @@ class ApPolicy(Protocol):
         self, workload: np.ndarray, battery: np.ndarray, channels: np.ndarray
     ) -> tuple[np.ndarray, Messages]:
         """Unit beams (N, M) and messages to the users, for workload, battery (N,) and channels (N, M)."""
+        ...
+
+
+@runtime_checkable
+class ActorPolicy(Protocol):
+    """A user's part of Algorithm 1."""
+
+    def report(
+        self,
+        workload: float,
+        battery: float,
+        channel: np.ndarray,
+        share: float,
+        entry: list[float],
+        told: list[float],
+    ) -> Allocation:
+        """The user's allocation, line 14; raises InputError for a proposal that is not for its actor."""
+        ...
+
+
+class Proposed(NamedTuple):
+    """The AP's decision in Algorithm 1, lines 3 to 5, and what it tells each user."""
+
+    beams: np.ndarray
+    """(N, M)"""
+    estimate: np.ndarray
+    """(N, 6) times in s and work in kbit, in the order of `PARTS`"""
+    shares: np.ndarray
+    """(N,) gain of each user's beam as a share of the largest possible"""
+    entries: np.ndarray
+    """(N, K) the estimate as numbers in [0, 1]"""
+    told: np.ndarray
+    """(N, 3) the numbers of an Offer that users correct, or (N, 0)"""
+
+
+@runtime_checkable
+class ChoosingPolicy(Protocol):
+    """The AP's part of Algorithm 1."""
+
+    def propose(
+        self, frame: int, workload: np.ndarray, battery: np.ndarray, channels: np.ndarray
+    ) -> Proposed:
+        """Lines 3 to 5, for the number of the frame, and workload, battery (N,) and channels (N, M)."""
+        ...
+
+    def prefers(self, reports: np.ndarray) -> bool:
+        """Lines 15 and 16: whether reports (N, 6) promise more than the estimate of the last proposal."""
         ...
 
 
@@ -214,14 +285,23 @@ class Device:
 class UserDevice(Device):
     """A user: reports what it observes, and answers the AP's offer."""
 
-    def __init__(self, policy: UserPolicy, index: int, deadlines: Deadlines) -> None:
-        super().__init__(wire.most_bytes())
+    offers: type[Offer | Proposal] = Offer
+    """what it takes from the AP"""
+
+    def __init__(self, policy: Any, index: int, deadlines: Deadlines, antennas: int = 0) -> None:
+        """Args:
+        policy: a `UserPolicy`, or what a subclass takes.
+        index: of the user, from 0.
+        deadlines: of the frame.
+        antennas: M, if the AP's messages have the channel.
+        """
+        super().__init__(wire.most_bytes(antennas=antennas))
         self.policy, self.index, self.deadlines = policy, index, deadlines
         self.name = f"user/{index}"
         self.subscriptions = (f"radio/user/{index}", f"ap/user/{index}")
         self.observed: Observation | None = None
-        self.offer: Offer | None = None
-        """the last valid one"""
+        self.offer: Any = None
+        """the last valid one of ``offers``"""
         self.settled = self.number
         """frame of the last outcome"""
 
@@ -235,7 +315,7 @@ class UserDevice(Device):
             self.phase, self.due = Phase.REPORTED, now + self.deadlines.offer
             return [self._report(message)]
         self.check_current(message)
-        if isinstance(message, Offer):
+        if isinstance(message, self.offers):
             return self._take_offer(message)
         if isinstance(message, Outcome):
             if self.settled == self.number:
@@ -252,39 +332,58 @@ class UserDevice(Device):
         held = self.offer
         if held is not None and held.run == self.number[0] and held.frame >= self.number[1] - HOLD:
             self.counts["offer missed, the last one held"] += 1
-            return self._answer(_promise(held))
+            return self._answer(held)
         self.counts["offer missed, alone"] += 1
-        return self._answer(NOTHING)
+        return self._answer(None)
 
     def _report(self, seen: Observation) -> Report:
         return Report(
             run=seen.run, frame=seen.frame, user=self.index, workload=seen.workload, battery=seen.battery
         )
 
-    def _take_offer(self, offer: Offer) -> list[Message]:
+    def _take_offer(self, offer: Offer | Proposal) -> list[Message]:
         if self.offer is not None and self.offer.number == offer.number:
             raise Refused("replayed")
         self.offer = offer
         if self.phase is not Phase.REPORTED:
             raise Refused("late")  # but the last valid one from now on
-        return self._answer(_promise(offer))
+        return self._answer(offer)
 
-    def _answer(self, promise: Promise) -> list[Message]:
+    def _answer(self, offer: Any) -> list[Message]:
         self.phase, self.due = Phase.ANSWERED, math.inf
         self.counts["frames"] += 1
         seen = self.observed
         assert seen is not None  # the phase before
-        found = self.policy.respond(promise, seen.workload, seen.battery, seen.channel_gain)
-        parts = {name: number for name, number in found._asdict().items() if name in Answer.model_fields}
         try:
+            found = self._respond(offer, seen)
+            parts = {name: getattr(found, name) for name in PARTS}
             return [Answer(run=seen.run, frame=seen.frame, user=self.index, **parts)]
-        except ValidationError:  # no NaN is passed on
+        except (InputError, ValidationError):  # no NaN is passed on
             self.counts["undecided"] += 1
             return []
 
+    def _respond(self, offer: Any, seen: Observation) -> Response | Allocation:
+        """The user's allocation for the AP's offer; None if there is none."""
+        promise = NOTHING if offer is None else Promise(offer.t_passive, offer.passive_rate, offer.harvest)
+        found: Response = self.policy.respond(promise, seen.workload, seen.battery, seen.channel_gain)
+        return found
 
-def _promise(offer: Offer) -> Promise:
-    return Promise(offer.t_passive, offer.passive_rate, offer.harvest)
+
+class ActorDevice(UserDevice):
+    """A user of Algorithm 1, with an `ActorPolicy`. Without a proposal, its actor has nothing to act on."""
+
+    offers = Proposal
+
+    def _respond(self, offer: Any, seen: Observation) -> Response | Allocation:
+        if offer is None:
+            return Allocation(*[0.0] * len(PARTS))
+        channel = np.array(offer.channel, float)
+        if len(channel) % 2:
+            raise InputError(["channel: has half a number"])
+        found: Allocation = self.policy.report(
+            seen.workload, seen.battery, channel.view(complex), offer.share, offer.entry, offer.told
+        )
+        return found
 
 
 class Memory(BaseModel):
@@ -303,8 +402,15 @@ class AccessPoint(Device):
     subscriptions = ("radio/ap", "user/+/report", "user/+/answer")
 
     def __init__(
-        self, policy: ApPolicy, users: int, antennas: int, deadlines: Deadlines, memory: Memory | None = None
+        self, policy: Any, users: int, antennas: int, deadlines: Deadlines, memory: Memory | None = None
     ) -> None:
+        """Args:
+        policy: an `ApPolicy`, or what a subclass takes.
+        users: N.
+        antennas: M.
+        deadlines: of the frame.
+        memory: of the AP before this one.
+        """
         super().__init__(wire.most_bytes(users, antennas))
         self.policy, self.users, self.antennas, self.deadlines = policy, users, antennas, deadlines
         memory = memory or Memory()
@@ -315,7 +421,7 @@ class AccessPoint(Device):
         """the frame before the first one since the start or the last change of run"""
         self.reported: set[int] = set()
         """users whose reports of this frame are there, like the next"""
-        self.answered: set[int] = set()
+        self.answers: dict[int, Answer] = {}
         self.channels = np.zeros((users, antennas), complex)
         self.play: Play | None = None
         self.began = 0.0
@@ -335,11 +441,11 @@ class AccessPoint(Device):
         self.check_current(message)
         if isinstance(message, Report):
             return self._take_report(message, now)
-        if message.user in self.answered:
+        if message.user in self.answers:
             raise Refused("replayed")
         if self.phase is Phase.PLAYED:
             raise Refused("late")
-        self.answered.add(message.user)
+        self.answers[message.user] = message
         return self._play_if_all_answered(now)
 
     def tick(self, now: float) -> list[Message]:
@@ -358,7 +464,7 @@ class AccessPoint(Device):
         if self.since is None:
             self.since = sounding.frame - 1
         self.number, self.channels, self.began = sounding.number, channels, now
-        self.reported, self.answered, self.play = set(), set(), None
+        self.reported, self.answers, self.play = set(), {}, None
         self.phase, self.due = Phase.REPORTS, now + self.deadlines.reports
         return []
 
@@ -384,32 +490,83 @@ class AccessPoint(Device):
         for user, report in self.reports.items():
             if self.number[1] - report.frame <= HOLD:
                 workload[user], battery[user] = report.workload, report.battery
-        beams, promises = self.policy.decide(workload, battery, self.channels)
         self.phase, self.due = Phase.ANSWERS, self.began + self.deadlines.answers
-        run, frame = self.number
-        columns = [np.asarray(part, float).tolist() for part in promises]
         try:
-            offers: list[Message] = [
-                Offer(
-                    run=run, frame=frame, user=user, t_passive=t_passive, passive_rate=rate, harvest=harvest
-                )
-                for user, (t_passive, rate, harvest) in enumerate(zip(*columns, strict=True))
-            ]
-            self.play = Play(run=run, frame=frame, beams=rows(beams), t_passive=columns[0])
+            offers, self.play = self._offers(workload, battery)
         except ValidationError:  # no NaN is passed on: everybody goes on as without an AP
             self.counts["undecided"] += 1
             self.phase, self.due = Phase.PLAYED, math.inf
             return []
         return [*offers, *self._play_if_all_answered(now)]
 
+    def _offers(self, workload: np.ndarray, battery: np.ndarray) -> tuple[list[Message], Play]:
+        """What it tells the users, and the radio once they have answered."""
+        beams, promises = self.policy.decide(workload, battery, self.channels)
+        run, frame = self.number
+        columns = [np.asarray(part, float).tolist() for part in promises]
+        offers: list[Message] = [
+            Offer(run=run, frame=frame, user=user, t_passive=t_passive, passive_rate=rate, harvest=harvest)
+            for user, (t_passive, rate, harvest) in enumerate(zip(*columns, strict=True))
+        ]
+        return offers, Play(run=run, frame=frame, beams=rows(beams), t_passive=columns[0])
+
     def _play_if_all_answered(self, now: float) -> list[Message]:
-        missing = self.reported - self.answered
+        missing = self.reported - self.answers.keys()
         if self.phase is not Phase.ANSWERS or (missing and now < self.due):
             return []
         assert self.play is not None  # decided
         self.counts["answers missed"] += len(missing)
         self.phase, self.due = Phase.PLAYED, math.inf
-        return [self.play]
+        return [self._chosen(self.play)]
+
+    def _chosen(self, play: Play) -> Play:
+        """What is played, now that all answers are there that will be."""
+        return play
+
+
+class ChoosingAccessPoint(AccessPoint):
+    """The AP of Algorithm 1, with a `ChoosingPolicy`: it lets the answers be played, or its estimate."""
+
+    proposed: Proposed
+    """the last one"""
+
+    def _offers(self, workload: np.ndarray, battery: np.ndarray) -> tuple[list[Message], Play]:
+        run, frame = self.number
+        self.proposed = made = self.policy.propose(frame, workload, battery, self.channels)
+        offers: list[Message] = [
+            Proposal(run=run, frame=frame, user=user, channel=channel, share=share, entry=entry, told=told)
+            for user, (channel, share, entry, told) in enumerate(
+                zip(
+                    rows(self.channels),
+                    *(part.tolist() for part in (made.shares, made.entries, made.told)),
+                    strict=True,
+                )
+            )
+        ]
+        estimate = made.estimate.tolist()
+        play = Estimate(
+            run=run, frame=frame, beams=rows(made.beams), t_passive=_beam_times(estimate), estimate=estimate
+        )
+        return offers, play
+
+    def _chosen(self, play: Play) -> Play:
+        # Of a user whose answer is missing, both sides of the comparison have the estimate's part.
+        answers = {user: answer_parts(answer) for user, answer in self.answers.items()}
+        reports = [answers.get(user, part) for user, part in enumerate(self.proposed.estimate.tolist())]
+        if not answers or not self.policy.prefers(np.array(reports)):
+            self.counts["estimates played"] += 1
+            return play
+        self.counts["reports played"] += 1
+        return Play(run=play.run, frame=play.frame, beams=play.beams, t_passive=_beam_times(reports))
+
+
+def answer_parts(answer: Answer) -> list[float]:
+    """The six numbers of an answer."""
+    return [getattr(answer, part) for part in PARTS]
+
+
+def _beam_times(allocations: list[list[float]]) -> list[float]:
+    return [numbers[PARTS.index("t_passive")] for numbers in allocations]
 
 
 class Radio(Device):
@@ -446,7 +603,7 @@ class Radio(Device):
         self.missing = {f"ap/{HERE}", *(f"user/{user}/{HERE}" for user in range(users))}
         """topics of those who have not come yet"""
         self.subscriptions = ("ap/play", "user/+/answer", f"ap/{HERE}", f"user/+/{HERE}")
-        self.answers: dict[int, Answer] = {}
+        self.answers: dict[int, list[float]] = {}
         self.began = 0.0
         self.phase, self.due = Phase.GATHERING, -math.inf
 
@@ -468,13 +625,22 @@ class Radio(Device):
             beams = _matrix(message.beams, (self.users, self.antennas))
             if len(message.t_passive) != self.users:
                 raise Refused("invalid")
+            self._take_estimate(message)
             return self._play(beams, np.array(message.t_passive), now)
         if message.user >= self.users:
             raise Refused("foreign")
         if message.user in self.answers:
             raise Refused("replayed")
-        self.answers[message.user] = message
+        self.answers[message.user] = answer_parts(message)
         return []
+
+    def _take_estimate(self, message: Play) -> None:
+        """Let users execute the AP's estimate, if it says so; one that has not answered does nothing."""
+        if not isinstance(message, Estimate):
+            return
+        if [len(numbers) for numbers in message.estimate] != [len(PARTS)] * self.users:
+            raise Refused("invalid")
+        self.answers = {user: message.estimate[user] for user in self.answers}
 
     def tick(self, now: float) -> list[Message]:
         """Begin the next frame, or play this one without the AP if that is overdue."""
@@ -513,7 +679,7 @@ class Radio(Device):
             self.due = math.inf
         answers = np.zeros((self.users, len(PARTS)))
         for user, answer in self.answers.items():
-            answers[user] = [getattr(answer, part) for part in PARTS]
+            answers[user] = answer
         played = self.world.play(beams, t_passive, answers)
         outcomes = zip(played.served, played.harvested, played.spent, strict=True)
         return [
@@ -534,10 +700,6 @@ class Radio(Device):
                 seconds=now - self.began,
             ),
         ]
-
-
-PARTS = tuple(name for name in Answer.model_fields if name[1] == "_")
-"""The six numbers of an answer, in order."""
 
 
 def rows(matrix: np.ndarray) -> list[list[float]]:

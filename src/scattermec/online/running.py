@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import os
 import random
 import signal
 import time
@@ -53,65 +54,101 @@ class Runner:
         self.latencies: deque[float] = deque(maxlen=LATENCIES)
         """s from the arrival of what the device has waited for until it has sent what follows"""
         self.bytes_in = self.bytes_out = self.messages_in = self.messages_out = 0
-        self._stopped = False
-        self._task: asyncio.Task[None] | None = None
+        self._ended: asyncio.Future[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._told_at = self._end = math.inf
+        self._cpu = time.process_time()
+        self._told_of: set[str] = set()
+        """causes of refusals that have been told of"""
         self._random = random.Random()
 
     def stop(self) -> None:
         """End the run; what has been measured remains."""
-        self._stopped = True
-        if self._task is not None:
-            self._task.cancel()
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
 
     async def run(self, transport: Transport) -> None:
         """Run."""
-        self._task = asyncio.create_task(self._run(transport))
+        self._ended, self._transport = asyncio.get_running_loop().create_future(), transport
+        self._told_at, self._cpu = time.monotonic(), time.process_time()
+        self._end = self._told_at + self.seconds
+        transport.pass_on_to(lambda topic, payload: self._guarded(self._take, topic, payload))
+        self._guarded(self._wake)
         try:
-            await self._task
-        except asyncio.CancelledError:
-            if not self._stopped:
-                raise
-        transport.send(f"{self.device.name}/status", json.dumps(self.account()).encode())
+            await self._ended
+        finally:
+            transport.pass_on_to(lambda topic, payload: None)
+            if self._alarm is not None:
+                self._alarm.cancel()
+        self._send_account()
 
-    async def _run(self, transport: Transport) -> None:
-        begun = told = time.monotonic()
-        while not self.device.done:
-            now = time.monotonic()
-            if now - begun >= self.seconds:
-                break
-            if now - told >= STATUS:
-                told = now
-                transport.send(f"{self.device.name}/status", json.dumps(self.account()).encode())
-            until = min(self.device.due, begun + self.seconds, told + STATUS)
-            self._take(transport, await transport.receive(until - now))
+    def _guarded(self, step: Callable[..., None], *arguments: Any) -> None:
+        """Take a step, unless the run has ended; it ends with what the step raises."""
+        assert self._ended is not None  # running
+        if self._ended.done():
+            return
+        try:
+            step(*arguments)
+            self._set_alarm()
+        except Exception as error:
+            self._ended.set_exception(error)
 
-    def _take(self, transport: Transport, arrived: tuple[str, bytes] | None) -> None:
-        begun = time.monotonic()
-        messages: list[wire.Message] = []
-        if arrived is not None and self._random.random() >= self.lose:
-            topic, payload = arrived
-            self.bytes_in += len(payload)
-            self.messages_in += 1
-            before = self.device.refused.copy()
-            messages = self.device.receive(topic, payload, begun)
-            self._tell_of_refusal(before, topic)
-        messages += self.device.tick(begun)
+    def _take(self, topic: str, payload: bytes) -> None:
+        """A message has arrived."""
+        now = time.monotonic()
+        if self._random.random() < self.lose:
+            return
+        self.bytes_in += len(payload)
+        self.messages_in += 1
+        messages = self.device.receive(topic, payload, now)
+        if self.device.refused.keys() - self._told_of:
+            self._tell_of_refusal(topic)
+        self._send([*messages, *self.device.tick(now)], now)
+
+    def _wake(self) -> None:
+        """Some time has passed."""
+        now, self._alarm = time.monotonic(), None
+        if now >= self._end:
+            self.stop()
+            return
+        if now >= self._told_at + STATUS:
+            self._told_at = now
+            self._send_account()
+        self._send(self.device.tick(now), now)
+
+    def _set_alarm(self) -> None:
+        """Wake up when something is due; an alarm that turns out to be too early costs little."""
+        if self.device.done:
+            self.stop()
+            return
+        due = min(self.device.due, self._end, self._told_at + STATUS)
+        if self._alarm is not None:
+            if self._alarm.when() <= due:
+                return
+            self._alarm.cancel()
+        # The loop's clock is that of `time.monotonic`.
+        self._alarm = asyncio.get_running_loop().call_at(due, self._guarded, self._wake)
+
+    def _send(self, messages: list[wire.Message], since: float) -> None:
         for message in messages:
             payload = wire.encode(message, self.form)
             self.bytes_out += len(payload)
             self.messages_out += 1
-            transport.send(wire.topic_of(message), payload)
+            self._transport.send(wire.topic_of(message), payload)
             if self.sent is not None:
                 self.sent(message)
         if messages:
-            self.latencies.append(time.monotonic() - begun)
+            self.latencies.append(time.monotonic() - since)
 
-    def _tell_of_refusal(self, before: Any, topic: str) -> None:
-        for cause in self.device.refused - before:
-            if before[cause] == 0:
-                self.tell(
-                    f"{cause} message refused on {topic}: {wire.CAUSES[cause]}; more of them are only counted"
-                )
+    def _send_account(self) -> None:
+        self._transport.send(f"{self.device.name}/status", json.dumps(self.account()).encode())
+
+    def _tell_of_refusal(self, topic: str) -> None:
+        for cause in self.device.refused.keys() - self._told_of:
+            self._told_of.add(cause)
+            self.tell(
+                f"{cause} message refused on {topic}: {wire.CAUSES[cause]}; more of them are only counted"
+            )
 
     def account(self) -> dict[str, Any]:
         """What the device has done so far."""
@@ -126,6 +163,7 @@ class Runner:
             "latency_ms": percentiles(self.latencies),
             "bytes_in_per_frame": self.bytes_in / frames,
             "bytes_out_per_frame": self.bytes_out / frames,
+            "cpu_ms_per_frame": 1000 * (time.process_time() - self._cpu) / frames,
             "memory_mib": resident_memory(),
         }
 
@@ -146,18 +184,18 @@ async def run_device(runner: Runner, connection: Connection) -> None:
 
 def percentiles(latencies: Iterable[float]) -> dict[str, float] | None:
     """Median and 99th percentile in ms; None if there is none."""
-    found = np.fromiter(latencies, float)
+    found = 1000 * np.sort(np.fromiter(latencies, float))
     if not len(found):
         return None
-    p50, p99 = np.percentile(1000 * found, (50, 99)).tolist()
+    last = len(found) - 1
+    p50, p99 = np.interp((0.5 * last, 0.99 * last), np.arange(len(found)), found).tolist()
     return {"p50": p50, "p99": p99}
 
 
 def resident_memory(process: int | str = "self") -> float | None:
     """MiB of memory that a process occupies, by its number; None where the system does not say."""
     try:
-        status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+        pages = Path(f"/proc/{process}/statm").read_text(encoding="utf-8").split()[1]
     except OSError:
         return None
-    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
+    return int(pages) * os.sysconf("SC_PAGESIZE") / 2**20

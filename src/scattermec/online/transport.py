@@ -29,13 +29,13 @@ KEEP_ALIVE = 60
 """s: a radio that computes for long must not be taken for dead"""
 
 MOST_WAITING = 10_000
-"""Messages that wait at most to be taken, or to be sent over a slow connection; more are lost."""
+"""Messages that wait at most to be sent over a slow connection; more are lost."""
 
 LAST_WORDS = 1.0
 """s to send what is left at the end"""
 
-Arrival = tuple[str, bytes]
-"""Topic below the network's name, and payload."""
+Take = Callable[[str, bytes], None]
+"""Takes a message: its topic below the network's name, and its payload."""
 
 
 @runtime_checkable
@@ -46,8 +46,8 @@ class Transport(Protocol):
         """Send a message, unless there is no connection."""
         ...
 
-    async def receive(self, seconds: float) -> Arrival | None:
-        """The next message, or None if there is none for so long."""
+    def pass_on_to(self, take: Take) -> None:
+        """Call ``take`` with each message from now on, within the event loop."""
         ...
 
 
@@ -80,7 +80,7 @@ class MqttTransport:
         self.connection, self.name, self.subscriptions, self.tell = connection, name, subscriptions, tell
         self._prefix = f"{connection.network}/"
         self._here = f"{self._prefix}{name}/{HERE}"
-        self._arrived: asyncio.Queue[Arrival] = asyncio.Queue(MOST_WAITING)
+        self._pass_on: Take = lambda topic, payload: None
         self._link: _Link | None = None
         """while it is connected"""
         self._told: set[str] = set()
@@ -104,15 +104,9 @@ class MqttTransport:
         if self._link is not None:
             self._link.send(self._prefix + topic, payload)
 
-    async def receive(self, seconds: float) -> Arrival | None:
-        """The next message, or None if there is none for so long."""
-        if not self._arrived.empty():
-            return self._arrived.get_nowait()
-        try:
-            async with asyncio.timeout(max(seconds, 0)):
-                return await self._arrived.get()
-        except TimeoutError:
-            return None
+    def pass_on_to(self, take: Take) -> None:
+        """Call ``take`` with each message from now on, within the event loop."""
+        self._pass_on = take
 
     async def _stay_connected(self) -> None:
         address = f"{self.connection.host}:{self.connection.port}"
@@ -164,18 +158,18 @@ class MqttTransport:
         return client
 
     def _take(self, topic: str, payload: bytes) -> None:
-        with contextlib.suppress(asyncio.QueueFull):
-            self._arrived.put_nowait((topic.removeprefix(self._prefix), payload))
+        self._pass_on(topic.removeprefix(self._prefix), payload)
 
 
 class _Link:
     """One connection of a client of paho-mqtt, which reads and writes within the event loop.
 
-    What is sent is written at once if the network takes it: with 50 devices on one machine, a task and some
-    turns of the event loop per message would cost more than the message.
+    What arrives is passed on at once, and what is sent is written at once if the network takes it: with 50
+    devices on one machine, a task and some turns of the event loop per message would cost more than the
+    message.
     """
 
-    def __init__(self, client: Client, take: Callable[[str, bytes], None]) -> None:
+    def __init__(self, client: Client, take: Take) -> None:
         self.client, self._pass_on = client, take
         self._loop = asyncio.get_running_loop()
         self._accepted: asyncio.Future[None] = self._loop.create_future()
@@ -183,7 +177,7 @@ class _Link:
         """why, once the connection is lost"""
         self._waiting = 0
         """messages given to the client since it last had nothing left to write"""
-        self._took_one = False
+        self._arrived: list[tuple[str, bytes]] = []
         client.on_connect = self._on_connect
         client.on_message = self._on_message
         client.on_disconnect = lambda client, data, flags, reason, properties: self._lose(str(reason))
@@ -238,22 +232,22 @@ class _Link:
 
     def _read(self) -> None:
         try:
-            self._took_one = True
-            while self._took_one:  # there may be more
-                self._took_one = False
+            self.client.loop_read()  # one packet; if there are more, the event loop calls again
+            sock = self.client.socket()
+            while isinstance(sock, ssl.SSLSocket) and sock.pending():  # decoded, so it knows nothing of it
                 self.client.loop_read()
                 sock = self.client.socket()
-                if (
-                    isinstance(sock, ssl.SSLSocket) and sock.pending()
-                ):  # decoded, so the loop knows nothing of it
-                    self._took_one = True
         except Exception as error:  # whatever is wrong with what it has read, the connection is of no use
             self._lose(str(error))
+        # Only now, since a client writes nothing while it calls us.
+        arrived, self._arrived = self._arrived, []
+        for topic, payload in arrived:
+            self._pass_on(topic, payload)
 
     async def _stay_alive(self) -> None:
         while not self.lost.done():
             self.client.loop_misc()
-            await asyncio.sleep(1)
+            await asyncio.sleep(KEEP_ALIVE / 10)
 
     def _on_connect(self, client: Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
@@ -262,8 +256,7 @@ class _Link:
             self._accepted.set_result(None)
 
     def _on_message(self, client: Client, data: Any, message: MQTTMessage) -> None:
-        self._took_one = True
-        self._pass_on(message.topic, bytes(message.payload))
+        self._arrived.append((message.topic, bytes(message.payload)))
 
     def _lose(self, reason: str) -> None:
         if not self._accepted.done():

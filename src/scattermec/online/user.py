@@ -119,7 +119,7 @@ class User:
                 raise ValueError(f"{name}: {number} is not allowed; it must be >= 0")
         link = link_of(self.constants, float(channel_gain))
         task = task_of(self.constants, link, float(workload), float(battery), message)
-        return _answer(self.constants, task)
+        return answer_of(self.constants, task)
 
 
 def load(path: str | os.PathLike[str]) -> User:
@@ -159,10 +159,18 @@ def link_of(c: Constants, channel_gain: float) -> Link:
     return Link(snr, preferred * per_nat, thrifty * per_nat, fastest * per_nat)
 
 
-def task_of(c: Constants, link: Link, workload: float, battery: float, message: Message) -> Task:
-    """What a message leaves a user to do, and with what."""
+def task_of(
+    c: Constants,
+    link: Link,
+    workload: float,
+    battery: float,
+    message: Message,
+    allowance: float = math.inf,
+) -> Task:
+    """What a message leaves a user to do, and with what; it may spend ``allowance`` mJ at most."""
     t_passive = min(max(message.t_passive, 0.0), c.slot_duration)
     budget = min(battery + max(message.harvest, 0.0), c.battery_capacity) * (1 - c.margin)
+    budget = min(budget, max(allowance, 0.0))
     processor = c.local_rate * c.slot_duration
     most_local = min(budget / c.local_energy, processor)
     most_passive = min(max(message.passive_rate, 0.0) * t_passive, workload)
@@ -182,11 +190,16 @@ def halved(lower: Callable[[float], Any], high: float, times: int) -> tuple[floa
     return low, high
 
 
-def _answer(c: Constants, task: Task) -> Answer:
+def lacking_of(c: Constants, task: Task) -> float:
+    """Energy in mJ that a user lacks to finish, at best; zero or negative if it can finish."""
+    need = _needed(c, task, c.most_effort)
+    return (min(need, _needed(c, task, 0.0)) if task.least <= 0 else need) - task.budget
+
+
+def answer_of(c: Constants, task: Task) -> Answer:
     """The answer of least effort whose energy is within the budget."""
     idle = task.least <= 0 and _needed(c, task, 0.0) <= task.budget
-    enough = halved(lambda effort: _needed(c, task, effort) > task.budget, c.most_effort, c.bisections)[1]
-    effort = 0.0 if idle else enough
+    effort = 0.0 if idle else _least_effort(c, task)
     t_active, l_active = _plan(task, effort)
     l_local, processor = task.left - l_active, c.local_rate * c.slot_duration
     lacking = _needed(c, task, effort) - task.budget if effort >= c.most_effort else 0.0
@@ -203,6 +216,11 @@ def _answer(c: Constants, task: Task) -> Answer:
         l_local=min(l_local, processor),
         shortfall=0.0,
     )
+
+
+def _least_effort(c: Constants, task: Task) -> float:
+    """The least effort whose energy is within the budget; the most if there is none."""
+    return halved(lambda effort: _needed(c, task, effort) > task.budget, c.most_effort, c.bisections)[1]
 
 
 def _plan(task: Task, effort: float) -> tuple[float, float]:

@@ -19,12 +19,14 @@ __all__ = [
     "CAUSES",
     "VERSION",
     "Answer",
+    "Estimate",
     "Log",
     "Message",
     "Observation",
     "Offer",
     "Outcome",
     "Play",
+    "Proposal",
     "Refused",
     "Report",
     "Sounding",
@@ -56,7 +58,9 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 Index = Annotated[int, Field(ge=0, lt=2**16)]
 Amount = Annotated[float, Field(ge=0, le=1e12)]
 """Time, work or energy."""
-Rows = list[list[Annotated[float, Field(ge=-1e12, le=1e12)]]]
+Part = Annotated[float, Field(ge=-1e12, le=1e12)]
+"""Real or imaginary part."""
+Rows = list[list[Part]]
 """One row per user: real and imaginary parts of its numbers by turns."""
 
 
@@ -156,6 +160,29 @@ class Play(Message):
     """s"""
 
 
+class Proposal(Message):
+    """AP to a user of Algorithm 1: what its actor needs beside its own workload and battery (line 5)."""
+
+    topic = "ap/user/{user}"
+    user: Index
+    channel: list[Part]
+    """(2M,) its channel: real and imaginary parts by turns"""
+    share: Amount
+    """gain of its beam as a share of the largest possible"""
+    entry: list[Amount]
+    """its entry of the AP's estimate, as numbers in [0, 1]"""
+    told: list[Amount]
+    """the three numbers of an Offer, if it corrects them; else none"""
+
+
+class Estimate(Play):
+    """AP to radio, in place of Play: what the users execute instead of their answers (line 18)."""
+
+    topic = "ap/play"
+    estimate: list[list[Amount]]
+    """(N, 6) in the order of an Answer"""
+
+
 class Outcome(Message):
     """Radio to a user, at the end of a frame: how its slot ended."""
 
@@ -189,7 +216,10 @@ class Log(Message):
     """from the start of the frame to its slots"""
 
 
-KINDS: tuple[type[Message], ...] = (Sounding, Observation, Report, Offer, Answer, Play, Outcome, Log)
+KINDS: tuple[type[Message], ...] = (
+    *(Sounding, Observation, Report, Offer, Answer, Play, Outcome, Log),
+    *(Proposal, Estimate),
+)
 """All kinds of messages; the place in this list is the number on the wire."""
 
 _NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
@@ -200,7 +230,7 @@ _BROKEN = (cbor2.CBORError, ValueError, OverflowError, RecursionError)
 
 def most_bytes(users: int = 0, antennas: int = 0) -> int:
     """The largest message, in either form, that has numbers of ``users`` users with ``antennas`` antennas."""
-    return 1024 + 64 * users * (antennas + 1)
+    return 1024 + 64 * antennas + 64 * users * (antennas + 4)
 
 
 def topic_of(message: Message) -> str:

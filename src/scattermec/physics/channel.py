@@ -41,6 +41,13 @@ def channels_from_scatter(parameters: Parameters, scatter: Complex[Array, "N M"]
     return parameters.path_gain[:, None] * small_scale
 
 
+def scatter_of(parameters: Parameters, channels: Complex[Array, "N M"]) -> Complex[Array, "N M"]:
+    """Inverse of `channels_from_scatter`."""
+    k = parameters.rician_factor[..., None]
+    small_scale = channels / parameters.path_gain[:, None]
+    return jnp.sqrt(1 + k) * small_scale - jnp.sqrt(k) * parameters.line_of_sight
+
+
 def channels_at(
     parameters: Parameters, scatter: Complex[Array, "N M"], frame: Int[Array, ""]
 ) -> Complex[Array, "N M"]:

@@ -205,13 +205,19 @@ def report_of(
         + ("" if share is None else f", {share:.2%} of the optimum of the same frames")
         + f". From the start of a frame to its slots: {latency['p50']:.3g} ms (median), "
         f"{latency['p99']:.3g} ms (p99). {counts.get('answers missed', 0):,} answers were missed, and "
-        f"{counts.get('frames without the AP', 0):,} frames were played without the AP."
+        f"{counts.get('frames without the AP', 0):,} frames were played without the AP. A frame took "
+        f"{_processor_time(accounts):.3g} ms of processor time in all devices together."
     )
     return Report(
         data={"devices": dict(accounts), "memory_mib_after_a_tenth": dict(early)},
         tables=[Table(achieved, "", COLUMNS, tuple(rows))],
         values=[COLUMNS, *rows],
     )
+
+
+def _processor_time(accounts: Mapping[str, Mapping[str, Any]]) -> float:
+    """ms per frame, without starting."""
+    return sum(account["cpu_ms_per_frame"] for account in accounts.values())
 
 
 COLUMNS = (

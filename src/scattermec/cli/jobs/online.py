@@ -1,4 +1,4 @@
-"""The work of `scattermec ap` and `scattermec user`: no JAX."""
+"""The work of `scattermec ap` and `scattermec user`: no JAX, but at the AP of Algorithm 1."""
 
 import asyncio
 import math
@@ -12,9 +12,24 @@ from pydantic import ValidationError
 from scattermec.cli.output import Report
 from scattermec.errors import InputError, one_line
 from scattermec.experiments.measure.table import Table
-from scattermec.online.bundle import load_ap, load_user, user_folder
+from scattermec.online.bundle import (
+    ACTOR_USER_PART,
+    AP_ACTOR_PART,
+    load_actor_user,
+    load_ap,
+    load_user,
+    part_of,
+    user_folder,
+)
 from scattermec.online.connection import Connection
-from scattermec.online.protocol import AccessPoint, Deadlines, Memory, UserDevice
+from scattermec.online.protocol import (
+    AccessPoint,
+    ActorDevice,
+    ChoosingAccessPoint,
+    Deadlines,
+    Memory,
+    UserDevice,
+)
 from scattermec.online.running import Runner, run_device
 from scattermec.online.wire import CAUSES, Form, Message, Play
 from scattermec.storage.atomic import replace_text
@@ -37,9 +52,9 @@ def run_ap(
     lose: float,
 ) -> Report:
     """Run the AP; raises InputError if the bundle or the state is damaged."""
-    policy = load_ap(bundle)
+    policy, kind = access_point_of(bundle)
     scenario, memory = policy.scenario, _read(state)
-    device = AccessPoint(policy, scenario.num_users, scenario.num_antennas, Deadlines(deadline), memory)
+    device = kind(policy, scenario.num_users, scenario.num_antennas, Deadlines(deadline), memory)
 
     def sent(message: Message) -> None:
         if state is not None and isinstance(message, Play):
@@ -55,6 +70,25 @@ def run_ap(
     )
     asyncio.run(run_device(runner, connection))
     return report_of(runner)
+
+
+def access_point_of(bundle: Path) -> tuple[Any, type[AccessPoint]]:
+    """The AP's part of a bundle, and the device that acts by it."""
+    if part_of(bundle) != AP_ACTOR_PART:
+        return load_ap(bundle), AccessPoint
+    from scattermec.online.choice import load_estimating_ap
+
+    policy = load_estimating_ap(bundle)
+    policy.warm_up()
+    return policy, ChoosingAccessPoint
+
+
+def user_of(folder: Path, index: int, deadlines: Deadlines) -> UserDevice:
+    """The user in its folder."""
+    if part_of(folder) != ACTOR_USER_PART:
+        return UserDevice(load_user(folder), index, deadlines)
+    policy = load_actor_user(folder)
+    return ActorDevice(policy, index, deadlines, policy.constants.antennas)
 
 
 def _read(state: Path | None) -> Memory | None:
@@ -78,7 +112,7 @@ def run_user(
 ) -> Report:
     """Run a user; raises InputError if the bundle is damaged or has no such user."""
     part = user_folder(bundle, index)
-    device = UserDevice(load_user(part if part.is_dir() else bundle), index, Deadlines(deadline))
+    device = user_of(part if part.is_dir() else bundle, index, Deadlines(deadline))
     runner = Runner(
         device,
         tell=teller(device.name),

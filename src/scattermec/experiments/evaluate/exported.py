@@ -12,7 +12,7 @@ import numpy as np
 from scattermec._programs import kept_jit
 from scattermec.agents.maddpg import act
 from scattermec.agents.networks import DTYPE
-from scattermec.environment import EnvState
+from scattermec.environment import EnvState, as_seen
 from scattermec.experiments.measure.rollouts import reset_frames
 from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.experiments.measure.sweeps import draw_frames
@@ -23,7 +23,7 @@ from scattermec.online.bundle import load_actor_user, load_ap, load_ap_actor, lo
 from scattermec.online.export_run import learner_of
 from scattermec.online.protocol import PARTS
 from scattermec.optimisation import optimise_all_or_best
-from scattermec.optimisation.response import Broadcast, Response, respond
+from scattermec.optimisation.response import Broadcast, Response, broadcaster, respond
 from scattermec.physics import Allocation, Frame, Parameters, links, parameters, run_frames
 from scattermec.price_net.policy import PriceNet, announce_network
 from scattermec.price_net.registry import Policy
@@ -195,18 +195,21 @@ def compare_run(
     states = reset_frames(jax.random.split(key_frames, frames), task.parameters)
     size = (frames, run.scenario.num_users, ENTRIES[run.config.action_form])
     entries = jax.random.uniform(key_entries, size, DTYPE)
-    seen, shares, *expected = map(np.asarray, _learned(task, learner_of(run, of_seed), states, entries))
+    seen, shares, told, *expected = map(np.asarray, _learned(task, learner_of(run, of_seed), states, entries))
     access_point = load_ap_actor(bundle)
     users = [load_actor_user(user_folder(bundle, index)) for index in range(run.scenario.num_users)]
     work, battery = (np.asarray(part).tolist() for part in (states.observed_workload, states.frame.battery))
-    channels, told = np.asarray(states.observed_channels), np.asarray(entries)
+    channels, entry = np.asarray(states.observed_channels), np.asarray(entries)
     found = (
         np.stack([access_point.actor(observation) for observation in seen]),
         np.array([access_point.target(0.0, observation) for observation in seen]),
         np.array(
             [
                 [
-                    user.report(work[k][i], battery[k][i], channels[k, i], float(shares[k, i]), told[k, i])
+                    user.report(
+                        *(work[k][i], battery[k][i], channels[k, i], float(shares[k, i]), entry[k, i]),
+                        told[k, i].tolist(),
+                    )
                     for i, user in enumerate(users)
                 ]
                 for k in range(frames)
@@ -221,16 +224,26 @@ def compare_run(
 
 @jax.jit
 def _learned(task: Task, learner: State, states: EnvState, entries: jax.Array) -> tuple[jax.Array, ...]:
-    """What the AP sees, its beams' shares, its actions, values, and the users' reports (K, N, 6)."""
+    """What the AP sees, its beams' shares, what users correct, its actions, values, and the users' reports
+    (K, N, 6).
+    """
 
-    def of_frame(state: EnvState, told: jax.Array) -> tuple[jax.Array, ...]:
+    def of_frame(state: EnvState, entry: jax.Array) -> tuple[jax.Array, ...]:
         seen, ap = see_as_ap(task, state), learner.ap
         action = ap.actor(seen)
         beams = beams_of(task, state, action)
         own = see_as_users(task, state, beams)
-        numbers = act(learner.users.actor, jnp.concatenate([own, told], axis=1))
-        reported = allocation_of(task, state, numbers, beams)
+        numbers = act(learner.users.actor, jnp.concatenate([own, entry], axis=1))
+        told, offered = None, jnp.zeros((len(own), 0))
+        if task.learning.action_form == "correction":  # of any times of the beams
+            p, frame = task.parameters, as_seen(state).frame
+            told = broadcaster(p, frame, links.unit_beams(beams, frame.channels))(
+                entry[:, 0].astype(frame.battery.dtype) * p.slot_duration
+            )
+            offered = jnp.stack([told.t_passive, told.passive_rate, told.harvest], axis=1)
+        reported = allocation_of(task, state, numbers, beams, told)
         value = task.ap_learning.discount * ap.target_critic(seen, ap.target_actor(seen))
-        return seen, own[:, -1], action, value, jnp.stack([getattr(reported, name) for name in PARTS], axis=1)
+        six = jnp.stack([getattr(reported, name) for name in PARTS], axis=1)
+        return seen, own[:, -1], offered, action, value, six
 
     return jax.vmap(of_frame)(states, entries)

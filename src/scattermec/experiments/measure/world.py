@@ -67,7 +67,9 @@ class SimulatedWorld:
         slot = np.asarray(self.parameters.slot_duration)
         allocation = dict(zip(PARTS, answers.T, strict=True))
         allocation["t_passive"] = np.clip(t_passive, 0, slot)
-        allocation["t_active"] = np.minimum(allocation["t_active"], slot - allocation["t_passive"])
+        # In the simulator, too, a user whose own times are longer than its slot is in outage.
+        left = slot - np.where(t_passive > answers[:, PARTS.index("t_passive")], allocation["t_passive"], 0)
+        allocation["t_active"] = np.minimum(allocation["t_active"], left)
         if beams is None:
             allocation |= dict.fromkeys(("t_active", "l_active", "l_passive"), np.zeros(len(slot)))
             beams = np.zeros(self._states.beams.shape[1:], complex)
