@@ -9,7 +9,7 @@ import numpy as np
 
 from scattermec.online import wire
 from scattermec.online.access_point import Messages
-from scattermec.online.protocol import HERE, Played, Sight
+from scattermec.online.protocol import HERE, Known, Played, Sight
 from scattermec.online.user import Answer
 
 
@@ -108,6 +108,10 @@ class ToyWorld:
         users = np.arange(self.users, dtype=float)
         channels = np.ones((self.users, self.antennas)) * (1 + 1j) * (1 + len(self.played))
         return Sight(channels, 10 + users, 0.1 * users, 1 + users)
+
+    def measure(self, beams, t_passive):
+        users = np.arange(self.users, dtype=float)
+        return Known(10 + users, 1 + users, t_passive, 10 + t_passive, users / 100)
 
     def play(self, beams, t_passive, answers):
         self.played.append((beams, t_passive, answers))

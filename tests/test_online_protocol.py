@@ -14,7 +14,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from online_bus import Bus, HalfAndHalf, Splits, ToyWorld
 from scattermec.online import wire
 from scattermec.online.protocol import HERE, HOLD, AccessPoint, Deadlines, Memory, Phase, Radio, UserDevice
-from scattermec.online.wire import Answer, Log, Observation, Offer, Outcome, Play, Refused, Report, Sounding
+from scattermec.online.wire import (
+    Answer,
+    Beaming,
+    Log,
+    Measurement,
+    Observation,
+    Offer,
+    Outcome,
+    Play,
+    Refused,
+    Report,
+    Sounding,
+)
 
 N, M = 3, 2
 DEADLINES = Deadlines(1.0)
@@ -33,6 +45,13 @@ messages = st.one_of(
         Answer, **sequence, **users, **{name: numbers for name in Answer.model_fields if name[1] == "_"}
     ),
     st.builds(Play, **sequence, beams=rows, t_passive=st.lists(numbers, max_size=3)),
+    st.builds(Beaming, **sequence, beams=rows, t_passive=st.lists(numbers, max_size=3)),
+    st.builds(
+        Measurement,
+        **sequence,
+        **users,
+        **{name: numbers for name in Measurement.model_fields if name not in ("run", "frame", "user")},
+    ),
     st.builds(Outcome, **sequence, **users, served=st.booleans(), harvested=numbers, spent=numbers),
     st.builds(
         Log,

@@ -15,6 +15,13 @@ Otherwise a user without an offer does what its own battery allows, and the AP c
 as one without work, in whose slot it may still beam for the others. Nobody waits for a user that has been
 silent for longer.
 
+If users repair (`RepairingUser`, `RepairingAccessPoint`), they decide when their slots come:
+
+    AP     decides, sends Offers with promises, and Beaming
+    radio  Beaming -> sends each user a Measurement .............. waits for Answers (1)
+    user   reported -> Measurement, sends Answer -> answered
+    radio  all are there or deadline, plays the slots
+
 There is no input, output, thread or clock here: a device is given what arrives and the time in s on its own
 clock, and returns what it sends. Nothing depends on the time of day, and messages carry none.
 """
@@ -24,7 +31,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
@@ -35,7 +42,9 @@ from scattermec.online.user import Answer as Response
 from scattermec.online.user import Message as Promise
 from scattermec.online.wire import (
     Answer,
+    Beaming,
     Log,
+    Measurement,
     Message,
     Observation,
     Offer,
@@ -46,7 +55,19 @@ from scattermec.online.wire import (
     Sounding,
 )
 
-__all__ = ["HERE", "HOLD", "AccessPoint", "Deadlines", "Device", "Memory", "Phase", "Radio", "UserDevice"]
+__all__ = [
+    "HERE",
+    "HOLD",
+    "AccessPoint",
+    "Deadlines",
+    "Device",
+    "Memory",
+    "Phase",
+    "Radio",
+    "RepairingAccessPoint",
+    "RepairingUser",
+    "UserDevice",
+]
 
 HOLD = 3
 """Frames for which the last report of a user, and the last offer to it, stand in for missing ones."""
@@ -114,6 +135,17 @@ class ApPolicy(Protocol):
         ...
 
 
+@runtime_checkable
+class RepairPolicy(Protocol):
+    """The part of a user that repairs."""
+
+    def repair(
+        self, measured: Promise, promise: float, workload: float, battery: float, channel_gain: float
+    ) -> Response:
+        """The user's allocation, by what it has measured and what the AP has promised for later."""
+        ...
+
+
 class Sight(NamedTuple):
     """A frame as the devices see it."""
 
@@ -125,6 +157,16 @@ class Sight(NamedTuple):
     """(N,) mJ"""
     channel_gain: np.ndarray
     """(N,)"""
+
+
+class Known(NamedTuple):
+    """What each user knows when its own slot comes, (N,) each; the fields of a `Measurement`."""
+
+    workload: np.ndarray
+    channel_gain: np.ndarray
+    t_passive: np.ndarray
+    passive_rate: np.ndarray
+    harvest: np.ndarray
 
 
 class Played(NamedTuple):
@@ -145,6 +187,10 @@ class World(Protocol):
 
     def observe(self) -> Sight:
         """The frame as the devices see it."""
+        ...
+
+    def measure(self, beams: np.ndarray, t_passive: np.ndarray) -> Known:
+        """What users know in their slots if these beams are on for these times."""
         ...
 
     def play(self, beams: np.ndarray | None, t_passive: np.ndarray, answers: np.ndarray) -> Played:
@@ -214,7 +260,12 @@ class Device:
 class UserDevice(Device):
     """A user: reports what it observes, and answers the AP's offer."""
 
-    def __init__(self, policy: UserPolicy, index: int, deadlines: Deadlines) -> None:
+    def __init__(self, policy: Any, index: int, deadlines: Deadlines) -> None:
+        """Args:
+        policy: a `UserPolicy`, or what a subclass takes.
+        index: of the user, from 0.
+        deadlines: of the frame.
+        """
         super().__init__(wire.most_bytes())
         self.policy, self.index, self.deadlines = policy, index, deadlines
         self.name = f"user/{index}"
@@ -252,9 +303,9 @@ class UserDevice(Device):
         held = self.offer
         if held is not None and held.run == self.number[0] and held.frame >= self.number[1] - HOLD:
             self.counts["offer missed, the last one held"] += 1
-            return self._answer(_promise(held))
+            return self._answer(held)
         self.counts["offer missed, alone"] += 1
-        return self._answer(NOTHING)
+        return self._answer(None)
 
     def _report(self, seen: Observation) -> Report:
         return Report(
@@ -267,24 +318,73 @@ class UserDevice(Device):
         self.offer = offer
         if self.phase is not Phase.REPORTED:
             raise Refused("late")  # but the last valid one from now on
-        return self._answer(_promise(offer))
+        return self._answer(offer)
 
-    def _answer(self, promise: Promise) -> list[Message]:
+    def _answer(self, offer: Any) -> list[Message]:
         self.phase, self.due = Phase.ANSWERED, math.inf
         self.counts["frames"] += 1
         seen = self.observed
         assert seen is not None  # the phase before
-        found = self.policy.respond(promise, seen.workload, seen.battery, seen.channel_gain)
-        parts = {name: number for name, number in found._asdict().items() if name in Answer.model_fields}
         try:
+            found = self._respond(offer, seen)
+            parts = {name: getattr(found, name) for name in PARTS}
             return [Answer(run=seen.run, frame=seen.frame, user=self.index, **parts)]
         except ValidationError:  # no NaN is passed on
             self.counts["undecided"] += 1
             return []
 
+    def _respond(self, offer: Any, seen: Observation) -> Response:
+        """The user's allocation for the AP's offer; None if there is none."""
+        promise = NOTHING if offer is None else Promise(offer.t_passive, offer.passive_rate, offer.harvest)
+        found: Response = self.policy.respond(promise, seen.workload, seen.battery, seen.channel_gain)
+        return found
 
-def _promise(offer: Offer) -> Promise:
-    return Promise(offer.t_passive, offer.passive_rate, offer.harvest)
+
+class RepairingUser(UserDevice):
+    """A user that decides when its slot comes, with a `RepairPolicy`.
+
+    Without an offer it counts on nothing beyond what it has measured, and without a measurement on nothing
+    but its own battery.
+    """
+
+    measured: Measurement | None = None
+    """the last one"""
+
+    def accept(self, message: Message, now: float) -> list[Message]:
+        """A measurement, too."""
+        if not isinstance(message, Measurement) or message.user != self.index:
+            return super().accept(message, now)
+        self.check_current(message)
+        if self.measured is not None and self.measured.number == message.number:
+            raise Refused("replayed")
+        if self.phase is not Phase.REPORTED:
+            raise Refused("late")
+        self.measured = message
+        return self._answer(self.offer)
+
+    def tick(self, now: float) -> list[Message]:
+        """Answer without a measurement, once that is overdue."""
+        if self.phase is not Phase.REPORTED or now < self.due:
+            return []
+        self.counts["measurement missed, alone"] += 1
+        return self._answer(None)
+
+    def _take_offer(self, offer: Offer) -> list[Message]:
+        if self.offer is not None and self.offer.number == offer.number:
+            raise Refused("replayed")
+        self.offer = offer
+        return []  # its slot will come
+
+    def _respond(self, offer: Any, seen: Observation) -> Response:
+        known = self.measured
+        if known is None or known.number != self.number:
+            return super()._respond(None, seen)
+        heard = offer is not None and offer.number == self.number
+        self.counts["offer missed"] += not heard
+        told = Promise(known.t_passive, known.passive_rate, known.harvest)
+        promise = offer.harvest if heard else 0.0
+        found: Response = self.policy.repair(told, promise, known.workload, seen.battery, known.channel_gain)
+        return found
 
 
 class Memory(BaseModel):
@@ -412,6 +512,18 @@ class AccessPoint(Device):
         return [self.play]
 
 
+class RepairingAccessPoint(AccessPoint):
+    """The AP of users that repair: it beams as soon as it has decided, and waits for no answer."""
+
+    subscriptions = ("radio/ap", "user/+/report")
+
+    def _play_if_all_answered(self, now: float) -> list[Message]:
+        assert self.play is not None  # decided
+        self.phase, self.due = Phase.PLAYED, math.inf
+        play = self.play
+        return [Beaming(run=play.run, frame=play.frame, beams=play.beams, t_passive=play.t_passive)]
+
+
 class Radio(Device):
     """The radio: shows everybody its part of the frame, and plays what they decide."""
 
@@ -447,6 +559,8 @@ class Radio(Device):
         """topics of those who have not come yet"""
         self.subscriptions = ("ap/play", "user/+/answer", f"ap/{HERE}", f"user/+/{HERE}")
         self.answers: dict[int, Answer] = {}
+        self.beaming: tuple[np.ndarray, np.ndarray] | None = None
+        """the AP's beams and times, while users that repair have not all answered"""
         self.began = 0.0
         self.phase, self.due = Phase.GATHERING, -math.inf
 
@@ -468,13 +582,15 @@ class Radio(Device):
             beams = _matrix(message.beams, (self.users, self.antennas))
             if len(message.t_passive) != self.users:
                 raise Refused("invalid")
+            if isinstance(message, Beaming):
+                return self._measure(beams, np.array(message.t_passive), now)
             return self._play(beams, np.array(message.t_passive), now)
         if message.user >= self.users:
             raise Refused("foreign")
         if message.user in self.answers:
             raise Refused("replayed")
         self.answers[message.user] = message
-        return []
+        return self._play_if_all_answered(now)
 
     def tick(self, now: float) -> list[Message]:
         """Begin the next frame, or play this one without the AP if that is overdue."""
@@ -485,13 +601,37 @@ class Radio(Device):
         if now < self.due:
             return []
         if self.phase is Phase.PLAYING:
+            if self.beaming is not None:
+                return self._play(*self.beaming, now)
             self.counts["frames without the AP"] += 1
             return self._play(None, np.zeros(self.users), now)
         return self._begin(now)
 
+    def _measure(self, beams: np.ndarray, t_passive: np.ndarray, now: float) -> list[Message]:
+        """The slots begin: let users that repair know what they measure."""
+        if self.beaming is not None:
+            raise Refused("replayed")
+        self.beaming = beams, t_passive
+        run, frame = self.number
+        known = self.world.measure(beams, t_passive)
+        columns = zip(*(part.tolist() for part in known), strict=True)
+        measurements: list[Message] = [
+            Measurement(run=run, frame=frame, user=user, **dict(zip(Known._fields, own, strict=True)))
+            for user, own in enumerate(columns)
+        ]
+        return [*measurements, *self._play_if_all_answered(now)]
+
+    def _play_if_all_answered(self, now: float) -> list[Message]:
+        """Play if users repair, and all that are here have answered."""
+        here = {user for user in range(self.users) if f"user/{user}/{HERE}" not in self.missing}
+        if self.beaming is None or here - self.answers.keys():
+            return []
+        return self._play(*self.beaming, now)
+
     def _begin(self, now: float) -> list[Message]:
         run, frame = self.number[0], self.number[1] + 1
         self.number, self.answers, self.began = (run, frame), {}, now
+        self.beaming = None
         self.phase, self.due = Phase.PLAYING, now + self.deadlines.frame
         seen = self.world.observe()
         own = zip(seen.workload.tolist(), seen.battery.tolist(), seen.channel_gain.tolist(), strict=True)

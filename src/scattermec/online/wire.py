@@ -19,7 +19,9 @@ __all__ = [
     "CAUSES",
     "VERSION",
     "Answer",
+    "Beaming",
     "Log",
+    "Measurement",
     "Message",
     "Observation",
     "Offer",
@@ -156,6 +158,29 @@ class Play(Message):
     """s"""
 
 
+class Beaming(Play):
+    """AP to radio, in place of Play, if users repair: the slots begin before they have answered."""
+
+    topic = "ap/play"
+
+
+class Measurement(Message):
+    """Radio to a user that repairs, when its own slot comes: what it knows by then."""
+
+    topic = "radio/user/{user}"
+    user: Index
+    workload: Amount
+    """kbit"""
+    channel_gain: Amount
+    """||h||^2"""
+    t_passive: Amount
+    """s: time of its beam"""
+    passive_rate: Amount
+    """kbit/s of its reflection during that time"""
+    harvest: Amount
+    """mJ harvested in the slots before its own"""
+
+
 class Outcome(Message):
     """Radio to a user, at the end of a frame: how its slot ended."""
 
@@ -189,7 +214,10 @@ class Log(Message):
     """from the start of the frame to its slots"""
 
 
-KINDS: tuple[type[Message], ...] = (Sounding, Observation, Report, Offer, Answer, Play, Outcome, Log)
+KINDS: tuple[type[Message], ...] = (
+    *(Sounding, Observation, Report, Offer, Answer, Play, Outcome, Log),
+    *(Beaming, Measurement),
+)
 """All kinds of messages; the place in this list is the number on the wire."""
 
 _NUMBERS = {kind: number for number, kind in enumerate(KINDS)}

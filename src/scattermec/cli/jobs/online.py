@@ -12,9 +12,16 @@ from pydantic import ValidationError
 from scattermec.cli.output import Report
 from scattermec.errors import InputError, one_line
 from scattermec.experiments.measure.table import Table
-from scattermec.online.bundle import load_ap, load_user, user_folder
+from scattermec.online.bundle import REPAIRED, load_ap, load_user, mode_of, user_folder
 from scattermec.online.connection import Connection
-from scattermec.online.protocol import AccessPoint, Deadlines, Memory, UserDevice
+from scattermec.online.protocol import (
+    AccessPoint,
+    Deadlines,
+    Memory,
+    RepairingAccessPoint,
+    RepairingUser,
+    UserDevice,
+)
 from scattermec.online.running import Runner, run_device
 from scattermec.online.wire import CAUSES, Form, Message, Play
 from scattermec.storage.atomic import replace_text
@@ -39,7 +46,8 @@ def run_ap(
     """Run the AP; raises InputError if the bundle or the state is damaged."""
     policy = load_ap(bundle)
     scenario, memory = policy.scenario, _read(state)
-    device = AccessPoint(policy, scenario.num_users, scenario.num_antennas, Deadlines(deadline), memory)
+    kind = AccessPoint if policy.caution is None else RepairingAccessPoint
+    device = kind(policy, scenario.num_users, scenario.num_antennas, Deadlines(deadline), memory)
 
     def sent(message: Message) -> None:
         if state is not None and isinstance(message, Play):
@@ -78,7 +86,9 @@ def run_user(
 ) -> Report:
     """Run a user; raises InputError if the bundle is damaged or has no such user."""
     part = user_folder(bundle, index)
-    device = UserDevice(load_user(part if part.is_dir() else bundle), index, Deadlines(deadline))
+    folder = part if part.is_dir() else bundle
+    kind = RepairingUser if mode_of(folder) == REPAIRED else UserDevice
+    device = kind(load_user(folder), index, Deadlines(deadline))
     runner = Runner(
         device,
         tell=teller(device.name),
