@@ -158,12 +158,14 @@ int scattermec_repair(const scattermec_message *measured, float promise, float w
 {
     scattermec_message told = *measured;
     const int status = scattermec_respond(measured, workload, battery, channel_gain, answer);
+    float least;
     task t;
     if (status != 0 || !isfinite(promise)) {
         told.harvest = NAN; /* the answer of zeros */
         return scattermec_respond(&told, workload, battery, channel_gain, answer);
     }
     t = task_of(measured, workload, battery, channel_gain);
-    told.harvest += fmaxf(promise, fmaxf(lacking_of(&t), 0.0f) / (1.0f - MARGIN) * (1.0f + ROUNDING));
+    least = fmaxf(lacking_of(&t), 0.0f) / (1.0f - MARGIN) * (1.0f + ROUNDING);
+    told.harvest += fminf(fmaxf(promise, least), BATTERY_CAPACITY);
     return scattermec_respond(&told, workload, battery, channel_gain, answer);
 }

@@ -142,7 +142,8 @@ class User:
         c = self.constants
         task = task_of(c, link_of(c, float(channel_gain)), float(workload), float(battery), measured)
         least = max(lacking_of(c, task), 0.0) / (1 - c.margin) * JUST_ENOUGH
-        told = measured._replace(harvest=measured.harvest + max(promise, least))
+        # More than the battery holds is of no use; what cannot be finished may need an infinite amount.
+        told = measured._replace(harvest=measured.harvest + min(max(promise, least), c.battery_capacity))
         return self.respond(told, workload, battery, channel_gain)
 
 
