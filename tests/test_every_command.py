@@ -161,6 +161,10 @@ def bounded(printed):
         if quantity == "limit":
             assert rows[condition, users, "limit"] <= rows[condition, users, "optimum"] * 1.1
             assert rows["perfect", users, "reward"] <= rows[condition, users, "optimum"]
+    for plan in ("sampled optimum", "the better of both"):
+        reward = rows["channels to 5%", "repair", f"{plan}: reward"]
+        assert 0.7 < reward / rows["channels to 5%", "repair", "optimum"] < 1.1
+    assert ("perfect", "repair", "sampled optimum: reward") not in rows
 
 
 def forgiving(printed):
@@ -363,8 +367,8 @@ LINES = [
         robust,
     ),
     (
-        "knowledge --scenario toy.yaml --set ap_power=2 --frames 4 --samples 8 --seed 1 --out known.csv "
-        "--json",
+        "knowledge --scenario toy.yaml --set ap_power=2 --frames 4 --samples 8 --sampled 3 --seed 1 "
+        "--out known.csv --json",
         bounded,
     ),
     (

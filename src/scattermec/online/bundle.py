@@ -83,8 +83,8 @@ def load_ap(path: str | os.PathLike[str]) -> ApPolicy:
     method = Method(**{name: numbers.pop(name) for name in Method._fields})
     caution = Caution(**{name: numbers.pop(name) for name in Caution._fields}) if cautious else None
     users = [constants_of_user(scenario, index, numbers) for index in range(scenario.num_users)]
-    networks = (_network(folder / name) for name in (PRICES, TIMES))
-    return ApPolicy(scenario, users, method, *networks, caution)
+    prices, times = (_network(folder / name) for name in (PRICES, TIMES))
+    return ApPolicy(scenario, users, method, prices, times, caution)
 
 
 def load_user(path: str | os.PathLike[str]) -> UserPolicy:

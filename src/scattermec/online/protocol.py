@@ -400,7 +400,7 @@ class AccessPoint(Device):
     """The AP: collects reports, decides, collects answers, and lets the radio play."""
 
     name = "ap"
-    subscriptions = ("radio/ap", "user/+/report", "user/+/answer")
+    subscriptions: tuple[str, ...] = ("radio/ap", "user/+/report", "user/+/answer")
 
     def __init__(
         self, policy: ApPolicy, users: int, antennas: int, deadlines: Deadlines, memory: Memory | None = None

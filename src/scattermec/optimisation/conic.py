@@ -89,8 +89,8 @@ class UsersPart:
         self.unit = unit_energy(p)
         unit, gain = self.each(self.unit), np.sum(np.abs(channels) ** 2, axis=-1)
         snr = gain.ravel() / (links.MILLIWATTS_PER_WATT * p.noise_power)
-        reflected = jax.vmap(lambda one: links.reflected_snr(p, one, jnp.ones_like(one)))(jnp.asarray(gain))
-        reflected = np.asarray(reflected).ravel()
+        ratio = jax.vmap(lambda one: links.reflected_snr(p, one, jnp.ones_like(one)))(jnp.asarray(gain))
+        reflected = np.asarray(ratio).ravel()
         self.scales = np.maximum(unit * snr, 1e-9), 1 + reflected * gain.ravel()
         """k of the active and of the passive link"""
         outer = np.einsum("kja,kjb->kjab", channels, channels.conj())
@@ -111,7 +111,7 @@ class UsersPart:
         self.done = v["l_active"] + v["l_passive"] + v["l_local"] + v["shortfall"]
         self.capacity = self.each(p.battery_capacity) / unit
 
-    def each(self, values: np.ndarray) -> np.ndarray:
+    def each(self, values: Any) -> np.ndarray:
         """Values of users, for each of the frames."""
         return np.tile(values, self.frames)
 
