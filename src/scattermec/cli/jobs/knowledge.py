@@ -47,7 +47,7 @@ def run(scenario: Scenario, *, frames: int, samples: int, sampled: int, seed: in
 def _compared(
     scenario: Scenario, found: Mapping[str, Possible], sampled: int, quiet: bool
 ) -> dict[str, tuple[Possible, Mapping[str, Expected]]]:
-    compared = {}
+    compared: dict[str, tuple[Possible, Mapping[str, Expected]]] = {}
     with described_progress("Planning", quiet=quiet, unit="frames") as update:
         for name, one in found.items():
             if KNOWN_TO_AP[name].knowledge.size > 0:

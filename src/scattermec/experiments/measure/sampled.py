@@ -7,7 +7,7 @@ same frame, so that its reward, energy and outage are expectations, not those of
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -56,13 +56,13 @@ Beams = tuple[Complex[Array, "... N M"], Float[Array, "... N"]]
 
 
 class Expected(NamedTuple):
-    """Means over samples of each of K frames."""
+    """Means over samples, arrays of one number per frame."""
 
-    reward: Float[np.ndarray, "K ..."]
+    reward: Any
     """kbit/J, (11)"""
-    energy: Float[np.ndarray, "K ..."]
+    energy: Any
     """J"""
-    outage: Float[np.ndarray, "K ..."]
+    outage: Any
     """share of users"""
 
 
