@@ -26,7 +26,7 @@ from scattermec.experiments.calibrate import calibration, search
 from scattermec.experiments.calibrate.margins import Margins
 from scattermec.experiments.evaluate import benchmark_set
 from scattermec.experiments.evaluate.exported import LEARNED
-from scattermec.experiments.measure import possible
+from scattermec.experiments.measure import possible, sampled
 from scattermec.experiments.measure.statistics import Estimate
 from scattermec.experiments.measure.world import SimulatedWorld
 from scattermec.online import broker
@@ -545,6 +545,8 @@ class NobodyWatches:
 def _small_and_in_this_process(monkeypatch, folder):
     monkeypatch.chdir(folder)
     monkeypatch.delitem(benchmark_set.SCENARIOS, "crowd")
+    monkeypatch.setattr(sampled, "CHOSEN_BY", 3)
+    monkeypatch.setattr(sampled, "HELD_OUT", 3)
     monkeypatch.setattr(_processes, "use_one_thread", lambda: None)
     monkeypatch.setattr(_processes, "usable_cores", lambda: 1)
     # Measuring margins is tested elsewhere; verdicts are computed here.

@@ -28,7 +28,6 @@ from scattermec.experiments.measure.statistics import ratio_interval
 from scattermec.experiments.measure.table import Table
 from scattermec.optimisation.sampled import PRICES, shared_plans
 from scattermec.physics import Allocation, Frame, Parameters
-from scattermec.physics.channel import Key
 from scattermec.price_net.modes import plan_frames
 from scattermec.price_net.registry import Policy, check_fit
 from scattermec.scenario import Scenario
@@ -93,8 +92,10 @@ def compare_plans(
         plan = plan_frames(policy.network, constants, found.condition.knowledge, frames.seen)
         kinds[NETWORK] = plan.beams[:, None], plan.t_passive[:, None]
     plans = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *kinds.values())
-    chosen_by = _expected(late, CHOSEN_BY, constants, _folded(keys, CHOOSING), frames.seen, plans).reward
-    played = _expected(late, HELD_OUT, constants, _folded(keys, PLAYING), frames.seen, plans)
+    chosen_by, played = (
+        _expected(constants, _truths(late, count, constants, _folded(keys, stage), frames.seen), plans)
+        for stage, count in ((CHOOSING, CHOSEN_BY), (PLAYING, HELD_OUT))
+    )
     ends = np.cumsum([times.shape[1] for _, times in kinds.values()])
     among = {
         kind: range(end)[-times.shape[1] :]
@@ -103,7 +104,7 @@ def compare_plans(
     among[EITHER] = range(among[SAMPLED].stop)
     result = {}
     for kind, numbers in among.items():
-        best = numbers.start + np.argmax(chosen_by[:, numbers.start : numbers.stop], axis=1)
+        best = numbers.start + np.argmax(chosen_by.reward[:, numbers.start : numbers.stop], axis=1)
         result[kind] = Expected(*(np.asarray(part)[np.arange(len(keys)), best] for part in played))
     return result
 
@@ -148,11 +149,9 @@ def _truths(late: bool, samples: int, constants: Parameters, keys: Array, seen: 
     return jax.vmap(lambda key, one: sample_truths(key, constants, one, samples, late=late))(keys, seen)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _expected(
-    late: bool, samples: int, constants: Parameters, keys: Array, seen: Frame, plans: Beams
-) -> Expected:
-    """What each plan achieves on samples, (K, P)."""
+@jax.jit
+def _expected(constants: Parameters, truths: Frame, plans: Beams) -> Expected:
+    """What each of P plans achieves on the S samples of each of K frames, (K, P)."""
 
     def of_plan(truths: Frame, plan: Beams) -> Expected:
         beams, times = plan
@@ -170,11 +169,7 @@ def _expected(
         outage = 1 - jnp.mean(played.success.astype(float))
         return Expected(jnp.mean(played.ap_reward), jnp.mean(played.ap_energy), outage)
 
-    def of_frame(key: Key, one: Frame, plans: Beams) -> Expected:
-        truths = sample_truths(key, constants, one, samples, late=late)
-        return jax.lax.map(partial(of_plan, truths), plans)
-
-    return jax.vmap(of_frame)(keys, seen, plans)
+    return jax.vmap(lambda truths, plans: jax.lax.map(partial(of_plan, truths), plans))(truths, plans)
 
 
 def plans_table(found: Mapping[str, tuple[Possible, Mapping[str, Expected]]], samples: int) -> Table:
