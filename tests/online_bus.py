@@ -11,7 +11,7 @@ from scattermec.errors import InputError
 from scattermec.online import wire
 from scattermec.online.access_point import Messages
 from scattermec.online.actor import Allocation
-from scattermec.online.protocol import HERE, Played, Proposed, Sight
+from scattermec.online.protocol import HERE, Known, Played, Proposed, Sight
 from scattermec.online.user import Answer
 
 
@@ -135,6 +135,10 @@ class ToyWorld:
         users = np.arange(self.users, dtype=float)
         channels = np.ones((self.users, self.antennas)) * (1 + 1j) * (1 + len(self.played))
         return Sight(channels, 10 + users, 0.1 * users, 1 + users)
+
+    def measure(self, beams, t_passive):
+        users = np.arange(self.users, dtype=float)
+        return Known(10 + users, 1 + users, t_passive, 10 + t_passive, users / 100)
 
     def play(self, beams, t_passive, answers):
         self.played.append((beams, t_passive, answers))

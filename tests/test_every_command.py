@@ -26,7 +26,7 @@ from scattermec.experiments.calibrate import calibration, search
 from scattermec.experiments.calibrate.margins import Margins
 from scattermec.experiments.evaluate import benchmark_set
 from scattermec.experiments.evaluate.exported import LEARNED
-from scattermec.experiments.measure import possible
+from scattermec.experiments.measure import possible, sampled
 from scattermec.experiments.measure.statistics import Estimate
 from scattermec.experiments.measure.world import SimulatedWorld
 from scattermec.online import broker
@@ -161,6 +161,10 @@ def bounded(printed):
         if quantity == "limit":
             assert rows[condition, users, "limit"] <= rows[condition, users, "optimum"] * 1.1
             assert rows["perfect", users, "reward"] <= rows[condition, users, "optimum"]
+    for plan in ("sampled optimum", "the better of both"):
+        reward = rows["channels to 5%", "repair", f"{plan}: reward"]
+        assert 0.7 < reward / rows["channels to 5%", "repair", "optimum"] < 1.1
+    assert ("perfect", "repair", "sampled optimum: reward") not in rows
 
 
 def forgiving(printed):
@@ -363,8 +367,8 @@ LINES = [
         robust,
     ),
     (
-        "knowledge --scenario toy.yaml --set ap_power=2 --frames 4 --samples 8 --seed 1 --out known.csv "
-        "--json",
+        "knowledge --scenario toy.yaml --set ap_power=2 --frames 4 --samples 8 --sampled 3 --seed 1 "
+        "--out known.csv --json",
         bounded,
     ),
     (
@@ -541,6 +545,8 @@ class NobodyWatches:
 def _small_and_in_this_process(monkeypatch, folder):
     monkeypatch.chdir(folder)
     monkeypatch.delitem(benchmark_set.SCENARIOS, "crowd")
+    monkeypatch.setattr(sampled, "CHOSEN_BY", 3)
+    monkeypatch.setattr(sampled, "HELD_OUT", 3)
     monkeypatch.setattr(_processes, "use_one_thread", lambda: None)
     monkeypatch.setattr(_processes, "usable_cores", lambda: 1)
     # Measuring margins is tested elsewhere; verdicts are computed here.

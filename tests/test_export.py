@@ -21,6 +21,7 @@ from scattermec.experiments.measure.sweeps import draw_frames
 from scattermec.online import access_point, bundle, export
 from scattermec.online.bundle import Answer, Message, load_ap, load_user, user_folder
 from scattermec.online.user import Constants
+from scattermec.optimisation.repair import Measured, repair
 from scattermec.optimisation.response import Broadcast, respond
 from scattermec.physics import parameters
 from scattermec.price_net import load
@@ -104,6 +105,22 @@ def test_ap_decides_as_in_jax(policy: Policy, tmp_path: Path, seed: int) -> None
     assert np.ptp(shares, axis=0).max() > 0.5
 
 
+def test_cautious_ap_and_users_that_repair_decide_as_in_jax(tmp_path: Path) -> None:
+    robust = load("price-net-robust")
+    scenario = LIKE.replace(csi_error=0.1, workload_error=0.05)
+    export.export(robust, scenario, tmp_path / "bundle", name="price-net-robust")
+    constants = parameters(scenario)
+    frames = draw_frames(constants, frames=FRAMES, seed=0)
+    expected = decide_by_jax(robust.network, constants, frames)
+    found = decide_by_bundle(tmp_path / "bundle", frames)
+    for per_frame in differences(found, expected).values():
+        assert per_frame.max() < NEAR
+    np.testing.assert_allclose(found.answers, expected.answers, rtol=1e-3, atol=1e-3)
+    # The promise is discounted, and nothing is promised to the last user.
+    assert (expected.messages[:, 2, :2] > 0).any()
+    assert (found.messages[:, 2, 2] == 0).all()
+
+
 def test_ap_knows_which_users_will_lack_energy(folder: Path) -> None:
     random, seen = np.random.default_rng(1), set()
     users = [load_user(user_folder(folder, index)) for index in range(3)]
@@ -184,6 +201,67 @@ def test_user_answers_as_in_jax(folder: Path, index: int) -> None:
     assert 0.05 < np.mean(found[:, -1] == 0) < 0.95  # some finish, some do not
 
 
+@pytest.mark.parametrize("index", range(3))
+def test_user_repairs_as_in_jax_and_in_c(folder: Path, tmp_path: Path, index: int) -> None:
+    rows = np.abs(cases(300))
+    promises = np.random.default_rng(index).exponential(0.02, len(rows)).astype(np.float32)
+    promises[::3] = 0
+    t_passive, passive_rate, harvest, workload, battery, gain = map(jnp.asarray, rows.T.astype(float))
+    own = dataclasses.replace(
+        parameters(USERS), **{name: parameters_of(name, index, len(rows)) for name in bundle.PER_USER}
+    )
+    known = Measured(
+        t_passive=jnp.minimum(t_passive, own.slot_duration), passive_rate=passive_rate, harvest=harvest
+    )
+    answer = jax.jit(repair)(own, gain, workload, battery, known, jnp.asarray(promises, float))
+    expected = np.stack(
+        [getattr(answer.allocation, name) for name in Answer._fields[:-1]] + [answer.shortfall], axis=1
+    )
+    user = load_user(user_folder(folder, index))
+    found = np.array(
+        [
+            user.repair(Message(*row[:3]), promise, *row[3:])
+            for row, promise in zip(rows.astype(float).tolist(), promises.astype(float).tolist(), strict=True)
+        ]
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-7)
+    assert np.mean(found[:, -1] == 0) > 0.1  # but where no battery could hold what is needed
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    repair_in_c = in_c(user_folder(folder, index) / "user.c", tmp_path / "user.so").scattermec_repair
+    answers = []
+    for row, promise in zip(rows.tolist(), promises.tolist(), strict=True):
+        seven = (ctypes.c_float * 7)(*[9.0] * 7)
+        numbers = (ctypes.c_float * 3)(*row[:3])
+        assert repair_in_c(numbers, *map(ctypes.c_float, (promise, *row[3:])), seven) == 0
+        answers.append(list(seven))
+    by_c = np.array(answers)
+    # Where a user needs all it can get, work may be sent or computed: its energy is the same to first order.
+    np.testing.assert_allclose(by_c, found, rtol=1e-2, atol=3e-2)
+    assert np.mean(np.abs(by_c - found) > 3e-4 * np.maximum(found, 1)) < 0.1
+    np.testing.assert_allclose(by_c[:, 3:6].sum(axis=1), found[:, 3:6].sum(axis=1), rtol=1e-5, atol=1e-5)
+    energy_in_c, energy = (demand(user.constants, gain, numbers) for numbers in (by_c, found))
+    np.testing.assert_allclose(energy_in_c, energy, rtol=1e-4, atol=1e-6)
+    bad = [ctypes.c_float(number) for number in (np.nan, *rows[0, 3:])]
+    assert repair_in_c((ctypes.c_float * 3)(*rows[0, :3]), *bad, seven) == -1
+    assert list(seven) == [0] * 7
+
+
+def demand(c: Constants, gain: jax.Array, answers: np.ndarray) -> np.ndarray:
+    """Energy of answers in mJ, from (4) and (9)."""
+    time, work = answers[:, 0], answers[:, 3]
+    exponent = np.where(time > 0, work / (c.bandwidth * np.where(time > 0, time, 1)), 0)
+    power = (2**exponent - 1) * 1000 * c.noise_power / np.maximum(np.asarray(gain), 1e-300)
+    return np.asarray(time * (power + c.circuit_power) + c.local_energy * answers[:, 5])
+
+
+def in_c(source: Path, library: Path) -> ctypes.CDLL:
+    """The user's part in C, compiled without warnings."""
+    warnings = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-Wconversion", "-Wdouble-promotion"]
+    subprocess.run(["gcc", *warnings, "-O2", "-shared", "-fPIC", "-o", library, source, "-lm"], check=True)
+    return ctypes.CDLL(str(library))
+
+
 def parameters_of(name: str, index: int, count: int) -> jax.Array:
     return jnp.full(count, getattr(parameters(USERS), name)[index])
 
@@ -212,11 +290,7 @@ def test_user_answers_in_python_alone(folder: Path, tmp_path: Path) -> None:
 def test_user_answers_in_c(folder: Path, tmp_path: Path, index: int) -> None:
     if shutil.which("gcc") is None:
         pytest.skip("gcc is not installed")
-    library = tmp_path / "user.so"
-    warnings = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-Wconversion", "-Wdouble-promotion"]
-    source = user_folder(folder, index) / "user.c"
-    subprocess.run(["gcc", *warnings, "-O2", "-shared", "-fPIC", "-o", library, source, "-lm"], check=True)
-    answer_in_c = ctypes.CDLL(str(library)).scattermec_respond
+    answer_in_c = in_c(user_folder(folder, index) / "user.c", tmp_path / "user.so").scattermec_respond
     numbers, seven = ctypes.c_float * 3, ctypes.c_float * 7
 
     def by_c(row: list[float]) -> tuple[int, list[float]]:

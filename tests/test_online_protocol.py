@@ -28,8 +28,10 @@ from scattermec.online.protocol import (
 )
 from scattermec.online.wire import (
     Answer,
+    Beaming,
     Estimate,
     Log,
+    Measurement,
     Observation,
     Offer,
     Outcome,
@@ -71,6 +73,13 @@ messages = st.one_of(
         estimate=st.lists(st.lists(numbers, max_size=6), max_size=3),
     ),
     st.builds(Play, **sequence, beams=rows, t_passive=st.lists(numbers, max_size=3)),
+    st.builds(Beaming, **sequence, beams=rows, t_passive=st.lists(numbers, max_size=3)),
+    st.builds(
+        Measurement,
+        **sequence,
+        **users,
+        **{name: numbers for name in Measurement.model_fields if name not in ("run", "frame", "user")},
+    ),
     st.builds(Outcome, **sequence, **users, served=st.booleans(), harvested=numbers, spent=numbers),
     st.builds(
         Log,

@@ -20,8 +20,8 @@ def export(
         str,
         typer.Argument(
             metavar="POLICY|RUN",
-            help="price-net or price-net-varied, as shipped; or the folder of a training run of price-net or "
-            "h-maddpg-opt.",
+            help="price-net, price-net-varied or price-net-robust, as shipped; or the folder of a training "
+            "run of price-net or h-maddpg-opt.",
         ),
     ],
     out: Annotated[
@@ -51,12 +51,16 @@ def export(
     Python and in C; the mode is decentralised. It is for one scenario, by default that of the training. At
     the end it is compared with the policy on independent frames.
 
+    With price-net-robust, or a run with knowledge=varied, the mode is repaired: the AP takes the scenario's
+    csi_error and workload_error for what it does not know, and users decide when their own slots come.
+
     That of a run of h-maddpg-opt (Algorithm 1) has the AP's actor and its value as ONNX, and each user's
     actor as ONNX and in C. It is for the run's own scenario.
 
     Examples:
 
         scattermec export price-net --out bundle
+        scattermec export price-net-robust --set csi_error=0.1 --out bundle
         scattermec export runs/price-net --out bundle --int8 --frames 10000 --json
         scattermec export runs/h-maddpg-opt-paper --out actors --of-seed 3
     """

@@ -33,6 +33,33 @@ class Method(NamedTuple):
     shift_bisections: int
 
 
+class Caution(NamedTuple):
+    """What an AP that leaves slack takes for not known, and numbers of its method.
+
+    The levels are those of `scattermec.physics.knowledge.Knowledge`.
+    """
+
+    csi_error: float
+    workload_error: float
+    novelty: float
+    step: float
+    loss: float
+    first_slack: float
+    first_discount: float
+    """logits added to those of the slack and of the discount"""
+
+    @property
+    def inputs(self) -> Array:
+        """Inputs of the networks, of order one."""
+        c = self
+        return np.array([5 * c.csi_error, 5 * c.workload_error, 2 * c.novelty, 10 * c.step, 5 * c.loss])
+
+    def share(self, logits: Array) -> Array:
+        """In [0, 1), and none if everything is known."""
+        size = self.csi_error + self.workload_error + self.novelty
+        return np.asarray(-np.expm1(-size * np.logaddexp(0, logits)))
+
+
 class Messages(NamedTuple):
     """The messages to all users, (N,) each; the fields of `Message`."""
 
@@ -89,9 +116,15 @@ class ApPolicy:
     """The AP: decides beams and messages in each frame."""
 
     def __init__(
-        self, scenario: Scenario, users: Sequence[Constants], method: Method, prices: Network, times: Network
+        self,
+        scenario: Scenario,
+        users: Sequence[Constants],
+        method: Method,
+        prices: Network,
+        times: Network,
+        caution: Caution | None = None,
     ) -> None:
-        self.scenario = scenario
+        self.scenario, self.caution = scenario, caution
         self._method, self._prices, self._times = method, prices, times
         self._constants: Any = Constants(*np.array(users, float).T)
         """of all users, (N,) each"""
@@ -102,6 +135,8 @@ class ApPolicy:
     def decide(self, workload: Any, battery: Any, channels: Any) -> tuple[Array, Messages]:
         """Unit beams (N, M), and the messages to all users, in one frame.
 
+        With ``caution`` a message promises what the user will harvest after its own slot, and no more.
+
         Args:
             workload: (N,) kbit, as the AP sees it.
             battery: (N,) mJ.
@@ -111,13 +146,29 @@ class ApPolicy:
         """
         frame = Frame(*self._checked(workload, battery, channels))
         beams = beams_from_logits(frame, self._prices(self.beam_inputs(frame)))
-        logits = self._times(self.time_inputs(frame, beams))
-        return beams, self._messages(frame, beams, logits)
+        numbers = self._times(self.time_inputs(frame, beams))
+        if self.caution is None:
+            return beams, self._messages(frame, beams, numbers, self._constants)
+        slack, discount = (
+            self.caution.share(numbers[:, k] + first)
+            for k, first in ((1, self.caution.first_slack), (2, self.caution.first_discount))
+        )
+        kept = self._constants.margin
+        careful = self._constants._replace(margin=kept + (1 - kept) * slack)
+        told = self._messages(frame, beams, numbers[:, 0], careful)
+        later = np.triu(self._beam_rates(frame, beams)[1]) @ told.t_passive
+        return beams, told._replace(harvest=(1 - discount) * later)
+
+    def harvest_before(self, channels: Array, beams: Array, t_passive: Array) -> Array:
+        """mJ (N,) that each user harvests in the slots before its own."""
+        nothing = np.zeros(len(channels))
+        harvest = self._beam_rates(Frame(nothing, nothing, channels), beams)[1]
+        return np.asarray(np.tril(harvest) @ t_passive)
 
     def beam_inputs(self, frame: Frame) -> Inputs:
         """Inputs of the network of prices."""
         magnitude = frame.gram.real**2 + frame.gram.imag**2
-        return _inputs(self._means_over_needs(frame), magnitude[..., None], frame)
+        return self._inputs(self._means_over_needs(frame), magnitude[..., None], frame)
 
     def time_inputs(self, frame: Frame, beams: Array) -> Inputs:
         """Inputs of the network of the beams' times, for the chosen beams."""
@@ -126,13 +177,19 @@ class ApPolicy:
         carried = self._log(rate * self._slot / work)
         reach = harvest * self._slot / (self._local_energy * work)[:, None]
         users = np.concatenate([self._means_over_needs(frame), carried[:, None]], axis=1)
-        return _inputs(users, np.stack([self._log(reach), np.log1p(reach)], axis=-1), frame)
+        return self._inputs(users, np.stack([self._log(reach), np.log1p(reach)], axis=-1), frame)
 
-    def _messages(self, frame: Frame, beams: Array, logits: Array) -> Messages:
+    def _inputs(self, users: Array, pairs: Array, frame: Frame) -> Inputs:
+        if self.caution is not None:
+            levels = self.caution.inputs
+            users = np.concatenate([users, np.broadcast_to(levels, (len(users), len(levels)))], axis=1)
+        return Inputs(users.astype(np.float32), pairs.astype(np.float32), frame.triples)
+
+    def _messages(self, frame: Frame, beams: Array, logits: Array, constants: Any) -> Messages:
         """Beams for as long as ``logits`` (N,) say; or longer, by a common shift of these, if some user would
-        else lack energy, and then none does.
+        else lack energy, and then none does. ``constants`` are those of all users.
         """
-        links = links_of(self._constants, frame.gain)
+        links = links_of(constants, frame.gain)
         rate, harvest = self._beam_rates(frame, beams)
 
         def announced(shift: float) -> Messages:
@@ -141,7 +198,7 @@ class ApPolicy:
             return Messages(times, rate, harvest @ times)
 
         def short(shift: float) -> bool:
-            lacking = energies_lacking(self._constants, links, frame, announced(shift))
+            lacking = energies_lacking(constants, links, frame, announced(shift))
             return bool((lacking > 0).any())
 
         method = self._method
@@ -273,7 +330,3 @@ def energies_lacking(c: Any, links: Links, frame: Frame, told: Messages) -> Arra
 
     need = needed(c.most_effort)
     return np.where(least <= 0, np.minimum(need, needed(np.zeros_like(need))), need) - budget
-
-
-def _inputs(users: Array, pairs: Array, frame: Frame) -> Inputs:
-    return Inputs(users.astype(np.float32), pairs.astype(np.float32), frame.triples)

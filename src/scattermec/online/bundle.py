@@ -24,14 +24,16 @@ import numpy as np
 
 from scattermec.errors import ComputationError, InputError
 from scattermec.online import actor, user
-from scattermec.online.access_point import ApPolicy, Messages, Method, Network
+from scattermec.online.access_point import ApPolicy, Caution, Messages, Method, Network
 from scattermec.online.user import Answer, Constants, Message
 from scattermec.scenario import Scenario
 from scattermec.storage.texts import read_object
 
 __all__ = [
+    "REPAIRED",
     "Answer",
     "ApPolicy",
+    "Caution",
     "Message",
     "Messages",
     "UserPolicy",
@@ -39,6 +41,7 @@ __all__ = [
     "load_ap",
     "load_ap_actor",
     "load_user",
+    "mode_of",
     "part_of",
     "user_folder",
 ]
@@ -55,6 +58,9 @@ AP_PART, USER_PART = "access point", "user"
 AP_ACTOR_PART, ACTOR_USER_PART = "access point of Algorithm 1", "user of Algorithm 1"
 AP_ACTOR = ("discount", "reward_scale")
 """What the AP's file of numbers holds there."""
+
+REPAIRED = "repaired"
+"""Mode of price-net in which users repair; in the other they answer the AP's message."""
 
 PER_USER = ("slot_duration", "circuit_power", "local_energy", "local_rate", "battery_capacity")
 SHARED = ("bandwidth", "noise_power", "active_receive_power", "mec_energy")
@@ -75,10 +81,14 @@ def load_ap(path: str | os.PathLike[str]) -> ApPolicy:
     folder = Path(path)
     _verify(folder, AP_PART, (SCENARIO, ACCESS_POINT, PRICES, TIMES))
     scenario = Scenario.load(folder / SCENARIO)
-    numbers = _numbers(folder / ACCESS_POINT, (*Method._fields, *METHOD))
+    cautious = mode_of(folder) == REPAIRED
+    names = (*Method._fields, *METHOD, *(Caution._fields if cautious else ()))
+    numbers = _numbers(folder / ACCESS_POINT, names)
     method = Method(**{name: numbers.pop(name) for name in Method._fields})
+    caution = Caution(**{name: numbers.pop(name) for name in Caution._fields}) if cautious else None
     users = [constants_of_user(scenario, index, numbers) for index in range(scenario.num_users)]
-    return ApPolicy(scenario, users, method, *(_network(folder / name) for name in (PRICES, TIMES)))
+    prices, times = (_network(folder / name) for name in (PRICES, TIMES))
+    return ApPolicy(scenario, users, method, prices, times, caution)
 
 
 def load_user(path: str | os.PathLike[str]) -> UserPolicy:
@@ -120,6 +130,11 @@ def load_actor_user(path: str | os.PathLike[str]) -> actor.ActorUser:
 def part_of(path: str | os.PathLike[str]) -> Any:
     """Whose part a folder is, e.g. `AP_ACTOR_PART`; raises InputError if it has no manifest."""
     return read_object(Path(path) / MANIFEST).get("part")
+
+
+def mode_of(path: str | os.PathLike[str]) -> Any:
+    """The mode of price-net in a bundle, or in a part of it; raises InputError if it has no manifest."""
+    return read_object(Path(path) / MANIFEST).get("mode")
 
 
 def user_folder(bundle: str | os.PathLike[str], index: int) -> Path:

@@ -12,7 +12,9 @@ from scattermec._version import __version__
 from scattermec.errors import InputError
 from scattermec.online import bundle, graph
 from scattermec.optimisation import response
-from scattermec.price_net import features, policy
+from scattermec.physics import parameters
+from scattermec.physics.knowledge import knowledge_of
+from scattermec.price_net import cautious, features, policy
 from scattermec.price_net.modes import modes_of
 from scattermec.price_net.registry import Policy, check_fit
 from scattermec.scenario import Scenario
@@ -23,7 +25,8 @@ _CONSTANTS = "/* CONSTANTS */"
 """Where user.c gets its constants."""
 
 MODE = "decentralised"
-"""Mode of price-net that devices play: nothing is optimised at the AP, and users answer for themselves."""
+"""Mode of price-net that devices play, unless it is cautious: nothing is optimised at the AP, and users
+answer for themselves."""
 
 METHOD = {
     "margin": response.MARGIN,
@@ -45,7 +48,8 @@ def export(trained: Policy, scenario: Scenario, out: Path, *, name: str, int8: b
     Raises InputError if the policy must not act in the scenario or has no mode `MODE`.
     """
     check_exportable(trained, scenario)
-    about = {"format": bundle.FORMAT, "version": __version__, "policy": name, "mode": MODE, "int8": int8}
+    mode = mode_of(trained)
+    about = {"format": bundle.FORMAT, "version": __version__, "policy": name, "mode": mode, "int8": int8}
     out.mkdir(parents=True, exist_ok=True)
     with writing(out, inside=True):
         shutil.rmtree(out / bundle.USERS, ignore_errors=True)
@@ -58,32 +62,51 @@ def export(trained: Policy, scenario: Scenario, out: Path, *, name: str, int8: b
 def check_exportable(trained: Policy, scenario: Scenario) -> None:
     """Raise InputError if `export` would refuse."""
     check_fit(trained, scenario)
-    if MODE not in modes_of(trained.network):
-        if trained.network.cautious:
-            why = "devices do not repair plans yet, so a policy trained for varied knowledge"
-        else:
-            why = "a policy with foresight is never decentralised, so it"
-        raise InputError([f"{why} cannot be exported"])
+    if mode_of(trained) not in modes_of(trained.network):
+        raise InputError(["a policy with foresight is never decentralised, so it cannot be exported"])
     if scenario.trace is not None:
         raise InputError(["trace: is not allowed in a bundle, whose devices do not read it; leave it out"])
+
+
+def mode_of(trained: Policy) -> str:
+    """The mode that devices play."""
+    return bundle.REPAIRED if trained.network.cautious else MODE
 
 
 def ap_files(trained: Policy, scenario: Scenario, *, int8: bool) -> dict[str, bytes]:
     """Files of the AP."""
     network, users = trained.network, scenario.num_users
+    more = features.NUM_KNOWLEDGE_FEATURES if network.cautious else 0
+    numbers = METHOD | AP_METHOD._asdict()
+    if network.cautious:
+        numbers |= caution_of(scenario)._asdict()
     models = {
         bundle.PRICES: graph.network_model(
-            network.prices, users, features.NUM_USER_FEATURES, features.NUM_BEAM_PAIR_FEATURES
+            network.prices, users, features.NUM_USER_FEATURES + more, features.NUM_BEAM_PAIR_FEATURES
         ),
         bundle.TIMES: graph.network_model(
-            network.times, users, features.NUM_TIME_USER_FEATURES, features.NUM_TIME_PAIR_FEATURES, own=True
+            network.times,
+            users,
+            features.NUM_TIME_USER_FEATURES + more,
+            features.NUM_TIME_PAIR_FEATURES,
+            own=True,
         ),
     }
     return {
         bundle.SCENARIO: scenario.to_yaml().encode(),
-        bundle.ACCESS_POINT: as_json(METHOD | AP_METHOD._asdict()),
+        bundle.ACCESS_POINT: as_json(numbers),
         **{name: graph.in_int8(model) if int8 else model for name, model in models.items()},
     }
+
+
+def caution_of(scenario: Scenario) -> bundle.Caution:
+    """What the AP takes for not known: the scenario's errors; messages are exact and arrive."""
+    levels = knowledge_of(parameters(scenario))
+    return bundle.Caution(
+        **{name: float(getattr(levels, name)) for name in bundle.Caution._fields if hasattr(levels, name)},
+        first_slack=cautious.FIRST_SLACK,
+        first_discount=cautious.FIRST_DISCOUNT,
+    )
 
 
 _SINGLE = {"rounding": 1e-6, "least_snr": float(np.finfo(np.float32).tiny)}

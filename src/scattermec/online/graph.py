@@ -82,7 +82,8 @@ def network_model(
 ) -> bytes:
     """A model from inputs users (N, F), pairs (N, N, P) and triples (N, N, N) to logits (N, N), for one N.
 
-    With ``own`` only to their diagonal (N,), so that the last round of messages is one among users.
+    With ``own`` only to their diagonal (N,), so that the last round of messages is one among users. A network
+    with several outputs has one axis more.
     """
     n, graph = num_users, _Graph()
     rows = graph.add("Expand", graph.add("Unsqueeze", "users", graph.hold([1])), graph.hold([n, n, features]))
@@ -93,9 +94,12 @@ def network_model(
     last = len(network.rounds) - 1
     for number, exchange in enumerate(network.rounds):
         z = (_exchanged_own if own and number == last else _exchanged)(graph, exchange, z, n)
-    logits = graph.add("Squeeze", graph.linear(network.leave, graph.silu(z)), graph.hold([-1]))
+    logits, outputs = graph.linear(network.leave, graph.silu(z)), network.leave.weight.shape[0]
+    shape = [n, outputs] if own else [n, n, outputs]
+    if outputs == 1:
+        logits, shape = graph.add("Squeeze", logits, graph.hold([-1])), shape[:-1]
     shapes = {"users": [n, features], "pairs": [n, n, pair_features], "triples": [n, n, n]}
-    return _model(graph, shapes, {logits: [n] if own else [n, n]})
+    return _model(graph, shapes, {logits: shape})
 
 
 def actor_model(actor: Actor) -> bytes:

@@ -18,6 +18,13 @@ silent for longer.
 With Algorithm 1 (`ActorDevice`, `ChoosingAccessPoint`) Proposals are in place of Offers, answers are the
 users' reports of line 14, and the AP lets the radio play either these or its estimate.
 
+If users repair (`RepairingUser`, `RepairingAccessPoint`), they decide when their slots come:
+
+    AP     decides, sends Offers with promises, and Beaming
+    radio  Beaming -> sends each user a Measurement .............. waits for Answers (1)
+    user   reported -> Measurement, sends Answer -> answered
+    radio  all are there or deadline, plays the slots
+
 There is no input, output, thread or clock here: a device is given what arrives and the time in s on its own
 clock, and returns what it sends. Nothing depends on the time of day, and messages carry none.
 """
@@ -40,8 +47,10 @@ from scattermec.online.user import Answer as Response
 from scattermec.online.user import Message as Promise
 from scattermec.online.wire import (
     Answer,
+    Beaming,
     Estimate,
     Log,
+    Measurement,
     Message,
     Observation,
     Offer,
@@ -66,6 +75,8 @@ __all__ = [
     "Phase",
     "Proposed",
     "Radio",
+    "RepairingAccessPoint",
+    "RepairingUser",
     "UserDevice",
 ]
 
@@ -185,6 +196,17 @@ class ChoosingPolicy(Protocol):
         ...
 
 
+@runtime_checkable
+class RepairPolicy(Protocol):
+    """The part of a user that repairs."""
+
+    def repair(
+        self, measured: Promise, promise: float, workload: float, battery: float, channel_gain: float
+    ) -> Response:
+        """The user's allocation, by what it has measured and what the AP has promised for later."""
+        ...
+
+
 class Sight(NamedTuple):
     """A frame as the devices see it."""
 
@@ -196,6 +218,16 @@ class Sight(NamedTuple):
     """(N,) mJ"""
     channel_gain: np.ndarray
     """(N,)"""
+
+
+class Known(NamedTuple):
+    """What each user knows when its own slot comes, (N,) each; the fields of a `Measurement`."""
+
+    workload: np.ndarray
+    channel_gain: np.ndarray
+    t_passive: np.ndarray
+    passive_rate: np.ndarray
+    harvest: np.ndarray
 
 
 class Played(NamedTuple):
@@ -216,6 +248,10 @@ class World(Protocol):
 
     def observe(self) -> Sight:
         """The frame as the devices see it."""
+        ...
+
+    def measure(self, beams: np.ndarray, t_passive: np.ndarray) -> Known:
+        """What users know in their slots if these beams are on for these times."""
         ...
 
     def play(self, beams: np.ndarray | None, t_passive: np.ndarray, answers: np.ndarray) -> Played:
@@ -386,6 +422,53 @@ class ActorDevice(UserDevice):
         return found
 
 
+class RepairingUser(UserDevice):
+    """A user that decides when its slot comes, with a `RepairPolicy`.
+
+    Without an offer it counts on nothing beyond what it has measured, and without a measurement on nothing
+    but its own battery.
+    """
+
+    measured: Measurement | None = None
+    """the last one"""
+
+    def accept(self, message: Message, now: float) -> list[Message]:
+        """A measurement, too."""
+        if not isinstance(message, Measurement) or message.user != self.index:
+            return super().accept(message, now)
+        self.check_current(message)
+        if self.measured is not None and self.measured.number == message.number:
+            raise Refused("replayed")
+        if self.phase is not Phase.REPORTED:
+            raise Refused("late")
+        self.measured = message
+        return self._answer(self.offer)
+
+    def tick(self, now: float) -> list[Message]:
+        """Answer without a measurement, once that is overdue."""
+        if self.phase is not Phase.REPORTED or now < self.due:
+            return []
+        self.counts["measurement missed, alone"] += 1
+        return self._answer(None)
+
+    def _take_offer(self, offer: Offer | Proposal) -> list[Message]:
+        if self.offer is not None and self.offer.number == offer.number:
+            raise Refused("replayed")
+        self.offer = offer
+        return []  # its slot will come
+
+    def _respond(self, offer: Any, seen: Observation) -> Response | Allocation:
+        known = self.measured
+        if known is None or known.number != self.number:
+            return super()._respond(None, seen)
+        heard = offer is not None and offer.number == self.number
+        self.counts["offer missed"] += not heard
+        told = Promise(known.t_passive, known.passive_rate, known.harvest)
+        promise = offer.harvest if heard else 0.0
+        found: Response = self.policy.repair(told, promise, known.workload, seen.battery, known.channel_gain)
+        return found
+
+
 class Memory(BaseModel):
     """What the AP keeps from one frame to the next, so that it can go on after a restart."""
 
@@ -399,7 +482,7 @@ class AccessPoint(Device):
     """The AP: collects reports, decides, collects answers, and lets the radio play."""
 
     name = "ap"
-    subscriptions = ("radio/ap", "user/+/report", "user/+/answer")
+    subscriptions: tuple[str, ...] = ("radio/ap", "user/+/report", "user/+/answer")
 
     def __init__(
         self, policy: Any, users: int, antennas: int, deadlines: Deadlines, memory: Memory | None = None
@@ -569,6 +652,18 @@ def _beam_times(allocations: list[list[float]]) -> list[float]:
     return [numbers[PARTS.index("t_passive")] for numbers in allocations]
 
 
+class RepairingAccessPoint(AccessPoint):
+    """The AP of users that repair: it beams as soon as it has decided, and waits for no answer."""
+
+    subscriptions = ("radio/ap", "user/+/report")
+
+    def _play_if_all_answered(self, now: float) -> list[Message]:
+        assert self.play is not None  # decided
+        self.phase, self.due = Phase.PLAYED, math.inf
+        play = self.play
+        return [Beaming(run=play.run, frame=play.frame, beams=play.beams, t_passive=play.t_passive)]
+
+
 class Radio(Device):
     """The radio: shows everybody its part of the frame, and plays what they decide."""
 
@@ -604,6 +699,8 @@ class Radio(Device):
         """topics of those who have not come yet"""
         self.subscriptions = ("ap/play", "user/+/answer", f"ap/{HERE}", f"user/+/{HERE}")
         self.answers: dict[int, list[float]] = {}
+        self.beaming: tuple[np.ndarray, np.ndarray] | None = None
+        """the AP's beams and times, while users that repair have not all answered"""
         self.began = 0.0
         self.phase, self.due = Phase.GATHERING, -math.inf
 
@@ -626,13 +723,15 @@ class Radio(Device):
             if len(message.t_passive) != self.users:
                 raise Refused("invalid")
             self._take_estimate(message)
+            if isinstance(message, Beaming):
+                return self._measure(beams, np.array(message.t_passive), now)
             return self._play(beams, np.array(message.t_passive), now)
         if message.user >= self.users:
             raise Refused("foreign")
         if message.user in self.answers:
             raise Refused("replayed")
         self.answers[message.user] = answer_parts(message)
-        return []
+        return self._play_if_all_answered(now)
 
     def _take_estimate(self, message: Play) -> None:
         """Let users execute the AP's estimate, if it says so; one that has not answered does nothing."""
@@ -651,13 +750,37 @@ class Radio(Device):
         if now < self.due:
             return []
         if self.phase is Phase.PLAYING:
+            if self.beaming is not None:
+                return self._play(*self.beaming, now)
             self.counts["frames without the AP"] += 1
             return self._play(None, np.zeros(self.users), now)
         return self._begin(now)
 
+    def _measure(self, beams: np.ndarray, t_passive: np.ndarray, now: float) -> list[Message]:
+        """The slots begin: let users that repair know what they measure."""
+        if self.beaming is not None:
+            raise Refused("replayed")
+        self.beaming = beams, t_passive
+        run, frame = self.number
+        known = self.world.measure(beams, t_passive)
+        columns = zip(*(part.tolist() for part in known), strict=True)
+        measurements: list[Message] = [
+            Measurement(run=run, frame=frame, user=user, **dict(zip(Known._fields, own, strict=True)))
+            for user, own in enumerate(columns)
+        ]
+        return [*measurements, *self._play_if_all_answered(now)]
+
+    def _play_if_all_answered(self, now: float) -> list[Message]:
+        """Play if users repair, and all that are here have answered."""
+        here = {user for user in range(self.users) if f"user/{user}/{HERE}" not in self.missing}
+        if self.beaming is None or here - self.answers.keys():
+            return []
+        return self._play(*self.beaming, now)
+
     def _begin(self, now: float) -> list[Message]:
         run, frame = self.number[0], self.number[1] + 1
         self.number, self.answers, self.began = (run, frame), {}, now
+        self.beaming = None
         self.phase, self.due = Phase.PLAYING, now + self.deadlines.frame
         seen = self.world.observe()
         own = zip(seen.workload.tolist(), seen.battery.tolist(), seen.channel_gain.tolist(), strict=True)

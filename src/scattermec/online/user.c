@@ -112,6 +112,13 @@ static task task_of(const scattermec_message *message, float workload, float bat
     return t;
 }
 
+/* Energy in mJ that is lacking at best; zero or negative if the work can be finished. */
+static float lacking_of(const task *t)
+{
+    const float need = needed(t, MOST_EFFORT);
+    return (t->least <= 0.0f ? fminf(need, needed(t, 0.0f)) : need) - t->budget;
+}
+
 int scattermec_respond(const scattermec_message *message, float workload, float battery, float channel_gain,
                        scattermec_answer *answer)
 {
@@ -144,4 +151,21 @@ int scattermec_respond(const scattermec_message *message, float workload, float 
     answer->l_local = fminf(answer->l_local, LOCAL_RATE * SLOT_DURATION);
     answer->t_local = LOCAL_RATE > 0.0f ? fminf(answer->l_local / LOCAL_RATE, SLOT_DURATION) : 0.0f;
     return 0;
+}
+
+int scattermec_repair(const scattermec_message *measured, float promise, float workload, float battery,
+                      float channel_gain, scattermec_answer *answer)
+{
+    scattermec_message told = *measured;
+    const int status = scattermec_respond(measured, workload, battery, channel_gain, answer);
+    float least;
+    task t;
+    if (status != 0 || !isfinite(promise)) {
+        told.harvest = NAN; /* the answer of zeros */
+        return scattermec_respond(&told, workload, battery, channel_gain, answer);
+    }
+    t = task_of(measured, workload, battery, channel_gain);
+    least = fmaxf(lacking_of(&t), 0.0f) / (1.0f - MARGIN) * (1.0f + ROUNDING);
+    told.harvest += fminf(fmaxf(promise, least), BATTERY_CAPACITY);
+    return scattermec_respond(&told, workload, battery, channel_gain, answer);
 }

@@ -22,4 +22,10 @@ typedef struct {
 int scattermec_respond(const scattermec_message *message, float workload, float battery, float channel_gain,
                        scattermec_answer *answer);
 
+/* The same for a user that repairs, when its own slot comes: what it has measured so far (its beam's time, the rate of
+ * its reflection, and what it has harvested before its slot), and what the access point has promised for later, in mJ;
+ * 0 if that is not known. */
+int scattermec_repair(const scattermec_message *measured, float promise, float workload, float battery,
+                      float channel_gain, scattermec_answer *answer);
+
 #endif

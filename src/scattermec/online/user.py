@@ -8,7 +8,8 @@ As a program, `python user.py user.json` reads one JSON object per line, with th
 and the three others, and prints the answer to each.
 
 A user reflects while its beam is on, computes locally as much as its energy allows, and sends the rest in the
-least time. `scattermec.optimisation.response` is the same in JAX, with the reasons; user.c is the same in C.
+least time. `scattermec.optimisation.response` is the same in JAX, with the reasons, as is `repair` beside it;
+user.c is the same in C.
 Units are s, kbit, kHz and mJ; powers are in mW, those of the AP in W.
 """
 
@@ -18,6 +19,9 @@ import os
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+JUST_ENOUGH = 1 + 1e-9
+"""Factor that keeps a user which can just finish from lacking energy by rounding."""
 
 
 class Constants(NamedTuple):
@@ -111,21 +115,52 @@ class User:
         Raises ValueError for a number that is not finite, and for a negative one of the user's own.
         """
         own = {"workload": workload, "battery": battery, "channel_gain": channel_gain}
-        for name, number in (message._asdict() | own).items():
-            if not math.isfinite(number):
-                raise ValueError(f"{name}: {number} is not allowed; it must be finite")
-        for name, number in own.items():
-            if number < 0:
-                raise ValueError(f"{name}: {number} is not allowed; it must be >= 0")
+        check(message._asdict(), own)
         link = link_of(self.constants, float(channel_gain))
         task = task_of(self.constants, link, float(workload), float(battery), message)
         return answer_of(self.constants, task)
+
+    def repair(
+        self, measured: Message, promise: float, workload: float, battery: float, channel_gain: float
+    ) -> Answer:
+        """The user's allocation when its own slot comes, by what it has measured so far.
+
+        It counts on the AP's promise, but never on less than it needs: giving up would be an outage anyway.
+        So a user without a promise, or with one that is too small, finishes whenever it can.
+
+        Args:
+            measured: time of its beam, rate of its reflection, and what it has harvested before its slot.
+            promise: mJ that it will harvest after its slot; 0 if the AP's message is lost.
+            workload: kbit.
+            battery: mJ.
+            channel_gain: ||h||^2.
+
+        Raises ValueError as `respond` does.
+        """
+        own = {"workload": workload, "battery": battery, "channel_gain": channel_gain}
+        check(measured._asdict() | {"promise": promise}, own)
+        c = self.constants
+        task = task_of(c, link_of(c, float(channel_gain)), float(workload), float(battery), measured)
+        least = max(lacking_of(c, task), 0.0) / (1 - c.margin) * JUST_ENOUGH
+        # More than the battery holds is of no use; what cannot be finished may need an infinite amount.
+        told = measured._replace(harvest=measured.harvest + min(max(promise, least), c.battery_capacity))
+        return self.respond(told, workload, battery, channel_gain)
 
 
 def load(path: str | os.PathLike[str]) -> User:
     """The user whose constants are in a file `user.json`; raises ValueError for any other file."""
     with open(path, encoding="utf-8") as file:
         return User(Constants(**numbers_of(json.load(file), Constants._fields)))
+
+
+def check(told: dict[str, float], own: dict[str, float]) -> None:
+    """Raise ValueError for a number that is not finite, and for a negative one of the user's own."""
+    for name, number in (told | own).items():
+        if not math.isfinite(number):
+            raise ValueError(f"{name}: {number} is not allowed; it must be finite")
+    for name, number in own.items():
+        if number < 0:
+            raise ValueError(f"{name}: {number} is not allowed; it must be >= 0")
 
 
 def numbers_of(found: Any, names: tuple[str, ...]) -> dict[str, Any]:

@@ -19,8 +19,10 @@ __all__ = [
     "CAUSES",
     "VERSION",
     "Answer",
+    "Beaming",
     "Estimate",
     "Log",
+    "Measurement",
     "Message",
     "Observation",
     "Offer",
@@ -183,6 +185,29 @@ class Estimate(Play):
     """(N, 6) in the order of an Answer"""
 
 
+class Beaming(Play):
+    """AP to radio, in place of Play, if users repair: the slots begin before they have answered."""
+
+    topic = "ap/play"
+
+
+class Measurement(Message):
+    """Radio to a user that repairs, when its own slot comes: what it knows by then."""
+
+    topic = "radio/user/{user}"
+    user: Index
+    workload: Amount
+    """kbit"""
+    channel_gain: Amount
+    """||h||^2"""
+    t_passive: Amount
+    """s: time of its beam"""
+    passive_rate: Amount
+    """kbit/s of its reflection during that time"""
+    harvest: Amount
+    """mJ harvested in the slots before its own"""
+
+
 class Outcome(Message):
     """Radio to a user, at the end of a frame: how its slot ended."""
 
@@ -218,7 +243,7 @@ class Log(Message):
 
 KINDS: tuple[type[Message], ...] = (
     *(Sounding, Observation, Report, Offer, Answer, Play, Outcome, Log),
-    *(Proposal, Estimate),
+    *(Proposal, Estimate, Beaming, Measurement),
 )
 """All kinds of messages; the place in this list is the number on the wire."""
 

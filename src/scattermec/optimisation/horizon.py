@@ -14,11 +14,7 @@ not be trusted: the bound is computed from its prices by weak duality, frame by 
 """
 
 import dataclasses
-import importlib
-import warnings
 from dataclasses import dataclass
-from functools import partial
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -28,8 +24,9 @@ from jax import Array
 from jaxtyping import Complex, Float
 
 from scattermec._pytree import pytree
-from scattermec.errors import ComputationError, InputError
+from scattermec.errors import InputError
 from scattermec.optimisation import Prices, allocation_problem, best_beams, lower_bound
+from scattermec.optimisation.conic import UsersPart, hermitian, solve
 from scattermec.physics import Frame, Parameters, links, parameters
 from scattermec.physics.energy import harvest_rate, idle_energy
 from scattermec.physics.parameters import harvest_faults
@@ -39,6 +36,9 @@ __all__ = ["Episode", "HorizonBound", "Plan", "bound_energy", "certified_energy"
 
 TOLERANCE = 1e-9
 """Relative gap and infeasibility at which the solver stops."""
+
+PURPOSE = "horizon"
+"""What messages call it."""
 
 LEAST_PRICE = 1e-12
 """Smallest price of energy, J per mJ: with free energy, the work that can be sent is unbounded."""
@@ -201,123 +201,59 @@ def _check_episode(scenario: Scenario, episode: Episode) -> None:
         raise InputError(faults)
 
 
-def _solver() -> ModuleType:
-    """CVXPY; checks that Clarabel is installed too."""
-    try:
-        cvxpy, _ = (importlib.import_module(name) for name in ("cvxpy", "clarabel"))
-    except ImportError as error:
-        raise InputError([f"horizon: {error.name} not installed; pip install 'scattermec[bench]'"]) from error
-    return cvxpy
-
-
 class _Relaxation:
     """The problem in CVXPY. Variables and constraints run over T N slots, frame by frame.
 
-    Beams are Hermitian positive semidefinite matrices V = t_b w w^H of any rank. V = R + iS is positive
-    semidefinite if the real matrix [[R, -S], [S, R]] is; any real symmetric X of that size yields such a V
-    by averaging its blocks, which leaves the solver fewer equations.
-
-    To keep all numbers of order one, the users' energies are in units of the energy for computing the mean
-    workload locally, and u <= t ln(1 + k x / t) is written u - t ln k <= t ln(1/k + x / t).
+    Beams are of any rank, as in `scattermec.optimisation.conic`, in whose units all energies are.
     """
 
     def __init__(self, constants: Parameters, episode: Episode, elastic: bool) -> None:
-        self.solver = cp = _solver()
         p = self.constants = jax.device_get(constants)
+        self.users = users_part = UsersPart(PURPOSE, p, episode.channels)
+        cp = users_part.solver
         self.shape = frames, users = episode.workload.shape
         slots = frames * users
-
-        def each(values: np.ndarray) -> np.ndarray:
-            return np.tile(values, frames)
-
-        self.unit = p.local_energy * np.maximum(p.mean_workload, 1)
-        self.unit = np.where(self.unit > 0, self.unit, 1)
-        gain = np.sum(np.abs(episode.channels) ** 2, axis=-1).ravel()
-        unit = each(self.unit)
-        self.snr = gain / (links.MILLIWATTS_PER_WATT * p.noise_power)
-        reflected = self._reflected_snr(gain)
-        active, passive = np.maximum(unit * self.snr, 1e-9), 1 + reflected * gain
-        rate = p.bandwidth / np.log(2)
-
-        names = ("t_active", "l_active", "l_passive", "l_local", "radiated", "shortfall", "battery")
-        self.variables = v = {name: cp.Variable(slots, nonneg=True) for name in names}
-        t_a, l_a, l_b, l_c, e, short, after = v.values()
-        t_b, received, harvested = self._beams(episode.channels, reflected / passive)
-        v |= {"t_passive": t_b, "harvested": harvested}
-
-        begin = np.minimum(episode.battery, p.battery_capacity) / self.unit
+        t_b, received, harvested = self._beams(*episode.channels.shape)
+        after = cp.Variable(slots, nonneg=True)
+        self.variables = users_part.variables | {"t_passive": t_b, "harvested": harvested, "battery": after}
+        begin = np.minimum(episode.battery, p.battery_capacity) / users_part.unit
         before = cp.hstack([begin, after[: slots - users]]) if frames > 1 else begin
-        demand = e + cp.multiply(each(p.circuit_power) / unit, t_a)
-        demand += cp.multiply(each(p.local_energy) / unit, l_c)
-        carried, reflects = cp.Variable(slots), cp.Variable(slots)
         # The constraints whose prices are needed.
         self.priced = [
-            l_a + l_b + l_c + short >= episode.workload.ravel(),
-            after <= before + harvested - demand,
-            after <= each(p.battery_capacity) / unit - demand,
+            users_part.done >= episode.workload.ravel(),
+            after <= before + harvested - users_part.demand,
+            after <= users_part.capacity - users_part.demand,
         ]
-        constraints = [
-            *self.priced,
-            t_a + t_b <= each(p.slot_duration),
-            l_c <= each(p.local_rate * p.slot_duration),
-            l_a <= rate * carried + cp.multiply(rate * np.log(active), t_a),
-            cp.constraints.ExpCone(carried, t_a, cp.multiply(1 / active, t_a) + e),
-            l_b <= rate * reflects + cp.multiply(rate * np.log(passive), t_b),
-            cp.constraints.ExpCone(reflects, t_b, cp.multiply(1 / passive, t_b) + received),
-        ]
+        short = self.variables["shortfall"]
+        constraints = [*self.priced, *users_part.constraints(t_b, received)]
         if not elastic:
             constraints.append(short == 0)
-        cost = (p.ap_power + p.passive_receive_power) * cp.sum(t_b)
-        cost += p.active_receive_power * cp.sum(t_a) + p.mec_energy * cp.sum(l_a + l_b)
+        cost = (p.ap_power + p.passive_receive_power) * cp.sum(t_b) + users_part.receiving
         cost += p.shortfall_price * cp.sum(short)
         self.idle = frames * float(p.idle_power * p.slot_duration.sum())
         self.problem = cp.Problem(cp.Minimize(cost), constraints)
 
-    def _reflected_snr(self, gain: np.ndarray) -> np.ndarray:
-        """q_i of each slot: the SNR of backscatter for a beam gain of 1."""
-        p, frames = self.constants, self.shape[0]
-        by_frame = gain.reshape(frames, -1)
-        snr = jax.vmap(partial(links.reflected_snr, p))(jnp.asarray(by_frame), jnp.ones_like(by_frame))
-        return np.asarray(snr).ravel()
-
-    def _beams(self, channels: np.ndarray, reflection: np.ndarray) -> tuple[Any, Any, Any]:
+    def _beams(self, frames: int, users: int, antennas: int) -> tuple[Any, Any, Any]:
         """Time, relative reflected SNR and harvest of each slot, linear in its matrix."""
-        cp, p = self.solver, self.constants
-        frames, users, antennas = channels.shape
-        scale = links.MILLIWATTS_PER_WATT * p.harvest_efficiency * p.ap_power / self.unit
-        outer = np.einsum("kja,kjb->kjab", channels, channels.conj())
-        matrices = _real_form(outer).reshape(frames, users, -1)
-        identity = _real_form(np.eye(antennas)).ravel()
+        part = self.users
         times, received, harvested = [], [], []
         self.matrices = []
         for k in range(frames):
             gathered = 0
             for i in range(users):
-                self.matrices.append(cp.Variable((2 * antennas, 2 * antennas), PSD=True))
-                matrix = cp.vec(self.matrices[-1], order="C")
-                others = (np.arange(users) != i) * scale
-                times.append(identity @ matrix)
-                received.append((reflection[k * users + i] * matrices[k, i]) @ matrix)
-                gathered = gathered + (others[:, None] * matrices[k]) @ matrix
+                matrix, vector, time = part.beam(antennas)
+                self.matrices.append(matrix)
+                others = (np.arange(users) != i) * part.harvest
+                times.append(time)
+                received.append((part.reflection[k, i] * part.matrices[k, i]) @ vector)
+                gathered = gathered + (others[:, None] * part.matrices[k]) @ vector
             harvested.append(gathered)
-        return cp.hstack(times), cp.hstack(received), cp.hstack(harvested)
+        hstack = part.solver.hstack
+        return hstack(times), hstack(received), hstack(harvested)
 
     def solve(self, tolerance: float) -> bool:
-        """Whether there is a solution; raises ComputationError if the solver cannot decide."""
-        cp = self.solver
-        limits = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), tolerance)
-        # An inaccurate solution still gives a valid bound; its gap shows how good.
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Solution may be inaccurate")
-            try:
-                self.problem.solve(cp.CLARABEL, **limits)
-            except cp.error.SolverError:
-                raise ComputationError("horizon: the solver failed") from None
-        if self.problem.status in (cp.INFEASIBLE, cp.INFEASIBLE_INACCURATE):
-            return False
-        if self.problem.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
-            raise ComputationError(f"horizon: the solver ended with {self.problem.status}")
-        return True
+        """Whether there is a solution; an inaccurate one still gives a valid bound, whose gap shows it."""
+        return solve(self.problem, PURPOSE, tolerance)
 
     @property
     def value(self) -> float:
@@ -327,29 +263,19 @@ class _Relaxation:
     def prices(self) -> Prices:
         """Prices in J per kbit and J per mJ, (T, N) each."""
         work, budget, capacity = (np.maximum(part.dual_value, 0).reshape(self.shape) for part in self.priced)
-        budget, capacity = (np.maximum(part / self.unit, LEAST_PRICE) for part in (budget, capacity))
+        budget, capacity = (np.maximum(part / self.users.unit, LEAST_PRICE) for part in (budget, capacity))
         return Prices(workload=jnp.asarray(work), budget=jnp.asarray(budget), capacity=jnp.asarray(capacity))
 
     def plan(self) -> Plan:
         """Plan of the solution, in natural units."""
         values = {name: np.asarray(part.value).reshape(self.shape) for name, part in self.variables.items()}
         for name in ("radiated", "harvested", "battery"):
-            values[name] = values[name] * self.unit
+            values[name] = values[name] * self.users.unit
         values["main_beam"] = self._main_beams().reshape(self.shape)
         return Plan(**{field.name: jnp.maximum(values[field.name], 0) for field in dataclasses.fields(Plan)})
 
     def _main_beams(self) -> np.ndarray:
-        real = np.stack([matrix.value for matrix in self.matrices])
-        half = real.shape[-1] // 2
-        first, second = real[:, :half], real[:, half:]
-        beams = first[..., :half] + second[..., half:] + 1j * (second[..., :half] - first[..., half:])
+        beams = hermitian(np.stack([matrix.value for matrix in self.matrices]))
         sizes = np.linalg.eigvalsh(beams)
         total = sizes.sum(axis=-1)
         return np.where(total > 0, sizes[:, -1] / np.where(total > 0, total, 1), 1)
-
-
-def _real_form(hermitian: np.ndarray) -> np.ndarray:
-    """H (..., M, M) as a real G (..., 2M, 2M) with sum(G * X) = tr(H V) for the V that X represents."""
-    real, imaginary = hermitian.real, hermitian.imag
-    rows = np.concatenate([real, -imaginary], axis=-1), np.concatenate([imaginary, real], axis=-1)
-    return np.concatenate(rows, axis=-2) / 2

@@ -9,7 +9,7 @@ from scattermec.cli.output import Report, interval, progress, provenance
 from scattermec.experiments.evaluate.exported import LEARNED, NEAR, QUANTITIES, compare_exported, compare_run
 from scattermec.experiments.measure.table import Table
 from scattermec.online import export_run
-from scattermec.online.export import MODE, check_exportable, export
+from scattermec.online.export import check_exportable, export, mode_of
 from scattermec.price_net import load
 from scattermec.scenario import Scenario
 from scattermec.training import load_run
@@ -35,18 +35,19 @@ def run(
     check_exportable(policy, scenario)
     warn_of(scenario, name)
     warn_without_kernel(True)
+    mode = mode_of(policy)
     export(policy, scenario, out, name=name, int8=int8)
     with progress("Comparing", quiet=quiet) as update:
         found = compare_exported(policy, out, frames=frames, seed=seed, progress=update)
     shares = tuple(
         (label, interval(results.share), interval(results.outage))
-        for label, results in ((f"{name}, {MODE}", found.policy), ("bundle", found.bundle))
+        for label, results in ((f"{name}, {mode}", found.policy), ("bundle", found.bundle))
     )
     title = f"{name} exported: {frames:,} frames, seed {seed}, 95% intervals over frames"
     return Report(
         data={
             "policy": name,
-            "mode": MODE,
+            "mode": mode,
             "out": str(out),
             "int8": int8,
             "frames": frames,

@@ -15,9 +15,11 @@ from scattermec.experiments.measure.table import Table
 from scattermec.online.bundle import (
     ACTOR_USER_PART,
     AP_ACTOR_PART,
+    REPAIRED,
     load_actor_user,
     load_ap,
     load_user,
+    mode_of,
     part_of,
     user_folder,
 )
@@ -28,6 +30,8 @@ from scattermec.online.protocol import (
     ChoosingAccessPoint,
     Deadlines,
     Memory,
+    RepairingAccessPoint,
+    RepairingUser,
     UserDevice,
 )
 from scattermec.online.running import Runner, run_device
@@ -75,7 +79,8 @@ def run_ap(
 def access_point_of(bundle: Path) -> tuple[Any, type[AccessPoint]]:
     """The AP's part of a bundle, and the device that acts by it."""
     if part_of(bundle) != AP_ACTOR_PART:
-        return load_ap(bundle), AccessPoint
+        network = load_ap(bundle)
+        return network, AccessPoint if network.caution is None else RepairingAccessPoint
     from scattermec.online.choice import load_estimating_ap
 
     policy = load_estimating_ap(bundle)
@@ -86,7 +91,8 @@ def access_point_of(bundle: Path) -> tuple[Any, type[AccessPoint]]:
 def user_of(folder: Path, index: int, deadlines: Deadlines) -> UserDevice:
     """The user in its folder."""
     if part_of(folder) != ACTOR_USER_PART:
-        return UserDevice(load_user(folder), index, deadlines)
+        kind = RepairingUser if mode_of(folder) == REPAIRED else UserDevice
+        return kind(load_user(folder), index, deadlines)
     policy = load_actor_user(folder)
     return ActorDevice(policy, index, deadlines, policy.constants.antennas)
 

@@ -23,8 +23,11 @@ from scattermec.online.bundle import load_actor_user, load_ap, load_ap_actor, lo
 from scattermec.online.export_run import learner_of
 from scattermec.online.protocol import PARTS
 from scattermec.optimisation import optimise_all_or_best
-from scattermec.optimisation.response import Broadcast, Response, broadcaster, respond
+from scattermec.optimisation.repair import measured, repaired
+from scattermec.optimisation.response import Broadcast, broadcaster, respond
 from scattermec.physics import Allocation, Frame, Parameters, links, parameters, run_frames
+from scattermec.physics.knowledge import knowledge_of
+from scattermec.price_net.cautious import plan
 from scattermec.price_net.policy import PriceNet, announce_network
 from scattermec.price_net.registry import Policy
 from scattermec.training import TrainedRun
@@ -124,9 +127,8 @@ def compare_exported(
 
 
 def decide_by_jax(network: PriceNet, constants: Parameters, frames: Frame) -> Decisions:
-    """The same of the policy, decentralised."""
-    beams, told, answer = _decide(network, constants, frames)
-    allocation = answer.allocation
+    """The same of the policy, decentralised; or repaired, if it is cautious."""
+    beams, told, allocation = _decide(network, constants, frames)
     return Decisions(
         beams=np.asarray(beams),
         messages=np.stack([told.t_passive, told.passive_rate, told.harvest], axis=1),
@@ -135,11 +137,23 @@ def decide_by_jax(network: PriceNet, constants: Parameters, frames: Frame) -> De
 
 
 @kept_jit
-def _decide(network: PriceNet, constants: Parameters, frames: Frame) -> tuple[jax.Array, Broadcast, Response]:
-    def of_frame(frame: Frame) -> tuple[jax.Array, Broadcast, Response]:
-        beams, told = announce_network(network, constants, frame)
+def _decide(
+    network: PriceNet, constants: Parameters, frames: Frame
+) -> tuple[jax.Array, Broadcast, Allocation]:
+    def of_frame(frame: Frame) -> tuple[jax.Array, Broadcast, Allocation]:
         gain = links.channel_gain(frame.channels)
-        return beams, told, respond(constants, gain, frame.workload, frame.battery, told)
+        if network.cautious:
+            planned = plan(network, constants, knowledge_of(constants), frame)
+            told = Broadcast(
+                t_passive=planned.t_passive,
+                passive_rate=measured(constants, frame, planned.beams, planned.t_passive).passive_rate,
+                harvest=planned.promise,
+            )
+            heard = jnp.ones(gain.shape, bool)
+            answer = repaired(constants, frame, planned, step=jnp.zeros(()), heard=heard)
+            return planned.beams, told, answer
+        beams, told = announce_network(network, constants, frame)
+        return beams, told, respond(constants, gain, frame.workload, frame.battery, told).allocation
 
     return jax.vmap(of_frame)(frames)
 
@@ -147,7 +161,10 @@ def _decide(network: PriceNet, constants: Parameters, frames: Frame) -> tuple[ja
 def decide_by_bundle(
     bundle: Path, frames: Frame, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Decisions:
-    """Decisions of a bundle in K frames (leading axis); ``progress`` as for `compare_exported`."""
+    """Decisions of a bundle in K frames (leading axis), which the AP sees as they are.
+
+    ``progress`` as for `compare_exported`.
+    """
     access_point = load_ap(bundle)
     channels, workload, battery = map(np.asarray, (frames.channels, frames.workload, frames.battery))
     gain = np.asarray(jax.vmap(links.channel_gain)(frames.channels))
@@ -156,7 +173,15 @@ def decide_by_bundle(
     for k in range(len(workload)):
         beams, messages = access_point.decide(workload[k], battery[k], channels[k])
         own = np.stack([workload[k], battery[k], gain[k]], axis=1).tolist()
-        answers = [user.respond(messages.to_user(i), *own[i]) for i, user in enumerate(users)]
+        told = [messages.to_user(i) for i in range(len(users))]
+        if access_point.caution is None:
+            answers = [user.respond(told[i], *own[i]) for i, user in enumerate(users)]
+        else:
+            before = access_point.harvest_before(channels[k], beams, messages.t_passive).tolist()
+            answers = [
+                user.repair(told[i]._replace(harvest=before[i]), told[i].harvest, *own[i])
+                for i, user in enumerate(users)
+            ]
         decided.append((beams, np.stack(messages), np.transpose(answers)[: len(PARTS)]))
         progress(k + 1, len(workload))
     return Decisions(*(np.stack(parts) for parts in zip(*decided, strict=True)))

@@ -164,6 +164,8 @@ class Possible:
     """What is possible under a condition, on K independent frames; rewards (11) in kbit/J, (K,) each."""
 
     condition: Condition
+    keys: Array
+    """of the K frames"""
     frames: Observed
     """the frames (leading axis K), on which any policy can be played"""
     clairvoyant: Float[np.ndarray, " K"]
@@ -228,9 +230,10 @@ def possible(
         users: _bounds(constants, condition, drawn, users, progress if users == "repair" else None)
         for users in USERS
     }
-    played = _best_plans(constants, condition, drawn, keys, samples)
+    plans = margin_plans(constants, condition, drawn)
+    played = _choose_and_play(samples, condition.late, constants, keys, drawn, *plans)
     reward, energy, outage = (dict(zip(USERS, map(np.asarray, part), strict=True)) for part in played)
-    return Possible(condition, drawn, _clairvoyant(constants, drawn), bound, reward, energy, outage)
+    return Possible(condition, keys, drawn, _clairvoyant(constants, drawn), bound, reward, energy, outage)
 
 
 def limit(
@@ -296,10 +299,10 @@ def check_scenario(scenario: Scenario) -> None:
         raise InputError(faults)
 
 
-def _best_plans(
-    constants: Parameters, condition: Condition, frames: Observed, keys: Array, samples: int
-) -> tuple[Array, Array, Array]:
-    """Reward, energy and outage of the plan with the best margin in each frame, (2, K), by `USERS`."""
+def margin_plans(
+    constants: Parameters, condition: Condition, frames: Observed
+) -> tuple[Complex[Array, "K P N M"], Allocation]:
+    """Beams and allocations of the optimum for what is expected in each frame, with each of `MARGINS`."""
     expected = _expected(constants, condition.late, frames.seen)
     plans = []
     for margin in MARGINS:
@@ -309,8 +312,7 @@ def _best_plans(
         else:
             plan = optimise_all_or_best(with_margin(constants, margin), expected)[0]
         plans.append((plan.beams, plan.solution.allocation))
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=1), *plans)
-    return _choose_and_play(samples, condition.late, constants, keys, frames, *stacked)
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=1), *plans)
 
 
 @partial(jax.jit, static_argnums=1)

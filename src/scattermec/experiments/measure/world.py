@@ -10,12 +10,15 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from jaxtyping import Complex, Float
 
 from scattermec.environment import as_seen
 from scattermec.experiments.measure.rollouts import play_frames, reset_frames
-from scattermec.online.protocol import PARTS, Played, Sight
+from scattermec.online.protocol import PARTS, Known, Played, Sight
 from scattermec.optimisation import optimise_all_or_best
-from scattermec.physics import Allocation, Frame, links, parameters, run_frames
+from scattermec.optimisation.repair import measured
+from scattermec.physics import Allocation, Frame, Parameters, links, parameters, run_frames
 from scattermec.scenario import Scenario
 
 __all__ = ["SimulatedWorld"]
@@ -44,6 +47,7 @@ class SimulatedWorld:
         states, users = self._states, self.parameters.num_users
         for _ in range(2):  # the first state and those that follow from it differ in what XLA knows of them
             self.observe()
+            self.measure(np.zeros(states.beams.shape[1:], complex), np.zeros(users))
             self.play(None, np.zeros(users), np.zeros((users, len(PARTS))))
         self._states, self._time = states, 0
         if self.compare:  # where not everyone can be served, the optimum is computed in another way
@@ -57,6 +61,12 @@ class SimulatedWorld:
         frame = as_seen(self._states).frame
         channels, workload, battery = (part[0] for part in (frame.channels, frame.workload, frame.battery))
         return Sight(*map(np.asarray, (channels, workload, battery, links.channel_gain(channels))))
+
+    def measure(self, beams: np.ndarray, t_passive: np.ndarray) -> Known:
+        """What users know in their slots if these beams are on for these times: their part of the truth."""
+        frame = jax.tree.map(lambda leaf: leaf[0], self._states.frame)
+        found = _measured(self.parameters, frame, jnp.asarray(beams), jnp.asarray(t_passive))
+        return Known(*map(np.asarray, (frame.workload, links.channel_gain(frame.channels), *found)))
 
     def play(self, beams: np.ndarray | None, t_passive: np.ndarray, answers: np.ndarray) -> Played:
         """Play the frame, and begin the next one.
@@ -101,5 +111,14 @@ class SimulatedWorld:
 
 
 _run_frames = jax.jit(run_frames)
+
+
+@jax.jit
+def _measured(
+    parameters: Parameters, frame: Frame, beams: Complex[Array, "N M"], t_passive: Float[Array, " N"]
+) -> tuple[Array, ...]:
+    known = measured(parameters, frame, beams, t_passive)
+    return known.t_passive, known.passive_rate, known.harvest
+
 
 RECORDED = ("reward", "ap_energy", "success", "harvested", "spent")
