@@ -21,6 +21,7 @@ from scattermec.experiments.reproduce import Engine, reproduce
 from scattermec.experiments.studies.base import studies_of
 from scattermec.experiments.studies.items import Items
 from scattermec.experiments.studies.plan import FRAMES, QUICK_FRAMES, Plan
+from scattermec.storage.atomic import discard_partials
 
 __all__ = ["FRAMES", "QUICK_FRAMES", "Plan", "run", "run_share"]
 
@@ -46,7 +47,7 @@ def run(
     else:
         if where.processes is None and jax.default_backend() != "cpu":
             where = replace(where, processes=1)
-        engine = partial(where.compute, lightly=False)
+        engine = partial(_in_processes, where)
     try:
         with progress("Computing", quiet=quiet) as update:
             result = reproduce(
@@ -81,6 +82,13 @@ def run_share(plan: Plan, out: Path, where: Where) -> None:
     numbers = items.handed_out()
     own = [numbers[place] for place in where.share(len(numbers))]
     slurm.run(items, own, lambda number: typer.echo(f"{items.paths[number].stem} is done", err=True))
+
+
+def _in_processes(where: Where, items: Items, numbers: Sequence[int], report: Callable[[int], None]) -> None:
+    try:
+        where.compute(items, numbers, report, lightly=False)
+    finally:
+        discard_partials(items.folder)  # of processes that were ended
 
 
 def _on_slurm(

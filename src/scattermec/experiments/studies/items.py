@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from scattermec._processes import end_without_parent
 from scattermec.errors import InputError
 from scattermec.experiments.studies.base import Study, damaged
 from scattermec.experiments.studies.record import Record
@@ -68,6 +69,7 @@ class Items:
         (study, item), path = self.pairs[number], self.paths[number]
 
         def progress(frames: int) -> None:
+            end_without_parent()
             if self.progress is not None:
                 self.progress(number, frames)
 
