@@ -250,19 +250,20 @@ def array_script(printed):
     check_script("swept/array.sbatch")
 
 
-def check_script(path):
+def check_script(path, jobs=2):
     """Of the array that the options `ARRAY` ask for."""
     script = Path(path).read_text()
-    for line in ("--array=0-1", "--time=00:10:00", "--mem=1G"):
+    for line in (f"--array=0-{jobs - 1}", "--time=00:10:00", "--mem=1G"):
         assert f"#SBATCH {line}\n" in script
     assert "\nmodule load python\n" in script
     assert "\napptainer exec image.sif " in script
 
 
-def script_to_submit(path):
+def script_to_submit(path, jobs=2):
     def check(printed):
-        assert json.loads(printed) == {"script": path, "job": None}
-        check_script(path)
+        report = json.loads(printed)
+        assert (Path(report["script"]).resolve(), report["job"]) == (Path(path).resolve(), None)
+        check_script(path, jobs)
 
     return check
 
@@ -492,7 +493,7 @@ LINES = [
     ("report reproduced --width 90mm", printed_figures),
     (
         f"calibrate searched --quick --scenario toy.yaml {ARRAY} --json",
-        script_to_submit("searched/array/array.sbatch"),
+        script_to_submit("searched/array/array.sbatch", jobs=1),
     ),
     (
         "calibrate searched --quick --scenario toy.yaml --index 0 --jobs 1 --json",
