@@ -1,4 +1,4 @@
-"""BenchMARL's MAPPO on PettingZoo's parallel environment: the AP and the users each act for themselves."""
+"""BenchMARL's MAPPO on TorchRL's batched environment: the AP and the users each act for themselves."""
 
 import tempfile
 from collections.abc import Callable
@@ -7,37 +7,25 @@ from typing import Any
 import numpy as np
 import torch
 from benchmarl.algorithms import MappoConfig
-from benchmarl.environments.pettingzoo.common import PettingZooClass
+from benchmarl.environments.common import TaskClass
 from benchmarl.experiment import Experiment, ExperimentConfig
 from benchmarl.models.mlp import MlpConfig
 from tensordict import TensorDict
-from torchrl.envs import PettingZooWrapper
+from torchrl.data import Composite
 from torchrl.envs.utils import ExplorationType, set_exploration_type
 
-from scattermec.environment.pettingzoo_env import AP, OffloadingParallel
+from scattermec.environment.torchrl_env import AP, USERS, OffloadingTorch
 from scattermec.scenario import Scenario
 
-USERS = "user"
-"""the group that TorchRL makes of ``user_0``, ``user_1``, and so on"""
 
-
-class Team(OffloadingParallel):
-    """The environment of a team: everyone is paid the AP's reward, (11)."""
-
-    def step(self, actions: dict[str, np.ndarray]) -> Any:
-        """Play a frame with everybody's actions."""
-        seen, rewards, *rest = super().step(actions)
-        return seen, dict.fromkeys(rewards, rewards[AP]), *rest
-
-
-class Offloading(PettingZooClass):
+class Offloading(TaskClass):
     """The environment as a task of BenchMARL; its configuration are the environment's settings."""
 
     def get_env_fun(
         self, num_envs: int, continuous_actions: bool, seed: int | None, device: Any
-    ) -> Callable[[], PettingZooWrapper]:
-        """A function that makes one environment."""
-        return lambda: PettingZooWrapper(Team(**self.config), return_state=True, seed=seed, device=device)
+    ) -> Callable[[], OffloadingTorch]:
+        """A function that makes the environments; everyone is paid the AP's reward, (11)."""
+        return lambda: OffloadingTorch(num_envs, seed=seed, team=True, device=device, **self.config)
 
     def supports_continuous_actions(self) -> bool:
         """All actions are continuous."""
@@ -47,17 +35,42 @@ class Offloading(PettingZooClass):
         """All actions are continuous."""
         return False
 
-    def has_state(self) -> bool:
-        """Central critics see the AP's observation."""
-        return True
-
-    def has_render(self, env: PettingZooWrapper) -> bool:
-        """No pictures are needed."""
+    def has_render(self, env: OffloadingTorch) -> bool:
+        """There are no pictures."""
         return False
 
-    def max_steps(self, env: PettingZooWrapper) -> int:
+    def max_steps(self, env: OffloadingTorch) -> int:
         """Frames of an episode."""
-        return Scenario().episode_length
+        return env.scenario.episode_length
+
+    def group_map(self, env: OffloadingTorch) -> dict[str, list[str]]:
+        """The agents by group."""
+        return env.group_map
+
+    def observation_spec(self, env: OffloadingTorch) -> Composite:
+        """What the agents see."""
+        spec = env.full_observation_spec_unbatched.clone()
+        del spec["state"]
+        return spec
+
+    def state_spec(self, env: OffloadingTorch) -> Composite:
+        """What central critics see: the AP's observation."""
+        return Composite(state=env.full_observation_spec_unbatched["state"].clone())
+
+    def action_spec(self, env: OffloadingTorch) -> Composite:
+        """What the agents do."""
+        return env.full_action_spec_unbatched
+
+    def info_spec(self, env: OffloadingTorch) -> None:
+        """There are no infos."""
+
+    def action_mask_spec(self, env: OffloadingTorch) -> None:
+        """Every action is allowed."""
+
+    @staticmethod
+    def env_name() -> str:
+        """Name of the environment."""
+        return "scattermec"
 
 
 def train(settings: dict[str, Any], seed: int, frames: int, environments: int) -> Any:

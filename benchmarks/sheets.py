@@ -43,7 +43,7 @@ TRAINERS = """\
 number of frames, its discount of 0.5, and the same 500 independent frames to be judged on, greedily. The
 intervals are over seeds: mind how few there are. "The AP": problem (10) answers, as in
 `scattermec/AccessPoint-v0`. "The AP, and for the users": one controller also corrects the estimate for
-every user. BenchMARL's MAPPO plays PettingZoo's parallel environment, where a user knows the gain of its
+every user. BenchMARL's MAPPO plays TorchRL's batched environment, where a user knows the gain of its
 last beam but not of the next; all its agents are paid the AP's reward. Ours are trained and evaluated by
 `scattermec train` and `scattermec evaluate`; their seconds include start and compilation. Seconds are by
 the clock, and other processes may have had their share of the core. Ours have presets that were tuned for

@@ -106,7 +106,7 @@ def sb3(name: str, **options: Any) -> Any:
 
 
 def benchmarl_mappo(settings: dict[str, Any], seed: int, frames: int) -> Any:
-    """MAPPO of BenchMARL, on PettingZoo's parallel environment."""
+    """MAPPO of BenchMARL, on TorchRL's batched environment."""
     from benchmarks import benchmarl_mappo
 
     return benchmarl_mappo.train(settings, seed, frames, ENVIRONMENTS)

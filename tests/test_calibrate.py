@@ -2,13 +2,17 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
 import command_line
 from scattermec import Scenario, _processes
-from scattermec.errors import InputError
+from scattermec.cli.jobs import calibrate as job
+from scattermec.cli.where import Where
+from scattermec.engines import slurm
+from scattermec.errors import ComputationError, InputError, UnfinishedError
 from scattermec.experiments.calibrate import calibration, margins, search, tables
 from scattermec.experiments.calibrate.calibration import QUICK, Calibration
 from scattermec.experiments.calibrate.margins import Margins, estimate, measure
@@ -114,6 +118,15 @@ def test_a_search_improves_and_an_interrupted_one_continues_to_the_same_bytes(tm
     run(part, lambda more: None)
     assert len(counted) == 120 - 42  # whole generations are kept
     assert part.path.read_bytes() == whole.path.read_bytes()
+    part.path.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(search, "asked_to_leave", lambda: len(counted) == 120 - 42 + 15)
+        with pytest.raises(UnfinishedError, match="12 of 120 scenarios are evaluated"):
+            run(part, lambda more: None)
+    assert not part.done
+    run(part, lambda more: None)
+    assert part.done
+    assert part.path.read_bytes() == whole.path.read_bytes()
     with pytest.raises(InputError, match="another search"):
         run(dataclasses.replace(part, seed=5), lambda more: None)
     part.path.write_text("no,table\n")
@@ -121,18 +134,24 @@ def test_a_search_improves_and_an_interrupted_one_continues_to_the_same_bytes(tm
         run(part, lambda more: None)
 
 
+EFFORT = dataclasses.replace(QUICK, samples=16, finalists=1, judged_frames=4)
+
+
+def use_toys(patch) -> None:
+    patch.setattr(search, "margins", toy_margins)
+    patch.setattr(_processes, "usable_cores", lambda: 1)
+    # What a reproduction measures has tests of its own; here every claim is left without data.
+    patch.setattr(optima, "measure_point", lambda *point, **more: [])
+    patch.setattr(type(SWEEPS["ap_power"]), "values", lambda self, quick=False: (self.low, self.high))
+
+
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory) -> tuple:
     """A calibration at toy size, with made-up margins."""
     folder = tmp_path_factory.mktemp("calibration")
-    effort = dataclasses.replace(QUICK, samples=16, finalists=1, judged_frames=4)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "margins", toy_margins)
-        patch.setattr(_processes, "usable_cores", lambda: 1)
-        # What a reproduction measures has tests of its own; here every claim is left without data.
-        patch.setattr(optima, "measure_point", lambda *point, **more: [])
-        patch.setattr(type(SWEEPS["ap_power"]), "values", lambda self, quick=False: (self.low, self.high))
-        made = Calibration(folder, Scenario(), effort, seed=1)
+        use_toys(patch)
+        made = Calibration(folder, Scenario(), EFFORT, seed=1)
         told = []
         record = made.run(lambda *stage: told.append(stage))
         again = made.run(lambda *stage: None)
@@ -152,6 +171,35 @@ def test_a_calibration_keeps_what_it_found_and_repeats_it(calibrated) -> None:
     assert record["winner"]["holds"][record["winner"]["beams"]] == max(
         max(one["holds"].values()) for one in record["finalists"]
     )
+
+
+def test_arrays_of_slurm_find_the_same_and_go_on_where_they_were(calibrated, tmp_path, monkeypatch) -> None:
+    use_toys(monkeypatch)
+    monkeypatch.setattr(job, "QUICK", EFFORT)
+    here, how = tmp_path / "here", {"quick": True, "seed": 1}
+    submitted = []
+
+    def submit(command, folder, settings, tasks, *, wait):
+        submitted.append(tasks)
+        assert command[3:] == ["calibrate", str(here), "--quick", "--seed", "1", "--set", "ap_power=1"]
+        jobs = slurm.number_of_jobs(settings, tasks)
+        # The second array loses its last job.
+        for index in range(jobs - (len(submitted) == 2)):
+            array = slurm.Settings(jobs)
+            job.run_share(here, Scenario(), Where("slurm", array=array, index=index), **how)
+        return folder / slurm.SCRIPT, "7"
+
+    monkeypatch.setattr(slurm, "submit", submit)
+    here.mkdir()
+    where = Where("slurm", array=slurm.Settings(jobs=3))
+    run_all = partial(job.run, here, Scenario(), ["--set", "ap_power=1"], where, quiet=True, **how)
+    with pytest.raises(ComputationError, match="tasks of job 7 are left"):
+        run_all()
+    report = run_all()
+    assert report.data == calibrated[1]
+    assert len(submitted) == 6 + 1  # a stage each, one of them twice
+    for path in calibrated[0].rglob("*.*"):
+        assert (here / path.relative_to(calibrated[0])).read_bytes() == path.read_bytes()
 
 
 def test_conflicts_are_searched_for_and_shown(calibrated) -> None:

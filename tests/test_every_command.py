@@ -42,6 +42,12 @@ NETWORKS = ["actor_layers=[8]", "critic_width=8", "batch_size=4", "buffer_size=3
 NUM_FRAMES = 4
 
 
+ARRAY = (
+    "--engine slurm --jobs 2 --time 00:10:00 --memory 1G --prologue 'module load python' "
+    "--launcher 'apptainer exec image.sif'"
+)
+
+
 # What has to come out
 
 
@@ -245,11 +251,33 @@ def printed_figures(printed):
 def array_script(printed):
     report = json.loads(printed)
     assert (report["jobs"], report["groups"], report["job"]) == (2, 2, None)
-    script = Path("swept/sweep.sbatch").read_text()
-    for line in ("--array=0-1", "--time=00:10:00", "--mem=1G"):
+    check_script("swept/array.sbatch")
+
+
+def check_script(path, jobs=2):
+    """Of the array that the options `ARRAY` ask for."""
+    script = Path(path).read_text()
+    for line in (f"--array=0-{jobs - 1}", "--time=00:10:00", "--mem=1G"):
         assert f"#SBATCH {line}\n" in script
     assert "\nmodule load python\n" in script
     assert "\napptainer exec image.sif " in script
+
+
+def script_to_submit(path, jobs=2):
+    def check(printed):
+        report = json.loads(printed)
+        assert (Path(report["script"]).resolve(), report["job"]) == (Path(path).resolve(), None)
+        check_script(path, jobs)
+
+    return check
+
+
+def share_done(kept):
+    def check(printed):
+        assert not printed
+        assert len(list(Path().glob(kept))) == 1
+
+    return check
 
 
 def calibrated(printed):
@@ -440,8 +468,7 @@ LINES = [
         json_of(tasks=4, groups=2, programs=1, processes=1),
     ),
     (
-        "sweep run toy-plan.yaml --out swept --engine slurm --jobs 2 --time 00:10:00 --memory 1G "
-        "--prologue 'module load python' --launcher 'apptainer exec image.sif' --json",
+        f"sweep run toy-plan.yaml --out swept {ARRAY} --json",
         array_script,
     ),
     ("sweep run toy-plan.yaml --out swept --index 0 --jobs 1 --json", json_of(tasks=4, computed=2, left=0)),
@@ -452,14 +479,33 @@ LINES = [
         json_of(file="swept.svg", rows=4),
     ),
     (
+        "reproduce --out arrayed --figures 3a --beams mrt --frames 8 --quick --scenario toy.yaml "
+        f"{ARRAY} --json",
+        script_to_submit("arrayed/parts/array.sbatch"),
+    ),
+    (
+        "reproduce --out arrayed --figures 3a --beams mrt --frames 8 --quick --scenario toy.yaml --index 0 "
+        "--jobs 7 --json",
+        share_done("arrayed/parts/sweeps-0000-*.json"),
+    ),
+    (
         "reproduce --out reproduced --figures 3a --beams mrt --frames 8 --quick --complete --seed 1 "
+        "--engine local --processes 1 --address auto "
         "--seeds 1 --training-frames 250 --overwrite --scenario toy.yaml --set ap_power=2 --json",
         reproduced,
     ),
     ("report reproduced --width 90mm", printed_figures),
     (
+        f"calibrate searched --quick --scenario toy.yaml {ARRAY} --json",
+        script_to_submit("searched/array/array.sbatch", jobs=1),
+    ),
+    (
+        "calibrate searched --quick --scenario toy.yaml --index 0 --jobs 1 --json",
+        share_done("searched/evaluated/samples-*.csv"),
+    ),
+    (
         "calibrate calibrated --quick --seed 1 --scenario toy.yaml --set ap_power=2 --engine local "
-        "--address auto --out calibrated.csv --json",
+        "--processes 1 --address auto --out calibrated.csv --json",
         calibrated,
     ),
     ("calibrate --shipped", table_of("Which claims exclude which", "4b-3", "bandwidth")),

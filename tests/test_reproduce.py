@@ -12,6 +12,7 @@ import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner
 
+from scattermec import _processes
 from scattermec.cli.app import app
 from scattermec.errors import InputError
 from scattermec.experiments import reproduce
@@ -59,6 +60,7 @@ ORIGINAL = dict(SWEEPS)
 @pytest.fixture(scope="module", autouse=True)
 def _few_points():
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_processes, "usable_cores", lambda: 1)
         for name, sweep in ORIGINAL.items():
             changes = DISTANCE if name == "distance" else {}
             patch.setitem(SWEEPS, name, dataclasses.replace(sweep, quick_points=POINTS, **changes))

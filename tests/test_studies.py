@@ -2,10 +2,6 @@
 
 import dataclasses
 import json
-import math
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,9 +20,8 @@ from scattermec.experiments.measure.sweeps import (
     measure_point,
     parameters_at,
 )
-from scattermec.experiments.measure.table import Table
 from scattermec.experiments.studies import ASKED_BY, learned
-from scattermec.experiments.studies.base import FileStudy, Progress, every_study, studies_of
+from scattermec.experiments.studies.base import every_study, studies_of
 from scattermec.experiments.studies.figure_2 import PRESETS, SETTINGS, Figure2, train_command
 from scattermec.experiments.studies.knowledge import Case, Knowledge
 from scattermec.experiments.studies.learned import measure_learned
@@ -37,6 +32,7 @@ from scattermec.experiments.studies.record import Record
 from scattermec.experiments.studies.robustness import Robustness
 from scattermec.optimisation import optimise_service_frames
 from scattermec.physics import maximum_ratio_beams, parameters
+from study_work import Squares
 
 SCENARIO = Scenario()
 
@@ -179,42 +175,6 @@ def test_complete_covers_every_learner_setting_and_form() -> None:
 
 
 # What all studies have in common
-
-
-@dataclasses.dataclass(frozen=True)
-class Squares(FileStudy[int]):
-    """Squares of numbers, the first ones until it is interrupted."""
-
-    name = "squares"
-    title = "squaring"
-
-    numbers: tuple[int, ...]
-    breaks_at: int | None = None
-
-    @classmethod
-    def of(cls, plan: Plan) -> "Squares":
-        return cls((1, 2, 3))
-
-    @property
-    def items(self) -> tuple[int, ...]:
-        return self.numbers
-
-    def frames_of(self, item: int) -> int:
-        return 10 * item
-
-    def settings(self) -> dict[str, Any]:
-        return {"numbers": list(self.numbers)}
-
-    def compute(self, item: int, folder: Path, progress: Progress) -> int:
-        if item == self.breaks_at:
-            raise KeyboardInterrupt
-        progress(5 * item)
-        return item * item
-
-    @classmethod
-    def tabulate(cls, settings: Mapping[str, Any], found: Any) -> list[Table]:
-        rows = tuple((item, str(math.isqrt(square))) for item, square in found.items())
-        return [Table("Squares", "", ("number", "root"), rows)]
 
 
 def test_a_study_goes_on_with_what_is_missing(tmp_path) -> None:

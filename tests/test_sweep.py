@@ -1,9 +1,7 @@
 """Sweeps: plans, their tasks and groups, the data set, and the engines, whose processes are killed."""
 
 import itertools
-import os
 import pickle
-import stat
 import subprocess
 import sys
 from collections import Counter
@@ -17,7 +15,7 @@ import pandas
 import pyarrow.parquet
 import pytest
 
-from command_line import refused, run
+from command_line import refused, run, stand_in_for_slurm
 from scattermec import _processes
 from scattermec.agents.settings import Learning, TrainingConfig
 from scattermec.engines import Listed, local, slurm
@@ -502,19 +500,8 @@ def test_a_list_of_tasks_is_work_for_any_engine():
     assert reported == [(5, 25), (3, 9)]
 
 
-def program(path, text):
-    path.write_text(text)
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-
-
 def test_slurm_gives_the_same_bytes_though_jobs_are_killed(reference, plan, tmp_path, monkeypatch):
-    bin_folder, queue = tmp_path / "bin", tmp_path / "queue"
-    bin_folder.mkdir()
-    stand_in = Path(__file__).parent / "fake_sbatch.py"
-    program(bin_folder / "sbatch", f'#!/bin/sh\nexec {sys.executable} {stand_in} "$@"\n')
-    program(bin_folder / "scontrol", f'#!/bin/sh\necho "$@" >> {queue}\n')
-    monkeypatch.setenv("PATH", f"{bin_folder}:{os.environ['PATH']}")
-    monkeypatch.setenv("FAKE_QUEUE", str(queue))
+    stand_in_for_slurm(tmp_path, monkeypatch, kept="results/part=0000/group-00000000.parquet")
     plan.save(tmp_path / "plan.yaml")
     out = tmp_path / "out"
     report = run("sweep", "run", tmp_path / "plan.yaml", "--out", out, "--engine", "slurm", "--jobs", 2)

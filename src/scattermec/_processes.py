@@ -59,6 +59,13 @@ def asked_to_leave() -> bool:
     return bool(_asked)
 
 
+def end_without_parent() -> None:
+    """End this process if it is a child of one that was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        sys.exit(1)
+
+
 def run_in_processes(
     work: Callable[[Task, Report], None],
     tasks: Sequence[Task],
@@ -152,9 +159,7 @@ def _work(packed: bytes, lightly: bool, waiting: Any, messages: Any, core: int |
     start_jax(lightly=lightly)
 
     def report(content: Any) -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None and not parent.is_alive():  # the parent was killed
-            sys.exit(1)
+        end_without_parent()
         messages.put(("report", content))
 
     try:

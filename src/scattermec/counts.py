@@ -26,4 +26,6 @@ MOST_SAMPLES = 10_000
 """Samples of what the truth may be, per frame."""
 MOST_SEEDS = 10_000
 MOST_PROCESSES = 1024
+MOST_JOBS = 100_000
+"""Jobs of an array."""
 MOST_SEED = 2**32 - 1

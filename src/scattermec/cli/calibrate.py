@@ -1,7 +1,5 @@
 """`scattermec calibrate`: constants under which the paper's claims hold."""
 
-from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,14 +9,9 @@ from scattermec import _processes
 from scattermec._compilation import start_jax
 from scattermec.cli import options
 from scattermec.cli.checks import check_installed, check_output, hold_output
+from scattermec.cli.options import EngineName
+from scattermec.cli.where import Where
 from scattermec.storage.atomic import check_own_folder
-
-
-class EngineName(StrEnum):
-    """What computes."""
-
-    LOCAL = "local"
-    RAY = "ray"
 
 
 def calibrate(
@@ -39,14 +32,15 @@ def calibrate(
         ),
     ] = False,
     seed: options.Seed = 0,
-    engine: Annotated[
-        EngineName,
-        typer.Option(
-            help="All cores of this machine; or Ray, whose machines must all see DIR. It needs the extra "
-            "`ray`."
-        ),
-    ] = EngineName.LOCAL,
+    engine: options.Engine = EngineName.LOCAL,
+    processes: options.Processes = None,
     address: options.Address = None,
+    jobs: options.Jobs = 1000,
+    time: options.Time = "08:00:00",
+    memory: options.Memory = "2G",
+    prologue: options.Prologue = "",
+    launcher: options.Launcher = "",
+    index: options.Index = None,
     out: options.Out = None,
     scenario: options.ScenarioFile = None,
     settings: options.Settings = None,
@@ -62,8 +56,10 @@ def calibrate(
 
     Tables show the claims in the scenario found and over the ranges, which claims exclude which, and the
     constants beside published figures. DIR gets the scenario found (scenario.yaml), every evaluated scenario
-    (evaluated/*.csv), and the record (calibration.json). An interrupted calibration continues when the same
-    command is given again. All cores are used; the full search takes about an hour on two.
+    (evaluated/*.csv), and the record (calibration.json). All cores are used; the full search takes about an
+    hour on two. An interrupted calibration continues when the same command is given again, also with another
+    engine. With Slurm or Ray, all machines must see DIR; each stage of the search is an array of its own, and
+    the command waits for it.
 
     The scenario found by the shipped calibration is `--scenario paper` in all commands.
 
@@ -71,24 +67,31 @@ def calibrate(
 
         scattermec calibrate --quick
         scattermec calibrate results/calibration --seed 1
+        scattermec calibrate results/calibration --engine slurm
         scattermec calibrate --shipped --out tables.md
     """
     check_output(out)
     base = options.load_scenario(scenario, settings)
+    array = options.slurm_settings(jobs, time, memory, prologue, launcher, index)
     if not shipped:
         check_installed("calibrate", "calibration", *(["ray"] if engine is EngineName.RAY else []))
         folder = folder or Path("runs") / ("calibration-quick" if quick else "calibration")
         check_own_folder(folder, "settings.json")
         folder.mkdir(parents=True, exist_ok=True)
-        hold_output(folder, folder=True)
+        if index is None:
+            hold_output(folder, folder=True)
     _processes.use_one_thread()
     start_jax(lightly=True)
-    from scattermec.cli.jobs.calibrate import run, show
+    from scattermec.cli.jobs import calibrate as job
 
-    on_ray = engine is EngineName.RAY
+    where = Where(engine.value, address, processes, array, index)
+    words = options.scenario_words(scenario, settings)
     if shipped:
-        report = show()
+        report = job.show()
+    elif index is not None:
+        with _processes.leaving_on_signals():
+            job.run_share(folder or Path(), base, where, quick=quick, seed=seed)
+        return
     else:
-        work = partial(run, folder or Path(), base, quick=quick, seed=seed, quiet=as_json)
-        report = work(on_ray=on_ray, address=address)
+        report = job.run(folder or Path(), base, words, where, quick=quick, seed=seed, quiet=as_json)
     report.put_out(as_json=as_json, out=out)

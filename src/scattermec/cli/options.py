@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from scattermec.counts import MOST_FRAMES, MOST_SEED
+from scattermec.counts import MOST_FRAMES, MOST_JOBS, MOST_PROCESSES, MOST_SEED
+from scattermec.engines.slurm import Settings as SlurmSettings
+from scattermec.errors import InputError
 from scattermec.online.connection import Connection
 from scattermec.scenario import Scenario
 
@@ -129,6 +131,41 @@ Address = Annotated[
         metavar="ADDRESS", help="Of a running Ray cluster, or auto.  [default: starts Ray on this machine]"
     ),
 ]
+
+
+class EngineName(StrEnum):
+    """What computes tasks."""
+
+    LOCAL = "local"
+    SLURM = "slurm"
+    RAY = "ray"
+
+
+Engine = Annotated[
+    EngineName,
+    typer.Option(
+        help="A process per core of this machine; an array of jobs on a Slurm cluster; or Ray, which needs "
+        "the extra `ray`."
+    ),
+]
+Processes = Annotated[
+    int | None,
+    count("P", MOST_PROCESSES, "Processes on this machine (local, ray).  [default: one per core]"),
+]
+Jobs = Annotated[
+    int, count("N", MOST_JOBS, "Jobs of the Slurm array, at most; each has its share of the tasks.")
+]
+Time = Annotated[str, typer.Option(metavar="TIME", help="Most time of a Slurm job.")]
+Memory = Annotated[str, typer.Option(metavar="SIZE", help="Memory of a Slurm job.")]
+Prologue = Annotated[
+    str, typer.Option(metavar="LINE", help="Shell line at the start of a Slurm job: modules, environment.")
+]
+Launcher = Annotated[
+    str, typer.Option(metavar="WORDS", help="Words before the command of a Slurm job: a container.")
+]
+Index = Annotated[
+    int | None, count("I", MOST_JOBS, "Be job number I of a Slurm array of --jobs jobs.", least=0)
+]
 Independent = Annotated[
     bool,
     typer.Option(
@@ -149,6 +186,25 @@ class Form(StrEnum):
 FormOption = Annotated[
     Form, typer.Option(help="Form of the messages sent; both are understood. JSON is for people.")
 ]
+
+
+def slurm_settings(
+    jobs: int, time: str, memory: str, prologue: str, launcher: str, index: int | None
+) -> SlurmSettings:
+    """What the options of a Slurm array say; raises InputError with all their faults."""
+    texts = {"time": time, "memory": memory, "prologue": prologue, "launcher": launcher}
+    faults = [f"{name}: must be one line" for name, text in texts.items() if not text.isprintable()]
+    if index is not None and index >= jobs:
+        faults.append(f"index: {index} is not allowed; it must be < jobs, {jobs}")
+    if faults:
+        raise InputError(faults)
+    return SlurmSettings(jobs, time, memory, prologue, launcher)
+
+
+def scenario_words(path: Path | None, settings: list[str] | None) -> list[str]:
+    """The options of a command line that give the same scenario."""
+    words = [] if path is None else ["--scenario", str(path)]
+    return words + [word for setting in settings or [] for word in ("--set", setting)]
 
 
 def load_connection(path: Path | None, settings: list[str] | None) -> Connection:

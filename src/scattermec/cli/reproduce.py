@@ -11,6 +11,8 @@ from scattermec import _processes
 from scattermec._compilation import start_jax
 from scattermec.cli import options
 from scattermec.cli.checks import check_installed, check_rectifier, hold_output
+from scattermec.cli.options import EngineName
+from scattermec.cli.where import Where
 from scattermec.counts import MOST_FRAMES, MOST_SEEDS
 from scattermec.errors import InputError
 from scattermec.experiments.studies import NAMES
@@ -66,6 +68,15 @@ def reproduce(
     ] = BEAMS,
     scenario: options.ScenarioFile = None,
     settings: options.Settings = None,
+    engine: options.Engine = EngineName.LOCAL,
+    processes: options.Processes = None,
+    address: options.Address = None,
+    jobs: options.Jobs = 1000,
+    time: options.Time = "08:00:00",
+    memory: options.Memory = "4G",
+    prologue: options.Prologue = "",
+    launcher: options.Launcher = "",
+    index: options.Index = None,
     seeds: Annotated[
         int | None, options.count("N", MOST_SEEDS, "Seeds of a training run.  [default: 20, quick: 4]")
     ] = None,
@@ -95,11 +106,14 @@ def reproduce(
     Optimal beams need harvest_model: linear; for another rectifier choose --beams mrt, and --figures without
     beams and knowledge.
 
-    An interrupted run continues when the same command is given again.
+    An interrupted run continues when the same command is given again, also with another engine. Results are
+    the same on each, to the digit. With Slurm or Ray, all machines must see DIR; the command waits for the
+    jobs, then draws.
 
     Examples:
 
         scattermec reproduce --out results --quick
+        scattermec reproduce --out results --complete --engine slurm --jobs 100
         scattermec reproduce --out learning --figures 2a,2b --seeds 8
         scattermec reproduce --out weak --figures 3a,4b --beams mrt --set ap_power=0.5 --seed 7
     """
@@ -111,9 +125,12 @@ def reproduce(
     check_rectifier(chosen, optimal)
     if out.exists() and not out.is_dir():
         raise InputError([f"{out}: is not a folder"])
-    check_installed("reproduce", "report", "figures", "learning")
+    on_ray = ["ray"] if engine is EngineName.RAY else []
+    check_installed("reproduce", "report", "figures", "learning", *on_ray)
+    array = options.slurm_settings(jobs, time, memory, prologue, launcher, index)
     out.mkdir(parents=True, exist_ok=True)
-    hold_output(out, folder=True)
+    if index is None:
+        hold_output(out, folder=True)
     # As in `train`, so that the report's `train` commands give the same digits.
     _processes.use_one_thread()
     start_jax(lightly=False)
@@ -130,9 +147,13 @@ def reproduce(
         seeds=seeds,
         training_frames=training_frames,
     )
-    words = ["--scenario", str(scenario or "paper")]
-    words += [word for setting in settings or [] for word in ("--set", setting)]
-    report = job.run(plan, out, words, overwrite=overwrite, optimal_beams=optimal, quiet=as_json)
+    where = Where(engine.value, address, processes, array, index)
+    if index is not None:
+        with _processes.leaving_on_signals():
+            job.run_share(plan, out, where)
+        return
+    words = options.scenario_words(scenario or Path("paper"), settings)
+    report = job.run(plan, out, words, where, overwrite=overwrite, optimal_beams=optimal, quiet=as_json)
     report.put_out(as_json=as_json)
 
 

@@ -1,6 +1,5 @@
 """`scattermec sweep run`, `status`, `merge` and `plot`: many scenarios, on one machine or many."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,8 @@ from scattermec import _processes
 from scattermec._compilation import start_jax
 from scattermec.cli import options
 from scattermec.cli.checks import check_installed
-from scattermec.counts import MOST_PROCESSES
+from scattermec.cli.options import EngineName
+from scattermec.cli.where import Where
 from scattermec.errors import InputError
 
 PICTURES = (".png", ".pdf", ".svg")
@@ -18,48 +18,18 @@ PICTURES = (".png", ".pdf", ".svg")
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of `scattermec sweep run --out`.")]
 
 
-class EngineName(StrEnum):
-    """What computes the tasks."""
-
-    LOCAL = "local"
-    SLURM = "slurm"
-    RAY = "ray"
-
-
 def sweep_run(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan, in YAML or JSON.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the results.")],
-    engine: Annotated[
-        EngineName,
-        typer.Option(
-            help="A process per core of this machine; an array of jobs on a Slurm cluster; or Ray, which "
-            "needs the extra `ray`."
-        ),
-    ] = EngineName.LOCAL,
-    processes: Annotated[
-        int | None,
-        options.count(
-            "P", MOST_PROCESSES, "Processes on this machine (local, ray).  [default: one per core]"
-        ),
-    ] = None,
+    engine: options.Engine = EngineName.LOCAL,
+    processes: options.Processes = None,
     address: options.Address = None,
-    jobs: Annotated[
-        int,
-        options.count("N", 100_000, "Jobs of the Slurm array, at most; each has its share of the groups."),
-    ] = 1000,
-    time: Annotated[str, typer.Option(metavar="TIME", help="Most time of a Slurm job.")] = "01:00:00",
-    memory: Annotated[str, typer.Option(metavar="SIZE", help="Memory of a Slurm job.")] = "2G",
-    prologue: Annotated[
-        str,
-        typer.Option(metavar="LINE", help="Shell line at the start of a Slurm job: modules, environment."),
-    ] = "",
-    launcher: Annotated[
-        str, typer.Option(metavar="WORDS", help="Words before the command of a Slurm job: a container.")
-    ] = "",
-    index: Annotated[
-        int | None,
-        options.count("I", 100_000, "Be job number I of a Slurm array of --jobs jobs.", least=0),
-    ] = None,
+    jobs: options.Jobs = 1000,
+    time: options.Time = "01:00:00",
+    memory: options.Memory = "2G",
+    prologue: options.Prologue = "",
+    launcher: options.Launcher = "",
+    index: options.Index = None,
     optimise: Annotated[
         str | None,
         typer.Option(
@@ -99,11 +69,8 @@ def sweep_run(
     check_installed("sweep", "learning", *(extra for extra, needed in extras.items() if needed))
     if optimise is not None and engine is EngineName.SLURM:
         raise InputError(["engine: slurm is not allowed with --optimise; it must be local or ray"])
-    for name, text in (("time", time), ("memory", memory), ("prologue", prologue), ("launcher", launcher)):
-        if not text.isprintable():
-            raise InputError([f"{name}: must be one line"])
-    if index is not None and index >= jobs:
-        raise InputError([f"index: {index} is not allowed; it must be < jobs, {jobs}"])
+    array = options.slurm_settings(jobs, time, memory, prologue, launcher, index)
+    where = Where(engine.value, address, processes, array, index)
     _processes.use_one_thread()
     from scattermec.experiments.sweep.plan import Plan
 
@@ -117,15 +84,13 @@ def sweep_run(
         report = job.dry_run(chosen, out, processes, jobs if engine is EngineName.SLURM else None)
     elif index is not None:
         with _processes.leaving_on_signals():
-            report = job.run_share(chosen, out, index, jobs)
+            report = job.run_share(chosen, out, where)
     elif engine is EngineName.SLURM:
-        slurm = job.SlurmSettings(jobs, time, memory, prologue, launcher)
-        report = job.submit(chosen, out, slurm)
+        report = job.submit(chosen, out, where)
     elif optimise is not None:
-        where = job.Where(engine.value, address, processes)
         report = job.optimise(chosen, out, where, optimise, smallest=smallest, quiet=as_json)
     else:
-        report = job.run(chosen, out, job.Where(engine.value, address, processes), quiet=as_json)
+        report = job.run(chosen, out, where, quiet=as_json)
     report.put_out(as_json=as_json)
 
 

@@ -66,10 +66,18 @@ def share(
     *,
     lightly: bool = False,
     address: str | None = None,
+    processes: int | None = None,
 ) -> None:
     """`scattermec._processes.run_in_processes` on a cluster whose machines all see the files of the tasks."""
     listed = Listed(work, tasks, report)
-    run(listed, range(len(tasks)), lambda number: None, address=address, lightly=lightly)
+    run(
+        listed,
+        range(len(tasks)),
+        lambda number: None,
+        address=address,
+        processes=processes,
+        lightly=lightly,
+    )
 
 
 def _run(ray: Any, work: Work, numbers: Iterable[int], report: Report, lightly: bool) -> None:

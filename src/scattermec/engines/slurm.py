@@ -3,7 +3,7 @@
 import math
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
@@ -13,7 +13,7 @@ from scattermec.engines import Report, Work
 from scattermec.errors import ComputationError, UnfinishedError
 from scattermec.storage.atomic import replace_text
 
-SCRIPT = "sweep.sbatch"
+SCRIPT = "array.sbatch"
 LOGS = "logs"
 
 NOTICE = 90
@@ -67,7 +67,7 @@ def script(command: Sequence[str], folder: Path, settings: Settings, tasks: int)
     jobs = number_of_jobs(settings, tasks)
     line = " ".join(filter(None, (settings.launcher, shlex.join(command))))
     return f"""#!/bin/bash
-#SBATCH --job-name=scattermec-sweep
+#SBATCH --job-name=scattermec
 #SBATCH --array=0-{max(jobs - 1, 0)}
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task=1
@@ -97,18 +97,47 @@ exit $status
 """
 
 
-def submit(command: Sequence[str], folder: Path, settings: Settings, tasks: int) -> tuple[Path, str | None]:
-    """Write the script into the folder, and submit it if there is `sbatch`.
+class NotSubmittedError(UnfinishedError):
+    """There is no `sbatch` on this machine: somebody has to submit the script."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__([f"there is no sbatch here; submit it with: sbatch {path}"])
+
+
+def complete(
+    command: Sequence[str], folder: Path, settings: Settings, tasks: int, left: Callable[[], int]
+) -> None:
+    """Submit an array for ``tasks`` tasks, and wait for its end; ``left`` counts those not done.
+
+    Raises NotSubmittedError without `sbatch`, and ComputationError if tasks are left.
+    """
+    path, job = submit(command, folder, settings, tasks, wait=True)
+    if job is None:
+        raise NotSubmittedError(path)
+    if left():
+        raise ComputationError(
+            f"{left()} of {tasks} tasks of job {job} are left: see {folder / LOGS}; the same command goes on"
+        )
+
+
+def submit(
+    command: Sequence[str], folder: Path, settings: Settings, tasks: int, *, wait: bool = False
+) -> tuple[Path, str | None]:
+    """Write the script into the folder, submit it if there is `sbatch`, and perhaps wait for its end.
 
     Returns the script, and the job's number or None. Raises ComputationError if Slurm refuses it.
     """
     path = folder / SCRIPT
-    (folder / LOGS).mkdir(exist_ok=True)
+    (folder / LOGS).mkdir(parents=True, exist_ok=True)
     replace_text(path, script(command, folder, settings, tasks))
     program = which("sbatch")
     if program is None:
         return path, None
-    done = subprocess.run([program, "--parsable", str(path)], capture_output=True, text=True, check=False)
-    if done.returncode:
+    words = [program, "--parsable", *(["--wait"] if wait else []), str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    job = done.stdout.strip().partition(";")[0]
+    # With --wait the status is that of the jobs, whose tasks tell more.
+    if done.returncode and not (wait and job):
         raise ComputationError(f"sbatch: {done.stderr.strip() or f'status {done.returncode}'}")
-    return path, done.stdout.strip().partition(";")[0]
+    return path, job

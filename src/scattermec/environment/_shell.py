@@ -244,10 +244,28 @@ def play(
 # Compiled once per shape of scenario and variant of the task, for any number of environments.
 _begin, _play = jax.jit(begin), jax.jit(play)
 
+begin_all = jax.jit(jax.vmap(begin, in_axes=(None, 0)))
+play_all = jax.jit(jax.vmap(play, in_axes=(None, 0, 0, 0, 0)))
+"""The same for many environments at once."""
+
+
+@jax.jit
+def chosen(mask: Array, states: core.EnvState, others: core.EnvState) -> core.EnvState:
+    """States of many environments: ``states`` of those in the mask, of the rest ``others``."""
+    return jax.vmap(lambda one, a, b: jax.tree.map(lambda x, y: jnp.where(one, x, y), a, b))(
+        mask, states, others
+    )
+
 
 @jax.jit
 def _user_observations_before(variant: Variant, state: core.EnvState) -> Array:
     return variant.see_as_users(state, state.beams)
+
+
+user_observations_of_all = jax.jit(
+    jax.vmap(lambda variant, state: variant.see_as_users(state, state.beams), in_axes=(None, 0))
+)
+"""The users' observations (B, N, K) of many environments, with the previous beams."""
 
 
 @jax.jit

@@ -4,19 +4,18 @@ from os import PathLike
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from scattermec.environment._shell import (
     INSTALL_HINT,
     Shell,
-    begin,
+    begin_all,
     checked_actions,
+    chosen,
     draw_seed,
     first_report,
     frame_report,
-    play,
+    play_all,
     within,
 )
 from scattermec.environment.core import EnvState
@@ -110,7 +109,7 @@ class OffloadingVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if playing.any():
             ap, shell = self._shell.ap_action_size, self._shell
             users = numbers[:, ap:].reshape(self.num_envs, shell.num_users, shell.user_action_size)
-            following, seen, played, over = _play(
+            following, seen, played, over = play_all(
                 shell.variant, self._seeds(playing), states, numbers[:, :ap], users
             )
             played, seen, over = jax.device_get((played, seen, over))
@@ -145,7 +144,7 @@ class OffloadingVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def _begin(self, mask: np.ndarray) -> None:
         """Start an episode of each environment in the mask."""
-        states, seen = _begin(self._shell.variant, self._seeds(mask))
+        states, seen = begin_all(self._shell.variant, self._seeds(mask))
         self._keep(mask, states, np.asarray(seen))
         self._over = self._over & ~mask
 
@@ -162,7 +161,7 @@ class OffloadingVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """Take over states and observations (num_envs, ...) of the environments in the mask."""
         self._seen = _where(mask, within(seen, self._limits), self._seen)
         everyone = self._states is None or mask.all()
-        self._states = states if everyone else _chosen(mask, states, self._states)
+        self._states = states if everyone else chosen(mask, states, self._states)
 
     def _infos(self, arrays: dict[str, np.ndarray], mask: np.ndarray) -> dict[str, Any]:
         """Infos as Gymnasium batches them: arrays, and for each a mask of who has the entry."""
@@ -198,14 +197,3 @@ def merged(infos: dict[str, Any], others: dict[str, Any], mask: np.ndarray) -> d
 
 def _where(mask: np.ndarray, yes: np.ndarray, no: np.ndarray) -> np.ndarray:
     return np.where(mask.reshape(-1, *[1] * (yes.ndim - 1)), yes, no)
-
-
-@jax.jit
-def _chosen(mask: Array, states: EnvState, others: EnvState) -> EnvState:
-    return jax.vmap(lambda one, a, b: jax.tree.map(lambda x, y: jnp.where(one, x, y), a, b))(
-        mask, states, others
-    )
-
-
-_begin = jax.jit(jax.vmap(begin, in_axes=(None, 0)))
-_play = jax.jit(jax.vmap(play, in_axes=(None, 0, 0, 0, 0)))

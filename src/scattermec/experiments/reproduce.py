@@ -1,18 +1,28 @@
-"""Computes the paper's figures and judges its claims: a loop over the studies, then the report."""
+"""Computes the paper's figures and judges its claims: the items of all studies, then the report."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from scattermec.engines import local
 from scattermec.experiments.claims.optima import Finding
 from scattermec.experiments.measure.beams import BEAMS
 from scattermec.experiments.measure.sweeps import Measurement
 from scattermec.experiments.report.redraw import discard_pictures, redraw
 from scattermec.experiments.studies.base import every_study, studies_of
+from scattermec.experiments.studies.items import Items
 from scattermec.experiments.studies.plan import Plan
 from scattermec.experiments.studies.record import Record
 from scattermec.experiments.studies.results import Results
 from scattermec.experiments.studies.sweeps import Sweeps
+
+Engine = Callable[[Items, Sequence[int], Callable[[int], None]], None]
+"""Computes and keeps tasks by their numbers, and reports each here."""
+
+
+IN_TURN: Engine = partial(local.run, processes=1)
+"""This process."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,7 @@ def reproduce(
     *,
     overwrite: bool = False,
     command: str = "",
+    engine: Engine = IN_TURN,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Reproduction:
     """Run the studies that a plan asks for, then draw and judge everything complete in the folder.
@@ -49,6 +60,7 @@ def reproduce(
         folder: folder of all outputs; created if missing.
         overwrite: start anew, discarding the results in the folder.
         command: command line that repeats the run, for the record.
+        engine: what computes; by default this process.
         progress: called with the number of frames trained and solved, and the total.
 
     Raises InputError if the folder holds results of other settings.
@@ -57,17 +69,14 @@ def reproduce(
         discard_pictures(folder)
         for kind in every_study():
             kind.discard(folder)
+        Items((), folder).discard()
     before = set(Results.open(folder, plan.settings(), overwrite=overwrite).points)
     record = Record.open(folder, overwrite=overwrite)
-    studies = studies_of(plan)
-    for study in studies:
-        # Results that cannot be continued are refused before anything is computed.
-        study.is_finished(folder)
+    items = Items(studies_of(plan), folder)
+    # Results that cannot be continued are refused before anything is computed.
+    items.open()
     record.add_command(command)
-    total, done = sum(study.total for study in studies), 0
-    for study in studies:
-        study.run(folder, record, lambda more, before=done: progress(before + more, total))  # type: ignore[misc]
-        done += study.total
+    _compute(items, record, engine, progress)
     results = Results.read(folder)
     results.rewrite()
     results.export()
@@ -82,6 +91,27 @@ def reproduce(
         not_converged=_largest(measurements, "not_converged"),
         gap=_largest(measurements, "gap"),
     )
+
+
+def _compute(items: Items, record: Record, engine: Engine, progress: Callable[[int, int], None]) -> None:
+    """Compute the missing items, adding each to the findings as soon as those before it are there."""
+    items.collect(record)
+    left = items.left()
+    frames = {number: items.frames(number) for number in range(len(items.pairs))}
+    total, done = sum(frames.values()), frames | dict.fromkeys(left, 0)
+
+    def update(number: int, reached: int) -> None:
+        done[number] = reached
+        progress(sum(done.values()), total)
+
+    def report(number: int) -> None:
+        items.collect(record)
+        update(number, frames[number])
+
+    items.progress = update
+    engine(items, left, report)
+    items.collect(record)
+    items.discard()
 
 
 def _largest(measurements: Sequence[Measurement], metric: str) -> float:

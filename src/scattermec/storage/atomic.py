@@ -8,6 +8,7 @@ unlocked, since locks end with their process, and the next writer of the same ou
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO
@@ -21,6 +22,7 @@ except ImportError:  # Windows, where two writers of one output are not detected
 
 __all__ = [
     "abandon",
+    "alone",
     "check_own_folder",
     "discard",
     "discard_partials",
@@ -81,6 +83,20 @@ def writing(path: Path, *, inside: bool = False) -> Iterator[None]:
         # Remove the lock file while it is held: a process that has opened it finds it gone and tries again.
         lock.unlink(missing_ok=True)
         file.close()
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Be the only process on this disk that computes what will be in ``path``; waits until no other does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(writing(path.with_name(f"{path.stem}.work")))
+                break
+            except BusyError:
+                time.sleep(1)
+        yield
 
 
 def _locked(lock: Path, path: Path) -> IO[bytes]:

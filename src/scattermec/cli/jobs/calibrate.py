@@ -1,38 +1,92 @@
 """Constants under which the paper's claims hold, for `scattermec calibrate`."""
 
-from collections.abc import Iterator, Mapping
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from scattermec._processes import run_in_processes
-from scattermec.cli.jobs.common import command_line, warn_without_kernel
+from scattermec.cli.jobs.common import command_line, not_submitted, warn_without_kernel
 from scattermec.cli.output import Report, described_progress
-from scattermec.engines import ray
-from scattermec.experiments.calibrate.calibration import FULL, QUICK, RECORD, WINNER, Calibration
+from scattermec.cli.where import Where
+from scattermec.engines import Listed, ray, slurm
+from scattermec.experiments.calibrate.calibration import (
+    FULL,
+    QUICK,
+    RECORD,
+    WINNER,
+    Calibration,
+    Effort,
+    Task,
+)
 from scattermec.experiments.calibrate.tables import shipped, tables
 from scattermec.scenario import Scenario
 
+ARRAY = "array"
+"""Folder of the script and the logs of a Slurm array."""
+
+Compute = Callable[[Any, Callable[[Any], None]], None]
+"""Computes a task, and reports."""
+
+
+class _ShareDoneError(Exception):
+    """A job has computed its share; only the command that started it goes on to the next stage."""
+
 
 def run(
-    folder: Path,
-    base: Scenario,
-    *,
-    quick: bool,
-    seed: int,
-    quiet: bool,
-    on_ray: bool = False,
-    address: str | None = None,
+    folder: Path, base: Scenario, words: list[str], where: Where, *, quick: bool, seed: int, quiet: bool
 ) -> Report:
-    """Calibrate in a folder, or continue there."""
+    """Calibrate in a folder, or continue there; ``words`` are the scenario's options."""
     warn_without_kernel(True)
-    share = partial(ray.share, address=address) if on_ray else run_in_processes
+    again = ["calibrate", str(folder), *(["--quick"] if quick else []), "--seed", str(seed), *words]
     # With an absolute path, since workers of Ray have working folders of their own.
-    calibration = Calibration(folder.absolute(), base, QUICK if quick else FULL, seed, share)
-    with described_progress("Sampling", quiet=quiet, unit="scenarios") as update:
-        record = calibration.run(update)
+    calibration = Calibration(folder.absolute(), base, _effort(quick), seed, _sharing(folder, again, where))
+    try:
+        with described_progress("Sampling", quiet=quiet, unit="scenarios") as update:
+            record = calibration.run(update)
+    except slurm.NotSubmittedError as error:
+        return not_submitted(error)
     found = f"The scenario found: {folder / WINNER}. The record: {folder / RECORD}."
     return _report(record, command_line(), [found])
+
+
+def run_share(folder: Path, base: Scenario, where: Where, *, quick: bool, seed: int) -> None:
+    """Compute the share of a job in the first stage that is not complete."""
+
+    def share(work: Compute, tasks: Sequence[Task], report: Callable[[Any], None], *, lightly: bool) -> None:
+        if not all(task.done for task in tasks):
+            own = [number for number in where.share(len(tasks)) if not tasks[number].done]
+            slurm.run(Listed(work, tasks, report), own, lambda number: None)
+            raise _ShareDoneError
+
+    with contextlib.suppress(_ShareDoneError):
+        Calibration(folder.absolute(), base, _effort(quick), seed, share).run(lambda *stage: None)
+
+
+def _sharing(folder: Path, again: list[str], where: Where) -> Callable[..., None]:
+    """How an engine shares the tasks of a stage; ``again`` is the command, for the jobs of an array."""
+    if where.engine == "ray":
+        return partial(ray.share, address=where.address, processes=where.processes)
+    if where.engine == "local":
+        return partial(run_in_processes, processes=where.processes)
+
+    def share(work: Compute, tasks: Sequence[Task], report: Callable[[Any], None], *, lightly: bool) -> None:
+        def left() -> int:
+            return sum(not task.done for task in tasks)
+
+        if left():
+            command = [sys.executable, "-m", "scattermec", *again]
+            slurm.complete(command, folder / ARRAY, where.array, len(tasks), left)
+        for task in tasks:  # all are done: this only reads their files and reports them
+            work(task, report)
+
+    return share
+
+
+def _effort(quick: bool) -> Effort:
+    return QUICK if quick else FULL
 
 
 def show() -> Report:

@@ -5,7 +5,8 @@ import sys
 
 import typer
 
-from scattermec.cli.output import warn
+from scattermec.cli.output import Report, warn
+from scattermec.engines import slurm
 from scattermec.errors import InputError
 from scattermec.experiments.measure import diagnosis
 from scattermec.optimisation import compiled
@@ -36,6 +37,13 @@ def warn_without_kernel(optimal_beams: bool) -> None:
         typer.echo(
             "Optimal beams without the compiled kernel take a hundred times as long, or more.", err=True
         )
+
+
+def not_submitted(error: slurm.NotSubmittedError) -> Report:
+    """What to do where an array cannot be submitted."""
+    heading = f"There is no sbatch here; submit it with: sbatch {error.path}"
+    notes = ["When the jobs have ended, give the same command again."]
+    return Report(data={"script": str(error.path), "job": None}, heading=heading, notes=notes)
 
 
 def constants_of(scenario: Scenario, num_users: int, num_antennas: int, where: str) -> Parameters:

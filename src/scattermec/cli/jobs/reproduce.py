@@ -1,31 +1,60 @@
 """The paper's figures computed and its claims judged, for `scattermec reproduce`."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from scattermec.cli.jobs.common import warn_of, warn_without_kernel
+import jax
+import typer
+
+from scattermec.cli.jobs.common import not_submitted, warn_of, warn_without_kernel
 from scattermec.cli.output import Report, progress
+from scattermec.cli.where import Where
+from scattermec.engines import slurm
 from scattermec.experiments.claims.optima import Finding
 from scattermec.experiments.measure.table import Table
 from scattermec.experiments.report.markdown import about_learning, by_claim, decisive, kind_label
-from scattermec.experiments.reproduce import reproduce
+from scattermec.experiments.reproduce import Engine, reproduce
+from scattermec.experiments.studies.base import studies_of
+from scattermec.experiments.studies.items import Items
 from scattermec.experiments.studies.plan import FRAMES, QUICK_FRAMES, Plan
+from scattermec.storage.atomic import discard_partials
 
-__all__ = ["FRAMES", "QUICK_FRAMES", "Plan", "run"]
+__all__ = ["FRAMES", "QUICK_FRAMES", "Plan", "run", "run_share"]
 
 COLOURS = {"holds": "green", "holds in part": "yellow", "does not hold": "red", "not examined": "dim"}
 
 
 def run(
-    plan: Plan, out: Path, scenario_words: list[str], *, overwrite: bool, optimal_beams: bool, quiet: bool
+    plan: Plan,
+    out: Path,
+    scenario_words: list[str],
+    where: Where,
+    *,
+    overwrite: bool,
+    optimal_beams: bool,
+    quiet: bool,
 ) -> Report:
     """Compute, draw and judge in the folder ``out``; ``scenario_words`` are the scenario's options."""
     warn_of(plan.scenario)
     warn_without_kernel(optimal_beams)
     command = _command(plan, out, scenario_words)
-    with progress("Computing", quiet=quiet) as update:
-        result = reproduce(plan, out, overwrite=overwrite, command=command, progress=update)
+    if where.engine == "slurm":
+        engine: Engine = partial(_on_slurm, where, shlex.split(command)[1:])
+    else:
+        if where.processes is None and jax.default_backend() != "cpu":
+            where = replace(where, processes=1)
+        engine = partial(_in_processes, where)
+    try:
+        with progress("Computing", quiet=quiet) as update:
+            result = reproduce(
+                plan, out, overwrite=overwrite, command=command, engine=engine, progress=update
+            )
+    except slurm.NotSubmittedError as error:
+        return not_submitted(error)
     again = f", {result.reused} were there already" if result.reused else ""
     return Report(
         data={
@@ -45,6 +74,34 @@ def run(
         ],
         colours=COLOURS,
     )
+
+
+def run_share(plan: Plan, out: Path, where: Where) -> None:
+    """Compute the share of a job."""
+    items = Items(studies_of(plan), out)
+    numbers = items.handed_out()
+    own = [numbers[place] for place in where.share(len(numbers))]
+    slurm.run(items, own, lambda number: typer.echo(f"{items.paths[number].stem} is done", err=True))
+
+
+def _in_processes(where: Where, items: Items, numbers: Sequence[int], report: Callable[[int], None]) -> None:
+    try:
+        where.compute(items, numbers, report, lightly=False)
+    finally:
+        discard_partials(items.folder)  # of processes that were ended
+
+
+def _on_slurm(
+    where: Where, words: list[str], items: Items, numbers: Sequence[int], report: Callable[[int], None]
+) -> None:
+    """Have an array of jobs compute items; each job is this command with `--index`."""
+    if not numbers:
+        return
+    items.hand_out(numbers)
+    command = [sys.executable, "-m", "scattermec", *words]
+    slurm.complete(command, items.parts, where.array, len(numbers), lambda: len(items.left()))
+    for number in numbers:
+        report(number)
 
 
 def _command(plan: Plan, out: Path, scenario_words: list[str]) -> str:

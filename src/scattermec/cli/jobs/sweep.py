@@ -5,21 +5,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import typer
 
 from scattermec._processes import usable_cores
 from scattermec.cli.jobs.common import command_line
 from scattermec.cli.output import Report, described_progress
-from scattermec.engines import Work, local, ray, slurm
+from scattermec.cli.where import Where
+from scattermec.engines import slurm
 from scattermec.experiments.measure.table import Table
 from scattermec.experiments.sweep.plan import Plan
 from scattermec.experiments.sweep.store import PLAN, RESULTS, Store
 from scattermec.experiments.sweep.tasks import Tasks
-
-SlurmSettings = slurm.Settings
 
 CHECKED = 1000
 """Scenarios that are checked before anything is computed; later faults are in the results."""
@@ -31,29 +31,13 @@ NEWEST = 200
 """Files from which the rate of a sweep is taken."""
 
 
-class Where(NamedTuple):
-    """The engine that computes, and its settings."""
-
-    engine: str
-    address: str | None
-    processes: int | None
-
-    def compute(self, plan: Plan, work: Work, numbers: Sequence[int], report: Callable[[int], None]) -> None:
-        """Compute and keep groups."""
-        settings: dict[str, Any] = {"processes": self.processes, "lightly": plan.job != "train"}
-        if numbers and self.engine == "ray":
-            ray.run(work, numbers, report, address=self.address, **settings)
-        else:
-            local.run(work, numbers, report, **settings)
-
-
 def run(plan: Plan, out: Path, where: Where, *, quiet: bool) -> Report:
     """Compute what is missing, here or on Ray."""
     store = _begin(plan, out)
     left = store.left()
     with described_progress("Sweeping", quiet=quiet, unit="tasks") as update:
         report = _counter(store.tasks, left, lambda done, total: update("Sweeping", done, total))
-        where.compute(plan, _sweep(store), left, report)
+        where.compute(_sweep(store), left, report, lightly=_lightly(plan))
     return _finished(store, len(left))
 
 
@@ -69,7 +53,7 @@ def optimise(plan: Plan, out: Path, where: Where, metric: str, *, smallest: bool
             metric,
             smallest=smallest,
             together=TRIALS_EACH * (where.processes or usable_cores()),
-            run=lambda work, numbers, report: where.compute(plan, work, numbers, report),
+            run=partial(where.compute, lightly=_lightly(plan)),
             report=lambda done, total: update("Searching", done, total),
         )
     before = "-" if found.before is None else f"{found.before:.4g}"
@@ -86,21 +70,21 @@ def optimise(plan: Plan, out: Path, where: Where, metric: str, *, smallest: bool
     )
 
 
-def run_share(plan: Plan, out: Path, index: int, jobs: int) -> Report:
+def run_share(plan: Plan, out: Path, where: Where) -> Report:
     """Compute what is missing of a job's share."""
     store = _begin(plan, out)
-    left = store.left(slurm.share(index, jobs, store.tasks.groups))
+    left = store.left(where.share(store.tasks.groups))
     slurm.run(_sweep(store), left, lambda number: typer.echo(f"group {number} is done", err=True))
     return _finished(store, len(left))
 
 
-def submit(plan: Plan, out: Path, settings: slurm.Settings) -> Report:
+def submit(plan: Plan, out: Path, where: Where) -> Report:
     """Write the script of an array, and submit it."""
     store = _begin(plan, out)
     command = [sys.executable, "-m", "scattermec", "sweep", "run", str((out / PLAN).resolve())]
     command += ["--out", str(out.resolve()), "--json"]
-    path, job = slurm.submit(command, out, settings, store.tasks.groups)
-    jobs = slurm.number_of_jobs(settings, store.tasks.groups)
+    path, job = slurm.submit(command, out, where.array, store.tasks.groups)
+    jobs = slurm.number_of_jobs(where.array, store.tasks.groups)
     say = f"Submitted as job {job}." if job else f"There is no sbatch here; submit it with: sbatch {path}"
     data = {"script": str(path), "job": job, "jobs": jobs, "groups": store.tasks.groups}
     return Report(
@@ -188,6 +172,11 @@ def plot(folder: Path, x: str, y: str, hue: str | None, out: Path | None) -> Rep
     rows, over = draw(store, x, y, hue, path)
     notes = [f"Means over {', '.join(over)} where several tasks share a point."] if over else []
     return Report(data={"file": str(path), "rows": rows}, heading=f"{rows:,} rows: {path}", notes=notes)
+
+
+def _lightly(plan: Plan) -> bool:
+    """Whether the programs of a job are compiled lightly."""
+    return plan.job != "train"
 
 
 def _begin(plan: Plan, out: Path) -> Store:

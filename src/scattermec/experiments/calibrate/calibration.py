@@ -336,10 +336,18 @@ class _Judging:
     effort: Effort
     seed: int
 
+    @property
+    def done(self) -> bool:
+        """Whether the file holds it."""
+        return self.path.exists() and read_object(self.path).get("scenario") == self.scenario.record()
+
+
+Task = Search | _Judging
+"""What a process computes and keeps in a file."""
+
 
 def _judge(task: _Judging, report: Callable[[None], None]) -> None:
-    scenario = task.scenario.record()
-    if not task.path.exists() or read_object(task.path).get("scenario") != scenario:
+    if not task.done:
         found = examine_scenario(
             task.scenario,
             task.beams,
@@ -349,5 +357,6 @@ def _judge(task: _Judging, report: Callable[[None], None]) -> None:
         )
         findings = [finding.to_json() for finding in found]
         task.path.parent.mkdir(exist_ok=True)
-        replace_text(task.path, json.dumps({"scenario": scenario, "findings": findings}, indent=1) + "\n")
+        content = {"scenario": task.scenario.record(), "findings": findings}
+        replace_text(task.path, json.dumps(content, indent=1) + "\n")
     report(None)

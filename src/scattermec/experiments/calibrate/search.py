@@ -16,11 +16,13 @@ import cmaes
 import numpy as np
 from scipy.stats import qmc
 
-from scattermec.errors import InputError
+from scattermec._processes import asked_to_leave
+from scattermec.errors import InputError, UnfinishedError
 from scattermec.experiments.calibrate.margins import Margins, margins
 from scattermec.experiments.claims.optima import CLAIMS
 from scattermec.experiments.claims.withheld import COORDINATES, scenario_at
 from scattermec.scenario import Scenario
+from scattermec.storage.atomic import alone
 from scattermec.storage.texts import read_text
 
 ENOUGH = 0.005
@@ -59,6 +61,11 @@ class Search:
         """Scenarios to evaluate."""
         return self.population * self.generations
 
+    @property
+    def done(self) -> bool:
+        """Whether its file holds all of them."""
+        return self.path.exists() and len(read(self.path).points) >= self.total
+
 
 @dataclass
 class Evaluated:
@@ -91,8 +98,14 @@ def loss(found: np.ndarray, goal: Sequence[str] = NAMES) -> np.ndarray:
 def run(search: Search, report: Callable[[int], None]) -> None:
     """Evaluate what is missing in the search's file; ``report`` is told of each evaluated scenario.
 
-    Raises InputError if the file holds another search.
+    Raises InputError if the file holds another search, and UnfinishedError when a signal asks this process to
+    leave, see `scattermec._processes.asked_to_leave`.
     """
+    with alone(search.path):
+        _run(search, report)
+
+
+def _run(search: Search, report: Callable[[int], None]) -> None:
     kept = read(search.path) if search.path.exists() else Evaluated()
     whole = len(kept.points) // search.population * search.population
     with search.path.open("a" if whole else "w", newline="", encoding="utf-8") as file:
@@ -113,6 +126,8 @@ def run(search: Search, report: Callable[[int], None]) -> None:
                 continue
             found = []
             for point in points:
+                if asked_to_leave():
+                    raise UnfinishedError(f"{search.path}: {start} of {search.total} scenarios are evaluated")
                 scenario = scenario_at(point, search.base)
                 found.append(margins(scenario, frames=search.frames, seed=search.seed, quick=search.quick))
                 report(1)

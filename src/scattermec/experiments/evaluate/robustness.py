@@ -7,6 +7,7 @@ message does nothing. Users that *repair* take only beams and times from the AP,
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -138,11 +139,9 @@ def measure_robustness(
     check_scenario(scenario)
     constants = parameters(scenario)
     key = jax.random.key(seed)
-    true = draw_frames(constants, frames=frames, seed=seed)
+    true, optimum = _known(scenario, frames, seed)
     key_others = jax.random.fold_in(key, CHOICE_SEED)
     others = frames_of_key(constants, key_others, jnp.arange(min(CHOICE_FRAMES, frames)))
-    best, _ = optimise_all_or_best(constants, true)
-    optimum = np.asarray(_rewards(constants, true, best.beams, best.solution.allocation))
     rows = []
     for number, (name, condition) in enumerate(conditions.items()):
         levels = condition.knowledge
@@ -159,6 +158,15 @@ def measure_robustness(
             rows.append(RobustnessRow(name, policy, users, *estimates, *choice))
         progress(number + 1, len(conditions))
     return rows
+
+
+@functools.lru_cache(maxsize=1)
+def _known(scenario: Scenario, frames: int, seed: int) -> tuple[Frame, np.ndarray]:
+    """The frames, and the rewards (K,) of their optimum: kept, since every condition has the same."""
+    constants = parameters(scenario)
+    true = draw_frames(constants, frames=frames, seed=seed)
+    best, _ = optimise_all_or_best(constants, true)
+    return true, np.asarray(_rewards(constants, true, best.beams, best.solution.allocation))
 
 
 def check_scenario(scenario: Scenario) -> None:

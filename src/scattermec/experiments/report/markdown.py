@@ -211,7 +211,7 @@ def code_block(text: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A wall-clock time in words: seconds, or minutes and seconds."""
+    """A time in words: seconds, or minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
@@ -221,7 +221,7 @@ def _timings(record: Record) -> str:
         return ""
     rows = [(plain(name), duration(seconds)) for name, seconds in record.seconds.items()]
     rows.append(("all", duration(sum(record.seconds.values()))))
-    return markdown_rows(("part", f"wall-clock time ({plain(record.machine)})"), rows)
+    return markdown_rows(("part", f"computing time ({plain(record.machine)})"), rows)
 
 
 def _figure(picture: Picture) -> str:

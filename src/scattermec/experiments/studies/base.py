@@ -64,8 +64,14 @@ class Study(ABC, Generic[Item, Kept]):
         """Whether an item has been found."""
 
     @abstractmethod
-    def find(self, kept: Kept, item: Item, progress: Progress) -> None:
-        """Compute the missing results of an item, and keep them."""
+    def compute(self, item: Item, folder: Path, progress: Progress) -> Any:
+        """Compute an item's finding, as JSON, in any process; ``folder`` is that of the reproduction.
+
+        What is kept there in files of the item's own, such as a training run, is not in the finding.
+        """
+
+    def keep(self, kept: Kept, item: Item, finding: Any) -> None:
+        """Add a finding to those in the folder, in the only process that does so."""
 
     def part(self, item: Item) -> str:
         """Name of the part that an item's time is added to."""
@@ -87,7 +93,8 @@ class Study(ABC, Generic[Item, Kept]):
         for item in self.items:
             if not self.has(kept, item):
                 with record.part(self.part(item)):
-                    self.find(kept, item, lambda more, before=done: progress(before + more))  # type: ignore[misc]
+                    found = self.compute(item, folder, lambda more, before=done: progress(before + more))  # type: ignore[misc]
+                    self.keep(kept, item, found)
             done += self.frames_of(item)
             progress(done)
 
@@ -110,11 +117,6 @@ class Findings:
     found: Any
     """by item, as JSON"""
 
-    @property
-    def folder(self) -> Path:
-        """The folder of the reproduction."""
-        return self.path.parent
-
     def save(self) -> None:
         """Replace the file atomically, so that an interruption leaves the previous one."""
         replace_text(self.path, json.dumps({"settings": self.settings, "found": self.found}, indent=1) + "\n")
@@ -131,10 +133,6 @@ class FileStudy(Study[Item, Findings]):
     def key(self, item: Item) -> str:
         """The name of an item in the file."""
         return str(item)
-
-    @abstractmethod
-    def compute(self, item: Item, folder: Path, progress: Progress) -> Any:
-        """Compute an item's finding, as JSON. ``folder`` is that of the reproduction."""
 
     @classmethod
     def tabulate(cls, settings: Mapping[str, Any], found: Any) -> list[Table]:
@@ -162,9 +160,9 @@ class FileStudy(Study[Item, Findings]):
         """Whether an item has been found."""
         return self.key(item) in kept.found
 
-    def find(self, kept: Findings, item: Item, progress: Progress) -> None:
-        """Compute an item and keep it."""
-        kept.found[self.key(item)] = self.compute(item, kept.folder, progress)
+    def keep(self, kept: Findings, item: Item, finding: Any) -> None:
+        """Add a finding to the file."""
+        kept.found[self.key(item)] = finding
         kept.save()
 
     @classmethod

@@ -112,17 +112,18 @@ class Figure2(Study[tuple[str, str], Path]):
         run = _read_run(run_folder(kept, *item))
         return run is not None and run.plan == self._plan(*item) and _is_finished(run)
 
-    def find(self, kept: Path, item: tuple[str, str], progress: Progress) -> None:
-        """Train a run; an interrupted one continues from its last checkpoint.
+    def compute(self, item: tuple[str, str], folder: Path, progress: Progress) -> None:
+        """Train a run in its folder; an interrupted one continues from its last checkpoint.
 
         Raises InputError if the folder holds a run with other settings, TrainingError if learning fails.
         """
-        path = run_folder(kept, *item)
+        path = run_folder(folder, *item)
         path.parent.mkdir(parents=True, exist_ok=True)
         train(
             self._plan(*item),
             path,
             resume=path.exists(),
+            processes=1,
             command=train_command(*item, self.seeds, self.frames),
             report=lambda now: progress(now.done),
         )

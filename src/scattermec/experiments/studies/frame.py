@@ -88,9 +88,9 @@ class Frames(Study[tuple[str, ...], Path]):
         """Whether the folder has the frame under every policy."""
         return all(path(kept, policy).exists() for policy in item)
 
-    def find(self, kept: Path, item: tuple[str, ...], progress: Progress) -> None:
-        """Solve the frame under each policy and keep it."""
-        keep_frame(self.scenario, self.seed, kept)
+    def compute(self, item: tuple[str, ...], folder: Path, progress: Progress) -> None:
+        """Solve the frame under each policy and keep it in files of its own."""
+        keep_frame(self.scenario, self.seed, folder)
 
     @classmethod
     def tables(cls, folder: Path) -> list[Table]:

@@ -143,6 +143,7 @@ class Knowledge(FileStudy[Case]):
             ),
             path,
             resume=path.exists(),
+            processes=1,
             command=_command(item, self.settings()),
             report=lambda now: progress(now.done),
         )

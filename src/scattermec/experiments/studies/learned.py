@@ -6,6 +6,7 @@ the distance between its curve and the optimum's is due to learning alone.
 """
 
 import dataclasses
+from pathlib import Path
 
 import jax
 from jax import Array
@@ -23,7 +24,7 @@ from scattermec.experiments.measure.sweeps import (
 )
 from scattermec.experiments.studies.base import Progress
 from scattermec.experiments.studies.plan import Training
-from scattermec.experiments.studies.results import Results
+from scattermec.experiments.studies.results import Results, lines_of
 from scattermec.experiments.studies.sweeps import SweepPoint, SweepStudy
 from scattermec.learners import ALGORITHMS, Task
 from scattermec.physics import Frame, maximum_ratio_beams, parameters
@@ -58,7 +59,7 @@ class Learned(SweepStudy):
         sweep, value = item
         return (sweep.name, value, KIND) in kept.points
 
-    def find(self, kept: Results, item: SweepPoint, progress: Progress) -> None:
+    def compute(self, item: SweepPoint, folder: Path, progress: Progress) -> str:
         """Train at a point, and measure the learned beams."""
         plan = self.plan
         measured = measure_learned(
@@ -69,7 +70,7 @@ class Learned(SweepStudy):
             seed=plan.seed,
             progress=progress,
         )
-        kept.add(measured)
+        return lines_of(measured)
 
 
 STUDY = Learned

@@ -119,13 +119,12 @@ class Ranges(FileStudy[Sample]):
         """Whether an item has been found."""
         return item.number < len(kept.found) and self.key(item) in kept.found[item.number]
 
-    def find(self, kept: Findings, item: Sample, progress: Progress) -> None:
-        """Compute an item and keep it in a list of all samples."""
-        verdicts = self.compute(item, kept.folder, progress)
+    def keep(self, kept: Findings, item: Sample, finding: Any) -> None:
+        """Add an item to a list of all samples."""
         if not item.trained:
             scenario = self.sampled()[item.number]
             kept.found.append({"constants": {name: getattr(scenario, name) for name in WITHHELD}})
-        kept.found[item.number][self.key(item)] = verdicts
+        kept.found[item.number][self.key(item)] = finding
         kept.save()
 
     def compute(self, item: Sample, folder: Path, progress: Progress) -> Any:

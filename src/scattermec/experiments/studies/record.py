@@ -34,7 +34,7 @@ class Record:
     commands: list[str] = field(default_factory=list)
     """each command that computed or asked for results in the folder, once, in order"""
     seconds: dict[str, float] = field(default_factory=dict)
-    """wall-clock time of each part, without interruptions and reused results"""
+    """computing time of each part, of all processes together, without reused results"""
     versions: dict[str, str] = field(default_factory=dict)
     """versions that computed the latest part"""
     machine: str = ""
@@ -78,9 +78,13 @@ class Record:
         try:
             yield
         finally:
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - started, 2)
-            self.versions, self.machine = versions(LIBRARIES), machine()
-            self._save()
+            self.add_time(name, time.perf_counter() - started)
+
+    def add_time(self, name: str, seconds: float) -> None:
+        """Add computing time to that of the part ``name``."""
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + seconds, 2)
+        self.versions, self.machine = versions(LIBRARIES), machine()
+        self._save()
 
     def _save(self) -> None:
         data: dict[str, Any] = {

@@ -94,13 +94,13 @@ class Results:
         for point in {_point(row): None for row in measurements}:
             self.points[point] = [row for row in measurements if _point(row) == point]
         with (self.folder / DATA).open("a", encoding="utf-8", newline="") as file:
-            file.write(_rows(measurements))
+            file.write(lines_of(measurements))
 
     def rewrite(self) -> None:
         """Write the table in order, so that it does not depend on the order in which points came."""
         ordered = self._ordered()
         header = ",".join(COLUMNS) + "\n"
-        replace_text(self.folder / DATA, header + "".join(_rows(self.points[point]) for point in ordered))
+        replace_text(self.folder / DATA, header + "".join(lines_of(self.points[point]) for point in ordered))
 
     def export(self) -> None:
         """Write the table as Parquet too, with the settings in its metadata, under `scattermec.settings`."""
@@ -179,6 +179,14 @@ def scenario_option(scenario: Scenario, folder: Path) -> list[str]:
     return ["--scenario", scenario.known_as or str(folder / "scenario.yaml")]
 
 
+def measurements_of(lines: str) -> list[Measurement]:
+    """The measurements in lines of the table; raises InputError if one is damaged."""
+    found = [_measurement(line) for line in lines.splitlines()]
+    if None in found:
+        raise InputError([f"{DATA}: a line is damaged"])
+    return [row for row in found if row is not None]
+
+
 def _measurement(line: str) -> Measurement | None:
     """The measurement in a line of the table; None if there is none."""
     try:
@@ -205,7 +213,8 @@ def _is_complete(swept: str, rows: list[Measurement]) -> bool:
     return len(rows) == len(expected) and {(row.scheme, row.metric) for row in rows} == expected
 
 
-def _rows(measurements: Iterable[Measurement]) -> str:
+def lines_of(measurements: Iterable[Measurement]) -> str:
+    """Measurements as lines of the table."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     for row in measurements:

@@ -8,7 +8,7 @@ from scattermec.experiments.measure.beams import Beams
 from scattermec.experiments.measure.sweeps import COMPARED_BEAMS, SWEEPS, Sweep, measure_point
 from scattermec.experiments.studies.base import Progress, Study
 from scattermec.experiments.studies.plan import Plan
-from scattermec.experiments.studies.results import Point, Results
+from scattermec.experiments.studies.results import Point, Results, lines_of, measurements_of
 
 SweepPoint = tuple[Sweep, float]
 """A sweep and a value of its constant."""
@@ -32,6 +32,10 @@ class SweepStudy(Study[SweepPoint, Results]):
     def open(self, folder: Path) -> Results:
         """The measurements in a folder; raises InputError if they were made with other settings."""
         return Results.open(folder, self.settings())
+
+    def keep(self, kept: Results, item: SweepPoint, finding: str) -> None:
+        """Add a point to the table."""
+        kept.add(measurements_of(finding))
 
     def part(self, item: SweepPoint) -> str:
         """Every sweep is a part of its own."""
@@ -77,9 +81,9 @@ class Sweeps(SweepStudy):
         """Whether the folder has a point for all its kinds of beams."""
         return not self._missing(kept, item)
 
-    def find(self, kept: Results, item: SweepPoint, progress: Progress) -> None:
+    def compute(self, item: SweepPoint, folder: Path, progress: Progress) -> str:
         """Measure a point for the missing kinds of beams."""
-        (sweep, value), missing = item, self._missing(kept, item)
+        (sweep, value), missing = item, self._missing(Results.read(folder), item)
         done = self.frames_of(item) - self.plan.frames * len(sweep.schemes) * len(missing)
 
         def count(scheme: str) -> None:
@@ -96,7 +100,7 @@ class Sweeps(SweepStudy):
             beams=missing,
             on_scheme=count,
         )
-        kept.add(measured)
+        return lines_of(measured)
 
     def _missing(self, kept: Results, item: SweepPoint) -> list[Beams]:
         sweep, value = item

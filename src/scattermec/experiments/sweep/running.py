@@ -3,19 +3,17 @@
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow
 
-from scattermec.errors import BusyError
 from scattermec.experiments.sweep import jobs
 from scattermec.experiments.sweep.plan import Plan
 from scattermec.experiments.sweep.store import RECORD, Store
 from scattermec.experiments.sweep.tasks import Task, Tasks
-from scattermec.storage.atomic import writing
+from scattermec.storage.atomic import alone
 
 __all__ = ["Cost", "Sweep", "fields_of", "measure"]
 
@@ -41,7 +39,7 @@ class Sweep:
         path = self.store.path(number)
         if not self._sees_the_folder():
             return self._encoded(number)
-        with _only_here(path):
+        with alone(path):
             return path.read_bytes() if path.exists() else self._encoded(number)
 
     def rows(self, number: int) -> Iterator[tuple[Task, list[jobs.Row]]]:
@@ -65,19 +63,6 @@ class Sweep:
         """Write the file of a group, unless it is there."""
         if not self.store.path(number).exists():
             self.store.write(number, content)
-
-
-@contextmanager
-def _only_here(path: Path) -> Iterator[None]:
-    """Hold a group while it is computed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        try:
-            with writing(path.with_name(f"{path.stem}.work")):
-                yield
-            return
-        except BusyError:
-            time.sleep(1)
 
 
 def fields_of(plan: Plan) -> list[pyarrow.Field]:
