@@ -15,6 +15,7 @@ from scattermec.optimisation import (
     OPTIMAL,
     SCHEMES,
     allocate_frames,
+    batch,
     frame_rewards,
     optimise_beams_frames,
     optimise_service_frames,
@@ -171,7 +172,8 @@ def test_published_prices_prove_infeasibility_for_all_beams():
 @pytest.mark.parametrize("changes", [{}, {"causal_harvest": True}])
 def test_a_frame_is_answered_alike_in_any_company(changes):
     constants = parameters(Scenario(**changes))
-    frames = random_frames(Scenario(**changes), 1500, seed=7)
+    count = batch.BLOCKS * batch.BLOCK + 100  # more than one call of a program solves
+    frames = random_frames(Scenario(**changes), count, seed=7)
     data = (frames, jax.vmap(maximum_ratio_beams)(frames.channels))
     random = np.random.default_rng(8)
 
@@ -183,7 +185,7 @@ def test_a_frame_is_answered_alike_in_any_company(changes):
         lambda data: optimise_beams_frames(constants, data[0]),
     ):
         together = jax.tree.map(np.asarray, answer(data))
-        for chosen in (*(random.permutation(1500) for _ in range(8)), [0], [510], [1499]):
+        for chosen in (*(random.permutation(count) for _ in range(3)), [0], [510], [count - 1]):
             found = answer(part(np.asarray(chosen)))
             jax.tree.map(lambda a, b, c=chosen: np.testing.assert_array_equal(a[c], b), together, found)
 

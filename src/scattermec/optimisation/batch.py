@@ -1,10 +1,11 @@
 """Many frames at once, in blocks of fixed size, so that programs compile once and memory is bounded."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, TypeVar, get_args
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jaxtyping import Bool, Complex, Float, Int
@@ -30,6 +31,10 @@ SERVE: tuple[Serve, ...] = get_args(Serve)
 BLOCK, BEST_BLOCK = 512, 128
 """Frames per call of the kernel, in general and when sets of users are tried: enough to amortise the cost of
 a call, though a single frame costs a full block. Blocks are always full, so that programs compile once."""
+
+BLOCKS = 8
+"""Most blocks per call of a program, which solves them one after another. The call itself, with its arrays,
+costs as much as solving a hundred frames with given beams."""
 
 PORTABLE_BLOCK, PORTABLE_BEST_BLOCK = 512, 48
 """The same for the portable solver, whose time is that of the slowest frame in a block."""
@@ -126,10 +131,8 @@ def optimise_all_or_best(
     """
     everyone = optimise_beams_frames(parameters, frames, scheme=scheme, battery_value=battery_value)
 
-    def solve(
-        parameters: Parameters, frames: Frame, everyone: BeamSolution, skip: np.ndarray
-    ) -> BeamSolution:
-        return _optimise_best(scheme, parameters, frames, everyone, skip).best
+    def solve(parameters: Parameters, frames: Frame, everyone: BeamSolution, count: np.int32) -> BeamSolution:
+        return _optimise_best(scheme, parameters, frames, everyone, count).best
 
     return _or_best(solve, parameters, (frames,), everyone)
 
@@ -145,12 +148,9 @@ def _or_best(
     # Collected in NumPy: JAX would compile new programs for every number of failures.
     solution: Result = jax.tree.map(np.array, everyone)
     arrays = jax.tree.map(np.asarray, (*data, everyone))
-    for index, skip in _blocks(failed.size, _best_block()):
-        chosen: np.ndarray = failed[index]
-        block = jax.tree.map(lambda leaf, i=chosen: leaf[i], arrays)
-        best = solve(parameters, *block, skip)
-        for whole, part in zip(jax.tree.leaves(solution), jax.tree.leaves(best), strict=True):
-            whole[chosen[~skip]] = np.asarray(part)[~skip]
+    best = _solved(solve, parameters, arrays, failed, _best_block())
+    for whole, part in zip(jax.tree.leaves(solution), jax.tree.leaves(best), strict=True):
+        whole[failed] = part
     return jax.device_put(solution), status
 
 
@@ -160,12 +160,12 @@ def _solve_all(
     parameters: Parameters,
     frames: Frame,
     beams: Complex[Array, "K N M"],
-    skip: Bool[Array, " K"],
+    count: Int[Array, ""],
 ) -> Solution:
     def solve(frame: Frame, beams: Complex[Array, "N M"], skip: Bool[Array, ""]) -> Solution:
         return solve_allocation(allocation_problem(parameters, frame, beams, scheme=scheme), skip=skip)
 
-    return jax.vmap(solve)(frames, beams, skip)
+    return _each_block(solve, _block(), (frames, beams), count)
 
 
 @partial(kept_jit, static_argnums=(0,))
@@ -175,12 +175,12 @@ def _solve_best(
     frames: Frame,
     beams: Complex[Array, "K N M"],
     everyone: Solution,
-    skip: Bool[Array, " K"],
+    count: Int[Array, ""],
 ) -> Solution:
-    def solve(frame: Frame, beams: Complex[Array, "N M"], known: Solution) -> Solution:
+    def solve(frame: Frame, beams: Complex[Array, "N M"], known: Solution, _: Bool[Array, ""]) -> Solution:
         return allocate_best_set(parameters, frame, beams, scheme=scheme, everyone=known)
 
-    return jax.vmap(solve)(frames, beams, everyone)
+    return _each_block(solve, _best_block(), (frames, beams, everyone), count)
 
 
 @partial(kept_jit, static_argnums=(0,))
@@ -189,22 +189,22 @@ def _optimise_all(
     battery_value: BatteryValue | None,
     parameters: Parameters,
     frames: Frame,
-    skip: Bool[Array, " K"],
+    count: Int[Array, ""],
 ) -> BeamSolution:
     def solve(frame: Frame, skip: Bool[Array, ""]) -> BeamSolution:
         return optimise_beams(parameters, frame, scheme=scheme, battery_value=battery_value, skip=skip)
 
-    return jax.vmap(solve)(frames, skip)
+    return _each_block(solve, _block(), (frames,), count)
 
 
 @partial(kept_jit, static_argnums=(0,))
 def _optimise_best(
-    scheme: Scheme, parameters: Parameters, frames: Frame, everyone: BeamSolution, skip: Bool[Array, " K"]
+    scheme: Scheme, parameters: Parameters, frames: Frame, everyone: BeamSolution, count: Int[Array, ""]
 ) -> ServiceSolution:
     def solve(frame: Frame, known: BeamSolution, skip: Bool[Array, ""]) -> ServiceSolution:
         return optimise_service(parameters, frame, scheme=scheme, everyone=known, skip=skip)
 
-    return jax.vmap(solve)(frames, everyone, skip)
+    return _each_block(solve, _best_block(), (frames, everyone), count)
 
 
 def frame_rewards(parameters: Parameters, frames: Frame, solution: Solution) -> Float[Array, " K"]:
@@ -214,25 +214,62 @@ def frame_rewards(parameters: Parameters, frames: Frame, solution: Solution) -> 
     )
 
 
+def _each_block(solve: Callable[..., Any], size: int, data: tuple, count: Int[Array, ""]) -> Any:
+    """Results of ``solve(*data, skip)`` for the first ``count`` frames of ``data``, block by block.
+
+    ``data`` holds whole blocks of ``size`` frames, and the `SPARE` frames of the last one. The results of
+    blocks that hold none of the ``count`` frames are zeros.
+    """
+    # Traced once, for the shapes of its results and for the loop.
+    solve_block = jax.jit(jax.vmap(solve))
+    position = jnp.arange(size + SPARE)
+
+    def block_from(start: Int[Array, ""]) -> tuple:
+        block = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size + SPARE), data)
+        return *block, (position >= size) | (start + position >= count)
+
+    def add(number: Int[Array, ""], results: Any) -> Any:
+        start = number * size
+        found = solve_block(*block_from(start))
+        return jax.tree.map(
+            lambda whole, part: jax.lax.dynamic_update_slice_in_dim(whole, part[:size], start, 0),
+            results,
+            found,
+        )
+
+    total = len(data[0].workload) - SPARE
+    shapes = jax.eval_shape(lambda: solve_block(*block_from(jnp.int32(0))))
+    nothing = jax.tree.map(lambda leaf: jnp.zeros((total, *leaf.shape[1:]), leaf.dtype), shapes)
+    return jax.lax.fori_loop(0, (count + size - 1) // size, add, nothing)
+
+
 def _in_blocks(solve: Callable[..., Any], parameters: Parameters, data: tuple, size: int) -> Any:
     """Results for the leading axis of ``data``, block by block.
 
     Even a few frames fill a whole block: programs of other sizes round the last digit differently, and a
     frame's result must not depend on its neighbours.
     """
-    count = len(data[0].workload)
     # Split and joined in NumPy: JAX would compile and run a program for every array.
     parameters, arrays = jax.tree.map(np.asarray, (parameters, data))
+    return jax.device_put(_solved(solve, parameters, arrays, np.arange(len(data[0].workload)), size))
+
+
+def _solved(
+    solve: Callable[..., Any], parameters: Parameters, data: tuple, chosen: Int[np.ndarray, " K"], size: int
+) -> Any:
+    """Results for the frames ``chosen`` of ``data``, as NumPy arrays."""
     parts = []
-    for index, skip in _blocks(count, size):
-        block = jax.tree.map(lambda leaf, i=index: leaf[i], arrays)
-        found = solve(parameters, *block, skip)
-        parts.append(jax.tree.map(lambda leaf: np.asarray(leaf)[:size], found))
-    return jax.device_put(jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts))
+    for start in range(0, len(chosen), BLOCKS * size):
+        count = min(len(chosen) - start, BLOCKS * size)
+        # The program always gets arrays of the same size, of which it uses only the blocks with frames.
+        used = -(-count // size) * size + SPARE
+        index = chosen[np.minimum(np.arange(start, start + used), start + count - 1)]
 
+        def padded(leaf: np.ndarray, index: np.ndarray = index) -> np.ndarray:
+            whole = np.zeros((BLOCKS * size + SPARE, *leaf.shape[1:]), leaf.dtype)
+            whole[: len(index)] = leaf[index]
+            return whole
 
-def _blocks(count: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Frame indices of each block, and which to skip: the padding and the spare frames."""
-    for start in range(0, count, size):
-        index = np.arange(start, start + size + SPARE)
-        yield np.minimum(index, count - 1), index >= min(count, start + size)
+        found = solve(parameters, *jax.tree.map(padded, data), np.int32(count))
+        parts.append(jax.tree.map(lambda leaf, count=count: np.asarray(leaf)[:count], found))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
