@@ -122,6 +122,7 @@ def limits_table() -> str:
         "Scenarios of `evaluate-unseen`": counts.MOST_SCENARIOS,
         "Episodes of `horizon`": counts.MOST_EPISODES,
         "Frames of an episode of `horizon`": counts.MOST_EPISODE_FRAMES,
+        "Jobs of an array on Slurm": counts.MOST_JOBS,
         "Samples per frame of `knowledge`": counts.MOST_SAMPLES,
         "Hidden layers of an actor": counts.MOST_LAYERS,
         "Width of a layer": counts.MOST_WIDTH,

@@ -568,7 +568,7 @@ class Accounts:
 
     def end(self):
         account = {"counts": {}, "refused": {}, "latency_ms": None, "memory_mib": None}
-        account |= {"bytes_in_per_frame": 0, "bytes_out_per_frame": 0, "cpu_ms_per_frame": 0}
+        account |= {"bytes_in_per_frame": 0, "bytes_out_per_frame": 0, "cpu_ms_per_frame": 0.0}
         found = {"frames": 0, "reward": 0, "outage": 0, "share_of_the_optimum": None, "frames_per_second": 0}
         found |= {"frame_latency_ms": {"p50": 1, "p99": 2}}
         return {"radio": account | found, "ap": account, "user/0": account}
