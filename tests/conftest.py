@@ -13,6 +13,7 @@ if _OWN_CACHE is not None:
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 import jax
+import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -59,6 +60,16 @@ _leave_leaves_unchecked()
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(scope="module")
+def quick_pdfs():
+    """For modules that draw many figures: embedding whole fonts takes most of the time of a PDF file."""
+    from scattermec.pictures import style
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(style._EXPORT_SETTINGS, "pdf.fonttype", 3)
+        yield
 
 
 def pytest_unconfigure() -> None:

@@ -52,6 +52,8 @@ in_browser = pytest.mark.skipif(
     BROWSER is None, reason=f"no browser is installed: none of {', '.join(BROWSERS)} is on the path"
 )
 
+pytestmark = pytest.mark.usefixtures("quick_pdfs")
+
 SCENARIO = Scenario(local_rate=100.0)
 """In which the first frame can be served by every policy."""
 FIGURES = ("2a", "2b", "3a", "3b", "4a", "4b", "beams")

@@ -48,6 +48,8 @@ from scattermec.optimisation import (
 from scattermec.physics import parameters
 from scattermec.scenario import Scenario
 
+pytestmark = pytest.mark.usefixtures("quick_pdfs")
+
 FRAMES = 30
 POINTS = 2
 SCENARIO = Scenario(local_rate=100.0)

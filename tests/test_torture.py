@@ -216,7 +216,8 @@ def test_files_in_short(tmp_path):
     assert all(row.tried == 80 for row in outcome.rows)
 
 
-def test_a_kill_in_short(tmp_path):
+def test_a_kill_in_short(tmp_path, monkeypatch):
+    monkeypatch.setattr(kills, "FRAMES", 1000)
     outcome = kills.run(kills.Options(kills=1, work=tmp_path, jobs=("solve",)))
     assert outcome.details["Faults after kills"] == []
     assert outcome.rows[0].tried == 1
