@@ -172,7 +172,8 @@ class _Link:
     def __init__(self, client: Client, take: Take) -> None:
         self.client, self._pass_on = client, take
         self._loop = asyncio.get_running_loop()
-        self._accepted: asyncio.Future[None] = self._loop.create_future()
+        self._answered: asyncio.Future[str] = self._loop.create_future()
+        """what the broker has said: nothing if it accepts, else why not"""
         self.lost: asyncio.Future[str] = self._loop.create_future()
         """why, once the connection is lost"""
         self._waiting = 0
@@ -195,7 +196,9 @@ class _Link:
         living = asyncio.create_task(self._stay_alive())
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._accepted
+                refusal = await self._answered
+            if refusal:
+                raise ConnectionError(refusal)
             yield
         finally:
             living.cancel()
@@ -252,15 +255,15 @@ class _Link:
     def _on_connect(self, client: Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
             self._lose(str(reason))
-        elif not self._accepted.done():
-            self._accepted.set_result(None)
+        elif not self._answered.done():
+            self._answered.set_result("")
 
     def _on_message(self, client: Client, data: Any, message: MQTTMessage) -> None:
         self._arrived.append((message.topic, bytes(message.payload)))
 
     def _lose(self, reason: str) -> None:
-        if not self._accepted.done():
-            self._accepted.set_exception(ConnectionError(reason))
+        if not self._answered.done():
+            self._answered.set_result(reason or "without a reason")
         if not self.lost.done():
             self.lost.set_result(reason)
 
