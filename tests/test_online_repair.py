@@ -12,7 +12,7 @@ from scattermec.experiments.evaluate.foresight import play_episodes
 from scattermec.experiments.evaluate.policies import Contender
 from scattermec.experiments.measure.world import SimulatedWorld
 from scattermec.online import export
-from scattermec.online.bundle import REPAIRED, load_ap, load_user, mode_of, user_folder
+from scattermec.online.bundle import REPAIRED, load_ap, load_user, manifest_of, user_folder
 from scattermec.online.protocol import Deadlines, Phase, Radio, RepairingAccessPoint, RepairingUser
 from scattermec.physics import parameters
 from scattermec.price_net import load
@@ -45,7 +45,8 @@ def test_online_frames_are_those_of_the_simulator(tmp_path):
     scenario = Scenario(csi_error=0.1, workload_error=0.1)
     policy = load("price-net-robust")
     export.export(policy, scenario, tmp_path / "bundle", name="price-net-robust")
-    assert mode_of(tmp_path / "bundle") == mode_of(user_folder(tmp_path / "bundle", 1)) == REPAIRED
+    for part in (tmp_path / "bundle", user_folder(tmp_path / "bundle", 1)):
+        assert manifest_of(part)["mode"] == REPAIRED
     radio = Radio(SimulatedWorld(scenario, 7, compare=False), 3, 3, DEADLINES, run=1, frames=FRAMES, wait=1.0)
     ap = RepairingAccessPoint(load_ap(tmp_path / "bundle"), 3, 3, DEADLINES)
     users = [

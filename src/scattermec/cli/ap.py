@@ -8,7 +8,7 @@ import typer
 from scattermec._compilation import start_jax
 from scattermec.cli import options
 from scattermec.cli.checks import check_installed, check_output, hold_output
-from scattermec.online.bundle import AP_ACTOR_PART, part_of
+from scattermec.online.bundle import AP_ACTOR_PART, manifest_of
 
 
 def ap(
@@ -42,7 +42,7 @@ def ap(
         scattermec ap bundle --state ap.json --connection keys/ap.yaml
     """
     check_installed("ap", "online")
-    if part_of(bundle) == AP_ACTOR_PART:
+    if manifest_of(bundle).get("part") == AP_ACTOR_PART:
         check_installed("ap of a run of h-maddpg-opt", "learning")
         start_jax(lightly=True)
     check_output(out)

@@ -97,12 +97,17 @@ exit $status
 """
 
 
+def not_submitted(path: Path) -> str:
+    """What to do with a script where there is no `sbatch`."""
+    return f"There is no sbatch here; submit it with: sbatch {path}"
+
+
 class NotSubmittedError(UnfinishedError):
     """There is no `sbatch` on this machine: somebody has to submit the script."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        super().__init__([f"there is no sbatch here; submit it with: sbatch {path}"])
+        super().__init__(not_submitted(path))
 
 
 def complete(

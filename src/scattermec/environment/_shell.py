@@ -262,9 +262,7 @@ def _user_observations_before(variant: Variant, state: core.EnvState) -> Array:
     return variant.see_as_users(state, state.beams)
 
 
-user_observations_of_all = jax.jit(
-    jax.vmap(lambda variant, state: variant.see_as_users(state, state.beams), in_axes=(None, 0))
-)
+user_observations_of_all = jax.jit(jax.vmap(_user_observations_before, in_axes=(None, 0)))
 """The users' observations (B, N, K) of many environments, with the previous beams."""
 
 

@@ -41,8 +41,7 @@ __all__ = [
     "load_ap",
     "load_ap_actor",
     "load_user",
-    "mode_of",
-    "part_of",
+    "manifest_of",
     "user_folder",
 ]
 
@@ -81,7 +80,7 @@ def load_ap(path: str | os.PathLike[str]) -> ApPolicy:
     folder = Path(path)
     _verify(folder, AP_PART, (SCENARIO, ACCESS_POINT, PRICES, TIMES))
     scenario = Scenario.load(folder / SCENARIO)
-    cautious = mode_of(folder) == REPAIRED
+    cautious = manifest_of(folder).get("mode") == REPAIRED
     names = (*Method._fields, *METHOD, *(Caution._fields if cautious else ()))
     numbers = _numbers(folder / ACCESS_POINT, names)
     method = Method(**{name: numbers.pop(name) for name in Method._fields})
@@ -127,14 +126,11 @@ def load_actor_user(path: str | os.PathLike[str]) -> actor.ActorUser:
     return actor.ActorUser(constants, _actor(folder / ACTOR), correction)
 
 
-def part_of(path: str | os.PathLike[str]) -> Any:
-    """Whose part a folder is, e.g. `AP_ACTOR_PART`; raises InputError if it has no manifest."""
-    return read_object(Path(path) / MANIFEST).get("part")
-
-
-def mode_of(path: str | os.PathLike[str]) -> Any:
-    """The mode of price-net in a bundle, or in a part of it; raises InputError if it has no manifest."""
-    return read_object(Path(path) / MANIFEST).get("mode")
+def manifest_of(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a bundle or a part of it says of itself: whose ``part`` it is, e.g. `AP_ACTOR_PART`, the ``mode``
+    of price-net, and more; raises InputError if it has no manifest.
+    """
+    return read_object(Path(path) / MANIFEST)
 
 
 def user_folder(bundle: str | os.PathLike[str], index: int) -> Path:

@@ -377,10 +377,13 @@ class UserDevice(Device):
             run=seen.run, frame=seen.frame, user=self.index, workload=seen.workload, battery=seen.battery
         )
 
-    def _take_offer(self, offer: Offer | Proposal) -> list[Message]:
+    def _keep_offer(self, offer: Offer | Proposal) -> None:
         if self.offer is not None and self.offer.number == offer.number:
             raise Refused("replayed")
         self.offer = offer
+
+    def _take_offer(self, offer: Offer | Proposal) -> list[Message]:
+        self._keep_offer(offer)
         if self.phase is not Phase.REPORTED:
             raise Refused("late")  # but the last valid one from now on
         return self._answer(offer)
@@ -452,9 +455,7 @@ class RepairingUser(UserDevice):
         return self._answer(None)
 
     def _take_offer(self, offer: Offer | Proposal) -> list[Message]:
-        if self.offer is not None and self.offer.number == offer.number:
-            raise Refused("replayed")
-        self.offer = offer
+        self._keep_offer(offer)
         return []  # its slot will come
 
     def _respond(self, offer: Any, seen: Observation) -> Response | Allocation:

@@ -41,9 +41,8 @@ def warn_without_kernel(optimal_beams: bool) -> None:
 
 def not_submitted(error: slurm.NotSubmittedError) -> Report:
     """What to do where an array cannot be submitted."""
-    heading = f"There is no sbatch here; submit it with: sbatch {error.path}"
     notes = ["When the jobs have ended, give the same command again."]
-    return Report(data={"script": str(error.path), "job": None}, heading=heading, notes=notes)
+    return Report(data={"script": str(error.path), "job": None}, heading=str(error), notes=notes)
 
 
 def constants_of(scenario: Scenario, num_users: int, num_antennas: int, where: str) -> Parameters:

@@ -19,8 +19,7 @@ from scattermec.online.bundle import (
     load_actor_user,
     load_ap,
     load_user,
-    mode_of,
-    part_of,
+    manifest_of,
     user_folder,
 )
 from scattermec.online.connection import Connection
@@ -78,7 +77,7 @@ def run_ap(
 
 def access_point_of(bundle: Path) -> tuple[Any, type[AccessPoint]]:
     """The AP's part of a bundle, and the device that acts by it."""
-    if part_of(bundle) != AP_ACTOR_PART:
+    if manifest_of(bundle).get("part") != AP_ACTOR_PART:
         network = load_ap(bundle)
         return network, AccessPoint if network.caution is None else RepairingAccessPoint
     from scattermec.online.choice import load_estimating_ap
@@ -90,8 +89,9 @@ def access_point_of(bundle: Path) -> tuple[Any, type[AccessPoint]]:
 
 def user_of(folder: Path, index: int, deadlines: Deadlines) -> UserDevice:
     """The user in its folder."""
-    if part_of(folder) != ACTOR_USER_PART:
-        kind = RepairingUser if mode_of(folder) == REPAIRED else UserDevice
+    about = manifest_of(folder)
+    if about.get("part") != ACTOR_USER_PART:
+        kind = RepairingUser if about.get("mode") == REPAIRED else UserDevice
         return kind(load_user(folder), index, deadlines)
     policy = load_actor_user(folder)
     return ActorDevice(policy, index, deadlines, policy.constants.antennas)

@@ -85,7 +85,7 @@ def submit(plan: Plan, out: Path, where: Where) -> Report:
     command += ["--out", str(out.resolve()), "--json"]
     path, job = slurm.submit(command, out, where.array, store.tasks.groups)
     jobs = slurm.number_of_jobs(where.array, store.tasks.groups)
-    say = f"Submitted as job {job}." if job else f"There is no sbatch here; submit it with: sbatch {path}"
+    say = f"Submitted as job {job}." if job else slurm.not_submitted(path)
     data = {"script": str(path), "job": job, "jobs": jobs, "groups": store.tasks.groups}
     return Report(
         data=data, heading=f"{jobs:,} jobs: {path}\n{say}", notes=[f"scattermec sweep status {out}"]

@@ -168,6 +168,8 @@ class Possible:
     """of the K frames"""
     frames: Observed
     """the frames (leading axis K), on which any policy can be played"""
+    plans: tuple[Complex[Array, "K P N M"], Allocation]
+    """beams and allocations of the optimum for what is expected, with each of `MARGINS`"""
     clairvoyant: Float[np.ndarray, " K"]
     """certified bound on the reward with everything known"""
     bound: Mapping[str, Float[np.ndarray, " K"]]
@@ -230,10 +232,12 @@ def possible(
         users: _bounds(constants, condition, drawn, users, progress if users == "repair" else None)
         for users in USERS
     }
-    plans = margin_plans(constants, condition, drawn)
+    plans = _margin_plans(constants, condition, drawn)
     played = _choose_and_play(samples, condition.late, constants, keys, drawn, *plans)
     reward, energy, outage = (dict(zip(USERS, map(np.asarray, part), strict=True)) for part in played)
-    return Possible(condition, keys, drawn, _clairvoyant(constants, drawn), bound, reward, energy, outage)
+    return Possible(
+        condition, keys, drawn, plans, _clairvoyant(constants, drawn), bound, reward, energy, outage
+    )
 
 
 def limit(
@@ -299,7 +303,7 @@ def check_scenario(scenario: Scenario) -> None:
         raise InputError(faults)
 
 
-def margin_plans(
+def _margin_plans(
     constants: Parameters, condition: Condition, frames: Observed
 ) -> tuple[Complex[Array, "K P N M"], Allocation]:
     """Beams and allocations of the optimum for what is expected in each frame, with each of `MARGINS`."""

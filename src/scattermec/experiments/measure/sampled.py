@@ -20,7 +20,6 @@ from scattermec.errors import InputError
 from scattermec.experiments.measure.possible import (
     Possible,
     constants_of,
-    margin_plans,
     play_plan,
     sample_truths,
 )
@@ -84,7 +83,7 @@ def compare_plans(
     """
     late, frames, keys = found.condition.late, found.frames, found.keys
     constants = constants_of(scenario, found.condition)
-    beams, allocations = margin_plans(constants, found.condition, frames)
+    beams, allocations = found.plans
     kinds = {MARGIN: (beams, allocations.t_passive)}
     kinds[SAMPLED] = _sampled_plans(late, constants, keys, frames.seen, samples, progress)
     policy = price_net.load(NETWORK)
