@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 SECTIONS = ("allocation", "beams", "learning", "pendulum", "startup", "sweeps", "devices")
 """Sections measured by default; a GPU and others' trainers only on demand."""
 
+ON_GPU = ("gpu", "seeds")
+
 BEAMS = ((3, 3), (6, 4))
 """Numbers of users and antennas in the comparisons of P2."""
 
@@ -23,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(given)
     allowed = allowed_cores()
     try:
-        core = use_one_core(options.core, with_gpu=options.only == "gpu")
+        core = use_one_core(options.core, with_gpu=options.only in ON_GPU)
     except ValueError as fault:
         _parser().error(str(fault))
 
@@ -120,6 +122,10 @@ def _measure(section: "Section", options: argparse.Namespace, other_core: int | 
         from benchmarks.devices import compare_devices
 
         compare_devices(section, frames=options.frames or (100 if quick else 10_000), tell=tell)
+    elif section.name == "seeds":
+        from benchmarks.gpu import compare_seeds, find_gpu
+
+        compare_seeds(section, find_gpu(), tell)
     else:
         from benchmarks.gpu import BATCHES, compare_gpu, find_gpu
 
@@ -151,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--only",
-        choices=(*SECTIONS, "trainers", "gpu"),
+        choices=(*SECTIONS, "trainers", *ON_GPU),
         help="measure only this section; the others stay as they are",
     )
     parser.add_argument("--seconds", type=_seconds, metavar="S", help="minimum time for each measurement (3)")

@@ -1,4 +1,4 @@
-"""Large batches on a GPU beside one core of the CPU.
+"""Large batches of frames, and many seeds of the learners, on a GPU beside one core of the CPU.
 
 Needs only the package itself, for machines with a GPU on which little else is installed.
 """
@@ -12,6 +12,8 @@ import numpy as np
 from jax import Array
 
 from benchmarks import frames as workload
+from benchmarks.learning import LEARNERS, train
+from benchmarks.processes import Unavailable
 from benchmarks.results import Answers, Section
 from benchmarks.sheets import Sheet
 from benchmarks.timing import Timing, time_passes
@@ -32,6 +34,12 @@ MOST_IN_BLOCKS = 10_000
 
 LONGEST_PASS = 120.0
 """s: a batch is left out if a pass would take longer, judging by the rate of the previous one."""
+
+SEEDS_ON_CPU, SEEDS_ON_GPU = 4, (100, 1_000)
+"""Seeds side by side; on a core more than four are no faster."""
+
+FRAMES_ON_CPU, FRAMES_ON_GPU = 200, 70
+"""of every seed, per pass"""
 
 Tell = Callable[[str], None]
 
@@ -55,8 +63,7 @@ def compare_gpu(
 ) -> None:
     """Batches of K frames on a device, and ``cpu_frames`` of the same frames on one core of the CPU."""
     if gpu is None:
-        section.tables.append(Sheet("no GPU here: JAX finds none", {}))
-        section.save()
+        _say_there_is_none(section)
         return
     sheet = Sheet(
         gpu.device_kind,
@@ -184,3 +191,55 @@ def _worst_gap(solutions: Sequence[Any]) -> float | None:
     gap = np.concatenate([np.asarray(solution.gap) for solution in solutions])
     status = np.concatenate([np.asarray(solution.status) for solution in solutions])
     return float(gap[status == OPTIMAL].max(initial=0.0))
+
+
+def compare_seeds(
+    section: Section, gpu: Any, tell: Tell, seeds: Sequence[int] = SEEDS_ON_GPU, passes: int = 3
+) -> None:
+    """Training of many seeds side by side on a GPU, and of four on one core of the CPU."""
+    if gpu is None:
+        _say_there_is_none(section)
+        return
+    sheet = Sheet(
+        gpu.device_kind,
+        {
+            "learner": ("", ""),
+            "device": ("", ""),
+            "seeds": ("seeds", ",d"),
+            "rate": ("frames/s, all seeds", ",.0f"),
+            "ratio": ("× one core", ".1f"),
+            "compiling": ("compilation, s", ".0f"),
+        },
+    )
+    section.tables.append(sheet)
+    for learner in LEARNERS:
+        core_rate = None
+        places = [("cpu", SEEDS_ON_CPU, FRAMES_ON_CPU), *(("gpu", many, FRAMES_ON_GPU) for many in seeds)]
+        for device, many, frames in places:
+            tell(f"{learner}: {device}, {many:,} seeds")
+            try:
+                with train(learner, many, frames, device=device) as worker:
+                    about = worker.answer()
+                    found = [worker.ask() for _ in range(passes)]
+            except Unavailable as reason:
+                sheet.remarks.append(f"{learner}, {device}, {many:,} seeds: {reason}")
+                continue
+            rate = max(one["count"] / one["seconds"] for one in found)
+            core_rate = rate if device == "cpu" else core_rate
+            sheet.rows.append(
+                {
+                    "learner": learner,
+                    "device": "GPU" if device == "gpu" else "one core",
+                    "seeds": many,
+                    "rate": rate,
+                    "ratio": rate / core_rate if core_rate else None,
+                    "compiling": about["compiling"],
+                }
+            )
+            section.save()
+    section.save()
+
+
+def _say_there_is_none(section: Section) -> None:
+    section.tables.append(Sheet("no GPU here: JAX finds none", {}))
+    section.save()

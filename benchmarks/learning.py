@@ -92,7 +92,7 @@ def compare_speed(section: Section, other_core: int | None, *, quick: bool, tell
     if not quick:
         for row in costs.rows:
             tell(f"{row['learner']}: memory, {MORE_SEEDS} seeds")
-            with _train(row["learner"], MORE_SEEDS, 70, None) as worker:
+            with train(row["learner"], MORE_SEEDS, 70) as worker:
                 worker.answer()
                 more = worker.ask()["peak_bytes"] / 1e6
             row["peak_megabytes"] = (more - row["process_megabytes"]) / (MORE_SEEDS - SEEDS)
@@ -114,7 +114,7 @@ def _ours(
     runners = []
     for learner in LEARNERS:
         tell(f"{learner}: compiling, without and with JAX's cache")
-        first = stack.enter_context(_train(learner, SEEDS, frames, cache))
+        first = stack.enter_context(train(learner, SEEDS, frames, cache))
         about = first.answer()
         costs.rows.append(
             {
@@ -128,16 +128,24 @@ def _ours(
         runners.append(Runner(f"{learner}, one core", counted, pairs, [first], {}))
         if quick:
             continue
-        again = stack.enter_context(_train(learner, SEEDS, frames, cache, other_core))
+        again = stack.enter_context(train(learner, SEEDS, frames, cache, other_core))
         costs.rows[-1]["warm"] = again.answer()["compiling"]
         if other_core is not None and learner == LEARNERS[-1]:
             runners.append(Runner(f"{learner}, two cores", counted, pairs, [first, again], {}))
     return runners
 
 
-def _train(learner: str, seeds: int, frames: int, cache: str | None, core: int | None = None) -> Worker:
+def train(
+    learner: str,
+    seeds: int,
+    frames: int,
+    cache: str | None = None,
+    core: int | None = None,
+    device: str | None = None,
+) -> Worker:
+    """A worker that trains ``seeds`` side by side, ``frames`` per request; ``device`` is a platform of JAX."""
     setup = {"learner": learner, "seeds": seeds, "frames": frames, "cache": cache, "core": core}
-    return Worker("train_worker", setup)
+    return Worker("train_worker", setup | {"device": device})
 
 
 def _peers(stack: ExitStack, speed: Sheet, *, quick: bool, tell: Tell) -> list[Runner]:

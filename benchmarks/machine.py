@@ -30,7 +30,10 @@ def use_one_core(core: int | None, *, with_gpu: bool = False) -> int | None:
         os.environ[name] = "1"
     flags = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
-    if not with_gpu:
+    if with_gpu:
+        # Workers share the GPU with this process, which must not reserve its memory.
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    else:
         os.environ["JAX_PLATFORMS"] = "cpu"
     allowed = allowed_cores()
     if not allowed:

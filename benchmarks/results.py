@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.sheets import DEVICES, GPU, LEARNING, PENDULUM, STARTUP, SWEEPS, TRAINERS, Sheet
+from benchmarks.sheets import DEVICES, GPU, LEARNING, PENDULUM, SEEDS, STARTUP, SWEEPS, TRAINERS, Sheet
 from benchmarks.timing import Timing
 from scattermec.optimisation import INFEASIBLE, OPTIMAL
 from scattermec.storage import replace_text
@@ -33,10 +33,10 @@ scattermec's float64 solution over the frames that both call optimal. "Verdicts"
 optimal and the other infeasible. "Undecided": frames that the solver itself calls neither."""
 
 INTRODUCTION = """\
-`make bench` measures all but the GPU and makes this page, from the numbers in
+`make bench` measures all but GPUs and makes this page, from the numbers in
 [benchmarks.json](benchmarks.json). `python -m benchmarks --only NAME --docs docs/benchmarks.md` renews one
 section of both: `allocation` (P1), `beams` (P2), `learning`, `pendulum`, `trainers`, `startup`, `sweeps`,
-`devices` or `gpu`. What another machine has saved by `--only NAME --json FILE` is taken over by
+`devices`, `gpu` or `seeds`. What another machine has saved by `--only NAME --json FILE` is taken over by
 `--add FILE --docs docs/benchmarks.md`, with `--label TEXT` beside what is there already. Each section begins
 with the command, commit, date and machine that its numbers are from."""
 
@@ -50,6 +50,7 @@ SECTIONS = {
     "sweeps": ("Sweeps", SWEEPS),
     "devices": ("price-net on devices", DEVICES),
     "gpu": ("P1 and P2 on a GPU", GPU),
+    "seeds": ("Seeds side by side on a GPU", SEEDS),
 }
 """Title and explanation by name, in the order of the page.
 

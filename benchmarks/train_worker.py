@@ -23,6 +23,8 @@ def main() -> None:
     desk = Desk()
     seeds, frames = desk.setup["seeds"], desk.setup["frames"]
     jax.config.update("jax_enable_x64", True)
+    if desk.setup.get("device"):
+        jax.config.update("jax_default_device", jax.devices(desk.setup["device"])[0])
     if desk.setup.get("cache"):
         jax.config.update("jax_compilation_cache_dir", desk.setup["cache"])
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

@@ -90,6 +90,7 @@ def test_a_run_replaces_its_own_section_alone(tmp_path):
         "Sweeps",
         "price-net on devices",
         "P1 and P2 on a GPU",
+        *(["Seeds side by side on a GPU"] if "seeds" in after else []),
     ]
     for (name, section), text in zip((after | {"gpu": {}}).items(), sections.values(), strict=True):
         origin = text.split("\n", 1)[0]
