@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,15 +123,20 @@ def _measure(section: "Section", options: argparse.Namespace, other_core: int | 
         from benchmarks.devices import compare_devices
 
         compare_devices(section, frames=options.frames or (100 if quick else 10_000), tell=tell)
-    elif section.name == "seeds":
-        from benchmarks.gpu import compare_seeds, find_gpu
+    else:
+        _measure_on_gpu(section, options, seconds, tell)
 
+
+def _measure_on_gpu(
+    section: "Section", options: argparse.Namespace, seconds: float, tell: Callable[[str], None]
+) -> None:
+    from benchmarks.gpu import BATCHES, compare_gpu, compare_seeds, find_gpu
+
+    if section.name == "seeds":
         compare_seeds(section, find_gpu(), tell)
     else:
-        from benchmarks.gpu import BATCHES, compare_gpu, find_gpu
-
-        sizes = options.batches or (BATCHES[:1] if quick else BATCHES)
-        compare_gpu(section, find_gpu(), sizes, 256 if quick else 8192, seconds, tell)
+        sizes = options.batches or (BATCHES[:1] if options.quick else BATCHES)
+        compare_gpu(section, find_gpu(), sizes, 256 if options.quick else 8192, seconds, tell)
 
 
 def _sample(users: int) -> int:

@@ -143,7 +143,7 @@ def train(
     core: int | None = None,
     device: str | None = None,
 ) -> Worker:
-    """A worker that trains ``seeds`` side by side, ``frames`` per request; ``device`` is a platform of JAX."""
+    """A worker that trains seeds side by side, some frames per request; ``device`` is a platform of JAX."""
     setup = {"learner": learner, "seeds": seeds, "frames": frames, "cache": cache, "core": core}
     return Worker("train_worker", setup | {"device": device})
 

@@ -75,9 +75,9 @@ frames that the CPU has solved, too. JAX's wheels for GPUs are not in the lock f
 `pip install "jax[cuda12]"`, in the version of the lock file, adds them."""
 
 SEEDS = """\
-Our learners in the default scenario, preset `paper`, seeds side by side in one program, past the first batch; frames of all
-seeds together, the best of three passes. h-maddpg-opt solves problem (10) for each seed's frame: by the
-compiled kernel on the core, by the portable solver on the GPU."""
+Our learners in the default scenario, preset `paper`, seeds side by side in one program, past the first batch;
+frames of all seeds together, the best of three passes. h-maddpg-opt solves problem (10) for each seed's
+frame: by the compiled kernel on the core, by the portable solver on the GPU."""
 
 
 @dataclass

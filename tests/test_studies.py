@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import trim_mean
+from typer.testing import CliRunner
 
 from scattermec import Scenario
+from scattermec.cli.app import app
 from scattermec.errors import InputError
 from scattermec.experiments.claims.withheld import WITHHELD
 from scattermec.experiments.measure.statistics import interquartile_mean
@@ -20,6 +22,7 @@ from scattermec.experiments.measure.sweeps import (
     measure_point,
     parameters_at,
 )
+from scattermec.experiments.measure.table import markdown
 from scattermec.experiments.studies import ASKED_BY, learned
 from scattermec.experiments.studies.base import every_study, studies_of
 from scattermec.experiments.studies.figure_2 import PRESETS, SETTINGS, Figure2, train_command
@@ -152,6 +155,32 @@ def test_tables_of_imperfect_knowledge_show_what_was_found(tmp_path) -> None:
     assert channels.rows[0][1:] == ("50.0% (40.0% to 60.0%); outage 10.0%",) * 2
     with pytest.raises(InputError, match="other settings"):
         Knowledge(SCENARIO, seeds=3).is_finished(tmp_path)
+    # The command `report` prints them alone.
+    out = tmp_path / "tables.md"
+    shown = CliRunner().invoke(
+        app, ["report", str(tmp_path), "--tables", "ranges,knowledge", "--out", str(out)]
+    )
+    assert shown.exit_code == 0, shown.output
+    assert (
+        out.read_text()
+        == "\n\n".join(markdown(table, numbers=True) for table in (channels, workloads)) + "\n"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["knowledge.json", "tables.md"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--tables", "ranges"], "holds no table of ranges"),
+        (["--tables", "figure"], "tables: figure is not known; choose from 2a, 2b"),
+        (["--tables", "ranges", "--width", "3.5in"], "--tables: does not go with --width"),
+        (["--tables", "ranges", "--out", "tables.csv"], "its name must end in .md or .tex"),
+        (["--out", "tables.md"], "--out: goes with --tables only"),
+    ],
+)
+def test_tables_alone_are_refused_with_a_reason(words, said, tmp_path) -> None:
+    refused = CliRunner().invoke(app, ["report", str(tmp_path), *words])
+    assert (refused.exit_code, said in refused.output) == (2, True), refused.output
 
 
 def test_table_of_robustness_shows_what_was_found(tmp_path) -> None:

@@ -1,7 +1,9 @@
 """Checks of commands before JAX is started. Nothing here imports it."""
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from scattermec.cli import held
 from scattermec.errors import InputError, margin_fault
@@ -79,3 +81,13 @@ def check_policy(name: str) -> None:
     """Raise InputError if `is_price_net` does not recognise ``name``."""
     if not is_price_net(name):
         raise unknown_policy(name)
+
+
+def choices(option: str, text: str, known: Sequence[str]) -> list[Any]:
+    """The names in a list separated by commas, in the order of ``known``; InputError for any other."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        shown = ", ".join(unknown) or "nothing"
+        raise InputError([f"{option}: {shown} is not known; choose from {', '.join(known)}"])
+    return [name for name in known if name in names]

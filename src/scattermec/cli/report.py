@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from scattermec._compilation import start_jax
-from scattermec.cli.checks import check_installed, hold_output
+from scattermec.cli.checks import check_installed, check_output, choices, hold_output
 from scattermec.errors import InputError
+from scattermec.experiments.studies import NAMES
 
 INCHES = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "pt": 1 / 72.27}
 NARROWEST, WIDEST = 1.5, 20.0
@@ -25,6 +26,18 @@ def report(
             "caption, as PDF, and as PGF where a TeX engine is installed, in DIR/print.",
         ),
     ] = None,
+    tables: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Print the tables of these studies and draw nothing: names as in `scattermec reproduce "
+            "--figures`, separated by commas.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --tables, also write them to this .md or .tex (LaTeX) file."),
+    ] = None,
 ) -> None:
     """Draw and judge again what a reproduction has computed, without computing anything.
 
@@ -35,8 +48,22 @@ def report(
 
         scattermec report results/reproduce
         scattermec report results/reproduce --width 3.5in
+        scattermec report results/reproduce --tables knowledge --out knowledge.md
     """
+    if tables is not None and width is not None:
+        raise InputError(["--tables: does not go with --width"])
+    if tables is None and out is not None:
+        raise InputError(["--out: goes with --tables only"])
     check_installed("report", "report", "figures", "learning")
+    if tables is not None:
+        wanted = choices("tables", tables, NAMES)
+        check_output(out, (".md", ".tex"))
+        start_jax(lightly=True)
+        from scattermec.cli.output import Report
+        from scattermec.experiments.studies.base import tables_of
+
+        Report(data={}, tables=tables_of(folder, wanted)).put_out(as_json=False, out=out)
+        return
     inches = None if width is None else _inches(width)
     if folder.is_dir():
         hold_output(folder, folder=True)

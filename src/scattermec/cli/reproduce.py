@@ -1,16 +1,15 @@
 """`scattermec reproduce`: the paper's figures, and whether its claims hold."""
 
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from scattermec import _processes
 from scattermec._compilation import start_jax
 from scattermec.cli import options
-from scattermec.cli.checks import check_installed, check_rectifier, hold_output
+from scattermec.cli.checks import check_installed, check_rectifier, choices, hold_output
 from scattermec.cli.options import EngineName
 from scattermec.cli.where import Where
 from scattermec.counts import MOST_FRAMES, MOST_SEEDS
@@ -118,8 +117,8 @@ def reproduce(
         scattermec reproduce --out weak --figures 3a,4b --beams mrt --set ap_power=0.5 --seed 7
     """
     chosen = options.load_scenario(scenario or Path("paper"), settings)
-    wanted = _choices("figures", figures, NAMES)
-    kinds = _choices("beams", beams, [kind.value for kind in Beams])
+    wanted = choices("figures", figures, NAMES)
+    kinds = choices("beams", beams, [kind.value for kind in Beams])
     # These include optimal beams.
     optimal = "optimal" in kinds or bool({"beams", "knowledge"} & set(wanted))
     check_rectifier(chosen, optimal)
@@ -155,13 +154,3 @@ def reproduce(
     words = options.scenario_words(scenario or Path("paper"), settings)
     report = job.run(plan, out, words, where, overwrite=overwrite, optimal_beams=optimal, quiet=as_json)
     report.put_out(as_json=as_json)
-
-
-def _choices(option: str, text: str, known: Sequence[str]) -> list[Any]:
-    """The names in a list separated by commas, in the order of ``known``."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in known]
-    if unknown or not names:
-        shown = ", ".join(unknown) or "nothing"
-        raise InputError([f"{option}: {shown} is not known; choose from {', '.join(known)}"])
-    return [name for name in known if name in names]

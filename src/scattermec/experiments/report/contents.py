@@ -62,7 +62,8 @@ def read(folder: Path) -> Contents:
     measurements = results.measurements()
     scenario = scenario_of(folder)
     frames = read_frames(folder, scenario)
-    if not measurements and not curves and not frames:
+    tables = [table for study in every_study() for table in study.tables(folder)]
+    if not measurements and not curves and not frames and not tables:
         raise InputError(
             [
                 f"{folder}: holds no results yet: no point of a figure is in it, "
@@ -89,7 +90,7 @@ def read(folder: Path) -> Contents:
         findings=findings,
         pictures=_drawable(settings, results, kinds),
         frames=frames,
-        tables=[table for study in every_study() for table in study.tables(folder)],
+        tables=tables,
         record=Record.open(folder),
         named=read_verdicts(folder),
     )

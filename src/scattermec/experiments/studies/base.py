@@ -188,6 +188,18 @@ def every_study() -> list[type[Study[Any, Any]]]:
     return list(map(_study, ASKED_BY))
 
 
+def tables_of(folder: Path, wanted: Sequence[str]) -> list[Table]:
+    """The tables of the studies that are asked for by these names (`scattermec.experiments.studies.NAMES`).
+
+    Raises InputError if there are none in the folder.
+    """
+    asked = [module for module, names in ASKED_BY.items() if set(names) & set(wanted)]
+    tables = [table for module in asked for table in _study(module).tables(folder)]
+    if not tables:
+        raise InputError([f"{folder}: holds no table of {', '.join(wanted)}"])
+    return tables
+
+
 def studies_of(plan: Plan) -> list[Study[Any, Any]]:
     """The studies that a plan asks for."""
     asked = [module for module, names in ASKED_BY.items() if set(names) & set(plan.wanted)]
