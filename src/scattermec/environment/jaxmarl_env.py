@@ -39,7 +39,7 @@ class JaxMarlOffloading:
     Args:
         scenario: a `Scenario`, the path of a scenario file, or None for the default.
         team: pay everyone the AP's reward, (11), instead of users their own, (12).
-        symmetric: actions lie in [-1, 1] instead of [0, 1], for policies that begin around 0, as JaxMARL's do.
+        symmetric: actions lie in [-1, 1] instead of [0, 1], for policies that begin around 0, as JaxMARL's.
         settings: those of a `Variant`; with ``users="estimate"`` the AP is the only agent.
     """
 
@@ -135,7 +135,7 @@ class JaxMarlOffloading:
         return {agent: every < self._size(agent) for agent in self.agents}
 
     def padded(self, observations: Dictionary) -> Dictionary:
-        """The agents' own observations (..., K), as ``parallel_env`` gives them, as they are here (..., L)."""
+        """Observations of ``parallel_env``, each agent's own (..., K), as they are here (..., L)."""
         marks = jnp.eye(self.num_agents, dtype=jnp.float32)
         return {
             agent: self._padded(jnp.asarray(observations[agent], jnp.float32), mark)
@@ -143,10 +143,7 @@ class JaxMarlOffloading:
         }
 
     def own_actions(self, actions: Dictionary) -> Dictionary:
-        """The agents' actions here (..., A), as ``parallel_env`` takes them (..., D): in [0, 1], without more.
-
-        What lies beyond the bounds is clipped.
-        """
+        """Actions here (..., A) as ``parallel_env`` takes them, each agent's own (..., D), in [0, 1]."""
         numbers = {agent: actions[agent][..., : self._size(agent)] for agent in self.agents}
         if self.symmetric:
             numbers = {agent: (action + 1) / 2 for agent, action in numbers.items()}
