@@ -47,7 +47,6 @@ STATED = {**HIERARCHY, "action_form": "feasible"}
 REWARDED = (
     ("rejax PPO", STATED, "state the allocation"),
     ("rejax PPO", HIERARCHY, "correct the estimate"),
-    ("Stable-Baselines3 PPO", STATED, "state the allocation"),
 )
 """Learners that are paid in two ways, the settings of their environments, and what users' numbers do."""
 
