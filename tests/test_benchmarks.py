@@ -336,3 +336,5 @@ def test_no_other_script_than_jaxmarls_own_is_run(tmp_path):
     script.write_text("print('something else')")
     with pytest.raises(trainers.Unavailable, match=r"SHA-256 .* it must be dfd6f633"):
         jaxmarl_ippo.script(script)
+    page = (ROOT / "docs" / "how-to" / "trainers.md").read_text()
+    assert f'curl -LO {jaxmarl_ippo.URL}\necho "{jaxmarl_ippo.SHA256}  ippo_ff_mabrax.py"' in page
