@@ -1,6 +1,7 @@
 """The command: ``python -m benchmarks``."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,14 @@ from typing import TYPE_CHECKING
 from benchmarks.machine import allowed_cores, describe, use_one_core, versions
 
 if TYPE_CHECKING:
-    from benchmarks.results import Section
+    from benchmarks.results import Results, Section
 
 SECTIONS = ("allocation", "beams", "learning", "pendulum", "startup", "sweeps", "devices")
 """Sections measured by default; a GPU and others' trainers only on demand."""
 
 ON_GPU = ("gpu", "seeds")
+
+OF_OTHERS = ("trainers", "rewards")
 
 BEAMS = ((3, 3), (6, 4))
 """Numbers of users and antennas in the comparisons of P2."""
@@ -40,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     from scattermec.optimisation import compiled
 
     about = {
-        "command": " ".join(["python -m benchmarks", *given]),
+        "command": " ".join(["python -m benchmarks", shlex.join(given)]).strip(),
         "machine": describe(core),
         "versions": versions(options.commit),
         "solver": f"compiled kernel ({compiled.instruction_set()})"
@@ -55,14 +58,19 @@ def main(arguments: list[str] | None = None) -> int:
             results.add(options.add, options.label)
     except (OSError, ValueError) as fault:
         _parser().error(str(fault))
-    if options.add is None:
+    if options.trainers:
+        try:
+            _add_trainers(results, options)
+        except ValueError as fault:
+            _parser().error(str(fault))
+    elif options.add is None:
         for name in SECTIONS if options.only is None else [options.only]:
             section = results.start(name)
             _measure(section, options, max(allowed - {core}, default=None))
             results.finish(section)
-        screen = Console()
-        # Output to a file or a pipe has no known width, so tables are printed at full width.
-        results.print(screen if screen.is_terminal else Console(width=120))
+    screen = Console()
+    # Output to a file or a pipe has no known width, so tables are printed at full width.
+    results.print(screen if screen.is_terminal else Console(width=120))
     results.save()
     if options.docs is not None:
         options.docs.parent.mkdir(parents=True, exist_ok=True)
@@ -70,16 +78,35 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _measure(section: "Section", options: argparse.Namespace, other_core: int | None) -> None:
-    """Measure one section. Imports only what it needs: a machine with a GPU need not have the peers."""
+def _tell(text: str) -> None:
+    """Report progress."""
     from rich.console import Console
 
-    progress = Console(stderr=True)
+    Console(stderr=True).print(text, highlight=False)
 
-    def tell(text: str) -> None:
-        progress.print(text, highlight=False)
 
-    quick = options.quick
+def _add_trainers(results: "Results", options: argparse.Namespace) -> None:
+    """Add rows of others' trainers to their section. Raises ValueError if there is nothing to add to."""
+    from benchmarks.trainers import compare_learners
+
+    frames, seeds, script = _trainings(options)
+    section = results.resume("trainers")
+    source = results.source()
+    compare_learners(
+        section,
+        frames,
+        seeds,
+        quick=options.quick,
+        tell=_tell,
+        script=script,
+        only=options.trainers,
+        source=source,
+    )
+
+
+def _measure(section: "Section", options: argparse.Namespace, other_core: int | None) -> None:
+    """Measure one section. Imports only what it needs: a machine with a GPU need not have the peers."""
+    tell, quick = _tell, options.quick
     seconds = options.seconds or (0.2 if quick else 3.0)
     batches = options.batches or ([1, 64] if quick else [1, 64, 1024, 8192])
     if section.name == "allocation":
@@ -104,12 +131,8 @@ def _measure(section: "Section", options: argparse.Namespace, other_core: int | 
         steps = options.pendulum_steps or (300 if quick else 15_000)
         seeds = options.pendulum_seeds or (2 if quick else 10)
         compare_pendulum(section, steps, seeds, quick=quick, tell=tell)
-    elif section.name == "trainers":
-        from benchmarks.trainers import compare_environments, compare_learners
-
-        compare_environments(section, quick=quick, tell=tell)
-        frames = options.trainer_frames or (2048 if quick else 20_480)
-        compare_learners(section, frames, options.trainer_seeds or 3, quick=quick, tell=tell)
+    elif section.name in OF_OTHERS:
+        _measure_trainers(section, options)
     elif section.name == "startup":
         from benchmarks.startup import compare_startup
 
@@ -139,6 +162,24 @@ def _measure_on_gpu(
         compare_gpu(section, find_gpu(), sizes, 256 if options.quick else 8192, seconds, tell)
 
 
+def _measure_trainers(section: "Section", options: argparse.Namespace) -> None:
+    """Measure a section of others' trainers."""
+    from benchmarks.trainers import compare_environments, compare_learners, compare_rewards
+
+    quick, (frames, seeds, script) = options.quick, _trainings(options)
+    if section.name == "rewards":
+        compare_rewards(section, frames, seeds, quick=quick, tell=_tell)
+    else:
+        compare_environments(section, quick=quick, tell=_tell)
+        compare_learners(section, frames, seeds, quick=quick, tell=_tell, script=script)
+
+
+def _trainings(options: argparse.Namespace) -> tuple[int, int, Path | None]:
+    """Frames and seeds of trainings beside others, and the script of JaxMARL's IPPO."""
+    frames = options.trainer_frames or (2048 if options.quick else 20_480)
+    return frames, options.trainer_seeds or 3, options.jaxmarl_ippo
+
+
 def _sample(users: int) -> int:
     """Frames that every solver gets: enough for a steady rate, few enough for the slowest peer."""
     return 1024 if users <= 3 else 512 if users <= 10 else 64
@@ -163,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--only",
-        choices=(*SECTIONS, "trainers", *ON_GPU),
+        choices=(*SECTIONS, *OF_OTHERS, *ON_GPU),
         help="measure only this section; the others stay as they are",
     )
     parser.add_argument("--seconds", type=_seconds, metavar="S", help="minimum time for each measurement (3)")
@@ -181,6 +222,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--trainer-seeds", type=_positive, metavar="R", help="seeds beside others' trainers (3)"
+    )
+    parser.add_argument(
+        "--trainers",
+        nargs="+",
+        metavar="NAME",
+        help="measure only these of others' trainers, and put their rows into the table that is there",
+    )
+    parser.add_argument(
+        "--jaxmarl-ippo",
+        type=Path,
+        metavar="FILE",
+        help="JaxMARL's script ippo_ff_mabrax.py, see docs/how-to/trainers.md",
     )
     parser.add_argument("--frames", type=_positive, metavar="K", help="frames that devices decide in (10000)")
     parser.add_argument(

@@ -15,7 +15,18 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.sheets import DEVICES, GPU, LEARNING, PENDULUM, SEEDS, STARTUP, SWEEPS, TRAINERS, Sheet
+from benchmarks.sheets import (
+    DEVICES,
+    GPU,
+    LEARNING,
+    PENDULUM,
+    REWARDS,
+    SEEDS,
+    STARTUP,
+    SWEEPS,
+    TRAINERS,
+    Sheet,
+)
 from benchmarks.timing import Timing
 from scattermec.optimisation import INFEASIBLE, OPTIMAL
 from scattermec.storage import replace_text
@@ -35,10 +46,10 @@ optimal and the other infeasible. "Undecided": frames that the solver itself cal
 INTRODUCTION = """\
 `make bench` measures all but GPUs and makes this page, from the numbers in
 [benchmarks.json](benchmarks.json). `python -m benchmarks --only NAME --docs docs/benchmarks.md` renews one
-section of both: `allocation` (P1), `beams` (P2), `learning`, `pendulum`, `trainers`, `startup`, `sweeps`,
-`devices`, `gpu` or `seeds`. What another machine has saved by `--only NAME --json FILE` is taken over by
-`--add FILE --docs docs/benchmarks.md`, with `--label TEXT` beside what is there already. Each section begins
-with the command, commit, date and machine that its numbers are from."""
+section of both: `allocation` (P1), `beams` (P2), `learning`, `pendulum`, `trainers`, `rewards`, `startup`,
+`sweeps`, `devices`, `gpu` or `seeds`. What another machine has saved by `--only NAME --json FILE` is taken
+over by `--add FILE --docs docs/benchmarks.md`, with `--label TEXT` beside what is there already. Each section
+begins with the command, commit, date and machine that its numbers are from."""
 
 SECTIONS = {
     "allocation": ("P1, allocation for given beams", READING),
@@ -46,6 +57,7 @@ SECTIONS = {
     "learning": ("Learning: speed", LEARNING),
     "pendulum": ("Learning: DDPG on Pendulum-v1", PENDULUM),
     "trainers": ("Trainers of others", TRAINERS),
+    "rewards": ("Trainers of others with a denser reward", REWARDS),
     "startup": ("Commands that have little to do", STARTUP),
     "sweeps": ("Sweeps", SWEEPS),
     "devices": ("price-net on devices", DEVICES),
@@ -294,6 +306,18 @@ class Results:
         self.sections[name] = Section(name, about, self.save)
         self.measured.append(self.sections[name])
         return self.sections[name]
+
+    def resume(self, name: str) -> Section:
+        """The section of that name, to add to; it goes on saying where it is from. Raises ValueError."""
+        if name not in self.sections:
+            raise ValueError(f"{self.path or 'no file'}: has no section {name} to add to")
+        self.measured.append(self.sections[name])
+        return self.sections[name]
+
+    def source(self) -> str:
+        """Command, commit and date of this run, for what it adds to a section of another."""
+        commit = self.about["versions"]["commit"] or "unknown"
+        return f"by `{self.about['command']}`, commit {commit}, {_now()[:10]}"
 
     def finish(self, section: Section) -> None:
         """Record in the file that the section is complete."""

@@ -44,12 +44,21 @@ number of frames, its discount of 0.5, and the same 500 independent frames to be
 intervals are over seeds: mind how few there are. "The AP": problem (10) answers, as in
 `scattermec/AccessPoint-v0`. "The AP, and for the users": one controller also corrects the estimate for
 every user. BenchMARL's MAPPO plays TorchRL's batched environment, where a user knows the gain of its
-last beam but not of the next; all its agents are paid the AP's reward. Ours are trained and evaluated by
+last beam but not of the next; all its agents are paid the AP's reward. JaxMARL's IPPO, by its own script,
+has the same knowledge and pay, and one network for all agents. Ours are trained and evaluated by
 `scattermec train` and `scattermec evaluate`; their seconds include start and compilation. Seconds are by
 the clock, and other processes may have had their share of the core. Ours have presets that were tuned for
 this scenario; others' settings were not searched for (those that are not their own are in
-`benchmarks/trainers_worker.py` and `benchmarks/benchmarl_mappo.py`), and may well do better. In the AP's
-environment equal prices, without any learning, reach [most of the optimum](how-to/trainers.md) already."""
+`benchmarks/trainers_worker.py`, `benchmarks/benchmarl_mappo.py` and `benchmarks/jaxmarl_ippo.py`), and may
+well do better. In the AP's environment equal prices, without any learning, reach
+[most of the optimum](how-to/trainers.md) already."""
+
+REWARDS = """\
+What the setting `reward` does, for [a trainer of others](how-to/trainers.md): `efficiency` is (11), which is
+0 if nobody is served; `partial` counts users as far as they come. All else is as in the section above, and
+the share is that of (11) under both. One controller decides for everyone. "State the allocation": the users'
+numbers are their allocations (`action_form="feasible"`); "correct the estimate": they correct that of problem
+(10) (`action_form="correction"`)."""
 
 DEVICES = """\
 The shipped price-net in the default scenario, exported by `scattermec export`. AP: `decide` of `load_ap`,

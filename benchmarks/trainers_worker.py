@@ -5,6 +5,7 @@ It runs in a virtual environment that has both, and imports only the trainer tha
 
 import functools
 import time
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -28,6 +29,8 @@ def main() -> None:
     jax.config.update("jax_enable_x64", True)
     desk = Desk()
     train = TRAINERS[desk.setup["trainer"]]
+    if "script" in desk.setup:
+        train = functools.partial(train, Path(desk.setup["script"]))
     desk.answer({"ready": True})
     while True:
         request = desk.request()
@@ -112,14 +115,22 @@ def benchmarl_mappo(settings: dict[str, Any], seed: int, frames: int) -> Any:
     return benchmarl_mappo.train(settings, seed, frames, ENVIRONMENTS)
 
 
-TRAINERS = {
+def jaxmarl_ippo(script: Path, settings: dict[str, Any], seed: int, frames: int) -> Any:
+    """IPPO of JaxMARL, by its own script."""
+    from benchmarks import jaxmarl_ippo
+
+    return jaxmarl_ippo.train(script, settings, seed, frames, 2 * ENVIRONMENTS)
+
+
+TRAINERS: dict[str, Any] = {
     "rejax PPO": rejax_ppo,
     "Stable-Baselines3 PPO": sb3("PPO", n_steps=128, batch_size=64),
     "Stable-Baselines3 SAC": sb3("SAC", gradient_steps=2, learning_starts=1000, learning_rate=1e-3),
     "BenchMARL MAPPO": benchmarl_mappo,
+    "JaxMARL IPPO": jaxmarl_ippo,
 }
 
-TEAMS = ("BenchMARL MAPPO",)
+TEAMS = ("BenchMARL MAPPO", "JaxMARL IPPO")
 """Trainers whose policies are functions of dictionaries of agents."""
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import gymnasium
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from benchmarks import frames as workload
-from benchmarks import gpu, startup, trainers
+from benchmarks import gpu, jaxmarl_ippo, startup, trainers
 from benchmarks.machine import describe, versions
 from benchmarks.pendulum import STEPS, Pendulum
 from benchmarks.results import Results
@@ -86,6 +87,7 @@ def test_a_run_replaces_its_own_section_alone(tmp_path):
         "Learning: speed",
         "Learning: DDPG on Pendulum-v1",
         "Trainers of others",
+        *(["Trainers of others with a denser reward"] if "rewards" in after else []),
         "Commands that have little to do",
         "Sweeps",
         "price-net on devices",
@@ -279,7 +281,11 @@ def test_trainers_of_others_are_put_beside_ours(tmp_path, monkeypatch):
     results.finish(section)
     speed, shares = json.loads((tmp_path / "numbers.json").read_text())["trainers"]["tables"]
     assert [row["ratio"] for row in speed["rows"]] == [10, 10]
-    assert shares["remarks"] == ["Stable-Baselines3 SAC, the AP: not measured, not here"]
+    each = "the AP and the users, each for itself"
+    assert shares["remarks"] == [
+        "Stable-Baselines3 SAC, the AP: not measured, not here",
+        f"JaxMARL IPPO, {each}: not measured, its script is not given: --jaxmarl-ippo FILE",
+    ]
     assert [(row["who"], row["acts"]) for row in shares["rows"][-2:]] == [
         ("Stable-Baselines3 PPO", "the AP, and for the users"),
         ("BenchMARL MAPPO", "the AP and the users, each for itself"),
@@ -288,3 +294,47 @@ def test_trainers_of_others_are_put_beside_ours(tmp_path, monkeypatch):
     assert theirs["mean"] == pytest.approx(0.6)
     assert theirs["shares"] == pytest.approx([0.5, 0.6, 0.7])
     assert "60.0% | " in results.page()
+
+    # Single rows are put into the table that is there, and say where they are from.
+    monkeypatch.setattr(jaxmarl_ippo, "check", lambda path: None)
+    later = Results(tmp_path / "numbers.json", about | {"command": "python -m benchmarks --trainers"})
+    section = later.resume("trainers")
+    add = partial(trainers.compare_learners, section, quick=True, tell=lambda text: None)
+    add(10, 3, script=tmp_path / "x.py", only=["JaxMARL IPPO"], source=later.source())
+    added = json.loads((tmp_path / "numbers.json").read_text())["trainers"]
+    assert added["about"]["command"] == "x"
+    assert added["tables"][1]["rows"][:-1] == shares["rows"]
+    assert added["tables"][1]["rows"][-1] == theirs | {"who": "JaxMARL IPPO", "acts": each}
+    assert added["tables"][1]["remarks"][0] == shares["remarks"][0]
+    assert "`python -m benchmarks --trainers`, commit " in added["tables"][1]["remarks"][1]
+    with pytest.raises(ValueError, match="no table of 11 frames, 3 seeds to add to"):
+        add(11, 3, only=["JaxMARL IPPO"])
+    with pytest.raises(ValueError, match="'PPO' is not allowed; choose from rejax PPO, Stable"):
+        add(10, 3, only=["PPO"])
+    with pytest.raises(ValueError, match="has no section gpu"):
+        later.resume("gpu")
+
+
+def test_trainers_are_paid_in_two_ways(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainers, "peer_python", lambda *arguments, **more: "python")
+    monkeypatch.setattr(trainers, "Worker", Trained)
+    about = {"command": "x", "machine": describe(None), "versions": versions()}
+    results = Results(tmp_path / "numbers.json", about)
+    section = results.start("rewards")
+    trainers.compare_rewards(section, 10, 2, quick=True, tell=lambda text: None)
+    results.finish(section)
+    (sheet,) = json.loads((tmp_path / "numbers.json").read_text())["rewards"]["tables"]
+    assert [row["reward"] for row in sheet["rows"]] == ["`efficiency`", "`partial`"] * len(trainers.REWARDED)
+    assert {row["mean"] for row in sheet["rows"]} == {0.55}
+    assert "| rejax PPO | state the allocation | `partial` | 55.0% | " in results.page()
+
+
+def test_no_other_script_than_jaxmarls_own_is_run(tmp_path):
+    script = tmp_path / "ippo_ff_mabrax.py"
+    with pytest.raises(trainers.Unavailable, match=r"ippo_ff_mabrax.py.* is not there; download https://raw"):
+        jaxmarl_ippo.check(script)
+    script.write_text("print('something else')")
+    with pytest.raises(trainers.Unavailable, match=r"SHA-256 .* it must be dfd6f633"):
+        jaxmarl_ippo.script(script)
+    page = (ROOT / "docs" / "how-to" / "trainers.md").read_text()
+    assert f'curl -LO {jaxmarl_ippo.URL}\necho "{jaxmarl_ippo.SHA256}  ippo_ff_mabrax.py"' in page

@@ -3,17 +3,22 @@
 gymnax, rejax and JaxMARL are not needed for the former; the latter are skipped where they are missing.
 """
 
+import os
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from benchmarks import jaxmarl_ippo
+from benchmarks.trainers import HIERARCHY
 
-from scattermec.environment import AP_ALONE, FlatOffloading, user_observations
+from scattermec.environment import AP_ALONE, FlatOffloading, reset, user_observations
 from scattermec.environment.gymnax_env import GymnaxOffloading
 from scattermec.environment.jaxmarl_env import JaxMarlOffloading
 from scattermec.environment.pettingzoo_env import parallel_env
+from scattermec.experiments.evaluate.foreign import contender_from_agents
 from scattermec.physics import parameters
 from scattermec.scenario import Scenario
 
@@ -134,6 +139,57 @@ def test_the_ap_may_be_the_only_agent_of_jaxmarl() -> None:
     assert made.observation_space("ap").shape == (25,)
 
 
+def test_jaxmarls_tests_of_an_environment_hold_for_it() -> None:
+    # As in its tests/test_envs_implement_base_api.py, except that nothing inherits from JaxMARL's classes.
+    for made in (MARL, JaxMarlOffloading(SCENARIO, symmetric=True, team=True)):
+        for spaces, space_of in (
+            (made.observation_spaces, made.observation_space),
+            (made.action_spaces, made.action_space),
+        ):
+            assert list(spaces) == made.agents
+            assert all(spaces[agent] == space_of(agent) for agent in spaces)
+        seen, state = made.reset(jax.random.PRNGKey(0))
+        assert all(space.contains(seen[agent]) for agent, space in made.observation_spaces.items())
+        actions = {agent: made.action_space(agent).sample(jax.random.PRNGKey(1)) for agent in made.agents}
+        assert all(space.contains(actions[agent]) for agent, space in made.action_spaces.items())
+        seen, _, rewards, dones, infos = made.step(jax.random.PRNGKey(2), state, actions)
+        assert all(space.contains(seen[agent]) for agent, space in made.observation_spaces.items())
+        assert all(isinstance(part, dict) for part in (rewards, dones, infos))
+        assert "__all__" in dones
+
+
+def test_jaxmarls_actions_may_lie_around_zero_and_everyone_may_be_paid_alike() -> None:
+    made = JaxMarlOffloading(SCENARIO, symmetric=True, team=True)
+    space = made.action_space("user_0")
+    assert (space.low, space.high) == (-1, 1)
+    _, state = MARL.reset(jax.random.key(0))
+    key, rng = jax.random.key(1), np.random.default_rng(0)
+    numbers = {agent: jnp.asarray(rng.random(18), jnp.float32) for agent in MARL.agents}
+    around = {agent: 2 * action - 1 for agent, action in numbers.items()}
+    _, reached, paid, *_ = made.step(key, state, around)
+    _, expected, each, *_ = MARL.step(key, state, numbers)
+    np.testing.assert_allclose(reached.frame.battery, expected.frame.battery, rtol=1e-5)
+    assert float(each["ap"]) != float(each["user_0"])
+    for agent in made.agents:
+        assert float(paid[agent]) == pytest.approx(float(each["ap"]), rel=1e-5)
+
+
+def test_a_policy_of_jaxmarls_plays_the_agents_own_observations_and_actions() -> None:
+    made, other = JaxMarlOffloading(SCENARIO, symmetric=True), parallel_env(scenario=SCENARIO)
+    first, _ = other.reset(seed=3)
+    seen = made.get_obs(other.env_state)
+    padded = made.padded({agent: np.stack([row, row]) for agent, row in first.items()})
+    for agent in made.agents:
+        assert padded[agent].shape == (2, *made.observation_space(agent).shape)
+        np.testing.assert_allclose(padded[agent][1], seen[agent], rtol=1e-6)
+    actions = {agent: jnp.linspace(-2, 2, 36).reshape(2, 18) for agent in made.agents}
+    own = made.own_actions(actions)
+    for agent in made.agents:
+        size = other.action_space(agent).shape[0]
+        expected = np.clip((np.linspace(-2, 2, 36).reshape(2, 18)[:, :size] + 1) / 2, 0, 1)
+        np.testing.assert_allclose(own[agent], expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("make", [GymnaxOffloading, JaxMarlOffloading])
 def test_wrong_settings_are_refused(make: Any) -> None:
     with pytest.raises(ValueError, match="users: 'x' is not allowed"):
@@ -159,6 +215,19 @@ def test_rejax_trains_on_it() -> None:
     state, _ = jax.jit(ppo.train)(jax.random.PRNGKey(0))
     assert int(state.global_step) == 2048
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.actor_ts.params))
+
+
+def test_jaxmarls_ippo_trains_on_it() -> None:
+    for name in ("jaxmarl", "distrax", "hydra"):
+        pytest.importorskip(name, reason="optional trainers")
+    script = os.environ.get("JAXMARL_IPPO")
+    if script is None:
+        pytest.skip("JAXMARL_IPPO does not name JaxMARL's script, see docs/how-to/trainers.md")
+    act = jaxmarl_ippo.train(Path(script), HIERARCHY, 0, 2048, 16)
+    contender = contender_from_agents("IPPO", act, **HIERARCHY)
+    states = jax.vmap(lambda key: reset(key, parameters(Scenario())))(jax.random.split(jax.random.key(0), 2))
+    decision = contender.decide(jax.random.key(0), states)
+    np.testing.assert_allclose(np.linalg.norm(decision.beams, axis=-1), 1, rtol=1e-5)
 
 
 def test_jaxmarls_wrapper_logs_its_episodes() -> None:

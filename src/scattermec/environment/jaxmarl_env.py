@@ -33,17 +33,28 @@ class JaxMarlOffloading:
     the agent's own have no effect. Observations also have the entry ``world_state``, for centralised critics:
     the AP's. Rewards are the AP's and (12). Episodes end by truncation alone, for all agents at once; since
     JaxMARL knows only dones, infos have ``truncated``, and, each as (agents,), ``success`` (for the AP: the
-    share of users served) and ``ap_energy``.
+    share of users served) and ``ap_energy``. To use a trained policy elsewhere, `padded` makes these
+    observations of the agents' own, and `own_actions` the agents' own actions of these.
 
     Args:
         scenario: a `Scenario`, the path of a scenario file, or None for the default.
+        team: pay everyone the AP's reward, (11), instead of users their own, (12).
+        symmetric: actions lie in [-1, 1] instead of [0, 1], for policies that begin around 0, as JaxMARL's.
         settings: those of a `Variant`; with ``users="estimate"`` the AP is the only agent.
     """
 
-    def __init__(self, scenario: Scenario | str | PathLike[str] | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        scenario: Scenario | str | PathLike[str] | None = None,
+        *,
+        team: bool = False,
+        symmetric: bool = False,
+        **settings: Any,
+    ) -> None:
         check_settings(settings)
         self.scenario = found_scenario(scenario)
         self.settings = settings
+        self.team, self.symmetric = team, symmetric
         own = bounds.action_sizes(self.scenario, settings)
         acting = self.scenario.num_users if own[1] else 0
         self.agents = ["ap", *(f"user_{i}" for i in range(acting))]
@@ -53,7 +64,7 @@ class JaxMarlOffloading:
         self._world = low.size
         limit = bounds.OBSERVATION_LIMIT
         seen = Box(-limit, limit, (low.size + self.num_agents,))
-        acted = Box(0.0, 1.0, (max(own),))
+        acted = Box(-1.0 if symmetric else 0.0, 1.0, (max(own),))
         self.observation_spaces = dict.fromkeys(self.agents, seen)
         self.action_spaces = dict.fromkeys(self.agents, acted)
 
@@ -120,10 +131,32 @@ class JaxMarlOffloading:
 
     def get_avail_actions(self, state: EnvState) -> Dictionary:
         """Marks the numbers of each agent's action that have an effect."""
-        ap, user = self._sizes
-        own = [ap, *[user] * (self.num_agents - 1)]
         every = jnp.arange(max(self._sizes))
-        return {agent: every < size for agent, size in zip(self.agents, own, strict=True)}
+        return {agent: every < self._size(agent) for agent in self.agents}
+
+    def padded(self, observations: Dictionary) -> Dictionary:
+        """Observations of ``parallel_env``, each agent's own (..., K), as they are here (..., L)."""
+        marks = jnp.eye(self.num_agents, dtype=jnp.float32)
+        return {
+            agent: self._padded(jnp.asarray(observations[agent], jnp.float32), mark)
+            for agent, mark in zip(self.agents, marks, strict=True)
+        }
+
+    def own_actions(self, actions: Dictionary) -> Dictionary:
+        """Actions here (..., A) as ``parallel_env`` takes them, each agent's own (..., D), in [0, 1]."""
+        numbers = {agent: actions[agent][..., : self._size(agent)] for agent in self.agents}
+        if self.symmetric:
+            numbers = {agent: (action + 1) / 2 for agent, action in numbers.items()}
+        return {agent: jnp.clip(action, 0, 1) for agent, action in numbers.items()}
+
+    def _size(self, agent: str) -> int:
+        """Length of an agent's own action."""
+        return self._sizes[0 if agent == "ap" else 1]
+
+    def _padded(self, row: Array, mark: Array) -> Array:
+        zeros = jnp.zeros((*row.shape[:-1], self._world - row.shape[-1]), jnp.float32)
+        marks = jnp.broadcast_to(mark, (*row.shape[:-1], self.num_agents))
+        return jnp.concatenate([row, zeros, marks], axis=-1)
 
     def _task(self) -> Variant:
         return Variant(parameters=parameters(self.scenario), **self.settings)
@@ -131,14 +164,15 @@ class JaxMarlOffloading:
     def _played(
         self, task: Variant, key: Key, state: EnvState, actions: Dictionary
     ) -> tuple[EnvState, Dictionary, Dictionary, Dictionary]:
-        ap, user = self._sizes
-        numbers = {agent: jnp.clip(action, 0, 1) for agent, action in actions.items()}
-        users = [numbers[agent][:user] for agent in self.agents[1:]]
+        numbers = self.own_actions(actions)
+        users = [numbers[agent] for agent in self.agents[1:]]
         rows = jnp.stack(users) if users else jnp.zeros((task.parameters.num_users, 0))
-        decision = task.decide(state, numbers["ap"][:ap], rows)
+        decision = task.decide(state, numbers["ap"], rows)
         reached, result = step(key, state, decision.beams, decision.allocation, task.parameters)
         outcome = result.outcome
-        own = self._stacked(task.ap_reward(state, decision, outcome), outcome.user_reward)
+        of_ap = task.ap_reward(state, decision, outcome)
+        of_users = outcome.user_reward
+        own = self._stacked(of_ap, jnp.broadcast_to(of_ap, of_users.shape) if self.team else of_users)
         over = result.truncated | result.terminated
         infos = {
             "truncated": jnp.broadcast_to(result.truncated, own.shape),
@@ -155,12 +189,7 @@ class JaxMarlOffloading:
 
     def _observations(self, task: Variant, state: EnvState) -> Dictionary:
         world = task.see_as_ap(state).astype(jnp.float32)
-        rows = [world]
+        seen = [world]
         if self.num_agents > 1:
-            rows += list(task.see_as_users(state, state.beams).astype(jnp.float32))
-        marks = jnp.eye(self.num_agents, dtype=jnp.float32)
-        padded = [
-            jnp.concatenate([jnp.pad(row, (0, self._world - row.size)), mark])
-            for row, mark in zip(rows, marks, strict=True)
-        ]
-        return {**dict(zip(self.agents, padded, strict=True)), "world_state": world}
+            seen += list(task.see_as_users(state, state.beams))
+        return {**self.padded(dict(zip(self.agents, seen, strict=True))), "world_state": world}
