@@ -773,8 +773,10 @@ class Radio(Device):
 
     def _play_if_all_answered(self, now: float) -> list[Message]:
         """Play if users repair, and all that are here have answered."""
+        if self.beaming is None:
+            return []
         here = {user for user in range(self.users) if f"user/{user}/{HERE}" not in self.missing}
-        if self.beaming is None or here - self.answers.keys():
+        if here - self.answers.keys():
             return []
         return self._play(*self.beaming, now)
 
@@ -806,24 +808,24 @@ class Radio(Device):
             answers[user] = answer
         played = self.world.play(beams, t_passive, answers)
         outcomes = zip(played.served, played.harvested, played.spent, strict=True)
-        return [
-            *(
-                Outcome(run=run, frame=frame, user=user, served=served, harvested=harvested, spent=spent)
-                for user, (served, harvested, spent) in enumerate(outcomes)
-            ),
-            Log(
-                run=run,
-                frame=frame,
-                reward=played.reward,
-                optimum=played.optimum,
-                ap_energy=played.ap_energy,
-                beaming=beams is not None,
-                answered=[user in self.answers for user in range(self.users)],
-                served=list(played.served),
-                battery=list(played.battery),
-                seconds=now - self.began,
-            ),
+        ended: list[Message] = [
+            Outcome(run=run, frame=frame, user=user, served=served, harvested=harvested, spent=spent)
+            for user, (served, harvested, spent) in enumerate(outcomes)
         ]
+        log = Log(
+            run=run,
+            frame=frame,
+            reward=played.reward,
+            optimum=played.optimum,
+            ap_energy=played.ap_energy,
+            beaming=beams is not None,
+            answered=[user in self.answers for user in range(self.users)],
+            served=list(played.served),
+            battery=list(played.battery),
+            seconds=now - self.began,
+        )
+        # A user whose Observation of the next frame follows its Outcome at once wakes up once for both.
+        return sorted([*ended, log, *self.tick(now)], key=wire.topic_of)
 
 
 def rows(matrix: np.ndarray) -> list[list[float]]:

@@ -248,6 +248,7 @@ KINDS: tuple[type[Message], ...] = (
 """All kinds of messages; the place in this list is the number on the wire."""
 
 _NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
+_FIELDS = {kind: tuple(kind.model_fields) for kind in KINDS}
 _NAMES = {kind.__name__.lower(): kind for kind in KINDS}
 _BROKEN = (cbor2.CBORError, ValueError, OverflowError, RecursionError)
 """What the two decoders raise for bytes that are not theirs."""
@@ -268,7 +269,7 @@ def encode(message: Message, form: Form = "cbor") -> bytes:
     if form == "json":
         named = {"version": VERSION, "kind": type(message).__name__.lower(), **message.model_dump()}
         return json.dumps(named, allow_nan=False).encode()
-    fields = (getattr(message, name) for name in type(message).model_fields)
+    fields = [getattr(message, name) for name in _FIELDS[type(message)]]
     return cbor2.dumps([VERSION, _NUMBERS[type(message)], *fields])
 
 
@@ -302,6 +303,6 @@ def _opened(payload: bytes) -> tuple[object, type[Message] | None, object]:
         raise Refused("unreadable")
     version, number, *values = content
     kind = KINDS[number] if type(number) is int and 0 <= number < len(KINDS) else None
-    if kind is None or len(values) != len(kind.model_fields):
+    if kind is None or len(values) != len(_FIELDS[kind]):
         return version, None, None
-    return version, kind, dict(zip(kind.model_fields, values, strict=True))
+    return version, kind, dict(zip(_FIELDS[kind], values, strict=True))

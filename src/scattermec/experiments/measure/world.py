@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Int
 
 from scattermec.environment import as_seen
 from scattermec.experiments.measure.rollouts import play_frames, reset_frames
@@ -19,6 +19,7 @@ from scattermec.online.protocol import PARTS, Known, Played, Sight
 from scattermec.optimisation import optimise_all_or_best
 from scattermec.optimisation.repair import measured
 from scattermec.physics import Allocation, Frame, Parameters, links, parameters, run_frames
+from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
 
 __all__ = ["SimulatedWorld"]
@@ -59,8 +60,11 @@ class SimulatedWorld:
     def observe(self) -> Sight:
         """The frame as the devices see it."""
         frame = as_seen(self._states).frame
-        channels, workload, battery = (part[0] for part in (frame.channels, frame.workload, frame.battery))
-        return Sight(*map(np.asarray, (channels, workload, battery, links.channel_gain(channels))))
+        seen = (np.asarray(part)[0] for part in (frame.channels, frame.workload, frame.battery))
+        channels, workload, battery = seen
+        return Sight(
+            *map(np.asarray, (channels, workload, battery, links.channel_gain(jnp.asarray(channels))))
+        )
 
     def measure(self, beams: np.ndarray, t_passive: np.ndarray) -> Known:
         """What users know in their slots if these beams are on for these times: their part of the truth."""
@@ -84,12 +88,12 @@ class SimulatedWorld:
             allocation |= dict.fromkeys(("t_active", "l_active", "l_passive"), np.zeros(len(slot)))
             beams = np.zeros(self._states.beams.shape[1:], complex)
         best = self._best_reward(self._states.frame) if self.compare else None
-        keys = jax.random.split(jax.random.fold_in(self._key_next, self._time), 1)
+        keys = _keys_of(self._key_next, self._time)
         self._time += 1
-        decided = Allocation(**{name: jnp.asarray(part)[None] for name, part in allocation.items()})
-        self._states, record = play_frames(
-            keys, self._states, jnp.asarray(beams)[None], decided, self.parameters
+        chosen, decided = jax.device_put(
+            (beams[None], {name: part[None] for name, part in allocation.items()})
         )
+        self._states, record = play_frames(keys, self._states, chosen, Allocation(**decided), self.parameters)
         battery = np.asarray(self._states.frame.battery)[0].tolist()
         if self.independent:
             self._states = reset_frames(keys, self.parameters)
@@ -111,6 +115,11 @@ class SimulatedWorld:
 
 
 _run_frames = jax.jit(run_frames)
+
+
+@jax.jit
+def _keys_of(key: Key, time: Int[Array, ""]) -> Array:
+    return jax.random.split(jax.random.fold_in(key, time), 1)
 
 
 @jax.jit
