@@ -307,6 +307,10 @@ class Device:
         """Do what is due at this time, if anything. Returns the messages to be sent."""
         raise NotImplementedError
 
+    def arranged(self, messages: list[Message]) -> list[Message]:
+        """Messages to be sent at the same time, in the order in which they are sent."""
+        return messages
+
     def check_next(self, message: Message) -> None:
         """Raise Refused unless ``message`` begins a frame after the current one."""
         if message.number <= self.number:
@@ -563,9 +567,11 @@ class AccessPoint(Device):
 
     def _is_awaited(self, user: int) -> bool:
         """Whether a user has not reported, but may yet: it has not been silent for long."""
+        if user in self.reported:
+            return False
         assert self.since is not None  # a frame has begun
         heard = max(self.since, self.reports[user].frame if user in self.reports else -1)
-        return user not in self.reported and self.number[1] - heard <= HOLD
+        return self.number[1] - heard <= HOLD
 
     def _decide(self, now: float) -> list[Message]:
         self.counts["frames"] += 1
@@ -757,6 +763,10 @@ class Radio(Device):
             return self._play(None, np.zeros(self.users), now)
         return self._begin(now)
 
+    def arranged(self, messages: list[Message]) -> list[Message]:
+        """By receiver: a user whose Observation follows its Outcome at once wakes up once for both."""
+        return sorted(messages, key=wire.topic_of)
+
     def _measure(self, beams: np.ndarray, t_passive: np.ndarray, now: float) -> list[Message]:
         """The slots begin: let users that repair know what they measure."""
         if self.beaming is not None:
@@ -824,8 +834,7 @@ class Radio(Device):
             battery=list(played.battery),
             seconds=now - self.began,
         )
-        # A user whose Observation of the next frame follows its Outcome at once wakes up once for both.
-        return sorted([*ended, log, *self.tick(now)], key=wire.topic_of)
+        return [*ended, log]
 
 
 def rows(matrix: np.ndarray) -> list[list[float]]:

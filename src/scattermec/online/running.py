@@ -103,7 +103,7 @@ class Runner:
         messages = self.device.receive(topic, payload, now)
         if self.device.refused.keys() - self._told_of:
             self._tell_of_refusal(topic)
-        self._send([*messages, *self.device.tick(now)], now)
+        self._send(self.device.arranged([*messages, *self.device.tick(now)]), now)
 
     def _wake(self) -> None:
         """Some time has passed."""
