@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 
 # One cache of compiled programs for all workers of a run, and for the processes that they start; it goes with
@@ -11,6 +12,11 @@ _OWN_CACHE = None if _CACHE in os.environ else tempfile.mkdtemp(prefix="scatterm
 if _OWN_CACHE is not None:
     os.environ[_CACHE] = _OWN_CACHE
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+    # So with Python's modules where it may keep none of them: reading JAX's sources anew takes every process of
+    # a run some five seconds.
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        sys.dont_write_bytecode = False
+        sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = os.path.join(_OWN_CACHE, "python")
 
 import jax
 import pytest
