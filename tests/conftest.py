@@ -65,6 +65,7 @@ def _leave_leaves_unchecked() -> None:
 
 _leave_leaves_unchecked()
 
+
 def _share_contexts() -> None:
     # JAX makes an MLIR context for each program: of a program of one operation it is a quarter of the time to
     # compile, and as it is kept with the program, half of a worker's memory.
