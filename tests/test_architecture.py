@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -78,7 +79,12 @@ def place(module: str) -> str:
     return ".".join(parts[:2] if parts[0] == "experiments" else parts[:1])
 
 
-GRAPH = {name: imports(path.read_text(encoding="utf-8"), MODULES) for name, path in MODULES.items()}
+@cache
+def graph() -> dict[str, set[str]]:
+    """What every module imports; read by the worker that needs it alone."""
+    return {name: imports(path.read_text(encoding="utf-8"), MODULES) for name, path in MODULES.items()}
+
+
 HEIGHTS = {part: height for height, floor in enumerate(FLOORS) for part in floor}
 
 
@@ -89,14 +95,14 @@ def test_every_module_has_its_floor() -> None:
 @pytest.mark.parametrize("module", sorted(set(MODULES) - set(ROOTS)))
 def test_imports_go_down(module: str) -> None:
     own = place(module)
-    others = {place(name) for name in GRAPH[module] if name not in ROOTS} - {own}
+    others = {place(name) for name in graph()[module] if name not in ROOTS} - {own}
     upwards = {other for other in others if HEIGHTS[other] >= HEIGHTS[own]}
     assert not upwards
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
     try:
-        TopologicalSorter(GRAPH).prepare()
+        TopologicalSorter(graph()).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bank import COUNT, assert_slope, mrt, random_frames
+from bank import COUNT, assert_slope, random_frames
 from command_line import refused, run
 from reference_allocation import OPTIMAL as REFERENCE_OPTIMAL
 from reference_allocation import UNDECIDED, ReferenceSolver, data_of
@@ -39,8 +39,8 @@ PARTS = 5
 
 
 FRAMES = random_frames(SCENARIO, COUNT, battery=(0, 1))
-BEAMS = mrt(FRAMES)
-SLOPES = jnp.sort(jax.random.uniform(jax.random.key(8), (COUNT, 3, PARTS), maxval=3.0), axis=-1)[..., ::-1]
+BEAMS = FRAMES.channels / jnp.linalg.norm(FRAMES.channels, axis=-1, keepdims=True)
+SLOPES = jnp.asarray(-np.sort(-np.random.default_rng(8).uniform(0, 3, (COUNT, 3, PARTS)), axis=-1))
 """Falling, from 3 to 0 J/mJ."""
 
 

@@ -25,7 +25,9 @@ def episodes(count: int, frames: int, seed: int = 0) -> list[Episode]:
     return foresight.play_episodes(CONSTANTS, mrt, frames=frames, episodes=count, seed=seed)[0]
 
 
-SHORT = episodes(4, 3)
+@pytest.fixture(scope="module")
+def short() -> list[Episode]:
+    return episodes(4, 3)
 
 
 # The bound
@@ -51,9 +53,9 @@ def test_bound_of_one_frame_is_the_optimum_of_that_frame() -> None:
         assert (elastic.bound == pytest.approx(rigid.bound, rel=1e-6)) == possible
 
 
-def test_two_frames_lie_between_those_with_full_and_those_with_empty_batteries() -> None:
+def test_two_frames_lie_between_those_with_full_and_those_with_empty_batteries(short: list[Episode]) -> None:
     scenario = SCENARIO.with_settings(["battery_capacity=0.2", "initial_battery=0"])
-    channels, workload, _ = SHORT[0]
+    channels, workload, _ = short[0]
     full = np.full(3, 0.2)
     apart = [bound_energy(scenario, Episode(channels[k : k + 1], workload[k : k + 1], full)) for k in (0, 1)]
     together = bound_energy(scenario, Episode(channels[:2], workload[:2], full))
@@ -62,10 +64,10 @@ def test_two_frames_lie_between_those_with_full_and_those_with_empty_batteries()
     assert together.bound <= (apart[0].bound + nothing.bound) * (1 + 1e-8)
 
 
-def test_elastic_bound_is_below_the_rigid_one_which_may_be_infinite() -> None:
-    channels, workload, battery = SHORT[1]
-    elastic = bound_energy(SCENARIO, SHORT[1])
-    assert elastic.bound <= bound_energy(SCENARIO, SHORT[1], elastic=False).bound * (1 + 1e-8)
+def test_elastic_bound_is_below_the_rigid_one_which_may_be_infinite(short: list[Episode]) -> None:
+    channels, workload, battery = short[1]
+    elastic = bound_energy(SCENARIO, short[1])
+    assert elastic.bound <= bound_energy(SCENARIO, short[1], elastic=False).bound * (1 + 1e-8)
     too_much = Episode(channels, workload * 20, battery)
     assert bound_energy(SCENARIO, too_much, elastic=False).bound == np.inf
     left = bound_energy(SCENARIO, too_much)
@@ -74,16 +76,16 @@ def test_elastic_bound_is_below_the_rigid_one_which_may_be_infinite() -> None:
     assert np.asarray(left.plan.shortfall).sum() > 0.5 * too_much.workload.sum()
 
 
-def test_more_energy_at_the_start_never_raises_the_bound() -> None:
-    channels, workload, _ = SHORT[2]
+def test_more_energy_at_the_start_never_raises_the_bound(short: list[Episode]) -> None:
+    channels, workload, _ = short[2]
     levels = [bound_energy(SCENARIO, Episode(channels, workload, np.full(3, e))) for e in (0, 0.1, 0.3, 0.9)]
     bounds = np.array([level.bound for level in levels])
     assert (np.diff(bounds) <= 1e-8 * bounds[:-1]).all()
     assert bounds[-1] < 0.9 * bounds[0]
 
 
-def test_any_prices_give_a_bound_and_the_plan_keeps_its_balance() -> None:
-    episode = SHORT[3]
+def test_any_prices_give_a_bound_and_the_plan_keeps_its_balance(short: list[Episode]) -> None:
+    episode = short[3]
     found = bound_energy(SCENARIO, episode)
     rng = np.random.default_rng(0)
     for size in (1e-3, 1e-2, 0.1, 1):
@@ -110,18 +112,22 @@ def contenders() -> list[Contender]:
     return [each for each in made if (each.policy, each.mode) not in (("optimum", None), ("random", None))]
 
 
-def test_no_policy_costs_less_than_the_bound_in_any_episode(contenders: list[Contender]) -> None:
-    bounds = np.array([bound_energy(SCENARIO, episode).bound for episode in SHORT])
+def test_no_policy_costs_less_than_the_bound_in_any_episode(
+    contenders: list[Contender], short: list[Episode]
+) -> None:
+    bounds = np.array([bound_energy(SCENARIO, episode).bound for episode in short])
     for contender in contenders:
         met, played = foresight.play_episodes(CONSTANTS, contender, frames=3, episodes=4, seed=0)
-        np.testing.assert_array_equal(met[0].channels, SHORT[0].channels)
-        np.testing.assert_array_equal(met[3].workload, SHORT[3].workload)
+        np.testing.assert_array_equal(met[0].channels, short[0].channels)
+        np.testing.assert_array_equal(met[3].workload, short[3].workload)
         assert (played.cost(1.0) >= bounds * (1 - 1e-5)).all(), contender
-    myopic = [foresight.play_frame_by_frame(SCENARIO, episode).cost(1.0)[0] for episode in SHORT]
+    myopic = [foresight.play_frame_by_frame(SCENARIO, episode).cost(1.0)[0] for episode in short]
     assert (myopic >= bounds * (1 - 1e-6)).all()
 
 
-def test_rows_say_what_policies_cost_over_the_bound(contenders: list[Contender]) -> None:
+def test_rows_say_what_policies_cost_over_the_bound(
+    contenders: list[Contender], short: list[Episode]
+) -> None:
     compared = foresight.compare(SCENARIO, contenders, frames=3, episodes=4, seed=0)
     policies = [(row.policy, row.mode) for row in compared.rows]
     modes = [("price-net", mode) for mode in ("p1", "announced", "decentralised")]
@@ -132,7 +138,7 @@ def test_rows_say_what_policies_cost_over_the_bound(contenders: list[Contender])
     assert clairvoyant.over_bound.mean == pytest.approx(1, abs=1e-6)
     assert 1 < myopic.over_bound.mean <= with_p1.over_bound.mean
     for row in compared.rows:
-        work = np.mean([episode.workload.sum() / 3 for episode in SHORT])
+        work = np.mean([episode.workload.sum() / 3 for episode in short])
         expected = row.energy.mean + row.unserved.mean * work
         assert row.cost.mean == pytest.approx(expected, rel=1e-9)
         assert (row.over_bound_there is None) == (row.served_all == 0)
@@ -141,24 +147,24 @@ def test_rows_say_what_policies_cost_over_the_bound(contenders: list[Contender])
 # What is refused
 
 
-def test_bad_input_is_refused() -> None:
+def test_bad_input_is_refused(short: list[Episode]) -> None:
     for setting, name in (("causal_harvest=true", "causal_harvest"), ("harvest_model=sigmoidal", "harvest")):
         with pytest.raises(InputError, match=f"^{name}"):
-            bound_energy(SCENARIO.with_settings([setting]), SHORT[0])
-    channels, workload, battery = SHORT[0]
+            bound_energy(SCENARIO.with_settings([setting]), short[0])
+    channels, workload, battery = short[0]
     with pytest.raises(InputError, match=r"workload: .*\nbattery"):
         bound_energy(SCENARIO, Episode(channels, workload[:2], -battery))
     with pytest.raises(InputError, match="contenders: none"):
         foresight.compare(SCENARIO, [], frames=0, episodes=1, seed=0)
 
 
-def test_missing_solver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_solver_is_named(monkeypatch: pytest.MonkeyPatch, short: list[Episode]) -> None:
     def missing(name: str) -> None:
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(InputError, match=r"cvxpy not installed; pip install 'scattermec\[bench\]'"):
-        bound_energy(SCENARIO, SHORT[0])
+        bound_energy(SCENARIO, short[0])
 
 
 def test_command_prints_its_rows_and_refuses_what_does_not_fit(tmp_path, contenders, monkeypatch) -> None:

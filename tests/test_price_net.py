@@ -29,7 +29,6 @@ from scattermec.training.metrics import Row, read
 
 PARAMETERS = parameters(Scenario())
 TINY = PriceNetConfig(width=4, rounds=1, batch_size=4)
-NET = PriceNet(jax.random.key(3), 8, 2)
 
 prices = jax.jit(unit_prices)
 play = jax.jit(jax.vmap(run_frame, in_axes=(None, 0, 0, 0)))
@@ -44,23 +43,30 @@ def one_frame(seed: int) -> Frame:
     return jax.tree.map(lambda leaf: leaf[0], frames(1, seed))
 
 
+@pytest.fixture(scope="module")
+def network() -> PriceNet:
+    return PriceNet(jax.random.key(3), 8, 2)
+
+
 # What holds by construction
 
 
-def test_prices_do_not_depend_on_the_phases_of_the_channels() -> None:
+def test_prices_do_not_depend_on_the_phases_of_the_channels(network: PriceNet) -> None:
     frame = one_frame(1)
     turned = dataclasses.replace(
         frame, channels=frame.channels * jnp.exp(1j * jnp.array([0.3, 2.0, -1.1]))[:, None]
     )
-    np.testing.assert_allclose(prices(NET, PARAMETERS, frame), prices(NET, PARAMETERS, turned), rtol=1e-4)
+    np.testing.assert_allclose(
+        prices(network, PARAMETERS, frame), prices(network, PARAMETERS, turned), rtol=1e-4
+    )
 
 
-def test_prices_follow_the_order_of_the_users() -> None:
+def test_prices_follow_the_order_of_the_users(network: PriceNet) -> None:
     frame, order = one_frame(2), np.array([2, 0, 1])
     shuffled = jax.tree.map(lambda leaf: leaf[order], frame)
     constants = dataclasses.replace(PARAMETERS, path_gain=PARAMETERS.path_gain[order])
-    expected = np.asarray(prices(NET, PARAMETERS, frame))[np.ix_(order, order)]
-    np.testing.assert_allclose(prices(NET, constants, shuffled), expected, rtol=1e-4)
+    expected = np.asarray(prices(network, PARAMETERS, frame))[np.ix_(order, order)]
+    np.testing.assert_allclose(prices(network, constants, shuffled), expected, rtol=1e-4)
     assert np.ptp(expected) > 1e-3
 
 
@@ -156,10 +162,12 @@ def test_few_bits_never_promise_more() -> None:
     assert (np.asarray(few.t_passive) >= np.asarray(told.t_passive) - 1e-6).all()
 
 
-def test_antennas_without_a_signal_are_none_at_all() -> None:
+def test_antennas_without_a_signal_are_none_at_all(network: PriceNet) -> None:
     frame = one_frame(5)
     more = dataclasses.replace(frame, channels=jnp.pad(frame.channels, ((0, 0), (0, 5))))
-    np.testing.assert_allclose(prices(NET, PARAMETERS, more), prices(NET, PARAMETERS, frame), rtol=1e-6)
+    np.testing.assert_allclose(
+        prices(network, PARAMETERS, more), prices(network, PARAMETERS, frame), rtol=1e-6
+    )
     wide = variety.with_antennas(more, jnp.arange(8) < 2)
     assert (np.asarray(wide.channels[:, 2:]) == 0).all()
     assert (np.asarray(wide.channels[:, :2]) == np.asarray(frame.channels[:, :2])).all()
