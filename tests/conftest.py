@@ -1,11 +1,9 @@
 """Set-up of the whole suite: double precision, array shapes checked, reproducible property tests."""
 
-import itertools
 import os
 import shutil
 import sys
 import tempfile
-from typing import Any
 
 # One cache of compiled programs for all workers of a run, and for the processes that they start; it goes with
 # the run. JAX reads where it is when it is imported, so it has to be said before.
@@ -65,25 +63,6 @@ def _leave_leaves_unchecked() -> None:
 
 _leave_leaves_unchecked()
 
-
-def _share_contexts() -> None:
-    # JAX makes an MLIR context for each program: of a program of one operation it is a quarter of the time to
-    # compile, and as it is kept with the program, half of a worker's memory.
-    from jax._src.interpreters import mlir
-
-    make, programs = mlir.make_ir_context, itertools.count()
-
-    def shared() -> Any:
-        nonlocal context
-        if next(programs) % 50 == 0:  # what one has met of types and places in the code grows for ever
-            context = make()
-        return context
-
-    context = None
-    mlir.make_ir_context = shared
-
-
-_share_contexts()
 
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
