@@ -94,7 +94,8 @@ def test_a_run_replaces_its_own_section_alone(tmp_path):
         "P1 and P2 on a GPU",
         *(["Seeds side by side on a GPU"] if "seeds" in after else []),
     ]
-    for (name, section), text in zip((after | {"gpu": {}}).items(), sections.values(), strict=True):
+    in_order = {name: section for name, section in after.items() if name != "seeds"} | {"gpu": {}} | after
+    for (name, section), text in zip(in_order.items(), sections.values(), strict=True):
         origin = text.split("\n", 1)[0]
         if name == "gpu":
             assert origin.startswith("`python -m benchmarks --only gpu")

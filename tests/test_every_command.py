@@ -29,6 +29,7 @@ from scattermec.experiments.evaluate.exported import LEARNED
 from scattermec.experiments.measure import possible, sampled
 from scattermec.experiments.measure.statistics import Estimate
 from scattermec.experiments.measure.world import SimulatedWorld
+from scattermec.experiments.studies.knowledge import Knowledge
 from scattermec.online import broker
 from scattermec.price_net import runs
 
@@ -251,6 +252,11 @@ def printed_figures(printed):
     assert "files drawn for a paper" in printed
     names = {path.stem for path in Path("reproduced/print").glob("*.pdf")}
     assert names == {"fig3a-mrt-1", "fig3a-mrt-2"}
+
+
+def tables_of_a_study(printed):
+    assert "csi_error 0%" in printed
+    assert "| MRT beams + P1 | 50.0% (40.0% to 60.0%); outage 10.0% |" in Path("tables.md").read_text()
 
 
 def array_script(printed):
@@ -500,6 +506,7 @@ LINES = [
         reproduced,
     ),
     ("report reproduced --width 90mm", printed_figures),
+    ("report known --tables knowledge --out tables.md", tables_of_a_study),
     (
         f"calibrate searched --quick --scenario toy.yaml {ARRAY} --json",
         script_to_submit("searched/array/array.sbatch", jobs=1),
@@ -532,6 +539,10 @@ def folder(tmp_path_factory):
     (path / "toy-plan.yaml").write_text(json.dumps(plan))
     (path / "toy-price-net.yaml").write_text("width: 4\n")
     (path / "default.yaml").write_text(run("scenario").stdout)
+    numbers = {"of_optimum": [0.5, 0.4, 0.6], "outage": [0.1, 0.1, 0.1], "energy_efficiency": [1.0, 1.0, 1.0]}
+    (path / "known").mkdir()
+    kept = {"settings": Knowledge(Scenario()).settings(), "found": {"exact": {"mrt": numbers}}}
+    (path / "known" / "knowledge.json").write_text(json.dumps(kept))
     random = np.random.default_rng(0)
     channels = random.normal(size=(2, NUM_FRAMES, 1, 2))
     np.savez(
