@@ -21,7 +21,7 @@ from scattermec.online.transport import MqttTransport, Transport
 
 __all__ = ["Runner", "percentiles", "resident_memory", "run_device"]
 
-STATUS = 5.0
+STATUS = 1.0
 """s between two accounts of a device on its topic NAME/status, in JSON, for people"""
 
 LATENCIES = 10_000
