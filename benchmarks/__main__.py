@@ -153,13 +153,16 @@ def _measure(section: "Section", options: argparse.Namespace, other_core: int | 
 def _measure_on_gpu(
     section: "Section", options: argparse.Namespace, seconds: float, tell: Callable[[str], None]
 ) -> None:
-    from benchmarks.gpu import BATCHES, compare_gpu, compare_seeds, find_gpu
+    from benchmarks.gpu import BATCHES, compare_gpu, compare_seeds, find_gpu, say_there_is_none
 
-    if section.name == "seeds":
-        compare_seeds(section, find_gpu(), tell)
+    gpu = find_gpu()
+    if gpu is None:
+        say_there_is_none(section)
+    elif section.name == "seeds":
+        compare_seeds(section, gpu, tell)
     else:
         sizes = options.batches or (BATCHES[:1] if options.quick else BATCHES)
-        compare_gpu(section, find_gpu(), sizes, 256 if options.quick else 8192, seconds, tell)
+        compare_gpu(section, gpu, sizes, 256 if options.quick else 8192, seconds, tell)
 
 
 def _measure_trainers(section: "Section", options: argparse.Namespace) -> None:

@@ -63,7 +63,6 @@ def _leave_leaves_unchecked() -> None:
 
 _leave_leaves_unchecked()
 
-
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")

@@ -818,23 +818,24 @@ class Radio(Device):
             answers[user] = answer
         played = self.world.play(beams, t_passive, answers)
         outcomes = zip(played.served, played.harvested, played.spent, strict=True)
-        ended: list[Message] = [
-            Outcome(run=run, frame=frame, user=user, served=served, harvested=harvested, spent=spent)
-            for user, (served, harvested, spent) in enumerate(outcomes)
+        return [
+            *(
+                Outcome(run=run, frame=frame, user=user, served=served, harvested=harvested, spent=spent)
+                for user, (served, harvested, spent) in enumerate(outcomes)
+            ),
+            Log(
+                run=run,
+                frame=frame,
+                reward=played.reward,
+                optimum=played.optimum,
+                ap_energy=played.ap_energy,
+                beaming=beams is not None,
+                answered=[user in self.answers for user in range(self.users)],
+                served=list(played.served),
+                battery=list(played.battery),
+                seconds=now - self.began,
+            ),
         ]
-        log = Log(
-            run=run,
-            frame=frame,
-            reward=played.reward,
-            optimum=played.optimum,
-            ap_energy=played.ap_energy,
-            beaming=beams is not None,
-            answered=[user in self.answers for user in range(self.users)],
-            served=list(played.served),
-            battery=list(played.battery),
-            seconds=now - self.began,
-        )
-        return [*ended, log]
 
 
 def rows(matrix: np.ndarray) -> list[list[float]]:

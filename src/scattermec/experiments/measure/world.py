@@ -62,9 +62,8 @@ class SimulatedWorld:
         frame = as_seen(self._states).frame
         seen = (np.asarray(part)[0] for part in (frame.channels, frame.workload, frame.battery))
         channels, workload, battery = seen
-        return Sight(
-            *map(np.asarray, (channels, workload, battery, links.channel_gain(jnp.asarray(channels))))
-        )
+        gain = np.asarray(links.channel_gain(jnp.asarray(channels)))
+        return Sight(channels, workload, battery, gain)
 
     def measure(self, beams: np.ndarray, t_passive: np.ndarray) -> Known:
         """What users know in their slots if these beams are on for these times: their part of the truth."""
