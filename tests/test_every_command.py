@@ -503,11 +503,11 @@ LINES = [
     ("report reproduced --width 90mm", printed_figures),
     ("report known --tables knowledge --out tables.md", tables_of_a_study),
     (
-        f"calibrate searched --quick --scenario toy.yaml {ARRAY} --json",
+        f"calibrate searched --quick --scenario toy.yaml --start scattermec-1/paper {ARRAY} --json",
         script_to_submit("searched/array/array.sbatch", jobs=1),
     ),
     (
-        "calibrate searched --quick --scenario toy.yaml --index 0 --jobs 1 --json",
+        "calibrate searched --quick --scenario toy.yaml --start scattermec-1/paper --index 0 --jobs 1 --json",
         share_done("searched/evaluated/samples-*.csv"),
     ),
     (
@@ -613,6 +613,7 @@ def _small_and_in_this_process(monkeypatch, folder):
         "samples": 4,
         "population": 4,
         "generations": 1,
+        "sample_frames": 4,
         "frames": 4,
         "refined_frames": 4,
         "polished_frames": 4,

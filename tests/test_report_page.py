@@ -72,7 +72,7 @@ def made_up_measurements() -> list[Measurement]:
     rng = np.random.default_rng(0)
     rows = []
     for sweep in SWEEPS.values():
-        for value in sweep.values(quick=True):
+        for value in sweep.values(Scenario(), quick=True):
             for kind in KINDS:
                 for scheme in sweep.schemes:
                     for metric in metrics_of(sweep, scheme):

@@ -52,8 +52,8 @@ pytestmark = pytest.mark.usefixtures("quick_pdfs")
 
 FRAMES = 30
 POINTS = 2
-SCENARIO = Scenario(local_rate=100.0)
-DISTANCE = {"schemes": ("hybrid", "active", "local"), "low": 0.1, "high": 0.2}
+SCENARIO = Scenario(local_rate=100.0, distance_sweep=(0.1, 0.2))
+DISTANCE = {"schemes": ("hybrid", "active", "local")}
 """Near enough, and local computing fast enough, to serve everyone: the search for a scheme's best set takes
 seconds to compile, and so does a scheme itself."""
 ORIGINAL = dict(SWEEPS)
@@ -83,6 +83,8 @@ def run(folder, *options):
             "default",
             "--set",
             "local_rate=100",
+            "--set",
+            "distance_sweep=[0.1, 0.2]",
             "--figures",
             "3a,3b,4a,4b,beams",  # Fig. 2 trains: tests/test_learning_figures.py
             *options,
@@ -158,7 +160,7 @@ def test_table_is_tidy(rows):
         (sweep.name, str(value), beams, scheme, metric)
         for sweep in SWEEPS.values()
         for beams in (COMPARED_BEAMS if sweep.name == "distance" else ("mrt", "optimal"))
-        for value in sweep.values(quick=True)
+        for value in sweep.values(SCENARIO, quick=True)
         for scheme in sweep.schemes
         for metric in metrics_of(sweep, scheme)
     }
@@ -226,7 +228,7 @@ def test_claims_are_judged_for_each_kind_of_beams(finished):
 
 
 def test_shares_and_efficiency_are_those_of_the_exact_allocation(rows):
-    power = SWEEPS["ap_power"].values(quick=True)[-1]
+    power = SWEEPS["ap_power"].values(SCENARIO, quick=True)[-1]
     constants = sweeps.parameters_at(parameters(SCENARIO), "ap_power", power)
     frames, beams = drawn_with_beams(constants)
     solution = allocate_frames(constants, frames, beams, serve="all-or-best")
@@ -274,7 +276,7 @@ def test_no_scheme_costs_less_than_the_one_that_it_restricts():
 
 
 def test_kinds_of_beams_meet_the_same_frames(rows):
-    near = SWEEPS["distance"].values(quick=True)[0]
+    near = SWEEPS["distance"].values(SCENARIO, quick=True)[0]
     constants = sweeps.parameters_at(parameters(SCENARIO), "distance", near)
     frames = sweeps.draw_frames(constants, frames=FRAMES, seed=0)
     work = float(frames.workload.sum())
@@ -285,6 +287,9 @@ def test_kinds_of_beams_meet_the_same_frames(rows):
         energies[kind] = np.asarray(solved.solution.energy)
         told = number(rows, "distance", near, "hybrid", "energy_efficiency", kind)
         assert told == pytest.approx(work / energies[kind].sum())
+        each = np.asarray(frames.workload).sum(axis=1) / energies[kind]
+        told = number(rows, "distance", near, "hybrid", "frame_efficiency", kind)
+        assert told == pytest.approx(each.mean())
     bound = np.asarray(optimise_all_or_best(constants, frames)[0].lower_bound)
     for kind in COMPARED_BEAMS:
         assert (energies[kind] >= bound * (1 - 1e-9)).all()
@@ -566,11 +571,11 @@ def test_tables_are_shown_in_the_index(finished, monkeypatch):
 
 def test_points_are_in_range_and_include_the_default():
     for sweep in ORIGINAL.values():
-        values = sweep.values()
-        assert (values[0], values[-1]) == (sweep.low, sweep.high)
+        values = sweep.values(Scenario())
+        assert (values[0], values[-1]) == getattr(Scenario(), f"{sweep.name}_sweep")
         assert list(values) == sorted(set(values))
-    assert 1.0 in ORIGINAL["ap_power"].values()
-    assert 1.0 in ORIGINAL["distance"].values()
+    assert 1.0 in ORIGINAL["ap_power"].values(Scenario())
+    assert 1.0 in ORIGINAL["distance"].values(Scenario())
     with pytest.raises(ValueError, match="not known"):
         sweeps.sweep_of("9z")
 
@@ -580,7 +585,7 @@ def test_figure_of_efficiency_shows_all_four_schemes():
         Measurement("distance", value, scheme, "mrt", metric, "", 1 / value, 0.9 / value, 1.1 / value, 9, 0)
         for value in (0.5, 1.0, 2.0)
         for scheme in ("hybrid", "active", "passive", "local")
-        for metric in ("energy_efficiency", "outage")
+        for metric in ("frame_efficiency", "outage")
     ]
     # Other beams are not part of it.
     made_up += [dataclasses.replace(row, beams="optimal", mean=9.0, high=9.0) for row in made_up]

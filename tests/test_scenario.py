@@ -55,6 +55,9 @@ DEFAULTS = {
     "discount": 0.5,
     "team_weight": 0.0,
     "episode_length": 100,
+    "ap_power_sweep": (0.25, 4.0),
+    "mean_workload_sweep": (5.0, 60.0),
+    "distance_sweep": (0.5, 2.0),
 }
 PER_USER = (
     "slot_duration",
@@ -215,6 +218,7 @@ def constants(draw):
         "correlation": draw(share),
         "discount": draw(st.floats(0, 1, exclude_max=True)),
         "episode_length": draw(st.integers(1, 10**8)),
+        "ap_power_sweep": sorted(draw(st.lists(positive, min_size=2, max_size=2, unique=True))),
     }
 
 
@@ -365,6 +369,18 @@ def test_numbers_are_finite_and_numbers(name, value):
             "initial_battery: [0, 0.1, 0.2]",
             "initial_battery: [0, 0.1, 0.2] is not allowed; "
             "it must be a finite number >= 0, or [low, high] (mJ)",
+        ),
+        (
+            "ap_power_sweep: [2, 1]",
+            "ap_power_sweep: [2, 1] is not allowed; it must be [low, high] with 0 < low < high (W)",
+        ),
+        (
+            "distance_sweep: [0, 1]",
+            "distance_sweep: [0, 1] is not allowed; it must be [low, high] with 0 < low < high",
+        ),
+        (
+            "mean_workload_sweep: 3",
+            "mean_workload_sweep: 3 is not allowed; it must be [low, high] with 0 < low < high (kbit)",
         ),
         ("ap_powr: 1", "ap_powr: unknown; did you mean ap_power?"),
         ("xyzzy: 1", "xyzzy: unknown; no constant has a name like it"),

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from scattermec import Scenario
 from scattermec.cli.app import app
 from scattermec.errors import InputError
-from scattermec.experiments.claims.withheld import WITHHELD
+from scattermec.experiments.claims.withheld import RANGES, numbers_of
 from scattermec.experiments.measure.statistics import interquartile_mean
 from scattermec.experiments.measure.sweeps import (
     SWEEPS,
@@ -86,27 +86,18 @@ def test_learned_beams_of_a_point_come_with_every_metric(monkeypatch) -> None:
 def test_samples_cover_every_range_evenly_and_are_valid_scenarios() -> None:
     sampled = Ranges(SCENARIO, scenarios=10, seed=2).sampled()
     assert sampled == Ranges(SCENARIO, scenarios=10, seed=2).sampled()
-    for name, declared in WITHHELD.items():
-        values = [getattr(scenario, name) for scenario in sampled]
-        if name == "passive_receive_power":
-            values = [scenario.passive_receive_power / scenario.active_receive_power for scenario in sampled]
-        if name == "initial_battery":
-            values = [high for _, high in values]
-        parts = np.array(values, float)
-        if declared.logarithmic:
-            parts = np.log(parts / declared.low) / np.log(declared.high / declared.low)
-        else:
-            parts = (parts - declared.low) / (declared.high - declared.low)
+    numbers = [numbers_of(scenario) for scenario in sampled]
+    for name, declared in RANGES.items():
+        values = np.array([each[name] for each in numbers])
+        parts = np.log(values / declared.low) / np.log(declared.high / declared.low)
         # One in each tenth, but for rounding to four digits.
         np.testing.assert_allclose(np.sort(parts), np.arange(10) / 10 + 0.05, atol=0.0502)
 
 
 def test_ranges_go_on_where_they_were_interrupted(tmp_path, monkeypatch) -> None:
     for name, sweep in SWEEPS.items():
-        monkeypatch.setattr(
-            type(sweep), "values", lambda self, quick=False: (self.low, self.high), raising=True
-        )
-        assert len(SWEEPS[name].values()) == 2
+        monkeypatch.setattr(type(sweep), "count", lambda self, quick=False: 2)
+        assert len(SWEEPS[name].values(SCENARIO)) == 2
     plan = Ranges(SCENARIO, ("mrt",), scenarios=3, frames=4, trained=0)
     told: list[int] = []
     plan.run(tmp_path, Record(tmp_path), told.append)

@@ -6,6 +6,7 @@ point's (AP's) side, mW and mJ on the users' side.
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -31,6 +32,11 @@ Fading = Literal["rayleigh", "rician", "file"]
 NAMED = ("default", "paper")
 """Scenarios that come with the package: our own constants, and those found by `scattermec calibrate`."""
 
+SHIPPED = Path(__file__).parent / "scenarios"
+"""Their files, and in a folder each the scenarios of benchmark sets, which never change."""
+
+_FROZEN = re.compile(r"scattermec-\d+/[a-z]+")
+
 NEAREST, FARTHEST = 0.1, 1e6
 """Limits of the users' distances in m. By default, the path loss is 0 dB and 140 dB there."""
 
@@ -38,10 +44,12 @@ MOST_LOSS = 140.0
 """Largest path loss in dB, whatever the constants that it follows from."""
 
 _OF_THE_LOSS = ("path_loss_exponent", "reference_loss", "antenna_gain")
+_SWEEPS = ("ap_power_sweep", "mean_workload_sweep", "distance_sweep")
 _POSITIONS = (
     f"a list of at least one [x, y] and at most {MOST_USERS}, each more than {NEAREST:g} m "
     f"and at most {FARTHEST:g} m away from [0, 0]"
 )
+_ENDS = "[low, high] with 0 < low < high"
 _RECTIFIER = "a mapping of saturation, steepness and turn_on"
 _TRACE = "File of channels (frames, N, M) and workload (frames, N)"
 
@@ -70,7 +78,7 @@ class Scenario(FileSettings):
     _error: ClassVar = ScenarioError
     _also_allowed: ClassVar = {PerUser: "a list of one per user", float | Pair: "[low, high]"}
     _derived: ClassVar = {"num_users": "user_positions"}
-    _added: ClassVar = _OF_THE_LOSS
+    _added: ClassVar = (*_OF_THE_LOSS, *_SWEEPS)
     """constants that earlier versions did not have, and whose defaults they computed with"""
     _title: ClassVar = "a scenario"
     _sections: ClassVar = {
@@ -82,6 +90,7 @@ class Scenario(FileSettings):
         "mean_workload": "Workload",
         "path_loss_exponent": "Channel",
         "reliability_weight": "Rewards and episodes",
+        "ap_power_sweep": "Abscissae of Fig. 3 and 4, lowest and highest",
     }
 
     num_antennas: int = constant(3, "M", "", f">= 1 and <= {MOST_ANTENNAS}", "AP antennas")
@@ -148,17 +157,29 @@ class Scenario(FileSettings):
     team_weight: float = constant(0.0, "", "", ">= 0 and <= 1", "Team share in the users' reward")
     episode_length: int = constant(100, "", "", f">= 1 and <= {MOST_FRAMES}", "Frames until truncation")
 
+    ap_power_sweep: Pair = constant((0.25, 4.0), "", "W", _ENDS, "AP transmit power in Fig. 3a")
+    mean_workload_sweep: Pair = constant((5.0, 60.0), "", "kbit", _ENDS, "Mean arrival in Fig. 3b")
+    distance_sweep: Pair = constant(
+        (0.5, 2.0), "", "", _ENDS, "Distance of all users in Fig. 4, relative to user_positions"
+    )
+
     @classmethod
     def named(cls, name: str) -> "Scenario":
         """A scenario that comes with the package, one of `NAMED`; raises ScenarioError for other names."""
         if name not in NAMED:
             raise ScenarioError([f"scenario: {show(name, 80)} is not known; choose from {', '.join(NAMED)}"])
-        return cls() if name == "default" else cls.load(Path(__file__).parent / "scenarios" / f"{name}.yaml")
+        return cls() if name == "default" else cls.load(SHIPPED / f"{name}.yaml")
 
     @classmethod
     def find(cls, source: str | os.PathLike[str]) -> "Scenario":
-        """A scenario by its name, one of `NAMED`, or from a file; raises ScenarioError with all faults."""
-        return cls.named(str(source)) if str(source) in NAMED else cls.load(source)
+        """A scenario by its name, or from a file; raises ScenarioError with all faults.
+
+        Names are those of `NAMED`, and of the scenarios of benchmark sets, such as ``scattermec-1/far``.
+        """
+        if str(source) in NAMED:
+            return cls.named(str(source))
+        frozen = SHIPPED / f"{source}.yaml"
+        return cls.load(frozen if _FROZEN.fullmatch(str(source)) and frozen.exists() else source)
 
     @property
     def known_as(self) -> str | None:
@@ -207,6 +228,14 @@ class Scenario(FileSettings):
         near = any(not NEAREST < math.hypot(*position) <= FARTHEST for position in value)
         if not 1 <= len(value) <= MOST_USERS or near:
             raise ValueError(cls._allowed("user_positions"))
+        return value
+
+    @field_validator(*_SWEEPS)
+    @classmethod
+    def _ends(cls, value: Pair, info: Any) -> Pair:
+        low, high = value
+        if not 0 < low < high:
+            raise ValueError(cls._allowed(info.field_name))
         return value
 
     @field_validator("trace")

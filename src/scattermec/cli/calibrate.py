@@ -31,6 +31,13 @@ def calibrate(
             "--shipped", help="Show what the calibration found that comes with the package; compute nothing."
         ),
     ] = False,
+    start: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Also search from this scenario, as one that an earlier calibration found. Repeatable.",
+        ),
+    ] = None,
     seed: options.Seed = 0,
     engine: options.Engine = EngineName.LOCAL,
     processes: options.Processes = None,
@@ -66,12 +73,13 @@ def calibrate(
     Examples:
 
         scattermec calibrate --quick
-        scattermec calibrate results/calibration --seed 1
+        scattermec calibrate results/calibration --start scattermec-1/paper
         scattermec calibrate results/calibration --engine slurm
         scattermec calibrate --shipped --out tables.md
     """
     check_output(out)
     base = options.load_scenario(scenario, settings)
+    starts = tuple(options.load_scenario(path, None) for path in start or ())
     array = options.slurm_settings(jobs, time, memory, prologue, launcher, index)
     if not shipped:
         check_installed("calibrate", "calibration", *(["ray"] if engine is EngineName.RAY else []))
@@ -85,13 +93,14 @@ def calibrate(
     from scattermec.cli.jobs import calibrate as job
 
     where = Where(engine.value, address, processes, array, index)
-    words = options.scenario_words(scenario, settings)
+    words = [word for path in start or () for word in ("--start", str(path))]
+    words += options.scenario_words(scenario, settings)
     if shipped:
         report = job.show()
     elif index is not None:
         with _processes.leaving_on_signals():
-            job.run_share(folder or Path(), base, where, quick=quick, seed=seed)
+            job.run_share(folder or Path(), base, starts, where, quick=quick, seed=seed)
         return
     else:
-        report = job.run(folder or Path(), base, words, where, quick=quick, seed=seed, quiet=as_json)
+        report = job.run(folder or Path(), base, starts, words, where, quick=quick, seed=seed, quiet=as_json)
     report.put_out(as_json=as_json, out=out)

@@ -64,8 +64,8 @@ ScenarioFile = Annotated[
     Path | None,
     typer.Option(
         metavar="NAME|FILE",
-        help="default, paper (constants found by `scattermec calibrate`), or a file in YAML or JSON; omitted "
-        "constants keep their defaults.",
+        help="default, paper (constants found by `scattermec calibrate`), a scenario of the benchmark set "
+        "(scattermec-1/far), or a file in YAML or JSON; omitted constants keep their defaults.",
     ),
 ]
 Settings = Annotated[

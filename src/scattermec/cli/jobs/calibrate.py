@@ -36,13 +36,23 @@ class _ShareDoneError(Exception):
 
 
 def run(
-    folder: Path, base: Scenario, words: list[str], where: Where, *, quick: bool, seed: int, quiet: bool
+    folder: Path,
+    base: Scenario,
+    starts: tuple[Scenario, ...],
+    words: list[str],
+    where: Where,
+    *,
+    quick: bool,
+    seed: int,
+    quiet: bool,
 ) -> Report:
-    """Calibrate in a folder, or continue there; ``words`` are the scenario's options."""
+    """Calibrate in a folder, or continue there; ``words`` are the options of scenario and starts."""
     warn_without_kernel(True)
     again = ["calibrate", str(folder), *(["--quick"] if quick else []), "--seed", str(seed), *words]
     # With an absolute path, since workers of Ray have working folders of their own.
-    calibration = Calibration(folder.absolute(), base, _effort(quick), seed, _sharing(folder, again, where))
+    calibration = Calibration(
+        folder.absolute(), base, _effort(quick), seed, starts, _sharing(folder, again, where)
+    )
     try:
         with described_progress("Sampling", quiet=quiet, unit="scenarios") as update:
             record = calibration.run(update)
@@ -52,7 +62,9 @@ def run(
     return _report(record, command_line(), [found])
 
 
-def run_share(folder: Path, base: Scenario, where: Where, *, quick: bool, seed: int) -> None:
+def run_share(
+    folder: Path, base: Scenario, starts: tuple[Scenario, ...], where: Where, *, quick: bool, seed: int
+) -> None:
     """Compute the share of a job in the first stage that is not complete."""
 
     def share(work: Compute, tasks: Sequence[Task], report: Callable[[Any], None], *, lightly: bool) -> None:
@@ -62,7 +74,7 @@ def run_share(folder: Path, base: Scenario, where: Where, *, quick: bool, seed: 
             raise _ShareDoneError
 
     with contextlib.suppress(_ShareDoneError):
-        Calibration(folder.absolute(), base, _effort(quick), seed, share).run(lambda *stage: None)
+        Calibration(folder.absolute(), base, _effort(quick), seed, starts, share).run(lambda *stage: None)
 
 
 def _sharing(folder: Path, again: list[str], where: Where) -> Callable[..., None]:

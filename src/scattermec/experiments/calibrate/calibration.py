@@ -14,7 +14,7 @@ from scattermec._version import __version__
 from scattermec.errors import InputError
 from scattermec.experiments.calibrate.search import NAMES, Evaluated, Search, distance, loss, read, run
 from scattermec.experiments.claims.optima import examine_scenario
-from scattermec.experiments.claims.withheld import WITHHELD, scenario_at
+from scattermec.experiments.claims.withheld import declared_ranges, scenario_at, shares_at
 from scattermec.experiments.measure.beams import Beams
 from scattermec.experiments.measure.sweeps import SWEEPS
 from scattermec.scenario import Scenario
@@ -39,13 +39,15 @@ class Effort:
 
     samples: int
     """scenarios sampled evenly"""
+    sample_frames: int
+    """per point, for these"""
     searches: int
     """searches for all claims, each from a good sample"""
     generations: int
     """of each search"""
     population: int
     frames: int
-    """per point, for all of these"""
+    """per point, for all of these, and for the searches for pairs of claims"""
     refined: int
     """best scenarios that are searched around again, with more frames"""
     refined_generations: int
@@ -66,15 +68,16 @@ class Effort:
 
 FULL = Effort(
     samples=2048,
-    searches=6,
-    generations=150,
+    sample_frames=48,
+    searches=4,
+    generations=100,
     population=16,
-    frames=48,
-    refined=4,
-    refined_generations=40,
+    frames=96,
+    refined=2,
+    refined_generations=80,
     refined_frames=256,
     polished=2,
-    polished_generations=12,
+    polished_generations=15,
     polished_frames=512,
     conflict_generations=15,
     finalists=2,
@@ -82,6 +85,7 @@ FULL = Effort(
 )
 QUICK = Effort(
     samples=64,
+    sample_frames=16,
     searches=2,
     generations=4,
     population=8,
@@ -134,6 +138,8 @@ class Calibration:
     """source of all other constants"""
     effort: Effort
     seed: int
+    starts: tuple[Scenario, ...] = ()
+    """scenarios from which there are searches, too"""
     share: Callable[..., None] = run_in_processes
     """how tasks are shared: `run_in_processes`, or a function like it"""
 
@@ -143,17 +149,19 @@ class Calibration:
             "version": __version__,
             "effort": asdict(self.effort),
             "seed": self.seed,
-            "ranges": {name: [declared.low, declared.high] for name, declared in WITHHELD.items()},
-            "points": {sweep.name: list(sweep.values(quick=True)) for sweep in SWEEPS.values()},
+            "ranges": declared_ranges(),
+            "points": {sweep.name: sweep.count(quick=True) for sweep in SWEEPS.values()},
             "scenario": self.base.record(),
-        }
+        } | ({"starts": [start.record() for start in self.starts]} if self.starts else {})
 
     def run(self, progress: Callable[[str, int, int], None]) -> dict[str, Any]:
         """Compute what is missing in the folder; returns the record, which is also kept there.
 
         ``progress`` is called with the stage, and the number of scenarios evaluated in it and in all. Raises
-        InputError if the folder holds a calibration with other settings.
+        InputError if the folder holds a calibration with other settings, or a start has constants per user.
         """
+        for scenario in self.starts:
+            shares_at(scenario)
         self._open()
         samples = self._search("Sampling", self._samples(), progress)
         searched = self._search("Searching", self._searches(samples), progress)
@@ -207,12 +215,22 @@ class Calibration:
     def _samples(self) -> list[Search]:
         block = min(BLOCK, self.effort.samples)
         return [
-            self._new(f"samples-{number:03}", number, population=block, generations=1)
+            self._new(
+                f"samples-{number:03}",
+                number,
+                population=block,
+                generations=1,
+                frames=self.effort.sample_frames,
+            )
             for number in range(self.effort.samples // block)
         ]
 
     def _searches(self, samples: Evaluated) -> list[Search]:
-        return self._around(samples, self.effort.searches, "search", 1000)
+        given = [
+            self._new(f"start-{number:03}", 1500 + number, start=shares_at(scenario))
+            for number, scenario in enumerate(self.starts)
+        ]
+        return self._around(samples, self.effort.searches, "search", 1000) + given
 
     def _refinements(self, searched: Evaluated) -> list[Search]:
         generations, frames = self.effort.refined_generations, self.effort.refined_frames

@@ -34,7 +34,7 @@ JUDGED = 2000
 NORMAL = 1.96
 """Half of a 95% interval, in standard errors."""
 
-METRICS = ("active_share", "passive_share", "local_share", "t_active", "t_passive", "energy_efficiency")
+METRICS = ("active_share", "passive_share", "local_share", "t_active", "t_passive", "frame_efficiency")
 """What the claims are about, besides the energy relative to MEC-disabled."""
 
 
@@ -67,7 +67,7 @@ def measure(
     rows: list[Measurement] = []
     served = 1.0
     for schemes, sweeps in _groups().items():
-        points = [(sweep, value) for sweep in sweeps for value in sweep.values(quick)]
+        points = [(sweep, value) for sweep in sweeps for value in sweep.values(scenario, quick)]
         stacked = stack([parameters_at(constants, sweep.name, value) for sweep, value in points])
         found = jax.tree.map(np.asarray, _solve(" ".join(schemes), stacked, key, indices))
         served = min(served, float(found["hybrid"]["everyone_served"].mean(axis=1).min()))

@@ -25,7 +25,7 @@ from scattermec.scenario import Scenario
 from scattermec.storage.atomic import alone
 from scattermec.storage.texts import read_text
 
-ENOUGH = 0.005
+ENOUGH = 0.02
 """Margin beyond which a claim is no longer improved."""
 
 NAMES = tuple(claim.name for claim in CLAIMS)
@@ -72,7 +72,7 @@ class Evaluated:
     """Scenarios with their margins, one row each, in the order of evaluation."""
 
     points: np.ndarray = field(default_factory=lambda: np.zeros((0, len(COORDINATES))))
-    """(R, 13) in the unit cube"""
+    """(R, 19) in the unit cube"""
     margins: np.ndarray = field(default_factory=lambda: np.zeros((0, len(NAMES))))
     """(R, 14) of the claims"""
     served: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -138,7 +138,7 @@ def _run(search: Search, report: Callable[[int], None]) -> None:
 
 
 def _proposals(search: Search) -> Generator[np.ndarray, np.ndarray | None, None]:
-    """The points of each generation, (population, 13); is sent the margins of the one before."""
+    """The points of each generation, (population, 19); is sent the margins of the one before."""
     dimensions = len(COORDINATES)
     if search.start is None:
         sobol = qmc.Sobol(dimensions, rng=search.seed)

@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 
 from scattermec.experiments.calibrate.search import NAMES
 from scattermec.experiments.claims.optima import CLAIMS, MARKS
-from scattermec.experiments.claims.withheld import WITHHELD
+from scattermec.experiments.claims.withheld import RANGES, Withheld, numbers_of
 from scattermec.experiments.measure.statistics import CONFIDENCE
 from scattermec.experiments.measure.table import Table
 from scattermec.scenario import Scenario, unit_of
@@ -44,7 +44,7 @@ def claims_table(record: Mapping[str, Any], command: str) -> Table:
         note=f"Found by search, and verified on {effort['judged_frames']:,} frames per point that no search "
         f"has used. Last column: part of {record['samples']:,} scenarios, evenly sampled over the declared "
         "ranges of the constants that the paper does not give, in which the claim holds with MRT beams, and "
-        f"its 95% Wilson interval ({effort['frames']} frames per point).",
+        f"its 95% Wilson interval ({effort['sample_frames']} frames per point).",
         columns=("claim", "the paper", *columns, "part of the range"),
         rows=(
             *(
@@ -100,37 +100,34 @@ def _margin(value: float) -> str:
 
 def constants_table(record: Mapping[str, Any], command: str) -> Table:
     """The constants of the scenario found, beside the range searched, the default and published figures."""
-    found = record["winner"]["scenario"]
-    default = Scenario().model_dump(mode="json")
-
-    def shown(scenario: Mapping[str, Any], name: str) -> float:
-        if name == "initial_battery":
-            return float(scenario[name][1])
-        if name == "passive_receive_power":
-            return float(scenario[name] / scenario["active_receive_power"])
-        return float(scenario[name])
-
+    scenario = Scenario.model_validate(record["winner"]["scenario"])
+    found, default = numbers_of(scenario), numbers_of(Scenario())
+    lowest = record["winner"]["scenario"]["initial_battery"][0]
     rows: list[Sequence[str]] = []
-    for name, declared in WITHHELD.items():
-        value, (low, high) = shown(found, name), declared.published
-        where = "within" if low <= value <= high else f"{_factor(value, low, high)}"
-        unit = "" if name == "passive_receive_power" else unit_of(name)
+    for name, declared in RANGES.items():
+        constant = name.partition(".")[0]
+        published, compared = "", ""
+        if isinstance(declared, Withheld):
+            low, high = declared.published
+            published = f"{low:g} to {high:g}: {declared.source}"
+            compared = "within" if low <= found[name] <= high else _factor(found[name], low, high)
         rows.append(
             (
                 f"`{name}`",
-                unit,
-                f"{value:.4g}",
-                f"{shown(default, name):.4g}",
+                "" if constant == "passive_receive_power" else unit_of(constant),
+                f"{found[name]:.4g}",
+                f"{default[name]:.4g}",
                 f"{declared.low:g} to {declared.high:g}: {declared.reason}",
-                f"{low:g} to {high:g}: {declared.source}",
-                where,
+                published,
+                compared,
             )
         )
     return Table(
         title="The constants of the scenario found, and those of real hardware",
         note="`passive_receive_power` is a share of `active_receive_power`; `initial_battery` is the upper "
-        f"end of its range, whose lower end is {found['initial_battery'][0]:g} mJ in the scenario found. The "
-        "last column compares with the published figures.",
+        f"end of its range, whose lower end is {lowest:g} mJ in the scenario found. The "
+        "last column compares with the published figures. The ends of the sweeps are readings of the paper's "
+        "text, which does not give them.",
         columns=(
             "constant",
             "unit",

@@ -106,7 +106,7 @@ def examine_scenario(
     """
     measurements, done = [], 0
     for sweep in SWEEPS.values():
-        for value in sweep.values(quick):
+        for value in sweep.values(scenario, quick):
             measurements += measure_point(scenario, sweep, value, frames=frames, seed=seed, beams=[beams])
             done += len(sweep.schemes) * frames
             progress(done)
@@ -227,7 +227,8 @@ LABELS = {"hybrid": "Hybrid-offload", "active": "Active-enabled", "local": "MEC-
 
 
 def _efficiency(measurements: Measurements, scheme: str) -> Curve:
-    return curve(measurements, "distance", scheme, "energy_efficiency")
+    """What the paper calls energy efficiency, the second term of (11): of each frame, then the mean."""
+    return curve(measurements, "distance", scheme, "frame_efficiency")
 
 
 def _efficiency_falls(measurements: Measurements) -> list[Condition]:

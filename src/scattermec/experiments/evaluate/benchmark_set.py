@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scattermec.errors import InputError
+from scattermec.scenario import SHIPPED
 from scattermec.storage.texts import read_object, read_text
 
 __all__ = [
@@ -28,7 +29,7 @@ NAME = "scattermec-1"
 
 SCENARIOS = {
     "default": "the package's default constants",
-    "paper": "the constants under which most of the paper's claims hold",
+    "paper": "constants from a first search for those under which the paper's claims hold",
     "far": "users at twice the distance: one frame in two cannot serve everyone",
     "empty": "empty batteries: all energy comes from beams of the same frame",
     "crowd": "six users share the beams of four antennas",
@@ -50,7 +51,7 @@ SUMS = "SHA256SUMS"
 RECORD = "set.json"
 """Name of the set and number of its frames; only a set has this file."""
 
-FROZEN = Path(__file__).parents[2] / "scenarios" / NAME
+FROZEN = SHIPPED / NAME
 """The scenarios of the set, and its checksums, as they come with the package."""
 
 

@@ -22,6 +22,7 @@ from scattermec.optimisation import INFEASIBLE, OPTIMAL, SCHEMES, Scheme, Soluti
 from scattermec.physics import Frame, Parameters, channel, parameters, run_frame
 from scattermec.physics.channel import Key
 from scattermec.physics.parameters import weaker_by
+from scattermec.physics.rewards import energy_efficiency
 from scattermec.scenario import Scenario
 
 Swept = Literal["ap_power", "mean_workload", "distance"]
@@ -36,13 +37,11 @@ REGIME = (
 
 @dataclass(frozen=True)
 class Sweep:
-    """One constant and the range over which it varies."""
+    """One constant that varies, over the range that a scenario gives for it (`ap_power_sweep` and others)."""
 
     name: Swept
     label: str
     unit: str
-    low: float
-    high: float
     logarithmic: bool
     points: int
     quick_points: int
@@ -50,21 +49,24 @@ class Sweep:
     figures: tuple[str, ...]
     """the figures that it supplies: the paper's, and the comparison of beams"""
 
-    def values(self, quick: bool = False) -> tuple[float, ...]:
+    def count(self, quick: bool = False) -> int:
+        """Number of values."""
+        return self.quick_points if quick else self.points
+
+    def values(self, scenario: Scenario, quick: bool = False) -> tuple[float, ...]:
         """The constant's values, rounded to four digits so that tables stay readable."""
+        low, high = getattr(scenario, f"{self.name}_sweep")
         space = np.geomspace if self.logarithmic else np.linspace
-        points = space(self.low, self.high, self.quick_points if quick else self.points)
+        points = space(low, high, self.count(quick))
         return tuple(float(f"{value:.4g}") for value in points)
 
 
-# The first and the last sweep contain the default scenario's own value.
+# In the default scenario, the first and the last sweep contain its own value.
 SWEEPS: dict[Swept, Sweep] = {
     "ap_power": Sweep(
         name="ap_power",
         label="AP transmit power",
         unit="W",
-        low=0.25,
-        high=4.0,
         logarithmic=True,
         points=13,
         quick_points=7,
@@ -75,8 +77,6 @@ SWEEPS: dict[Swept, Sweep] = {
         name="mean_workload",
         label="Mean workload of a user and frame",
         unit="kbit",
-        low=5.0,
-        high=60.0,
         logarithmic=False,
         points=12,
         quick_points=6,
@@ -87,8 +87,6 @@ SWEEPS: dict[Swept, Sweep] = {
         name="distance",
         label="Distance of all users, relative to the scenario",
         unit="",
-        low=0.5,
-        high=2.0,
         logarithmic=True,
         points=13,
         quick_points=7,
@@ -132,6 +130,9 @@ METRICS: dict[str, Metric] = {
     "t_passive": Metric("s", "beaming (passive offloading or energy alone) per user and frame"),
     "t_local": Metric("s", "local computing per user and frame"),
     "energy_efficiency": Metric("kbit/J", "all processed work over all energy of AP and server"),
+    "frame_efficiency": Metric(
+        "kbit/J", "processed work over energy of each frame, the second term of (11); its mean over frames"
+    ),
     "reward": Metric("kbit/J", "the AP's reward (11)"),
     "outage": Metric("", "part of the users whose work is not processed"),
     "processed": Metric("kbit", "processed work per frame"),
@@ -423,6 +424,7 @@ def frame_values(
         "t_local": jnp.mean(allocation.t_local),
         "processed": jnp.sum(frame.workload * success),
         "ap_energy": outcome.ap_energy,
+        "frame_efficiency": energy_efficiency(frame.workload, success, outcome.ap_energy),
         "reward": outcome.ap_reward,
         "outage": jnp.mean(1.0 - success),
         "user_energy": jnp.mean(outcome.spent),

@@ -33,6 +33,10 @@ READING = (
     "exceed, since batteries carry over.",
 )
 """How to read Fig. 2."""
+EFFICIENCY = (
+    "Left: each frame's energy efficiency, the second term of (11), 0 if nobody is served; mean over frames.",
+)
+"""How to read Fig. 4b."""
 COMPARISON = (
     "Left: no beams, allocation and choice of users that serve as many users on these frames have an "
     "efficiency above the dashed line of a curve's colour (certified; where it is not seen, the curve is on "
@@ -52,7 +56,8 @@ def reading(name: str) -> tuple[str, ...]:
     """The paper's statements about a figure, and how to read ours."""
     if name == "beams":
         return COMPARISON
-    return (f"The paper: {CAPTIONS[name]}", *(READING if name in LEARNING_FIGURES else ()))
+    ours = READING if name in LEARNING_FIGURES else EFFICIENCY if name == "4b" else ()
+    return (f"The paper: {CAPTIONS[name]}", *ours)
 
 
 def runs_text(curves: Sequence[LearningCurves]) -> str:

@@ -29,7 +29,7 @@ def figure_command(
 
 def is_quick(settings: Mapping[str, Any]) -> bool:
     """Whether the settings are those of ``--quick``, with fewer points."""
-    return all(list(sweep.values(True)) == settings["points"][sweep.name] for sweep in SWEEPS.values())
+    return all(len(settings["points"][sweep.name]) == sweep.count(quick=True) for sweep in SWEEPS.values())
 
 
 def training_commands(curves: Sequence[LearningCurves], scenario: Scenario, folder: Path) -> list[str]:

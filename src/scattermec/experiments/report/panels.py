@@ -86,7 +86,7 @@ def sweep_panels(name: str, rows: Sequence[Measurement]) -> tuple[Panel, Panel]:
         return Line(look, _shown(curve(rows, sweep.name, scheme, metric)))
 
     if name == "4b":
-        efficiency = [line(look, "energy_efficiency", scheme) for scheme, look in style.SCHEMES.items()]
+        efficiency = [line(look, "frame_efficiency", scheme) for scheme, look in style.SCHEMES.items()]
         outage = [line(look, "outage", scheme) for scheme, look in style.SCHEMES.items()]
         return (
             _panel(sweep, "Energy efficiency (kbit/J)", efficiency),
@@ -160,11 +160,14 @@ def learner_style(learner: str) -> SchemeStyle:
 
 def _panel(sweep: Sweep, ordinate: str, lines: Sequence[Line]) -> Panel:
     unit = f" ({sweep.unit})" if sweep.unit else ""
+    drawn = _drawn(lines)
     ticks: tuple[float, ...] = ()
-    if sweep.logarithmic:
-        octaves = np.arange(np.floor(np.log2(sweep.low)), np.ceil(np.log2(sweep.high)) + 1)
-        ticks = tuple(float(tick) for tick in 2.0**octaves)
-    return Panel(abscissa=sweep.label + unit, ordinate=ordinate, lines=_drawn(lines), octaves=ticks)
+    if sweep.logarithmic and drawn:
+        values = np.log2(np.concatenate([line.curve.values for line in drawn]))
+        ticks = tuple(
+            float(tick) for tick in 2.0 ** np.arange(np.floor(values.min()), np.ceil(values.max()) + 1)
+        )
+    return Panel(abscissa=sweep.label + unit, ordinate=ordinate, lines=drawn, octaves=ticks)
 
 
 def _drawn(lines: Sequence[Line]) -> tuple[Line, ...]:

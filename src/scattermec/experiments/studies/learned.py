@@ -48,7 +48,11 @@ class Learned(SweepStudy):
     @property
     def items(self) -> tuple[SweepPoint, ...]:
         """The points of all sweeps."""
-        return tuple((sweep, value) for sweep in SWEEPS.values() for value in sweep.values(self.plan.quick))
+        return tuple(
+            (sweep, value)
+            for sweep in SWEEPS.values()
+            for value in sweep.values(self.plan.scenario, self.plan.quick)
+        )
 
     def frames_of(self, item: SweepPoint) -> int:
         """Frames trained, of all seeds together."""

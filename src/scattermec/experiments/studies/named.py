@@ -58,7 +58,7 @@ class Named(FileStudy[Item]):
         """Frames solved, or trained."""
         if item[1] == LEARNING:
             return self._runs(item[0]).total
-        points = sum(len(sweep.values(self.quick)) * len(sweep.schemes) for sweep in SWEEPS.values())
+        points = sum(sweep.count(self.quick) * len(sweep.schemes) for sweep in SWEEPS.values())
         return points * self.frames
 
     def settings(self) -> dict[str, Any]:

@@ -73,7 +73,9 @@ class Plan:
         return {
             "version": __version__,
             "regime": REGIME,
-            "points": {sweep.name: list(sweep.values(self.quick)) for sweep in SWEEPS.values()},
+            "points": {
+                sweep.name: list(sweep.values(self.scenario, self.quick)) for sweep in SWEEPS.values()
+            },
             "frames": self.frames,
             "seed": self.seed,
             "beams": [kind for kind in BEAMS if kind in self.beams],

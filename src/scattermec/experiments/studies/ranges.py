@@ -14,7 +14,7 @@ from scipy.stats import binomtest, qmc
 
 from scattermec.experiments.claims.learning import STATEMENTS, examine_learning
 from scattermec.experiments.claims.optima import CLAIMS, examine_scenario
-from scattermec.experiments.claims.withheld import COORDINATES, WITHHELD, scenario_at
+from scattermec.experiments.claims.withheld import COORDINATES, declared_ranges, numbers_of, scenario_at
 from scattermec.experiments.measure.beams import Beams
 from scattermec.experiments.measure.statistics import CONFIDENCE
 from scattermec.experiments.measure.sweeps import SWEEPS
@@ -89,13 +89,13 @@ class Ranges(FileStudy[Sample]):
         """Frames trained, or solved."""
         if item.trained:
             return self._runs(self.scenario).total
-        points = sum(len(sweep.values(quick=True)) * len(sweep.schemes) for sweep in SWEEPS.values())
+        points = sum(sweep.count(quick=True) * len(sweep.schemes) for sweep in SWEEPS.values())
         return len(self.beams) * points * self.frames
 
     def settings(self) -> dict[str, Any]:
         """Everything that the verdicts depend on."""
         return {
-            "ranges": {name: [declared.low, declared.high] for name, declared in WITHHELD.items()},
+            "ranges": declared_ranges(),
             "frames": self.frames,
             "trained": self.trained,
             "seeds": self.seeds,
@@ -123,7 +123,7 @@ class Ranges(FileStudy[Sample]):
         """Add an item to a list of all samples."""
         if not item.trained:
             scenario = self.sampled()[item.number]
-            kept.found.append({"constants": {name: getattr(scenario, name) for name in WITHHELD}})
+            kept.found.append({"constants": numbers_of(scenario)})
         kept.found[item.number][self.key(item)] = finding
         kept.save()
 

@@ -55,7 +55,7 @@ class Sweeps(SweepStudy):
             (sweep, value)
             for sweep in SWEEPS.values()
             if self._beams(sweep)
-            for value in sweep.values(self.plan.quick)
+            for value in sweep.values(self.plan.scenario, self.plan.quick)
         )
 
     @property
