@@ -161,6 +161,9 @@ COORDINATES = (*WITHHELD, LEAST_BATTERY, *ENDS)
 
 _SWEEPS = tuple(dict.fromkeys(name.partition(".")[0] for name in ENDS))
 
+CONSTANTS = (*WITHHELD, *_SWEEPS)
+"""The constants of a scenario that a point decides."""
+
 
 def declared_ranges() -> dict[str, list[float]]:
     """The ends of every range, as they are kept in JSON files."""

@@ -14,7 +14,7 @@ from scipy.stats import binomtest, qmc
 
 from scattermec.experiments.claims.learning import STATEMENTS, examine_learning
 from scattermec.experiments.claims.optima import CLAIMS, examine_scenario
-from scattermec.experiments.claims.withheld import COORDINATES, declared_ranges, numbers_of, scenario_at
+from scattermec.experiments.claims.withheld import CONSTANTS, COORDINATES, declared_ranges, scenario_at
 from scattermec.experiments.measure.beams import Beams
 from scattermec.experiments.measure.statistics import CONFIDENCE
 from scattermec.experiments.measure.sweeps import SWEEPS
@@ -123,7 +123,7 @@ class Ranges(FileStudy[Sample]):
         """Add an item to a list of all samples."""
         if not item.trained:
             scenario = self.sampled()[item.number]
-            kept.found.append({"constants": numbers_of(scenario)})
+            kept.found.append({"constants": {name: getattr(scenario, name) for name in CONSTANTS}})
         kept.found[item.number][self.key(item)] = finding
         kept.save()
 
