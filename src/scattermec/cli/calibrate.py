@@ -56,10 +56,11 @@ def calibrate(
     """Search for the constants under which most of the paper's claims on Fig. 3 and 4 hold.
 
     The paper gives neither bandwidth nor noise nor most other constants, nor, in its text, where the sweeps
-    of these figures end. Each has a declared range. Scenarios are sampled evenly over these, then searched for (CMA-ES, from the best samples) by margins: how far the
-    exact optima with MRT beams are from each condition of each claim. The best are searched around with more
-    frames, and the best of these are judged like a reproduction, with MRT and with optimal beams, on frames
-    that no search has used. For pairs of claims not seen to hold together there are searches of their own.
+    of these figures end. Each has a declared range. Scenarios are sampled evenly over these, then searched
+    for (CMA-ES, from the best samples) by margins: how far the exact optima with MRT beams are from each
+    condition of each claim. The best are searched around with more frames, and the best of these are judged
+    like a reproduction, with MRT and with optimal beams, on frames that no search has used. For pairs of
+    claims not seen to hold together there are searches of their own.
 
     Tables show the claims in the scenario found and over the ranges, which claims exclude which, and the
     constants beside published figures. DIR gets the scenario found (scenario.yaml), every evaluated scenario
