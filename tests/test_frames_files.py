@@ -164,6 +164,16 @@ def test_faults_are_named_and_nothing_is_written(arguments, fault, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_work_in_another_order_than_the_channels(tmp_path):
+    channels = np.full((4, 2, 3), 0.01 + 0.01j)
+    np.savez(tmp_path / "in.npz", channels=channels, workload=np.full((2, 4), 40.0))
+    (line,) = refused("frames", "convert", tmp_path / "in.npz", "--out", tmp_path / "out.npz")
+    assert line == (
+        "workload: has 2 frames and 4 users; the channels have 4 and 2; transpose it, since K and N must come in "
+        "the order that --axes has"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
