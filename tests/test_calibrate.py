@@ -4,6 +4,7 @@ import dataclasses
 import json
 from functools import partial
 
+import jax
 import numpy as np
 import pytest
 
@@ -27,7 +28,9 @@ from scattermec.experiments.claims.withheld import (
     shares_at,
 )
 from scattermec.experiments.measure.statistics import ratio_interval
-from scattermec.experiments.measure.sweeps import SWEEPS, measure_point
+from scattermec.experiments.measure.sweeps import SWEEPS, draw_frames, measure_frames, measure_point
+from scattermec.optimisation import OPTIMAL, allocate_frames
+from scattermec.physics import maximum_ratio_beams, parameters
 
 WEAK = Scenario(initial_battery=(0.0, 0.002), circuit_power=0.0001)
 """Some of its frames cannot serve everyone, so that the best sets are tried."""
@@ -39,20 +42,38 @@ def few_points(monkeypatch) -> None:
     monkeypatch.setattr(sweep, "count", lambda self, quick=False: 2)
 
 
-def test_the_search_measures_what_a_reproduction_measures(few_points, monkeypatch) -> None:
+@pytest.mark.parametrize("partial", [True, False])
+def test_the_search_measures_what_a_reproduction_measures(partial, few_points, monkeypatch) -> None:
+    weak = WEAK.replace(partial_service=partial)
     # Two schemes are enough to tell, and compile in half the time.
     sweep = dataclasses.replace(SWEEPS["distance"], schemes=("hybrid", "local"), figures=("4b",))
     monkeypatch.setattr(margins, "SWEEPS", {"distance": sweep})
-    rows, served = measure(WEAK, frames=12, seed=3)
+    rows, served = measure(weak, frames=12, seed=3)
     found = {(row.swept, row.value, row.scheme, row.metric): row.mean for row in rows}
     expected = {
         (row.swept, row.value, row.scheme, row.metric): row.mean
-        for value in sweep.values(WEAK)
-        for row in measure_point(WEAK, sweep, value, frames=12, seed=3, beams=["mrt"])
+        for value in sweep.values(weak)
+        for row in measure_point(weak, sweep, value, frames=12, seed=3, beams=["mrt"])
     }
     assert 0 < served < 1
     assert {metric for *_, metric in found} == {*margins.METRICS, "relative_energy"}
     np.testing.assert_allclose(list(found.values()), [expected[key] for key in found], rtol=1e-7, atol=1e-9)
+
+
+def test_nobody_is_served_where_not_everyone_can_be_if_the_scenario_says_so() -> None:
+    constants = parameters(WEAK.replace(partial_service=False))
+    frames = draw_frames(constants, frames=60, seed=3)
+    found = measure_frames(constants, frames=60, seed=3, beams="mrt", scheme="hybrid")
+    everyone = allocate_frames(constants, frames, jax.vmap(maximum_ratio_beams)(frames.channels))
+    served, energy = np.asarray(everyone.status) == OPTIMAL, np.asarray(everyone.energy)
+    assert 0 < served.mean() < 1
+    idle = float(constants.idle_power * constants.slot_duration.sum())
+    work = np.asarray(frames.workload).sum(axis=1)
+    spent = np.where(served, energy, idle)
+    assert found["outage"].mean == pytest.approx(1 - served.mean())
+    assert found["processed"].mean == pytest.approx(np.mean(work * served))
+    assert found["ap_energy"].mean == pytest.approx(spent.mean())
+    assert found["frame_efficiency"].mean == pytest.approx(np.mean(work * served / spent))
 
 
 def test_intervals_are_those_of_2000_frames() -> None:
@@ -90,8 +111,11 @@ def test_every_point_of_the_cube_is_a_valid_scenario() -> None:
 def test_a_scenario_leads_back_to_its_point() -> None:
     for point in np.random.default_rng(3).random((32, len(COORDINATES))):
         scenario = scenario_at(point, Scenario())
-        # But for the rounding of constants to four digits.
-        np.testing.assert_allclose(shares_at(scenario), point, atol=3e-4)
+        # But for the rounding of constants to four digits, and the reading that is one of two.
+        back, reading = np.array(shares_at(scenario)), COORDINATES.index("partial_service")
+        assert (back[reading] > 0.5) == (point[reading] > 0.5) == scenario.partial_service
+        back[reading] = point[reading]
+        np.testing.assert_allclose(back, point, atol=3e-4)
         assert scenario_at(shares_at(scenario), Scenario()) == scenario
     outside = shares_at(Scenario(bandwidth=1e4, initial_battery=0.0, passive_receive_power=0.0))
     assert all(0 <= share <= 1 for share in outside)
@@ -184,7 +208,16 @@ def test_a_calibration_keeps_what_it_found_and_repeats_it(calibrated) -> None:
     folder, record, again, told = calibrated
     assert record == again == json.loads((folder / "calibration.json").read_text())
     stages = list(dict.fromkeys(stage for stage, _, _ in told))
-    assert stages == ["Sampling", "Searching", "Refining", "Polishing", "Conflicts", "Judging"]
+    assert stages == [
+        "Sampling",
+        "Checking samples",
+        "Searching",
+        "Checking searches",
+        "Polishing",
+        "Checking the best",
+        "Conflicts",
+        "Judging",
+    ]
     assert all(done == total for _, done, total in [told[-1]])
     winner = Scenario.load(folder / "scenario.yaml")
     assert winner == Scenario.model_validate(record["winner"]["scenario"])
@@ -217,7 +250,7 @@ def test_arrays_of_slurm_find_the_same_and_go_on_where_they_were(calibrated, tmp
         run_all()
     report = run_all()
     assert report.data == calibrated[1]
-    assert len(submitted) == 6 + 1  # a stage each, one of them twice
+    assert len(submitted) == 8 + 1  # a stage each, one of them twice
     for path in calibrated[0].rglob("*.*"):
         assert (here / path.relative_to(calibrated[0])).read_bytes() == path.read_bytes()
 
@@ -238,7 +271,7 @@ def test_conflicts_are_searched_for_and_shown(calibrated) -> None:
     assert row[1 + 3] == "✗ -0.50"
     assert not row[1 + 4].startswith("✗")
     assert len(claims.rows) == 15
-    assert [row[0].strip("`") for row in constants.rows] == list(RANGES)
+    assert [row[0].strip("`") for row in constants.rows] == [*RANGES, "partial_service"]
 
 
 def test_constants_outside_the_published_span_are_marked() -> None:

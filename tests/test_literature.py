@@ -210,7 +210,7 @@ def test_what_was_kept_before_these_constants_is_still_equal(tmp_path):
     assert digest(Scenario(reference_loss=30)) != digest(Scenario())
 
     kept = Scenario().record()
-    sweeps = {"ap_power_sweep", "mean_workload_sweep", "distance_sweep"}
+    sweeps = {"partial_service", "ap_power_sweep", "mean_workload_sweep", "distance_sweep"}
     loss = {"path_loss_exponent", "reference_loss", "antenna_gain"}
     assert set(Scenario.model_fields) - set(kept) == loss | sweeps
     assert Scenario(**kept) == Scenario()

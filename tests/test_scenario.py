@@ -55,6 +55,7 @@ DEFAULTS = {
     "discount": 0.5,
     "team_weight": 0.0,
     "episode_length": 100,
+    "partial_service": True,
     "ap_power_sweep": (0.25, 4.0),
     "mean_workload_sweep": (5.0, 60.0),
     "distance_sweep": (0.5, 2.0),
@@ -218,6 +219,7 @@ def constants(draw):
         "correlation": draw(share),
         "discount": draw(st.floats(0, 1, exclude_max=True)),
         "episode_length": draw(st.integers(1, 10**8)),
+        "partial_service": draw(st.booleans()),
         "ap_power_sweep": sorted(draw(st.lists(positive, min_size=2, max_size=2, unique=True))),
     }
 

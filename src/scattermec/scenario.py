@@ -78,7 +78,7 @@ class Scenario(FileSettings):
     _error: ClassVar = ScenarioError
     _also_allowed: ClassVar = {PerUser: "a list of one per user", float | Pair: "[low, high]"}
     _derived: ClassVar = {"num_users": "user_positions"}
-    _added: ClassVar = (*_OF_THE_LOSS, *_SWEEPS)
+    _added: ClassVar = (*_OF_THE_LOSS, "partial_service", *_SWEEPS)
     """constants that earlier versions did not have, and whose defaults they computed with"""
     _title: ClassVar = "a scenario"
     _sections: ClassVar = {
@@ -90,7 +90,7 @@ class Scenario(FileSettings):
         "mean_workload": "Workload",
         "path_loss_exponent": "Channel",
         "reliability_weight": "Rewards and episodes",
-        "ap_power_sweep": "Abscissae of Fig. 3 and 4, lowest and highest",
+        "partial_service": "Readings of Fig. 3 and 4: who is served; abscissae, lowest and highest",
     }
 
     num_antennas: int = constant(3, "M", "", f">= 1 and <= {MOST_ANTENNAS}", "AP antennas")
@@ -157,6 +157,9 @@ class Scenario(FileSettings):
     team_weight: float = constant(0.0, "", "", ">= 0 and <= 1", "Team share in the users' reward")
     episode_length: int = constant(100, "", "", f">= 1 and <= {MOST_FRAMES}", "Frames until truncation")
 
+    partial_service: bool = constant(
+        True, "", "", "true or false", "Where not all users can be served, the best set is, or nobody:"
+    )
     ap_power_sweep: Pair = constant((0.25, 4.0), "", "W", _ENDS, "AP transmit power in Fig. 3a")
     mean_workload_sweep: Pair = constant((5.0, 60.0), "", "kbit", _ENDS, "Mean arrival in Fig. 3b")
     distance_sweep: Pair = constant(

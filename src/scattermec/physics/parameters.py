@@ -60,6 +60,8 @@ class Parameters:
     backlog_cap: Float[Array, ""]
     episode_length: Float[Array, ""]
     """frames until truncation"""
+    partial_service: Float[Array, ""]
+    """1 or 0: Fig. 3 and 4 serve the best set of users where not all can be served, or nobody"""
     # Randomness.
     correlation: Float[Array, ""]
     csi_error: Float[Array, ""]
@@ -159,6 +161,7 @@ def parameters(
         reference_gain=number(amplitude_gain(scenario.reference_loss - scenario.antenna_gain)),
         line_of_sight=jnp.asarray(np.exp(1j * np.pi * np.outer(sine, np.arange(antennas)))),
         episode_length=number(float(scenario.episode_length)),
+        partial_service=number(float(scenario.partial_service)),
         initial_battery_low=jnp.full(users, battery[0]),
         initial_battery_high=jnp.full(users, battery[1]),
         rectifier_saturation=number(scenario.rectifier.saturation),

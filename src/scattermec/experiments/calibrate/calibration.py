@@ -1,9 +1,13 @@
-"""The calibration: samples, searches, refinements and conflicts; then verdicts on fresh frames."""
+"""The calibration: samples, searches and conflicts; then verdicts on fresh frames.
+
+Between its stages, what looks best is checked on other frames: what looks best is often what was lucky.
+"""
 
 import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +16,7 @@ import numpy as np
 from scattermec._processes import run_in_processes
 from scattermec._version import __version__
 from scattermec.errors import InputError
-from scattermec.experiments.calibrate.search import NAMES, Evaluated, Search, distance, loss, read, run
+from scattermec.experiments.calibrate.search import NAMES, Evaluated, Search, centres, distance, loss, read, run
 from scattermec.experiments.claims.optima import examine_scenario
 from scattermec.experiments.claims.withheld import declared_ranges, scenario_at, shares_at
 from scattermec.experiments.measure.beams import Beams
@@ -41,60 +45,57 @@ class Effort:
     """scenarios sampled evenly"""
     sample_frames: int
     """per point, for these"""
+    checked: int
+    """best scenarios of a stage that are evaluated once more, on other frames, before the next starts there"""
+    checked_frames: int
     searches: int
     """searches for all claims, each from a good sample"""
     generations: int
     """of each search"""
     population: int
     frames: int
-    """per point, for all of these, and for the searches for pairs of claims"""
-    refined: int
-    """best scenarios that are searched around again, with more frames"""
-    refined_generations: int
-    refined_frames: int
+    """per point, for these, and for the searches for pairs of claims"""
     polished: int
-    """best of these that are searched around once more, at every point of the sweeps"""
+    """best scenarios that are searched around once more, with more frames"""
     polished_generations: int
     polished_frames: int
     conflict_generations: int
     """of the search for each pair of claims not yet seen to hold together"""
     finalists: int
-    """best polished scenarios that are judged"""
+    """best scenarios that are judged"""
     judged_frames: int
-    """per point, at every point of the sweeps"""
+    """per point"""
     quick_points: bool = False
-    """judge at fewer points"""
+    """whether the sweeps have fewer points"""
 
 
 FULL = Effort(
     samples=2048,
     sample_frames=48,
-    searches=4,
-    generations=100,
+    checked=48,
+    checked_frames=768,
+    searches=3,
+    generations=80,
     population=16,
-    frames=96,
-    refined=2,
-    refined_generations=80,
-    refined_frames=256,
+    frames=192,
     polished=2,
-    polished_generations=15,
-    polished_frames=512,
-    conflict_generations=15,
+    polished_generations=30,
+    polished_frames=384,
+    conflict_generations=10,
     finalists=2,
     judged_frames=2000,
 )
 QUICK = Effort(
     samples=64,
     sample_frames=16,
+    checked=4,
+    checked_frames=16,
     searches=2,
     generations=4,
     population=8,
     frames=16,
-    refined=2,
-    refined_generations=2,
-    refined_frames=16,
     polished=1,
-    polished_generations=1,
+    polished_generations=2,
     polished_frames=16,
     conflict_generations=1,
     finalists=1,
@@ -105,8 +106,14 @@ QUICK = Effort(
 BLOCK = 256
 """Samples per task."""
 
+CHECKED_AT_ONCE = 8
+"""Scenarios per task of a check."""
+
+WINDOW = 5
+"""Generations of a search whose mean is checked."""
+
 SPREAD, NARROW = 0.2, 0.05
-"""Initial standard deviation of searches, and of refinements, in the unit cube."""
+"""Initial standard deviation of searches from samples, and from what searches found, in the unit cube."""
 
 APART = 0.05
 """Starts of searches are at least this far apart."""
@@ -150,7 +157,7 @@ class Calibration:
             "effort": asdict(self.effort),
             "seed": self.seed,
             "ranges": declared_ranges(),
-            "points": {sweep.name: sweep.count(quick=True) for sweep in SWEEPS.values()},
+            "points": {sweep.name: sweep.count(self.effort.quick_points) for sweep in SWEEPS.values()},
             "scenario": self.base.record(),
         } | ({"starts": [start.record() for start in self.starts]} if self.starts else {})
 
@@ -163,14 +170,19 @@ class Calibration:
         for scenario in self.starts:
             shares_at(scenario)
         self._open()
-        samples = self._search("Sampling", self._samples(), progress)
-        searched = self._search("Searching", self._searches(samples), progress)
-        refined = self._search("Refining", self._refinements(searched), progress)
-        polished = self._search("Polishing", self._polishing(refined), progress)
-        found = samples + searched + refined + polished
-        conflicts = self._search("Conflicts", self._conflicts(found), progress)
-        base, *finalists = self._judge([self.base, *self._finalists(polished)], progress)
-        record = self._record(samples, found + conflicts, base, finalists)
+        stage = partial(self._stage, progress=progress)
+        samples = stage("Sampling", self._samples())
+        good = stage("Checking samples", self._checks("samples", _best(samples, self.effort.checked)))
+        searches = self._searches(good)
+        searched = stage("Searching", searches)
+        found = stage("Checking searches", self._checks("searches", self._ways(searches)))
+        polishing = self._polishing(found)
+        polished = stage("Polishing", polishing)
+        final = stage("Checking the best", self._checks("best", self._ways(polishing)))
+        everything = samples + good + searched + found + polished + final
+        conflicts = stage("Conflicts", self._conflicts(everything))
+        base, *finalists = self._judge([self.base, *self._finalists(found + final)], progress)
+        record = self._record(samples, everything + conflicts, base, finalists)
         replace_text(self.folder / RECORD, json.dumps(record, indent=1) + "\n")
         scenario = Scenario.model_validate(record["winner"]["scenario"])
         scenario.save(self.folder / WINNER)
@@ -184,7 +196,7 @@ class Calibration:
         elif read_object(path) != settings:
             raise InputError([f"{path}: was made with other settings; choose another folder"])
 
-    def _search(
+    def _stage(
         self, stage: str, searches: Sequence[Search], progress: Callable[[str, int, int], None]
     ) -> Evaluated:
         """Run searches on all cores, and read all that they have evaluated."""
@@ -208,6 +220,7 @@ class Calibration:
             "population": effort.population,
             "generations": effort.generations,
             "frames": effort.frames,
+            "quick": effort.quick_points,
         }
         path = self.folder / EVALUATED / f"{name}.csv"
         return Search(path=path, base=self.base, seed=self.seed + number, **usual | more)
@@ -225,23 +238,33 @@ class Calibration:
             for number in range(self.effort.samples // block)
         ]
 
+    def _checks(self, name: str, points: np.ndarray) -> list[Search]:
+        """The evaluation of given points on frames of their own, the same for all."""
+        blocks = [points[first : first + CHECKED_AT_ONCE] for first in range(0, len(points), CHECKED_AT_ONCE)]
+        number = {"samples": 500, "searches": 501, "best": 502}[name]
+        return [
+            self._new(
+                f"check-{name}-{index:03}",
+                number,
+                points=tuple(map(tuple, block.tolist())),
+                population=len(block),
+                generations=1,
+                frames=self.effort.checked_frames,
+            )
+            for index, block in enumerate(blocks)
+        ]
+
     def _searches(self, samples: Evaluated) -> list[Search]:
         given = [
-            self._new(f"start-{number:03}", 1500 + number, start=shares_at(scenario))
+            self._new(f"start-{number:03}", 1500 + number, start=shares_at(scenario), spread=NARROW)
             for number, scenario in enumerate(self.starts)
         ]
-        return self._around(samples, self.effort.searches, "search", 1000) + given
+        return self._around(samples, self.effort.searches, "search", 1000, spread=SPREAD) + given
 
-    def _refinements(self, searched: Evaluated) -> list[Search]:
-        generations, frames = self.effort.refined_generations, self.effort.refined_frames
-        more = {"spread": NARROW, "generations": generations, "frames": frames}
-        return self._around(searched, self.effort.refined, "refined", 2000, **more)
-
-    def _polishing(self, refined: Evaluated) -> list[Search]:
+    def _polishing(self, found: Evaluated) -> list[Search]:
         generations, frames = self.effort.polished_generations, self.effort.polished_frames
-        more = {"spread": NARROW / 2, "generations": generations, "frames": frames}
-        more["quick"] = self.effort.quick_points
-        return self._around(refined, self.effort.polished, "polished", 2500, **more)
+        more = {"spread": NARROW, "generations": generations, "frames": frames}
+        return self._around(found, self.effort.polished, "polished", 2500, **more)
 
     def _around(self, found: Evaluated, count: int, name: str, first: int, **more: Any) -> list[Search]:
         """Searches that start from the best scenarios found, apart from each other."""
@@ -250,6 +273,13 @@ class Calibration:
             self._new(f"{name}-{number:03}", first + number, start=tuple(start), **more)
             for number, start in enumerate(starts)
         ]
+
+    def _ways(self, searches: Sequence[Search]) -> np.ndarray:
+        """The points that searches went through; of long ones the last."""
+        window = min(WINDOW, min(search.generations for search in searches))
+        ways = [centres(read(search.path), search.population, window) for search in searches]
+        last = self.effort.checked // len(ways)
+        return np.concatenate([way[-last:] for way in ways])
 
     def _conflicts(self, found: Evaluated) -> list[Search]:
         """A search of its own for each claim and pair of claims that no scenario has satisfied yet."""
@@ -264,8 +294,8 @@ class Calibration:
                 searches.append(self._new("conflict-" + "-".join(goal), 3000 + number, **more))
         return searches
 
-    def _finalists(self, polished: Evaluated) -> list[Scenario]:
-        best = _apart(polished, self.effort.finalists, apart=NARROW / 4)
+    def _finalists(self, checked: Evaluated) -> list[Scenario]:
+        best = _apart(checked, self.effort.finalists, apart=NARROW / 4)
         return [scenario_at(point, self.base) for point in best]
 
     def _judge(
@@ -313,6 +343,10 @@ class Calibration:
             "finalists": [_described(one) for one in finalists],
             "winner": _described(winner) | {"findings": winner.findings[winner.best_beams]},
         }
+
+
+def _best(found: Evaluated, count: int) -> np.ndarray:
+    return found.points[np.argsort(loss(found.margins), stable=True)[:count]]
 
 
 def _apart(found: Evaluated, count: int, *, apart: float) -> list[np.ndarray]:

@@ -44,17 +44,19 @@ class Search:
     goal: tuple[str, ...]
     """the claims that should hold together"""
     start: tuple[float, ...] | None
-    """point of the unit cube; None to sample evenly (Sobol) instead of searching"""
+    """point of the unit cube; None to sample evenly (Sobol) instead of searching, or to evaluate ``points``"""
     spread: float
     """initial standard deviation in the unit cube"""
     population: int
     generations: int
     frames: int
-    """per point of a sweep"""
+    """per point of a sweep; every generation has its own, so that no search can fit its frames"""
     seed: int
     """of frames and search"""
-    quick: bool = True
+    quick: bool = False
     """whether the sweeps have fewer points"""
+    points: tuple[tuple[float, ...], ...] = ()
+    """points to evaluate, one generation, instead of searching"""
 
     @property
     def total(self) -> int:
@@ -72,7 +74,7 @@ class Evaluated:
     """Scenarios with their margins, one row each, in the order of evaluation."""
 
     points: np.ndarray = field(default_factory=lambda: np.zeros((0, len(COORDINATES))))
-    """(R, 19) in the unit cube"""
+    """(R, 20) in the unit cube"""
     margins: np.ndarray = field(default_factory=lambda: np.zeros((0, len(NAMES))))
     """(R, 14) of the claims"""
     served: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -117,6 +119,7 @@ def _run(search: Search, report: Callable[[int], None]) -> None:
         margins_of: np.ndarray | None = None
         for start in range(0, search.total, search.population):
             points = proposals.send(margins_of)
+            seed = _frames_seed(search.seed, start // search.population)
             if start < whole:
                 rows = slice(start, start + search.population)
                 if not np.array_equal(kept.points[rows], points):
@@ -129,7 +132,7 @@ def _run(search: Search, report: Callable[[int], None]) -> None:
                 if asked_to_leave():
                     raise UnfinishedError(f"{search.path}: {start} of {search.total} scenarios are evaluated")
                 scenario = scenario_at(point, search.base)
-                found.append(margins(scenario, frames=search.frames, seed=search.seed, quick=search.quick))
+                found.append(margins(scenario, frames=search.frames, seed=seed, quick=search.quick))
                 report(1)
             # A generation at a time: what an interruption leaves can be replayed.
             file.write("".join(map(_row, points, found)))
@@ -137,9 +140,15 @@ def _run(search: Search, report: Callable[[int], None]) -> None:
             margins_of = np.array([one.claims for one in found])
 
 
+def _frames_seed(seed: int, generation: int) -> int:
+    return int(np.random.SeedSequence((seed, generation)).generate_state(1)[0])
+
+
 def _proposals(search: Search) -> Generator[np.ndarray, np.ndarray | None, None]:
-    """The points of each generation, (population, 19); is sent the margins of the one before."""
+    """The points of each generation, (population, 20); is sent the margins of the one before."""
     dimensions = len(COORDINATES)
+    if search.points:
+        yield np.array(search.points)
     if search.start is None:
         sobol = qmc.Sobol(dimensions, rng=search.seed)
         while True:
@@ -175,6 +184,17 @@ def read(path: Path) -> Evaluated:
     ends = np.cumsum([len(COORDINATES), len(NAMES)])
     points, found, served = np.split(numbers, ends, axis=1)
     return Evaluated(points, found, served[:, 0])
+
+
+def centres(found: Evaluated, population: int, generations: int) -> np.ndarray:
+    """Means (W, 20) of each so many successive generations of a search.
+
+    A search samples evenly around where it is, so these are the way that it went. Single points that look
+    best were often lucky in their frames; their mean was not.
+    """
+    block = population * generations
+    whole = len(found.points) // block * block
+    return found.points[:whole].reshape(-1, block, len(COORDINATES)).mean(axis=1)
 
 
 def _damaged(path: Path) -> InputError:

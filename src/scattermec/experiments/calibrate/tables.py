@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 
 from scattermec.experiments.calibrate.search import NAMES
 from scattermec.experiments.claims.optima import CLAIMS, MARKS
-from scattermec.experiments.claims.withheld import RANGES, Withheld, numbers_of
+from scattermec.experiments.claims.withheld import PARTIAL_SERVICE, RANGES, Withheld, numbers_of
 from scattermec.experiments.measure.statistics import CONFIDENCE
 from scattermec.experiments.measure.table import Table
 from scattermec.scenario import Scenario, unit_of
@@ -122,12 +122,15 @@ def constants_table(record: Mapping[str, Any], command: str) -> Table:
                 compared,
             )
         )
+    partial = [str(one.partial_service).lower() for one in (scenario, Scenario())]
+    searched = "true or false: whether the best set of users is served where problem (10) has no solution"
+    rows.append((f"`{PARTIAL_SERVICE}`", "", *partial, searched, "", ""))
     return Table(
         title="The constants of the scenario found, and those of real hardware",
         note="`passive_receive_power` is a share of `active_receive_power`; `initial_battery` is the upper "
         f"end of its range, whose lower end is {lowest:g} mJ in the scenario found. The "
-        "last column compares with the published figures. The ends of the sweeps are readings of the paper's "
-        "text, which does not give them.",
+        "last column compares with the published figures. The ends of the sweeps and the last row are readings "
+        "of the paper's text, which does not give them.",
         columns=(
             "constant",
             "unit",

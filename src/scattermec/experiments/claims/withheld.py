@@ -1,7 +1,8 @@
 """What the paper does not give: for each constant, the range in which it is varied, and why.
 
 The paper gives antennas, users and their positions, slots, eta, mu_1, mu_2, the mean workload and the path
-loss. It says neither where the abscissae of Fig. 3 and 4 begin nor where they end.
+loss. It says neither where the abscissae of Fig. 3 and 4 begin nor where they end, nor what becomes of frames
+in which its problem (10), to serve all users, has no solution.
 `battery_capacity` stays at its default, far above what the batteries hold.
 """
 
@@ -156,18 +157,22 @@ low, small and far. Each sweep contains the scenario's own value."""
 RANGES: dict[str, Range] = {**WITHHELD, **ENDS}
 """All declared ranges."""
 
-COORDINATES = (*WITHHELD, LEAST_BATTERY, *ENDS)
+PARTIAL_SERVICE = "partial_service"
+"""A reading: where (10) has no solution, the best set of users is served (above one half), or nobody."""
+
+COORDINATES = (*WITHHELD, LEAST_BATTERY, PARTIAL_SERVICE, *ENDS)
 """What a point of the unit cube stands for, in this order."""
 
 _SWEEPS = tuple(dict.fromkeys(name.partition(".")[0] for name in ENDS))
 
-CONSTANTS = (*WITHHELD, *_SWEEPS)
+CONSTANTS = (*WITHHELD, PARTIAL_SERVICE, *_SWEEPS)
 """The constants of a scenario that a point decides."""
 
 
 def declared_ranges() -> dict[str, list[float]]:
-    """The ends of every range, as they are kept in JSON files."""
-    return {name: [declared.low, declared.high] for name, declared in RANGES.items()}
+    """The ends of every range, and the values of the reading, as they are kept in JSON files."""
+    ends = {name: [declared.low, declared.high] for name, declared in RANGES.items()}
+    return {**ends, PARTIAL_SERVICE: [False, True]}
 
 
 def scenario_at(parts: Sequence[float] | np.ndarray, base: Scenario) -> Scenario:
@@ -180,6 +185,7 @@ def scenario_at(parts: Sequence[float] | np.ndarray, base: Scenario) -> Scenario
     values["passive_receive_power"] = float(
         f"{values['passive_receive_power'] * values['active_receive_power']:.4g}"
     )
+    values[PARTIAL_SERVICE] = shares[PARTIAL_SERVICE] > 0.5
     for name in _SWEEPS:
         values[name] = (numbers[f"{name}.low"], numbers[f"{name}.high"])
     return base.replace(**values)
@@ -192,6 +198,7 @@ def shares_at(scenario: Scenario) -> tuple[float, ...]:
     """
     numbers = numbers_of(scenario)
     shares = {name: declared.share_of(numbers[name]) for name, declared in RANGES.items()}
+    shares[PARTIAL_SERVICE] = 0.75 if scenario.partial_service else 0.25
     shares[LEAST_BATTERY] = _part(_battery(scenario)[0], _battery(scenario)[1])
     return tuple(shares[name] for name in COORDINATES)
 

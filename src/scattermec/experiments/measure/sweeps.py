@@ -27,12 +27,19 @@ from scattermec.scenario import Scenario
 
 Swept = Literal["ap_power", "mean_workload", "distance"]
 
-REGIME = (
-    "independent frames: each starts from a battery drawn anew from the scenario's initial_battery and from "
-    "fresh work without backlog; everyone is served where that is possible, else the set of users that "
-    "maximises the AP's reward"
-)
-"""The frames that a sweep averages over."""
+
+def regime(scenario: Scenario) -> str:
+    """The frames that a sweep averages over, in words."""
+    otherwise = (
+        "the set of users that maximises the AP's reward"
+        if scenario.partial_service
+        else "nobody, as problem (10) has no solution there"
+    )
+    return (
+        "independent frames: each starts from a battery drawn anew from the scenario's initial_battery and "
+        f"from fresh work without backlog; everyone is served where that is possible, else {otherwise}"
+    )
+
 
 
 @dataclass(frozen=True)
@@ -408,9 +415,11 @@ def frame_values(
 ) -> dict[str, Array]:
     """What a frame contributes to the metrics, each a number; success is judged by playing the frame.
 
-    ``status`` is that of serving everyone; other arguments as in `SolvedFrames`.
+    ``status`` is that of serving everyone; other arguments as in `SolvedFrames`. Where not everyone can be
+    served, the allocation counts only with ``partial_service``.
     """
-    allocation = solution.allocation
+    played = is_feasible(status) | (constants.partial_service > 0)
+    allocation = jax.tree.map(lambda own: jnp.where(played, own, 0.0), solution.allocation)
     outcome = run_frame(constants, frame, beams, allocation)
     success = outcome.success
     bounded = jnp.isfinite(solution.energy) & jnp.isfinite(lower_bound)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from scattermec._version import __version__
 from scattermec.experiments.measure.beams import BEAMS, Beams
-from scattermec.experiments.measure.sweeps import REGIME, SWEEPS
+from scattermec.experiments.measure.sweeps import SWEEPS, regime
 from scattermec.experiments.studies import NAMES
 from scattermec.scenario import Scenario
 
@@ -72,7 +72,7 @@ class Plan:
         """Everything that the sweeps' measurements depend on; they continue only under equal settings."""
         return {
             "version": __version__,
-            "regime": REGIME,
+            "regime": regime(self.scenario),
             "points": {
                 sweep.name: list(sweep.values(self.scenario, self.quick)) for sweep in SWEEPS.values()
             },

@@ -154,7 +154,7 @@ STUDY = Ranges
 
 
 def _tables(settings: Mapping[str, Any], found: list[dict[str, Any]]) -> list[Table]:
-    ranges = ", ".join(f"`{name}` {low:g} to {high:g}" for name, (low, high) in settings["ranges"].items())
+    ranges = ", ".join(f"`{name}` {_span(*ends)}" for name, ends in settings["ranges"].items())
     about = (
         f"scenarios over declared ranges of what the paper does not give (Latin hypercube): {ranges}. "
         "The conditions and thresholds are those of the claims table. Part of the scenarios in which a claim "
@@ -188,6 +188,10 @@ def _tables(settings: Mapping[str, Any], found: list[dict[str, Any]]) -> list[Ta
             )
         )
     return made
+
+
+def _span(low: float, high: float) -> str:
+    return "false or true" if isinstance(low, bool) else f"{low:g} to {high:g}"
 
 
 def _counted(verdicts: Sequence[dict[str, str]], claim: str) -> str:
