@@ -239,13 +239,13 @@ def test_arrays_of_slurm_find_the_same_and_go_on_where_they_were(calibrated, tmp
         # The second array loses its last job.
         for index in range(jobs - (len(submitted) == 2)):
             array = slurm.Settings(jobs)
-            job.run_share(here, Scenario(), (), Where("slurm", array=array, index=index), **how)
+            job.run_share(here, Scenario(), (), (), Where("slurm", array=array, index=index), **how)
         return folder / slurm.SCRIPT, "7"
 
     monkeypatch.setattr(slurm, "submit", submit)
     here.mkdir()
     where = Where("slurm", array=slurm.Settings(jobs=3))
-    run_all = partial(job.run, here, Scenario(), (), ["--set", "ap_power=1"], where, quiet=True, **how)
+    run_all = partial(job.run, here, Scenario(), (), (), ["--set", "ap_power=1"], where, quiet=True, **how)
     with pytest.raises(ComputationError, match="tasks of job 7 are left"):
         run_all()
     report = run_all()
@@ -253,6 +253,22 @@ def test_arrays_of_slurm_find_the_same_and_go_on_where_they_were(calibrated, tmp
     assert len(submitted) == 8 + 1  # a stage each, one of them twice
     for path in calibrated[0].rglob("*.*"):
         assert (here / path.relative_to(calibrated[0])).read_bytes() == path.read_bytes()
+
+
+def test_a_known_scenario_that_is_better_is_found_again(tmp_path, monkeypatch) -> None:
+    use_toys(monkeypatch)
+    best = scenario_at(shares_at(Scenario(noise_power=10**-9.5)), Scenario())
+
+    def least_there(scenario, **how):
+        return Margins(np.full(14, 0.01 - abs(np.log10(scenario.noise_power) + 9.5)), 1.0)
+
+    monkeypatch.setattr(search, "margins", least_there)
+    made = Calibration(tmp_path, Scenario(), EFFORT, seed=1, known=(best,))
+    record = made.run(lambda *stage: None)
+    assert Scenario.model_validate(record["winner"]["scenario"]) == best
+    assert record["settings"]["known"] == [best.record()]
+    with pytest.raises(InputError, match="other settings"):
+        dataclasses.replace(made, known=()).run(lambda *stage: None)
 
 
 def test_conflicts_are_searched_for_and_shown(calibrated) -> None:

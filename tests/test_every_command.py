@@ -503,11 +503,11 @@ LINES = [
     ("report reproduced --width 90mm", printed_figures),
     ("report known --tables knowledge --out tables.md", tables_of_a_study),
     (
-        f"calibrate searched --quick --scenario toy.yaml --start scattermec-1/paper {ARRAY} --json",
+        f"calibrate searched --quick --scenario toy.yaml --start scattermec-1/paper --known default {ARRAY} --json",
         script_to_submit("searched/array/array.sbatch", jobs=1),
     ),
     (
-        "calibrate searched --quick --scenario toy.yaml --start scattermec-1/paper --index 0 --jobs 1 --json",
+        "calibrate searched --quick --scenario toy.yaml --start scattermec-1/paper --known default --index 0 --jobs 1 --json",
         share_done("searched/evaluated/samples-*.csv"),
     ),
     (
@@ -615,7 +615,9 @@ def _small_and_in_this_process(monkeypatch, folder):
         "generations": 1,
         "sample_frames": 4,
         "frames": 4,
-        "refined_frames": 4,
+        "checked": 2,
+        "checked_frames": 4,
+        "polished_generations": 1,
         "polished_frames": 4,
         "judged_frames": 4,
     }

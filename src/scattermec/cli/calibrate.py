@@ -38,6 +38,13 @@ def calibrate(
             help="Also search from this scenario, as one that an earlier calibration found. Repeatable.",
         ),
     ] = None,
+    known: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Compare with this scenario at the end, so that the result is not worse. Repeatable.",
+        ),
+    ] = None,
     seed: options.Seed = 0,
     engine: options.Engine = EngineName.LOCAL,
     processes: options.Processes = None,
@@ -56,11 +63,12 @@ def calibrate(
     """Search for the constants under which most of the paper's claims on Fig. 3 and 4 hold.
 
     The paper gives neither bandwidth nor noise nor most other constants, nor, in its text, where the sweeps
-    of these figures end. Each has a declared range. Scenarios are sampled evenly over these, then searched
-    for (CMA-ES, from the best samples) by margins: how far the exact optima with MRT beams are from each
-    condition of each claim. The best are searched around with more frames, and the best of these are judged
-    like a reproduction, with MRT and with optimal beams, on frames that no search has used. For pairs of
-    claims not seen to hold together there are searches of their own.
+    of these figures end, nor what becomes of frames that cannot serve everyone. Each has a declared range.
+    Scenarios are sampled evenly over these, then searched for (CMA-ES, from the best samples) by margins: how
+    far the exact optima with MRT beams are from each condition of each claim. Every generation of a search
+    has frames of its own. What looks best is checked on other frames, then searched around with more of them;
+    the best are judged like a reproduction, with MRT and with optimal beams, on frames that no search has
+    used. For pairs of claims not seen to hold together there are searches of their own.
 
     Tables show the claims in the scenario found and over the ranges, which claims exclude which, and the
     constants beside published figures. DIR gets the scenario found (scenario.yaml), every evaluated scenario
@@ -74,13 +82,15 @@ def calibrate(
     Examples:
 
         scattermec calibrate --quick
-        scattermec calibrate results/calibration --start scattermec-1/paper
+        scattermec calibrate results/calibration --start scattermec-1/paper --known paper
         scattermec calibrate results/calibration --engine slurm
         scattermec calibrate --shipped --out tables.md
     """
     check_output(out)
     base = options.load_scenario(scenario, settings)
-    starts = tuple(options.load_scenario(path, None) for path in start or ())
+    starts, compared = (
+        tuple(options.load_scenario(path, None) for path in paths or ()) for paths in (start, known)
+    )
     array = options.slurm_settings(jobs, time, memory, prologue, launcher, index)
     if not shipped:
         check_installed("calibrate", "calibration", *(["ray"] if engine is EngineName.RAY else []))
@@ -95,13 +105,16 @@ def calibrate(
 
     where = Where(engine.value, address, processes, array, index)
     words = [word for path in start or () for word in ("--start", str(path))]
+    words += [word for path in known or () for word in ("--known", str(path))]
     words += options.scenario_words(scenario, settings)
     if shipped:
         report = job.show()
     elif index is not None:
         with _processes.leaving_on_signals():
-            job.run_share(folder or Path(), base, starts, where, quick=quick, seed=seed)
+            job.run_share(folder or Path(), base, starts, compared, where, quick=quick, seed=seed)
         return
     else:
-        report = job.run(folder or Path(), base, starts, words, where, quick=quick, seed=seed, quiet=as_json)
+        report = job.run(
+            folder or Path(), base, starts, compared, words, where, quick=quick, seed=seed, quiet=as_json
+        )
     report.put_out(as_json=as_json, out=out)

@@ -39,6 +39,7 @@ def run(
     folder: Path,
     base: Scenario,
     starts: tuple[Scenario, ...],
+    known: tuple[Scenario, ...],
     words: list[str],
     where: Where,
     *,
@@ -46,12 +47,12 @@ def run(
     seed: int,
     quiet: bool,
 ) -> Report:
-    """Calibrate in a folder, or continue there; ``words`` are the options of scenario and starts."""
+    """Calibrate in a folder, or continue there; ``words`` are the options that name scenarios."""
     warn_without_kernel(True)
     again = ["calibrate", str(folder), *(["--quick"] if quick else []), "--seed", str(seed), *words]
     # With an absolute path, since workers of Ray have working folders of their own.
     calibration = Calibration(
-        folder.absolute(), base, _effort(quick), seed, starts, _sharing(folder, again, where)
+        folder.absolute(), base, _effort(quick), seed, starts, known, _sharing(folder, again, where)
     )
     try:
         with described_progress("Sampling", quiet=quiet, unit="scenarios") as update:
@@ -63,7 +64,14 @@ def run(
 
 
 def run_share(
-    folder: Path, base: Scenario, starts: tuple[Scenario, ...], where: Where, *, quick: bool, seed: int
+    folder: Path,
+    base: Scenario,
+    starts: tuple[Scenario, ...],
+    known: tuple[Scenario, ...],
+    where: Where,
+    *,
+    quick: bool,
+    seed: int,
 ) -> None:
     """Compute the share of a job in the first stage that is not complete."""
 
@@ -74,7 +82,8 @@ def run_share(
             raise _ShareDoneError
 
     with contextlib.suppress(_ShareDoneError):
-        Calibration(folder.absolute(), base, _effort(quick), seed, starts, share).run(lambda *stage: None)
+        calibration = Calibration(folder.absolute(), base, _effort(quick), seed, starts, known, share)
+        calibration.run(lambda *stage: None)
 
 
 def _sharing(folder: Path, again: list[str], where: Where) -> Callable[..., None]:

@@ -163,7 +163,7 @@ def _repeated(name: str, numbers: NDArray[np.float64], shape: tuple[int, int]) -
         frames, users = numbers.shape
         fault = f"{name}: has {frames} frames and {users} users; the channels have {shape[0]} and {shape[1]}"
         if (users, frames) == shape:
-            fault += "; transpose it, since K and N must come in the order that --axes has"
+            fault += "; transpose it, since K and N must come in the order of --axes"
         raise InputError([fault]) from None
 
 

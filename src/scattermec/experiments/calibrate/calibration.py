@@ -16,7 +16,17 @@ import numpy as np
 from scattermec._processes import run_in_processes
 from scattermec._version import __version__
 from scattermec.errors import InputError
-from scattermec.experiments.calibrate.search import NAMES, Evaluated, Search, centres, distance, loss, read, run
+from scattermec.experiments.calibrate.search import (
+    NAMES,
+    Evaluated,
+    Search,
+    all_but_one,
+    centres,
+    distance,
+    loss,
+    read,
+    run,
+)
 from scattermec.experiments.claims.optima import examine_scenario
 from scattermec.experiments.claims.withheld import declared_ranges, scenario_at, shares_at
 from scattermec.experiments.measure.beams import Beams
@@ -46,7 +56,7 @@ class Effort:
     sample_frames: int
     """per point, for these"""
     checked: int
-    """best scenarios of a stage that are evaluated once more, on other frames, before the next starts there"""
+    """scenarios evaluated once more, on other frames, before the next stage starts from the best of them"""
     checked_frames: int
     searches: int
     """searches for all claims, each from a good sample"""
@@ -79,7 +89,7 @@ FULL = Effort(
     population=16,
     frames=192,
     polished=2,
-    polished_generations=30,
+    polished_generations=18,
     polished_frames=384,
     conflict_generations=10,
     finalists=2,
@@ -147,6 +157,8 @@ class Calibration:
     seed: int
     starts: tuple[Scenario, ...] = ()
     """scenarios from which there are searches, too"""
+    known: tuple[Scenario, ...] = ()
+    """scenarios that take part in the last check, so that the winner is not worse"""
     share: Callable[..., None] = run_in_processes
     """how tasks are shared: `run_in_processes`, or a function like it"""
 
@@ -159,26 +171,31 @@ class Calibration:
             "ranges": declared_ranges(),
             "points": {sweep.name: sweep.count(self.effort.quick_points) for sweep in SWEEPS.values()},
             "scenario": self.base.record(),
-        } | ({"starts": [start.record() for start in self.starts]} if self.starts else {})
+        } | {
+            name: [scenario.record() for scenario in given]
+            for name, given in (("starts", self.starts), ("known", self.known))
+            if given
+        }
 
     def run(self, progress: Callable[[str, int, int], None]) -> dict[str, Any]:
         """Compute what is missing in the folder; returns the record, which is also kept there.
 
         ``progress`` is called with the stage, and the number of scenarios evaluated in it and in all. Raises
-        InputError if the folder holds a calibration with other settings, or a start has constants per user.
+        InputError if the folder holds a calibration with other settings, or a given scenario has constants per user.
         """
-        for scenario in self.starts:
-            shares_at(scenario)
+        known = [shares_at(scenario) for scenario in (*self.starts, *self.known)]
         self._open()
         stage = partial(self._stage, progress=progress)
         samples = stage("Sampling", self._samples())
-        good = stage("Checking samples", self._checks("samples", _best(samples, self.effort.checked)))
+        best = np.argsort(loss(samples.margins))[: self.effort.checked]
+        good = stage("Checking samples", self._checks("samples", samples.points[best]))
         searches = self._searches(good)
         searched = stage("Searching", searches)
         found = stage("Checking searches", self._checks("searches", self._ways(searches)))
         polishing = self._polishing(found)
         polished = stage("Polishing", polishing)
-        final = stage("Checking the best", self._checks("best", self._ways(polishing)))
+        last = np.array([*self._ways(polishing), *known])
+        final = stage("Checking the best", self._checks("best", last))
         everything = samples + good + searched + found + polished + final
         conflicts = stage("Conflicts", self._conflicts(everything))
         base, *finalists = self._judge([self.base, *self._finalists(found + final)], progress)
@@ -259,26 +276,33 @@ class Calibration:
             self._new(f"start-{number:03}", 1500 + number, start=shares_at(scenario), spread=NARROW)
             for number, scenario in enumerate(self.starts)
         ]
-        return self._around(samples, self.effort.searches, "search", 1000, spread=SPREAD) + given
+        rows = _apart(samples, loss(samples.margins), self.effort.searches, apart=APART)
+        return [
+            self._new(f"search-{number:03}", 1000 + number, start=tuple(samples.points[row]), spread=SPREAD)
+            for number, row in enumerate(rows)
+        ] + given
 
     def _polishing(self, found: Evaluated) -> list[Search]:
+        """Searches for all claims but the one that fails by most where they start: it is given up there."""
         generations, frames = self.effort.polished_generations, self.effort.polished_frames
         more = {"spread": NARROW, "generations": generations, "frames": frames}
-        return self._around(found, self.effort.polished, "polished", 2500, **more)
-
-    def _around(self, found: Evaluated, count: int, name: str, first: int, **more: Any) -> list[Search]:
-        """Searches that start from the best scenarios found, apart from each other."""
-        starts = _apart(found, count, apart=APART)
+        rows = _apart(found, _but_one(found), self.effort.polished, apart=APART)
         return [
-            self._new(f"{name}-{number:03}", first + number, start=tuple(start), **more)
-            for number, start in enumerate(starts)
+            self._new(
+                f"polished-{number:03}",
+                2500 + number,
+                start=tuple(found.points[row]),
+                goal=all_but_one(found.margins[row]),
+                **more,
+            )
+            for number, row in enumerate(rows)
         ]
 
     def _ways(self, searches: Sequence[Search]) -> np.ndarray:
         """The points that searches went through; of long ones the last."""
         window = min(WINDOW, min(search.generations for search in searches))
         ways = [centres(read(search.path), search.population, window) for search in searches]
-        last = self.effort.checked // len(ways)
+        last = max(1, self.effort.checked // len(ways))
         return np.concatenate([way[-last:] for way in ways])
 
     def _conflicts(self, found: Evaluated) -> list[Search]:
@@ -295,8 +319,8 @@ class Calibration:
         return searches
 
     def _finalists(self, checked: Evaluated) -> list[Scenario]:
-        best = _apart(checked, self.effort.finalists, apart=NARROW / 4)
-        return [scenario_at(point, self.base) for point in best]
+        best = _apart(checked, _but_one(checked), self.effort.finalists, apart=NARROW / 4)
+        return [scenario_at(point, self.base) for point in checked.points[best]]
 
     def _judge(
         self, scenarios: Sequence[Scenario], progress: Callable[[str, int, int], None]
@@ -345,16 +369,17 @@ class Calibration:
         }
 
 
-def _best(found: Evaluated, count: int) -> np.ndarray:
-    return found.points[np.argsort(loss(found.margins), stable=True)[:count]]
+def _but_one(found: Evaluated) -> np.ndarray:
+    """The loss of each scenario without the claim that fails by most there."""
+    return np.array([loss(margins, all_but_one(margins)) for margins in found.margins])
 
 
-def _apart(found: Evaluated, count: int, *, apart: float) -> list[np.ndarray]:
-    """The best points that keep their distance from better ones."""
-    chosen: list[np.ndarray] = []
-    for point in found.points[np.argsort(loss(found.margins))]:
-        if all(distance(point, other) >= apart for other in chosen):
-            chosen.append(point)
+def _apart(found: Evaluated, losses: np.ndarray, count: int, *, apart: float) -> list[int]:
+    """Rows of the best points that keep their distance from better ones; of equals, all claims count."""
+    chosen: list[int] = []
+    for row in map(int, np.lexsort((loss(found.margins), losses))):
+        if all(distance(found.points[row], found.points[other]) >= apart for other in chosen):
+            chosen.append(row)
         if len(chosen) == count:
             break
     return chosen

@@ -44,7 +44,7 @@ class Search:
     goal: tuple[str, ...]
     """the claims that should hold together"""
     start: tuple[float, ...] | None
-    """point of the unit cube; None to sample evenly (Sobol) instead of searching, or to evaluate ``points``"""
+    """point of the unit cube; None to sample evenly (Sobol), or to evaluate ``points``, instead"""
     spread: float
     """initial standard deviation in the unit cube"""
     population: int
@@ -56,7 +56,7 @@ class Search:
     quick: bool = False
     """whether the sweeps have fewer points"""
     points: tuple[tuple[float, ...], ...] = ()
-    """points to evaluate, one generation, instead of searching"""
+    """points of the unit cube to evaluate, as one generation"""
 
     @property
     def total(self) -> int:
@@ -95,6 +95,11 @@ def loss(found: np.ndarray, goal: Sequence[str] = NAMES) -> np.ndarray:
     if len(goal) <= 2:
         return np.asarray(-chosen.min(axis=-1))
     return np.asarray(np.sqrt(np.maximum(ENOUGH - chosen, 0)).sum(axis=-1))
+
+
+def all_but_one(margins: np.ndarray) -> tuple[str, ...]:
+    """The claims without the one that fails by most, for margins (14,)."""
+    return tuple(name for index, name in enumerate(NAMES) if index != np.argmin(margins))
 
 
 def run(search: Search, report: Callable[[int], None]) -> None:

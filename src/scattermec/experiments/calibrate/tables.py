@@ -71,7 +71,8 @@ def part_of_range(record: Mapping[str, Any], claim: str) -> str:
 
 def conflicts_table(record: Mapping[str, Any], command: str) -> Table:
     """For each pair of claims the best joint margin; on the diagonal each claim's own."""
-    joint = record["joint"]
+    joint, effort = record["joint"], record["settings"]["effort"]
+    fewest = min(effort["sample_frames"], effort["frames"])
     rows = [
         (
             first,
@@ -87,7 +88,7 @@ def conflicts_table(record: Mapping[str, Any], command: str) -> Table:
         "scenario was found in which both hold, although each such pair had a search of its own. Diagonal: "
         f"the claim alone. Last column: the most claims that held at once where this one held. At most "
         f"{record['most_at_once']} held at once during the search "
-        f"({record['settings']['effort']['frames']} frames per point or more, MRT beams).",
+        f"({fewest} frames per point or more, MRT beams).",
         columns=("claim", *NAMES, "most at once with it"),
         rows=tuple(rows),
         command=command,
@@ -129,8 +130,8 @@ def constants_table(record: Mapping[str, Any], command: str) -> Table:
         title="The constants of the scenario found, and those of real hardware",
         note="`passive_receive_power` is a share of `active_receive_power`; `initial_battery` is the upper "
         f"end of its range, whose lower end is {lowest:g} mJ in the scenario found. The "
-        "last column compares with the published figures. The ends of the sweeps and the last row are readings "
-        "of the paper's text, which does not give them.",
+        "last column compares with the published figures. The ends of the sweeps and the last row are "
+        "readings of the paper's text, which does not give them.",
         columns=(
             "constant",
             "unit",

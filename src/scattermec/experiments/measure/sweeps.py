@@ -41,7 +41,6 @@ def regime(scenario: Scenario) -> str:
     )
 
 
-
 @dataclass(frozen=True)
 class Sweep:
     """One constant that varies, over the range that a scenario gives for it (`ap_power_sweep` and others)."""
