@@ -503,11 +503,13 @@ LINES = [
     ("report reproduced --width 90mm", printed_figures),
     ("report known --tables knowledge --out tables.md", tables_of_a_study),
     (
-        f"calibrate searched --quick --scenario toy.yaml --start scattermec-1/paper --known default {ARRAY} --json",
+        "calibrate searched --quick --scenario toy.yaml --start scattermec-1/paper --known default "
+        f"{ARRAY} --json",
         script_to_submit("searched/array/array.sbatch", jobs=1),
     ),
     (
-        "calibrate searched --quick --scenario toy.yaml --start scattermec-1/paper --known default --index 0 --jobs 1 --json",
+        "calibrate searched --quick --scenario toy.yaml --start scattermec-1/paper --known default "
+        "--index 0 --jobs 1 --json",
         share_done("searched/evaluated/samples-*.csv"),
     ),
     (

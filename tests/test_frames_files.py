@@ -169,8 +169,8 @@ def test_work_in_another_order_than_the_channels(tmp_path):
     np.savez(tmp_path / "in.npz", channels=channels, workload=np.full((2, 4), 40.0))
     (line,) = refused("frames", "convert", tmp_path / "in.npz", "--out", tmp_path / "out.npz")
     assert line == (
-        "workload: has 2 frames and 4 users; the channels have 4 and 2; transpose it, since K and N must come "
-        "in the order of --axes"
+        "workload: has 2 frames and 4 users; the channels have 4 and 2; "
+        "transpose it, since K and N must come in the order of --axes"
     )
 
 

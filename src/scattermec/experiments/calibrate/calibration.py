@@ -181,7 +181,8 @@ class Calibration:
         """Compute what is missing in the folder; returns the record, which is also kept there.
 
         ``progress`` is called with the stage, and the number of scenarios evaluated in it and in all. Raises
-        InputError if the folder holds a calibration with other settings, or a given scenario has constants per user.
+        InputError if the folder holds a calibration with other settings, or a given scenario has constants
+        per user.
         """
         known = [shares_at(scenario) for scenario in (*self.starts, *self.known)]
         self._open()
