@@ -255,18 +255,20 @@ def test_arrays_of_slurm_find_the_same_and_go_on_where_they_were(calibrated, tmp
         assert (here / path.relative_to(calibrated[0])).read_bytes() == path.read_bytes()
 
 
-def test_a_known_scenario_that_is_better_is_found_again(tmp_path, monkeypatch) -> None:
+def test_a_known_scenario_that_is_better_is_the_winner(tmp_path, monkeypatch) -> None:
     use_toys(monkeypatch)
-    best = scenario_at(shares_at(Scenario(noise_power=10**-9.5)), Scenario())
+    known = scenario_at(shares_at(Scenario(noise_power=2e-9)), Scenario())
 
-    def least_there(scenario, **how):
-        return Margins(np.full(14, 0.01 - abs(np.log10(scenario.noise_power) + 9.5)), 1.0)
+    def judged(scenario, beams, **how):
+        verdict = "holds" if scenario == known else "does not hold"
+        return [dataclasses.replace(finding, verdict=verdict) for finding in optima.examine([], [], beams)]
 
-    monkeypatch.setattr(search, "margins", least_there)
-    made = Calibration(tmp_path, Scenario(), EFFORT, seed=1, known=(best,))
+    monkeypatch.setattr(calibration, "examine_scenario", judged)
+    made = Calibration(tmp_path, Scenario(), EFFORT, seed=1, known=(known,))
     record = made.run(lambda *stage: None)
-    assert Scenario.model_validate(record["winner"]["scenario"]) == best
-    assert record["settings"]["known"] == [best.record()]
+    assert Scenario.model_validate(record["winner"]["scenario"]) == known
+    assert record["winner"]["holds"] == {"mrt": 14, "optimal": 14}
+    assert record["settings"]["known"] == [known.record()]
     with pytest.raises(InputError, match="other settings"):
         dataclasses.replace(made, known=()).run(lambda *stage: None)
 

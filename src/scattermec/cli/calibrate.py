@@ -42,7 +42,7 @@ def calibrate(
         list[Path] | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Compare with this scenario at the end, so that the result is not worse. Repeatable.",
+            help="Also judge this scenario at the end, so that the result is not worse. Repeatable.",
         ),
     ] = None,
     seed: options.Seed = 0,

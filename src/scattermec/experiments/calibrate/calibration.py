@@ -158,7 +158,7 @@ class Calibration:
     starts: tuple[Scenario, ...] = ()
     """scenarios from which there are searches, too"""
     known: tuple[Scenario, ...] = ()
-    """scenarios that take part in the last check, so that the winner is not worse"""
+    """scenarios that are judged, too, so that the winner is not worse"""
     share: Callable[..., None] = run_in_processes
     """how tasks are shared: `run_in_processes`, or a function like it"""
 
@@ -184,7 +184,8 @@ class Calibration:
         InputError if the folder holds a calibration with other settings, or a given scenario has constants
         per user.
         """
-        known = [shares_at(scenario) for scenario in (*self.starts, *self.known)]
+        for scenario in (*self.starts, *self.known):
+            shares_at(scenario)
         self._open()
         stage = partial(self._stage, progress=progress)
         samples = stage("Sampling", self._samples())
@@ -195,11 +196,11 @@ class Calibration:
         found = stage("Checking searches", self._checks("searches", self._ways(searches)))
         polishing = self._polishing(found)
         polished = stage("Polishing", polishing)
-        last = np.array([*self._ways(polishing), *known])
-        final = stage("Checking the best", self._checks("best", last))
+        final = stage("Checking the best", self._checks("best", self._ways(polishing)))
         everything = samples + good + searched + found + polished + final
         conflicts = stage("Conflicts", self._conflicts(everything))
-        base, *finalists = self._judge([self.base, *self._finalists(found + final)], progress)
+        judged = [self.base, *self._finalists(found + final), *self.known]
+        base, *finalists = self._judge(judged, progress)
         record = self._record(samples, everything + conflicts, base, finalists)
         replace_text(self.folder / RECORD, json.dumps(record, indent=1) + "\n")
         scenario = Scenario.model_validate(record["winner"]["scenario"])
