@@ -169,9 +169,11 @@ CONSTANTS = (*WITHHELD, PARTIAL_SERVICE, *_SWEEPS)
 """The constants of a scenario that a point decides."""
 
 
-def declared_ranges() -> dict[str, list[float]]:
+def declared_ranges() -> dict[str, list[float] | list[bool]]:
     """The ends of every range, and the values of the reading, as they are kept in JSON files."""
-    ends = {name: [declared.low, declared.high] for name, declared in RANGES.items()}
+    ends: dict[str, list[float] | list[bool]] = {
+        name: [declared.low, declared.high] for name, declared in RANGES.items()
+    }
     return {**ends, PARTIAL_SERVICE: [False, True]}
 
 

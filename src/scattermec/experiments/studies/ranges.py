@@ -190,7 +190,7 @@ def _tables(settings: Mapping[str, Any], found: list[dict[str, Any]]) -> list[Ta
     return made
 
 
-def _span(low: float, high: float) -> str:
+def _span(low: bool | float, high: bool | float) -> str:
     return "false or true" if isinstance(low, bool) else f"{low:g} to {high:g}"
 
 
