@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from scattermec.experiments.claims import evidence
 from scattermec.experiments.claims.evidence import Condition, Curve, Estimate, curve
 from scattermec.experiments.measure.beams import Beams
@@ -240,7 +242,9 @@ def _efficiency_falls(measurements: Measurements) -> list[Condition]:
 
 def _inverse(energy: Curve) -> Curve:
     """Efficiency relative to MEC-disabled, from its relative energy on the same frames."""
-    return Curve(energy.name, energy.unit, energy.values, 1 / energy.mean, 1 / energy.high, 1 / energy.low)
+    with np.errstate(divide="ignore"):  # the interval of an energy may reach down to 0
+        mean, low, high = 1 / energy.mean, 1 / energy.high, 1 / energy.low
+    return Curve(energy.name, energy.unit, energy.values, mean, low, high)
 
 
 def _ordered(measurements: Measurements) -> list[Condition]:
