@@ -88,9 +88,8 @@ def calibrate(
     """
     check_output(out)
     base = options.load_scenario(scenario, settings)
-    starts, compared = (
-        tuple(options.load_scenario(path, None) for path in paths or ()) for paths in (start, known)
-    )
+    given = {"--start": start or [], "--known": known or []}
+    starts, judged = (tuple(options.load_scenario(path, None) for path in paths) for paths in given.values())
     array = options.slurm_settings(jobs, time, memory, prologue, launcher, index)
     if not shipped:
         check_installed("calibrate", "calibration", *(["ray"] if engine is EngineName.RAY else []))
@@ -104,17 +103,16 @@ def calibrate(
     from scattermec.cli.jobs import calibrate as job
 
     where = Where(engine.value, address, processes, array, index)
-    words = [word for path in start or () for word in ("--start", str(path))]
-    words += [word for path in known or () for word in ("--known", str(path))]
+    words = [word for option, paths in given.items() for path in paths for word in (option, str(path))]
     words += options.scenario_words(scenario, settings)
     if shipped:
         report = job.show()
     elif index is not None:
         with _processes.leaving_on_signals():
-            job.run_share(folder or Path(), base, starts, compared, where, quick=quick, seed=seed)
+            job.run_share(folder or Path(), base, starts, judged, where, quick=quick, seed=seed)
         return
     else:
         report = job.run(
-            folder or Path(), base, starts, compared, words, where, quick=quick, seed=seed, quiet=as_json
+            folder or Path(), base, starts, judged, words, where, quick=quick, seed=seed, quiet=as_json
         )
     report.put_out(as_json=as_json, out=out)
