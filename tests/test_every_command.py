@@ -69,6 +69,14 @@ def json_of(**expected):
     return check
 
 
+def last_row(**expected):
+    def check(printed):
+        row = json.loads(printed)["rows"][-1]
+        assert {name: row[name] for name in expected} == expected
+
+    return check
+
+
 def rows_of(name):
     return list(csv.DictReader(Path(name).read_text().splitlines()))
 
@@ -480,6 +488,8 @@ LINES = [
     ("sweep run toy-plan.yaml --out swept --index 0 --jobs 1 --json", json_of(tasks=4, computed=2, left=0)),
     ("sweep status swept --json", json_of(tasks_done=4, groups_done=2)),
     ("sweep merge swept --json", json_of(tasks_merged=4, rows=4)),
+    ("sweep table swept --show ap_energy,outage --out swept.md", table_of("solve: means")),
+    ("sweep table swept --show ap_energy --json", last_row(ap_power=2, mean_workload=10, tasks=1)),
     (
         "sweep plot swept --x ap_power --y ap_energy --hue mean_workload --out swept.svg --json",
         json_of(file="swept.svg", rows=4),

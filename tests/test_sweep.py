@@ -33,6 +33,7 @@ from scattermec.experiments.sweep.plan import SHAPES, TRAINING_SHAPES, Plan
 from scattermec.experiments.sweep.plotting import lines_of
 from scattermec.experiments.sweep.running import Sweep, fields_of
 from scattermec.experiments.sweep.store import Store
+from scattermec.experiments.sweep.tabulating import combinations, table_of
 from scattermec.experiments.sweep.tasks import Tasks
 from scattermec.physics import Parameters, parameters
 from scattermec.scenario import Scenario
@@ -476,6 +477,30 @@ def test_lines_are_means_over_what_shares_a_point(reference):
         lines_of(reference, "power", "ap_energy", None)
     with pytest.raises(InputError, match="hash: is a text"):
         lines_of(reference, "ap_power", "hash", None)
+
+
+def test_a_table_has_a_row_for_each_combination_of_constants(reference):
+    found = combinations(reference, ["ap_energy", "outage"])
+    rows = pandas.read_parquet(reference.folder / "results").groupby(["ap_power", "mean_workload"])
+    assert len(found) == len(rows) == 8
+    for one in found:
+        own = rows.get_group(tuple(one.constants.values()))
+        assert one.tasks == len(own) == 2
+        assert one.means["ap_energy"] == mean_interval(own.sort_values("seed")["ap_energy"])
+    table = table_of(reference, ["ap_energy", "outage"], found)
+    assert table.columns == ("ap_power", "mean_workload", "tasks", "ap_energy", "outage")
+    assert [row[:3] for row in table.rows[:3]] == [("1", "10", "2"), ("1", "20", "2"), ("2", "10", "2")]
+    with pytest.raises(InputError, match="fault: is a text; it must be a number"):
+        combinations(reference, ["fault"])
+
+
+def test_a_single_task_shows_its_own_interval(plan, tmp_path):
+    store = Store.begin(tmp_path, plan.replace(seeds=1), "")
+    local.run(Sweep(store.plan, tmp_path), store.left(), lambda number: None, processes=1, lightly=True)
+    row = pandas.read_parquet(tmp_path / "results").iloc[0]
+    first = combinations(store, ["ap_energy"])[0]
+    ends = row["ap_energy"], row["ap_energy_low"], row["ap_energy_high"]
+    assert (first.tasks, *first.means["ap_energy"]) == (1, *ends)
 
 
 def test_jobs_of_an_array_share_all_tasks():

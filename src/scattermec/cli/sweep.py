@@ -1,4 +1,4 @@
-"""`scattermec sweep run`, `status`, `merge` and `plot`: many scenarios, on one machine or many."""
+"""`scattermec sweep run`, `status`, `merge`, `table` and `plot`: many scenarios, on one machine or many."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from scattermec import _processes
 from scattermec._compilation import start_jax
 from scattermec.cli import options
-from scattermec.cli.checks import check_installed
+from scattermec.cli.checks import check_installed, check_output
 from scattermec.cli.options import EngineName
 from scattermec.cli.where import Where
 from scattermec.errors import InputError
@@ -121,6 +121,30 @@ def sweep_merge(folder: Folder, as_json: options.Json = False) -> None:
 
     check_installed("sweep", "learning")
     merge(folder, quiet=as_json).put_out(as_json=as_json)
+
+
+def sweep_table(
+    folder: Folder,
+    quantities: Annotated[
+        str, typer.Option("--show", metavar="LIST", help="What the job measures, separated by commas.")
+    ],
+    out: options.Out = None,
+    as_json: options.Json = False,
+) -> None:
+    """Tabulate quantities of a sweep for each combination of its constants, from what is done so far.
+
+    Where several tasks have the same constants, such as seeds, their mean is shown with its 95% interval.
+
+    Example:
+
+        scattermec sweep table runs/sweep --show reward,outage --out table.md
+    """
+    check_installed("sweep", "learning")
+    check_output(out)
+    names = [name.strip() for name in quantities.split(",")]
+    from scattermec.cli.jobs.sweep import tabulate
+
+    tabulate(folder, names).put_out(as_json=as_json, out=out)
 
 
 def sweep_plot(

@@ -163,6 +163,28 @@ def merge(folder: Path, *, quiet: bool) -> Report:
     return Report(data=data, heading=f"{rows:,} rows of {tasks:,} tasks: {path}", notes=notes)
 
 
+def tabulate(folder: Path, quantities: Sequence[str]) -> Report:
+    """The means of quantities, for each combination of constants."""
+    from scattermec.experiments.sweep.tabulating import combinations, table_of
+
+    store = Store.open(folder)
+    found = combinations(store, quantities)
+    rows = [
+        {
+            **one.constants,
+            "tasks": one.tasks,
+            **{
+                f"{name}{suffix}": value
+                for name, estimate in one.means.items()
+                for suffix, value in zip(("", "_low", "_high"), estimate, strict=True)
+            },
+        }
+        for one in found
+    ]
+    lines = [tuple(rows[0]), *(tuple(row.values()) for row in rows)]
+    return Report(data={"rows": rows}, tables=[table_of(store, quantities, found)], values=lines)
+
+
 def plot(folder: Path, x: str, y: str, hue: str | None, out: Path | None) -> Report:
     """Draw what is there."""
     from scattermec.experiments.sweep.plotting import draw

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from scattermec.agents.settings import PRESETS, TrainingConfig
-from scattermec.experiments.claims.learning import FINAL, LEARNERS, LearningCurves
+from scattermec.experiments.claims.learning import FINAL, LEARNERS, LearningCurves, examine_learning
+from scattermec.experiments.claims.optima import Finding
 from scattermec.experiments.measure.statistics import Estimate
 from scattermec.experiments.measure.table import Table
 from scattermec.experiments.studies import price_nets
@@ -135,9 +136,9 @@ class Figure2(Study[tuple[str, str], Path]):
 
     @classmethod
     def tables(cls, folder: Path) -> list[Table]:
-        """One table of all finished runs, mean and interquartile mean over seeds; empty if there are none."""
+        """What all finished runs reached, and the paper's claims about them; empty if there are none."""
         curves = read_curves(folder)
-        return [_table(curves)] if curves else []
+        return [_table(curves), _verdicts(examine_learning(curves))] if curves else []
 
     @classmethod
     def discard(cls, folder: Path) -> None:
@@ -245,6 +246,22 @@ def _table(curves: Sequence[LearningCurves]) -> Table:
             "outage",
         ),
         rows=tuple(row for run in curves for row in _rows(run)),
+        command="scattermec reproduce --out again --figures 2a,2b",
+    )
+
+
+def _verdicts(findings: Sequence[Finding]) -> Table:
+    """Each claim about learning with what decides it, a row for each preset."""
+    return Table(
+        title="The paper's claims about learning",
+        note="H-MADDPG with optimization beside the model-free one, with the same preset. A claim holds if the "
+        "95% interval wholly meets its condition, in part if only the estimate does.",
+        columns=("claim", "preset", "verdict", "condition", "measured"),
+        rows=tuple(
+            (finding.name, finding.preset, finding.verdict, condition.statement, condition.measured)
+            for finding in sorted(findings, key=lambda finding: finding.name)
+            for condition in finding.conditions
+        ),
         command="scattermec reproduce --out again --figures 2a,2b",
     )
 

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow.dataset
 
 from scattermec.errors import InputError
 from scattermec.experiments.measure.statistics import mean_interval
-from scattermec.experiments.sweep.store import RESULTS, Store
+from scattermec.experiments.sweep.store import Store
 from scattermec.pictures import style
 
 MOST_LINES = 12
@@ -68,23 +67,8 @@ def draw(store: Store, x: str, y: str, hue: str | None, out: Path) -> tuple[int,
 
 def lines_of(store: Store, x: str, y: str, hue: str | None) -> tuple[list[Line], int]:
     """The lines, and the number of rows in them; raises like `draw`."""
-    paths = [str(store.path(group)) for group, done in enumerate(store.done()) if done]
-    if not paths:
-        raise InputError([f"{store.folder / RESULTS}: has no results yet"])
-    data = pyarrow.dataset.dataset(paths, format="parquet")
-    names = [name for name in (x, y, hue) if name is not None]
-    bounds = [name for name in (f"{y}_low", f"{y}_high") if name in data.schema.names]
-    faults = [
-        f"{name[:80]}: is not a column; choose from {', '.join(data.schema.names)}"
-        for name in names
-        if name not in data.schema.names
-    ]
-    if not faults and data.schema.field(y).type == pyarrow.string():
-        faults.append(f"{y}: is a text; it must be a number")
-    if faults:
-        raise InputError(faults)
-    table = data.to_table(columns=list(dict.fromkeys([*names, *bounds])), use_threads=False)
-    columns = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+    columns = store.columns([name for name in (x, hue) if name is not None], [y])
+    bounds = [name for name in (f"{y}_low", f"{y}_high") if name in columns]
     there = np.isfinite(columns[y].astype(float))
     columns = {name: values[there] for name, values in columns.items()}
     if not there.any():

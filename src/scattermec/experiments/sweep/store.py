@@ -16,7 +16,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow
+import pyarrow.dataset
 import pyarrow.parquet
 
 from scattermec._version import __version__
@@ -203,6 +205,34 @@ class Store:
         if any(self.tasks.task(number).hash != own for number, own in found):
             raise InputError([f"{path}: was made for other tasks; delete it"])
         return table
+
+    def columns(self, names: Sequence[str], quantities: Sequence[str]) -> dict[str, np.ndarray]:
+        """Columns of all results that are there, a row for each of theirs, in the order of the groups.
+
+        ``quantities`` are numbers; where a job has the ends of their intervals, these come too (`NAME_low`,
+        `NAME_high`). Raises InputError for names that are no columns, and if nothing is there.
+        """
+        paths = [str(self.path(group)) for group, done in enumerate(self.done()) if done]
+        if not paths:
+            raise InputError([f"{self.folder / RESULTS}: has no results yet"])
+        data = pyarrow.dataset.dataset(paths, format="parquet")
+        there = data.schema.names
+        wanted = list(dict.fromkeys([*names, *quantities]))
+        faults = [
+            f"{name[:80]}: is not a column; choose from {', '.join(there)}"
+            for name in wanted
+            if name not in there
+        ]
+        faults += [
+            f"{name}: is a text; it must be a number"
+            for name in quantities
+            if name in there and data.schema.field(name).type == pyarrow.string()
+        ]
+        if faults:
+            raise InputError(faults)
+        ends = [end for name in quantities for end in (f"{name}_low", f"{name}_high") if end in there]
+        table = data.to_table(columns=list(dict.fromkeys([*wanted, *ends])), use_threads=False)
+        return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
 
     def _kind(self, name: str) -> pyarrow.DataType:
         """Type of the column of a constant: numbers if all its values are, else texts."""
