@@ -79,8 +79,8 @@ def solve(
       made;
     - with `--beams optimal` also `beams` (K, N, M) complex, of norm 1, and (K) `lower_bound` in J, below
       which no beams and no allocation can serve the same users (infinite if infeasible), and `gap`, the part
-      (energy - lower_bound) / energy of the energy that is not proved necessary (0 if infeasible, infinite
-      if not converged); with `--serve best` also (K) `reward_bound` in kbit/J, which no users, beams and
+      (energy - lower_bound) / max(energy, 1 mJ) that is not proved necessary (0 if infeasible, infinite if
+      not converged); with `--serve best` also (K) `reward_bound` in kbit/J, which no users, beams and
       allocation can exceed (infinite for more than 6 users). `accuracy` and the prices belong to the
       allocation with these beams. The rectifier must be linear (`harvest_model`).
 
