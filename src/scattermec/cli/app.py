@@ -41,8 +41,7 @@ COMMANDS = {
     "sweep run": "Compute a job for every scenario, draw and seed of a plan, or what is missing of them.",
     "sweep status": "Say how much of a sweep is done, and how long the rest takes at the present rate.",
     "sweep merge": "Check all results of a sweep, and write them into one file, DIR/merged.parquet.",
-    "sweep table": "Tabulate quantities of a sweep for each combination of its constants, from what is done so "
-    "far.",
+    "sweep table": "Tabulate quantities of a sweep for each combination of its constants, from what is done.",
     "sweep plot": "Draw one quantity of a sweep over one of its constants, from what is done so far.",
     "train": "Train a learner, from scratch or from where it was interrupted.",
     "train-price-net": "Train price-net, from scratch or from where it was interrupted.",

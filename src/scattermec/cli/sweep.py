@@ -131,7 +131,7 @@ def sweep_table(
     out: options.Out = None,
     as_json: options.Json = False,
 ) -> None:
-    """Tabulate quantities of a sweep for each combination of its constants, from what is done so far.
+    """Tabulate quantities of a sweep for each combination of its constants, from what is done.
 
     Where several tasks have the same constants, such as seeds, their mean is shown with its 95% interval.
 

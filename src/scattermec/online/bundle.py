@@ -60,7 +60,7 @@ AP_ACTOR = ("discount", "reward_scale")
 """What the AP's file of numbers holds there."""
 
 TRIPLES_PER_THREAD = 2**15
-"""Triples of users that occupy a thread of the AP's networks; fewer are computed faster without a second one."""
+"""Triples of users per thread of the AP's networks; fewer are computed faster without a second one."""
 
 REPAIRED = "repaired"
 """Mode of price-net in which users repair; in the other they answer the AP's message."""

@@ -254,8 +254,8 @@ def _verdicts(findings: Sequence[Finding]) -> Table:
     """Each claim about learning with what decides it, a row for each preset."""
     return Table(
         title="The paper's claims about learning",
-        note="H-MADDPG with optimization beside the model-free one, with the same preset. A claim holds if the "
-        "95% interval wholly meets its condition, in part if only the estimate does.",
+        note="H-MADDPG with optimization beside the model-free one, with the same preset. A claim holds if "
+        "the 95% interval wholly meets its condition, in part if only the estimate does.",
         columns=("claim", "preset", "verdict", "condition", "measured"),
         rows=tuple(
             (finding.name, finding.preset, finding.verdict, condition.statement, condition.measured)
