@@ -8,7 +8,7 @@ import pytest
 
 from scattermec.agents.settings import PRESETS
 from scattermec.errors import InputError, TrainingError
-from scattermec.experiments.claims.learning import LearningCurves, examine_learning
+from scattermec.experiments.claims.learning import LEARNERS, LearningCurves, examine_learning
 from scattermec.experiments.report import learning_figures, panels
 from scattermec.experiments.studies import price_nets
 from scattermec.experiments.studies.figure_2 import GREEDY_MODE, Figure2, read_runs, run_folder
@@ -83,6 +83,18 @@ def test_figures_are_drawn_with_both_learners_and_the_optimum(name: str, tmp_pat
     labels = axes.get_legend_handles_labels()[1]
     assert labels[:2] == [panels.LEARNERS[one.learner].label for one in AS_THE_PAPER_SAYS]
     assert ("Certified optimum" in labels) == (name == "2a")
+
+
+@pytest.mark.parametrize("presets", [("paper",), ("paper", "tuned", "corrections")])
+def test_labels_of_large_rewards_stay_clear_of_the_edge_and_of_the_panel_before(presets: tuple) -> None:
+    curves = [run(one, 26_000 * EARLY, 0.5 * LATE, preset) for preset in presets for one in LEARNERS]
+    figure = learning_figures.draw("2a", curves)
+    figure.canvas.draw()
+    renderer, edge = figure.canvas.get_renderer(), 0.0
+    assert len(figure.axes) == len(presets)
+    for axes in figure.axes:
+        assert axes.yaxis.label.get_window_extent(renderer).x0 > edge
+        edge = axes.get_tightbbox(renderer).x1
 
 
 def test_a_folder_without_runs_has_no_curves(tmp_path) -> None:

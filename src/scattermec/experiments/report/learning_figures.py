@@ -48,7 +48,7 @@ def draw(name: str, curves: Sequence[LearningCurves]) -> Figure:
     for height, text in enumerate(reversed(lines)):
         figure.text(0.015 / wider, 0.015 + 0.04 * height, text, fontsize=style.TINY_SIZE, color=style.QUIET)
     top = 0.79 if rows == 1 else 0.74
-    figure.subplots_adjust(left=0.08 / wider, right=0.985, top=top, bottom=0.29, wspace=0.2)
+    figure.subplots_adjust(left=0.1 / wider, right=0.985, top=top, bottom=0.29, wspace=0.3)
     return figure
 
 
