@@ -121,6 +121,16 @@ def test_targets_of_lines_4_and_15_are_reward_plus_discounted_value(bias: float)
     assert float(y) == pytest.approx(0.5 * reported + 0.5 * bias, rel=1e-5)
 
 
+@pytest.mark.parametrize("limit", [None, 0.01])
+def test_the_ap_learns_from_rewards_up_to_the_limit(limit: float | None) -> None:
+    t = task(reward_scale=0.5, reward_limit=limit)
+    reached, (record,) = play(t, state(t, ALL_LOCAL))
+    scaled = 0.5 * float(record.reward)
+    assert scaled > 0.01
+    remembered = recall(reached.ap_replay, jax.random.key(0)).reward
+    assert np.asarray(remembered) == pytest.approx(scaled if limit is None else limit, rel=1e-5)
+
+
 @pytest.mark.parametrize("report", [NOTHING, ALL_LOCAL])
 def test_uniform_exploration_replaces_the_choice_with_probability_epsilon(report: tuple[float, ...]) -> None:
     epsilon, seeds = 0.3, 400

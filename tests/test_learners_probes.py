@@ -130,14 +130,19 @@ def train(learner: object, learning: Learning, environment: object, key: Array, 
     return jax.lax.scan(advance, state, jnp.arange(steps))[0]
 
 
-@pytest.mark.parametrize(("discount", "terminates"), [(0.0, False), (0.5, False), (0.9, False), (0.9, True)])
-def test_value_of_a_constant_reward(discount: float, terminates: bool) -> None:
+@pytest.mark.parametrize(
+    ("discount", "terminates", "limit"),
+    [(0.0, False, None), (0.5, False, None), (0.9, False, None), (0.9, True, None), (0.5, False, 0.6)],
+)
+def test_value_of_a_constant_reward(discount: float, terminates: bool, limit: float | None) -> None:
     environment = ConstantReward(reward=jnp.asarray(1.0), terminates=jnp.asarray(terminates))
-    state = train(ddpg, config(discount=discount), environment, jax.random.key(0), 2000)
+    settings = config(discount=discount, reward_limit=limit)
+    state = train(ddpg, settings, environment, jax.random.key(0), 2000)
     values = jax.vmap(state.agent.critic, in_axes=(None, 0))(
         jnp.ones(1, jnp.float32), jnp.linspace(0, 1, 5, dtype=jnp.float32)[:, None]
     )
-    expected = 1.0 if terminates else 1 / (1 - discount)
+    reward = limit or 1.0
+    expected = reward if terminates else reward / (1 - discount)
     np.testing.assert_allclose(values, expected, rtol=0.03)
 
 

@@ -1,6 +1,7 @@
 """The training configuration: every number of Table I and every choice that the paper leaves open."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
@@ -77,6 +78,9 @@ class TrainingConfig(FileSettings):
     reward_scale: float | None = constant(
         1.0, "", "J/kbit", "> 0", "Factor on the AP's reward before it is learned; null: from the scenario"
     )
+    reward_limit: float | None = constant(
+        None, "", "", "> 0", "Scaled rewards of the AP above this are learned as this; null: no limit"
+    )
     team_weight: float | None = constant(
         None, "", "", ">= 0 and <= 1", "Team share in the users' reward; null: the scenario's"
     )
@@ -131,6 +135,7 @@ PRESETS["corrections"] = PRESETS["tuned"].replace(
     discount=0.2,
     ap_discount=0.0,
     reward_scale=None,
+    reward_limit=10.0,
     team_reward="energy",
 )
 """Table I exactly as in the paper; tuned settings of the same algorithms and networks; and these, with users
@@ -152,6 +157,7 @@ class Learning:
     exploration_floor: Float[Array, ""]
     exploration_noise: Float[Array, ""]
     reward_scale: Float[Array, ""]
+    reward_limit: Float[Array, ""]
     team_weight: Float[Array, ""]
     # Static: changing one recompiles.
     actor_layers: tuple[int, ...] = static()
@@ -174,6 +180,7 @@ def learning(config: TrainingConfig, scenario: Scenario, reward_scale: float = 1
     shared = scenario.discount if config.discount is None else config.discount
     others = {"discount": shared, "ap_discount": shared}
     others |= {"team_weight": scenario.team_weight, "reward_scale": reward_scale}
+    others |= {"reward_limit": math.inf}
 
     def value(field: dataclasses.Field) -> Any:
         given = getattr(config, field.name)

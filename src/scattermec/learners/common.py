@@ -115,8 +115,9 @@ def ap_transition(
     result: StepResult,
     next_observation: Float[Array, " K"],
 ) -> Transition:
-    """The AP's transition of a frame, with its reward (11), scaled."""
+    """The AP's transition of a frame, with its reward (11), scaled and up to the configured limit."""
     reward = task.learning.reward_scale * result.ap_reward.astype(DTYPE)
+    reward = jnp.minimum(reward, task.learning.reward_limit)
     return new_transition(observation, action, reward, next_observation, result.terminated)
 
 

@@ -7,6 +7,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 
 from scattermec._pytree import pytree
@@ -64,7 +65,7 @@ def advance(
     epsilon = exploration_probability(learning, time)
     action = explored_with(learning, (key_explores, key_noise), action, epsilon)
     result = environment.step(key_environment, state.environment, action)
-    reward = learning.reward_scale * result.reward.astype(DTYPE)
+    reward = jnp.minimum(learning.reward_scale * result.reward.astype(DTYPE), learning.reward_limit)
     transition = new_transition(observation, action, reward, result.observation, result.terminated)
     replay = remember(state.replay, transition)
     agent, losses = ddpg.learn(learning, state.agent, replay, key_batch, time >= learning.batch_size)
