@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 
-from scattermec._processes import usable_cores
 from scattermec.errors import ComputationError, InputError
 from scattermec.online import actor, user
 from scattermec.online.access_point import ApPolicy, Caution, Messages, Method, Network
@@ -59,9 +58,6 @@ AP_ACTOR_PART, ACTOR_USER_PART = "access point of Algorithm 1", "user of Algorit
 AP_ACTOR = ("discount", "reward_scale")
 """What the AP's file of numbers holds there."""
 
-TRIPLES_PER_THREAD = 2**15
-"""Triples of users per thread of the AP's networks; fewer are computed faster without a second one."""
-
 REPAIRED = "repaired"
 """Mode of price-net in which users repair; in the other they answer the AP's message."""
 
@@ -90,7 +86,7 @@ def load_ap(path: str | os.PathLike[str]) -> ApPolicy:
     method = Method(**{name: numbers.pop(name) for name in Method._fields})
     caution = Caution(**{name: numbers.pop(name) for name in Caution._fields}) if cautious else None
     users = [constants_of_user(scenario, index, numbers) for index in range(scenario.num_users)]
-    prices, times = (_network(folder / name, scenario.num_users) for name in (PRICES, TIMES))
+    prices, times = (_network(folder / name) for name in (PRICES, TIMES))
     return ApPolicy(scenario, users, method, prices, times, caution)
 
 
@@ -186,9 +182,9 @@ def _numbers(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
         raise InputError([f"{path}: {error}"]) from None
 
 
-def _network(path: Path, num_users: int) -> Network:
-    """A network of price-net in a file; with many users it computes with several threads."""
-    run = _session(path, min(usable_cores(), max(1, num_users**3 // TRIPLES_PER_THREAD)))
+def _network(path: Path) -> Network:
+    """A network of price-net in a file."""
+    run = _session(path)
     return lambda inputs: run(inputs._asdict())
 
 
@@ -198,14 +194,12 @@ def _actor(path: Path) -> actor.Actor:
     return lambda observation: run({"observation": observation})
 
 
-def _session(path: Path, threads: int = 1) -> Callable[[dict[str, np.ndarray]], np.ndarray]:
+def _session(path: Path) -> Callable[[dict[str, np.ndarray]], np.ndarray]:
     """The only output of the network in a file, run by onnxruntime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Between decisions the other devices need the processor.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.intra_op_num_threads = 1  # it is too small for more
     try:
         session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a class of its own for each cause
