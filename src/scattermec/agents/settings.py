@@ -179,8 +179,8 @@ def learning(config: TrainingConfig, scenario: Scenario, reward_scale: float = 1
     """
     shared = scenario.discount if config.discount is None else config.discount
     others = {"discount": shared, "ap_discount": shared}
-    others |= {"team_weight": scenario.team_weight, "reward_scale": reward_scale}
-    others |= {"reward_limit": math.inf}
+    others |= {"team_weight": scenario.team_weight}
+    others |= {"reward_scale": reward_scale, "reward_limit": math.inf}
 
     def value(field: dataclasses.Field) -> Any:
         given = getattr(config, field.name)

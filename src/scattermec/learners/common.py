@@ -116,9 +116,13 @@ def ap_transition(
     next_observation: Float[Array, " K"],
 ) -> Transition:
     """The AP's transition of a frame, with its reward (11), scaled and up to the configured limit."""
-    reward = task.learning.reward_scale * result.ap_reward.astype(DTYPE)
-    reward = jnp.minimum(reward, task.learning.reward_limit)
+    reward = learned_reward(task.learning, result.ap_reward)
     return new_transition(observation, action, reward, next_observation, result.terminated)
+
+
+def learned_reward(learning: Learning, reward: Float[Array, ""]) -> Float[Array, ""]:
+    """A reward as a controller learns it: scaled, and up to the configured limit."""
+    return jnp.minimum(learning.reward_scale * reward.astype(DTYPE), learning.reward_limit)
 
 
 def users_rewards(task: Task, result: StepResult) -> Float[Array, " N"]:

@@ -7,7 +7,6 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 
 from scattermec._pytree import pytree
@@ -26,7 +25,7 @@ from scattermec.agents.settings import Learning
 from scattermec.environment import STATED_FORMS, ActionForm, Decision, EnvState
 from scattermec.environment.flat import FlatOffloading
 from scattermec.environment.interface import Environment, Step
-from scattermec.learners.common import Record, Task, new_record
+from scattermec.learners.common import Record, Task, learned_reward, new_record
 from scattermec.physics.channel import Key
 
 
@@ -65,7 +64,7 @@ def advance(
     epsilon = exploration_probability(learning, time)
     action = explored_with(learning, (key_explores, key_noise), action, epsilon)
     result = environment.step(key_environment, state.environment, action)
-    reward = jnp.minimum(learning.reward_scale * result.reward.astype(DTYPE), learning.reward_limit)
+    reward = learned_reward(learning, result.reward)
     transition = new_transition(observation, action, reward, result.observation, result.terminated)
     replay = remember(state.replay, transition)
     agent, losses = ddpg.learn(learning, state.agent, replay, key_batch, time >= learning.batch_size)

@@ -1,14 +1,13 @@
 """A sweep, drawn: one measured quantity over one of its constants, a colour for each value of another."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from scattermec.errors import InputError
-from scattermec.experiments.measure.statistics import mean_interval
-from scattermec.experiments.sweep.store import Store
+from scattermec.experiments.sweep.store import Store, mean_of
 from scattermec.pictures import style
 
 MOST_LINES = 12
@@ -68,7 +67,6 @@ def draw(store: Store, x: str, y: str, hue: str | None, out: Path) -> tuple[int,
 def lines_of(store: Store, x: str, y: str, hue: str | None) -> tuple[list[Line], int]:
     """The lines, and the number of rows in them; raises like `draw`."""
     columns = store.columns([name for name in (x, hue) if name is not None], [y])
-    bounds = [name for name in (f"{y}_low", f"{y}_high") if name in columns]
     there = np.isfinite(columns[y].astype(float))
     columns = {name: values[there] for name, values in columns.items()}
     if not there.any():
@@ -81,24 +79,19 @@ def lines_of(store: Store, x: str, y: str, hue: str | None) -> tuple[list[Line],
     lines = []
     for shade in sorted(shades, key=lambda value: (str(type(value)), value)):
         own = columns[hue] == shade if hue else np.ones(len(columns[y]), bool)
-        means = list(_means({name: values[own] for name, values in columns.items()}, x, y, bounds))
+        means = list(_means({name: values[own] for name, values in columns.items()}, x, y))
         places, *numbers = (np.array(part) for part in zip(*means, strict=True))
         lines.append(Line(_label(shade), places, *numbers))
     return lines, int(there.sum())
 
 
-def _means(
-    columns: dict[str, np.ndarray], x: str, y: str, bounds: Sequence[str]
-) -> Iterator[tuple[Any, ...]]:
-    """x, and y with its interval: over all rows with this x, or that of the only one."""
+def _means(columns: dict[str, np.ndarray], x: str, y: str) -> Iterator[tuple[Any, ...]]:
+    """x, and y with its interval: over all rows with this x, or that of the only one, if it has any."""
     places, inverse = np.unique(columns[x], return_inverse=True)
     order = np.argsort(inverse, kind="stable")
     for place, rows in zip(places, np.split(order, np.cumsum(np.bincount(inverse))[:-1]), strict=True):
-        values = columns[y][rows].astype(float)
-        if len(rows) > 1:
-            yield place, *mean_interval(values)
-        else:
-            yield place, values[0], *(columns[name][rows[0]] for name in bounds or (y, y))
+        mean, low, high = mean_of(columns, y, rows)
+        yield place, mean, *((mean, mean) if np.isnan(low) else (low, high))
 
 
 def _label(value: Any) -> str:

@@ -24,6 +24,7 @@ import pyarrow.parquet
 from scattermec._version import __version__
 from scattermec._yaml import show
 from scattermec.errors import InputError
+from scattermec.experiments.measure.statistics import Estimate, mean_interval
 from scattermec.experiments.sweep.plan import Plan
 from scattermec.experiments.sweep.tasks import Task, Tasks
 from scattermec.storage.atomic import check_own_folder, replace_text, replacing
@@ -242,6 +243,22 @@ class Store:
         if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
             return pyarrow.float64()
         return pyarrow.string()
+
+
+def mean_of(columns: Mapping[str, np.ndarray], name: str, rows: Sequence[int] | np.ndarray) -> Estimate:
+    """The mean of a quantity over some rows of `Store.columns`, with its 95% interval.
+
+    Rows without a number do not count. The interval of a single row is its own, or NaN.
+    """
+    values = columns[name][rows].astype(float)
+    there = np.isfinite(values)
+    if there.sum() > 1:
+        return mean_interval(values[there])
+    if not there.any():
+        return Estimate(np.nan, np.nan, np.nan)
+    row = np.asarray(rows)[there][0]
+    ends = (columns.get(f"{name}_{end}") for end in ("low", "high"))
+    return Estimate(float(values[there][0]), *(np.nan if end is None else float(end[row]) for end in ends))
 
 
 def _texts(schema: pyarrow.Schema) -> set[str]:

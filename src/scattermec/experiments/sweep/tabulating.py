@@ -8,9 +8,9 @@ import numpy as np
 
 from scattermec._yaml import show
 from scattermec.errors import InputError
-from scattermec.experiments.measure.statistics import Estimate, mean_interval
+from scattermec.experiments.measure.statistics import Estimate
 from scattermec.experiments.measure.table import Table
-from scattermec.experiments.sweep.store import Store
+from scattermec.experiments.sweep.store import Store, mean_of
 
 MOST_ROWS = 1000
 """Combinations of constants that a table shows."""
@@ -45,7 +45,7 @@ def combinations(store: Store, quantities: Sequence[str]) -> list[Combination]:
         Combination(
             constants=dict(zip(varied, key, strict=True)),
             tasks=len(numbers),
-            means={name: _mean(columns, name, numbers) for name in quantities},
+            means={name: mean_of(columns, name, numbers) for name in quantities},
         )
         for key, numbers in rows.items()
     ]
@@ -66,19 +66,6 @@ def table_of(store: Store, quantities: Sequence[str], found: Sequence[Combinatio
             for one in found
         ),
     )
-
-
-def _mean(columns: dict[str, np.ndarray], name: str, rows: Sequence[int]) -> Estimate:
-    """The mean over rows with its interval; a task without a number does not count."""
-    values = columns[name][rows].astype(float)
-    there = np.isfinite(values)
-    if there.sum() > 1:
-        return mean_interval(values[there])
-    if not there.any():
-        return Estimate(np.nan, np.nan, np.nan)
-    row = np.array(rows)[there][0]
-    ends = (columns.get(f"{name}_{end}") for end in ("low", "high"))
-    return Estimate(float(values[there][0]), *(np.nan if end is None else float(end[row]) for end in ends))
 
 
 def _constant(value: Any) -> str:
