@@ -40,7 +40,13 @@ def renewed(page: str, made: Callable[[str], list[str]], only: str = "") -> str:
     return MADE.sub(block, page)
 
 
-NEEDED = {"scattermec-1": "benchmark-set --out scattermec-1"}
+TRAINED = "train-price-net --train discount=1 --train batch_size=128 --steps 1500 --set battery_capacity="
+
+NEEDED = {
+    "scattermec-1": "benchmark-set --out scattermec-1",
+    "results/battery-0.25": f"{TRAINED}0.25 --out results/battery-0.25",
+    "results/battery-5": f"{TRAINED}5 --out results/battery-5",
+}
 """Folders that commands read, and the commands that make them."""
 
 
