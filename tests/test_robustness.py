@@ -12,6 +12,8 @@ from command_line import refused
 from scattermec import Scenario, price_net
 from scattermec.environment import reset
 from scattermec.errors import InputError
+from scattermec.experiments.evaluate.evaluation import evaluate
+from scattermec.experiments.evaluate.policies import price_net_contenders
 from scattermec.experiments.evaluate.robustness import (
     CONTROL,
     OBEY,
@@ -23,7 +25,7 @@ from scattermec.experiments.evaluate.robustness import (
 from scattermec.experiments.measure.conditions import Condition
 from scattermec.learners.fixed import fixed_policy
 from scattermec.optimisation.repair import Plan, measured, plan_for, repaired, sent
-from scattermec.physics import Frame, links, maximum_ratio_beams, parameters, run_frame
+from scattermec.physics import Frame, links, maximum_ratio_beams, parameters, run_frame, run_frames
 from scattermec.physics.knowledge import hears, knowledge, view
 from scattermec.price_net.modes import plan_frames
 from scattermec.price_net.policy import unit_prices
@@ -192,6 +194,53 @@ def test_what_users_have_measured_and_what_comes_is_the_harvest_of_the_frame() -
     np.testing.assert_allclose(before + after, answers(true, plan)[1].harvested, rtol=1e-12)
     assert not before[:, 0].any()
     assert not after[:, 2].any()
+
+
+def test_an_allowance_is_kept_where_it_suffices_and_never_causes_an_outage() -> None:
+    true = frames(200, seed=10)
+    everything = some_plans(true, 11)
+    allowed = dataclasses.replace(
+        everything, allowance=0.4 * jax.random.uniform(jax.random.key(12), true.workload.shape)
+    )
+    free, kept = answers(true, everything)[1], answers(true, allowed)[1]
+    np.testing.assert_array_equal(kept.success, free.success)
+    served = np.asarray(free.success)
+    exceeds = np.asarray(kept.demand > allowed.allowance * (1 + 1e-9))
+    assert np.all(kept.demand[served] <= free.demand[served] * (1 + 1e-9))
+    assert 0.1 < exceeds[served].mean() < 0.9
+    # Who exceeds it spends the least that its work can be done with.
+    reflected, snr = map(np.asarray, link_of(true, allowed))
+    for one in list(zip(*np.nonzero(exceeds & served), strict=True))[:40]:
+        left, slot = float(true.workload[one] - reflected[one]), float(1 - allowed.t_passive[one])
+        assert kept.demand[one] <= least_energy(left, slot, float(snr[one])) * 1.01
+
+
+# Foresight, whose stored energy is an insurance
+
+
+def test_with_foresight_users_that_repair_do_as_announced_if_all_is_known() -> None:
+    policy, true = price_net.load("price-net-foresight"), frames(100, seed=13)
+    filled = dataclasses.replace(true, battery=jnp.full_like(true.battery, 0.5))
+
+    def played(mode: str) -> tuple:
+        decided = jax.vmap(lambda frame: price_net.decide(policy, PARAMETERS, frame, mode))(filled)
+        return run_frames(PARAMETERS, filled, decided.beams, decided.allocation)
+
+    announced, fixed = played("announced"), played("repaired")
+    np.testing.assert_array_equal(fixed.success, announced.success)
+    np.testing.assert_allclose(fixed.ap_energy, announced.ap_energy, rtol=5e-3)
+    np.testing.assert_allclose(fixed.demand, announced.demand, rtol=5e-3, atol=1e-4)
+
+
+def test_stored_energy_makes_up_for_what_is_not_known() -> None:
+    """Over rollouts, with users that repair; the same plans fail if users obey."""
+    policy = price_net.load("price-net-foresight")
+    for errors in ({"csi_error": 0.2}, {"workload_error": 0.2}):
+        scenario = Scenario(**errors)
+        contenders = [one for one in price_net_contenders(policy, scenario) if one.trained]
+        found = evaluate(scenario, contenders, frames=16, rollout_frames=1000, seed=0)
+        outage = {row.mode: row.estimates["outage"].mean for row in found.rows if row.regime == "rollout"}
+        assert outage["repaired"] < 0.01 < 0.1 < outage["p1"]
 
 
 # Slack

@@ -102,7 +102,7 @@ def simulate_policy(
 
         scattermec simulate-policy price-net
         scattermec simulate-policy price-net --mode decentralised
-        scattermec simulate-policy price-net-robust --set csi_error=0.1
+        scattermec simulate-policy price-net-foresight --mode repaired --set csi_error=0.1
         scattermec simulate-policy price-net-varied --set num_antennas=2 --json
     """
     check_policy(policy)

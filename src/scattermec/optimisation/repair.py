@@ -12,6 +12,8 @@ user's own. When slot i comes, user i knows
 It does not know what it will harvest in later slots. The promise may be wrong, rounded or lost.
 """
 
+import dataclasses
+
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Complex, Float
@@ -42,6 +44,8 @@ class Plan:
     """s, of each beam"""
     promise: Float[Array, " N"]
     """mJ that each user will harvest in the slots after its own"""
+    allowance: Float[Array, " N"] | None = None
+    """mJ of its energy that each user may spend if that suffices, the rest being for later frames; None: all"""
 
 
 @pytree
@@ -124,12 +128,14 @@ def repair(
     battery: Float[Array, " N"],
     known: Measured,
     promise: Float[Array, " N"],
+    allowance: Float[Array, " N"] | None = None,
 ) -> Response:
     """Each user's allocation from its own data, its measurements and the AP's promise; elementwise.
 
     A user counts on the promise, but never on less than it needs: where even the most thrifty allocation
     needs more energy than measured and promised, it acts as thriftily as it can and hopes for the rest.
-    Giving up would be an outage for certain. So a user without a promise finishes whenever it can.
+    Giving up would be an outage for certain. So a user without a promise finishes whenever it can. For the same
+    reason it exceeds its allowance, by as little as it can, where that does not suffice.
 
     Args:
         parameters: the scenario's constants.
@@ -138,14 +144,20 @@ def repair(
         battery: mJ.
         known: measurements, from `measured`.
         promise: mJ to harvest in later slots, as it arrives.
+        allowance: mJ that the user may spend if that suffices; all by default.
     """
-    p = parameters
-    lacking = energy_lacking(
-        p, channel_gain, workload, battery, _told(known, 0 * promise), active_rates(p, channel_gain)
-    )
-    least = jnp.maximum(lacking, 0) / (1 - MARGIN) * JUST_ENOUGH
-    later = jnp.maximum(promise, least)
-    return respond(p, channel_gain, workload, battery, _told(known, later))
+    p, own = parameters, (channel_gain, workload, battery)
+    rates = active_rates(p, channel_gain)
+
+    def lacking(told: Broadcast) -> Float[Array, " N"]:
+        return jnp.maximum(energy_lacking(p, *own, told, rates), 0) * JUST_ENOUGH
+
+    later = jnp.maximum(promise, lacking(_told(known, 0 * promise)) / (1 - MARGIN))
+    told = _told(known, later)
+    if allowance is not None:
+        allowed = dataclasses.replace(told, allowance=allowance)
+        told = dataclasses.replace(told, allowance=allowance + lacking(allowed))
+    return respond(p, *own, told)
 
 
 def repaired(
@@ -155,7 +167,8 @@ def repaired(
     known = measured(parameters, frame, plan.beams, plan.t_passive)
     promise = sent(parameters, plan.promise, step, heard)
     gain = links.channel_gain(frame.channels)
-    return repair(parameters, gain, frame.workload, frame.battery, known, promise).allocation
+    own = gain, frame.workload, frame.battery
+    return repair(parameters, *own, known, promise, plan.allowance).allocation
 
 
 def _told(known: Measured, later: Float[Array, " N"]) -> Broadcast:

@@ -1,5 +1,6 @@
 """The ways in which a price-net acts: who computes what, in one frame and in many."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -11,12 +12,12 @@ from jaxtyping import Complex
 from scattermec._programs import kept_jit
 from scattermec.environment import Decision, EnvState, as_seen
 from scattermec.optimisation import estimate_allocation
-from scattermec.optimisation.repair import Plan, repaired
+from scattermec.optimisation.repair import Plan, plan_for, repaired
 from scattermec.optimisation.response import Broadcast, respond
 from scattermec.physics import Frame, Parameters, links
 from scattermec.physics.channel import Key
 from scattermec.physics.knowledge import Knowledge, knowledge_of
-from scattermec.price_net.cautious import plan
+from scattermec.price_net import cautious
 from scattermec.price_net.policy import PriceNet, announce_network, announce_p1, beams
 
 
@@ -45,8 +46,21 @@ def _answered(
     return Decision(beams=chosen, allocation=answer.allocation)
 
 
+def plan(network: PriceNet, parameters: Parameters, knowledge: Knowledge, seen: Frame) -> Plan:
+    """The AP's plan for users that repair: that of a cautious network, or one of P1 that keeps energy.
+
+    With foresight the plan is as exact as `announced`, whatever is not known: the energy that it keeps for
+    later frames is what its users fall back on.
+    """
+    if network.cautious:
+        return cautious.plan(network, parameters, knowledge, seen)
+    chosen, told = announce_p1(network, parameters, seen)
+    planned = plan_for(parameters, seen, chosen, told.t_passive, discount=0.0)
+    return dataclasses.replace(planned, allowance=told.allowance)
+
+
 def planned_and_repaired(network: PriceNet, parameters: Parameters, seen: Frame, true: Frame) -> Decision:
-    """A cautious network plans on the frame as the AP sees it; users repair in the true one.
+    """A network plans on the frame as the AP sees it; users repair in the true one.
 
     The AP knows the scenario's errors; messages are exact and arrive.
     """
@@ -66,7 +80,7 @@ Mode = Callable[[PriceNet, Parameters, Frame], Decision]
 """A mode of acting: the decision in one frame as the AP and the users see it. Batch with vmap."""
 
 REPAIRED = "repaired"
-"""The mode of a cautious network."""
+"""The mode in which users repair: the only one of a cautious network, one of several with foresight."""
 
 MODES: Mapping[str, Mode] = {
     "p1": with_p1,
@@ -78,11 +92,11 @@ MODES: Mapping[str, Mode] = {
 
 
 def modes_of(network: PriceNet) -> Mapping[str, Mode]:
-    """The `MODES` of a policy; with foresight only those in which P1 decides what energy to keep."""
+    """The `MODES` of a policy; with foresight those in which P1 decides what energy to keep."""
     if network.cautious:
         names: tuple[str, ...] = (REPAIRED,)
     elif network.battery_value is not None:
-        names = ("p1", "announced")
+        names = ("p1", "announced", REPAIRED)
     else:
         names = ("p1", "announced", "decentralised")
     return {name: MODES[name] for name in names}
@@ -105,7 +119,7 @@ def decide_frames(
 
 @kept_jit
 def plan_frames(network: PriceNet, parameters: Parameters, knowledge: Knowledge, frames: Frame) -> Plan:
-    """Plans of a cautious network for R frames (leading axis) as the AP sees them."""
+    """Plans of a network for R frames (leading axis) as the AP sees them, for users that repair."""
     return jax.vmap(partial(plan, network, parameters, knowledge))(frames)
 
 

@@ -89,8 +89,9 @@ def decide(policy: Policy, parameters: Parameters, frame: Frame, mode: str | Non
         parameters: the scenario's constants.
         frame: channels (N, M), workload (N,) in kbit, battery (N,) in mJ.
         mode: "p1": the AP solves P1 for the network's beams; "announced": the AP solves P1, but
-            every user responds to a broadcast; "decentralised": the same with nothing solved. A policy
-            trained for varied knowledge has one mode, "repaired". By default, the first of these it has.
+            every user responds to a broadcast; "decentralised": the same with nothing solved; "repaired":
+            users act on what they have measured, the only mode of a policy trained for varied knowledge, and
+            one of those with foresight. By default, the first of these it has.
 
     Returns:
         Unit beams (N, M) and an allocation, (N,) each in s and kbit.

@@ -30,7 +30,7 @@ from scattermec.experiments.measure.table import Table
 from scattermec.learners.fixed import FIXED
 from scattermec.physics import parameters
 from scattermec.price_net import is_price_net, load
-from scattermec.price_net.modes import plan_frames
+from scattermec.price_net.modes import REPAIRED, modes_of, plan_frames
 from scattermec.scenario import Scenario
 from scattermec.training import load_run
 
@@ -73,6 +73,7 @@ def _subject(
     name: str, given: Scenario | None, settings: Sequence[str]
 ) -> tuple[Scenario, Sequence[Contender]]:
     """The scenario without errors of its own, and the policy in each of its modes, as trained."""
+    planning: list[Contender] = []
     if name in FIXED:
         scenario = _without_errors(given or Scenario().with_settings(settings))
         return scenario, [Contender(one.policy, one.decide) for one in fixed_contenders(scenario, [name])]
@@ -80,17 +81,19 @@ def _subject(
         policy = load(name)
         scenario = _without_errors(given or policy.scenario.with_settings(settings))
         acting = price_net_contenders(policy, scenario)
-        if policy.network.cautious:
+        if REPAIRED in modes_of(policy.network):
             plans = partial(plan_frames, policy.network, parameters(scenario))
-            return scenario, [Contender(name, plans=plans)]
+            planning = [Contender(name, plans=plans)]
+            acting = [one for one in acting if one.mode != REPAIRED]
     else:
         run = load_run(Path(name))
         scenario = _without_errors(given or run.scenario.with_settings(settings))
         check_fit(run, scenario, name)
         acting = learned_contenders(run, scenario)
-    return scenario, [
+    deciding = [
         Contender(f"{name}, {one.mode}", one.decide, seeds=one.seeds) for one in acting if one.trained
     ]
+    return scenario, [*planning, *deciding]
 
 
 def _without_errors(scenario: Scenario) -> Scenario:
