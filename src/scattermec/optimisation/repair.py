@@ -45,7 +45,7 @@ class Plan:
     promise: Float[Array, " N"]
     """mJ that each user will harvest in the slots after its own"""
     allowance: Float[Array, " N"] | None = None
-    """mJ of its energy that each user may spend if that suffices, the rest being for later frames; None: all"""
+    """mJ of its energy that each user may spend if that suffices (the rest is for later frames); None: all"""
 
 
 @pytree
@@ -134,8 +134,8 @@ def repair(
 
     A user counts on the promise, but never on less than it needs: where even the most thrifty allocation
     needs more energy than measured and promised, it acts as thriftily as it can and hopes for the rest.
-    Giving up would be an outage for certain. So a user without a promise finishes whenever it can. For the same
-    reason it exceeds its allowance, by as little as it can, where that does not suffice.
+    Giving up would be an outage for certain. So a user without a promise finishes whenever it can. For the
+    same reason it exceeds its allowance, by as little as it can, where that does not suffice.
 
     Args:
         parameters: the scenario's constants.

@@ -100,8 +100,9 @@ class Foresight:
 def contenders(policy: Policy, scenario: Scenario) -> list[Contender]:
     """The optimum, price-net as trained in each of its modes, and the controls, to act in ``scenario``.
 
-    If price-net has foresight, also the optimum of each frame with the battery value that price-net learned; and
-    no users that repair, as everything is known here, so that they would do as announced. Raises InputError if the scenario does not fit.
+    If price-net has foresight, also the optimum of each frame with the battery value that price-net learned,
+    but not the mode in which users repair: everything is known here, so that they would do as announced.
+    Raises InputError if the scenario does not fit.
     """
     check_scenario(scenario)
     learned = [made for made in price_net_contenders(policy, scenario) if made.trained]
