@@ -27,7 +27,7 @@ from scattermec.optimisation import (
     optimise_beams,
     optimise_beams_frames,
 )
-from scattermec.physics import Frame, Parameters, parameters
+from scattermec.physics import Frame, Parameters, parameters_of
 
 BATTERY_PARTS = 16
 """Number of battery levels, as in the shipped policy with foresight."""
@@ -47,9 +47,9 @@ def compare_allocation(
 ) -> None:
     """P1 with MRT beams: ``sample`` frames of N users, in calls of each size of ``batches``."""
     scenario = workload.scenario(users, 3)
-    constants = parameters(scenario)
+    parameters = parameters_of(scenario)
     pool = max(_whole(sample, batch) for batch in batches)
-    frames, beams = workload.draw(constants, pool)
+    frames, beams = workload.draw(parameters, pool)
     case = Case("allocation", users, scenario.num_antennas, sample)
     section.tables.append(case)
     ours: Answers | None = None
@@ -59,9 +59,9 @@ def compare_allocation(
         if _left_out(case, batch, count):
             continue
         calls = workload.slices((frames, beams), count, batch)
-        jax.block_until_ready(allocate_frames(constants, *calls[0]))  # compiles
+        jax.block_until_ready(allocate_frames(parameters, *calls[0]))  # compiles
         timing = time_passes(
-            calls, lambda call: jax.block_until_ready(allocate_frames(constants, *call)), seconds
+            calls, lambda call: jax.block_until_ready(allocate_frames(parameters, *call)), seconds
         )
         answers = Answers.of_solutions(timing.results)
         ours = ours or answers
@@ -71,14 +71,14 @@ def compare_allocation(
     if 1 in batches:
         for precision in ("float64", "float32"):
             tell(f"P1, N = {users}: {OURS}, scan, {precision}")
-            _add_scan(case, constants, workload.first((frames, beams), sample), precision, ours, seconds)
+            _add_scan(case, parameters, workload.first((frames, beams), sample), precision, ours, seconds)
             section.save()
 
     def with_value(value: BatteryValue | None, frame: Frame, beams: Array) -> Solution:
-        return allocate(constants, frame, beams, battery_value=value)
+        return allocate(parameters, frame, beams, battery_value=value)
 
     case.notes[FORESIGHT] = _foresight(
-        with_value, constants, workload.first((frames, beams), sample), seconds
+        with_value, parameters, workload.first((frames, beams), sample), seconds
     )
     section.save()
 
@@ -99,9 +99,9 @@ def compare_beams(
 ) -> None:
     """P2 on ``sample`` frames of N users and M antennas, in calls of each size of ``batches``."""
     scenario = workload.scenario(users, antennas)
-    constants = parameters(scenario)
+    parameters = parameters_of(scenario)
     pool = max(_whole(sample, batch) for batch in batches)
-    frames, beams = workload.draw(constants, pool)
+    frames, beams = workload.draw(parameters, pool)
     case = Case("beams", users, antennas, sample)
     section.tables.append(case)
     ours: Answers | None = None
@@ -111,9 +111,9 @@ def compare_beams(
         if _left_out(case, batch, count):
             continue
         calls = workload.slices(frames, count, batch)
-        jax.block_until_ready(optimise_beams_frames(constants, calls[0]))  # compiles
+        jax.block_until_ready(optimise_beams_frames(parameters, calls[0]))  # compiles
         timing = time_passes(
-            calls, lambda call: jax.block_until_ready(optimise_beams_frames(constants, call)), seconds
+            calls, lambda call: jax.block_until_ready(optimise_beams_frames(parameters, call)), seconds
         )
         answers = Answers.of_solutions(timing.results)
         case.add(OURS, batch, count, timing, answers, None)
@@ -126,9 +126,9 @@ def compare_beams(
         section.save()
 
     def with_value(value: BatteryValue | None, frame: Frame) -> BeamSolution:
-        return optimise_beams(constants, frame, battery_value=value)
+        return optimise_beams(parameters, frame, battery_value=value)
 
-    case.notes[FORESIGHT] = _foresight(with_value, constants, (workload.first(frames, sample),), seconds)
+    case.notes[FORESIGHT] = _foresight(with_value, parameters, (workload.first(frames, sample),), seconds)
     section.save()
 
     arrays = workload.to_numpy(frames, beams, sample)
@@ -140,7 +140,7 @@ def compare_beams(
 
     peer = _add_peers(section, case, problems, arrays, solve, ours, seconds, tell)
     tell(f"P2, N = {users}, M = {antennas}: energy with maximum ratio transmission")
-    given = Answers.of_solutions([allocate_frames(constants, *workload.first((frames, beams), sample))])
+    given = Answers.of_solutions([allocate_frames(parameters, *workload.first((frames, beams), sample))])
     both = (given.verdict == OPTIMAL) & (peer.verdict == OPTIMAL)
     case.infeasible_share = float(np.mean(peer.verdict == INFEASIBLE))
     case.notes["share of frames infeasible with maximum ratio beams"] = float(
@@ -156,10 +156,10 @@ def compare_beams(
 
 
 def _foresight(
-    solve: Callable[..., Any], constants: Parameters, data: tuple[Any, ...], seconds: float
+    solve: Callable[..., Any], parameters: Parameters, data: tuple[Any, ...], seconds: float
 ) -> float:
     """Frames per second if energy left in the batteries has a value, relative to those if it has none."""
-    slopes = jnp.broadcast_to(jnp.linspace(3.0, 0.0, BATTERY_PARTS), (constants.num_users, BATTERY_PARTS))
+    slopes = jnp.broadcast_to(jnp.linspace(3.0, 0.0, BATTERY_PARTS), (parameters.num_users, BATTERY_PARTS))
     rates = []
     for value in (BatteryValue(slopes=slopes), None):
         compiled = jax.jit(jax.vmap(partial(solve, value)))
@@ -181,7 +181,7 @@ def _left_out(case: Case, batch: int, frames: int) -> bool:
 
 def _add_scan(
     case: Case,
-    constants: Parameters,
+    parameters: Parameters,
     frames_and_beams: tuple[Frame, Array],
     precision: str,
     ours: Answers | None,
@@ -190,13 +190,13 @@ def _add_scan(
     """One frame per step of a compiled scan: the cost in a simulation or for a learner."""
 
     @jax.jit
-    def solve(constants: Parameters, frames_and_beams: tuple[Frame, Array]) -> Solution:
+    def solve(parameters: Parameters, frames_and_beams: tuple[Frame, Array]) -> Solution:
         def step(carry: None, frame_and_beams: tuple[Frame, Array]) -> tuple[None, Solution]:
-            return carry, allocate(constants, *frame_and_beams)
+            return carry, allocate(parameters, *frame_and_beams)
 
         return jax.lax.scan(step, None, frames_and_beams)[1]
 
-    call = _cast((constants, frames_and_beams), precision)
+    call = _cast((parameters, frames_and_beams), precision)
     jax.block_until_ready(solve(*call))  # compiles
     timing = time_passes([call], lambda call: jax.block_until_ready(solve(*call)), seconds)
     answers = Answers.of_solutions(timing.results)

@@ -20,7 +20,7 @@ from scattermec.online.bundle import Message, load_ap, load_user, user_folder
 from scattermec.online.export import export
 from scattermec.online.protocol import PARTS
 from scattermec.optimisation.response import Broadcast, respond
-from scattermec.physics import links, parameters
+from scattermec.physics import links, parameters_of
 from scattermec.price_net import load
 
 POLICY = "price-net"
@@ -132,7 +132,7 @@ def _achieved(results: object) -> dict[str, float]:
 def _time_ap(bundle: Path, frames: int = 300) -> dict[str, float]:
     """Milliseconds per decision."""
     access_point = load_ap(bundle)
-    drawn = draw_frames(parameters(access_point.scenario), frames=frames, seed=1)
+    drawn = draw_frames(parameters_of(access_point.scenario), frames=frames, seed=1)
     parts = [np.asarray(part) for part in (drawn.workload, drawn.battery, drawn.channels)]
     return _percentiles(lambda k: access_point.decide(*(part[k] for part in parts)), frames, 1e3)
 
@@ -149,13 +149,13 @@ def _percentiles(run: Callable[[int], object], count: int, scale: float) -> dict
 def _cases(frames: int) -> tuple[np.ndarray, np.ndarray]:
     """Messages to user 0 with its own data, (K, 6), in single precision; and its answers in JAX, (K, 6)."""
     policy = load(POLICY)
-    constants = parameters(policy.scenario)
-    drawn = draw_frames(constants, frames=frames, seed=0)
+    parameters = parameters_of(policy.scenario)
+    drawn = draw_frames(parameters, frames=frames, seed=0)
     gain = jax.vmap(links.channel_gain)(drawn.channels)
     own = np.stack([drawn.workload[:, 0], drawn.battery[:, 0], gain[:, 0]], axis=1)
-    messages = decide_by_jax(policy.network, constants, drawn).messages[:, :, 0]
+    messages = decide_by_jax(policy.network, parameters, drawn).messages[:, :, 0]
     cases = np.concatenate([messages, own], axis=1).astype(np.float32)
-    alone = parameters(policy.scenario.replace(user_positions=policy.scenario.user_positions[:1]))
+    alone = parameters_of(policy.scenario.replace(user_positions=policy.scenario.user_positions[:1]))
 
     def answer(case: jax.Array) -> list[jax.Array]:
         t_passive, passive_rate, harvest, workload, battery, gain = case[:, None]

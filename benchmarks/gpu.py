@@ -25,7 +25,7 @@ from scattermec.optimisation import (
     optimise_beams,
     optimise_beams_frames,
 )
-from scattermec.physics import Frame, Parameters, parameters
+from scattermec.physics import Frame, Parameters, parameters_of
 
 BATCHES = (1_000, 10_000, 100_000, 1_000_000)
 
@@ -85,20 +85,20 @@ def compare_gpu(
     section.tables.append(sheet)
     if not compiled.available():
         sheet.remarks.append("the core of the CPU solves portably, too: the compiled kernel is missing here")
-    constants = parameters(workload.scenario(3, 3))
+    parameters = parameters_of(workload.scenario(3, 3))
     tell(f"{max(batches):,} frames")
-    frames, beams = workload.draw(constants, max(batches))
-    data = {"P1": (constants, frames, beams), "P2": (constants, frames)}
+    frames, beams = workload.draw(parameters, max(batches))
+    data = {"P1": (parameters, frames, beams), "P2": (parameters, frames)}
     for problem in problems:
         _compare(section, sheet, problem, gpu, data[problem], batches, cpu_frames, seconds, tell)
 
 
-def _solve_p1(constants: Parameters, frames: Frame, beams: Array) -> Any:
-    return jax.vmap(partial(allocate, constants))(frames, beams)
+def _solve_p1(parameters: Parameters, frames: Frame, beams: Array) -> Any:
+    return jax.vmap(partial(allocate, parameters))(frames, beams)
 
 
-def _solve_p2(constants: Parameters, frames: Frame) -> Any:
-    return jax.vmap(partial(optimise_beams, constants))(frames)
+def _solve_p2(parameters: Parameters, frames: Frame) -> Any:
+    return jax.vmap(partial(optimise_beams, parameters))(frames)
 
 
 SOLVERS = {

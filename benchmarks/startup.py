@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks import frames as workload
 from benchmarks.results import Section
 from benchmarks.sheets import Sheet
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 
 ROUNDS = 3
 FRAMES = 64
@@ -116,5 +116,5 @@ def _run(command: Sequence[str], folder: Path, cache: str, other_core: int | Non
 
 
 def _write_frames(path: Path) -> None:
-    frames, _ = workload.draw(parameters(workload.scenario(3, 3)), FRAMES)
+    frames, _ = workload.draw(parameters_of(workload.scenario(3, 3)), FRAMES)
     np.savez(path, channels=frames.channels, workload=frames.workload, battery=frames.battery)

@@ -18,7 +18,7 @@ from scattermec.experiments.evaluate.robustness import (
 )
 from scattermec.experiments.measure.conditions import CONDITIONS
 from scattermec.learners.fixed import fixed_policy, reference
-from scattermec.physics import Parameters, parameters, with_margin
+from scattermec.physics import Parameters, parameters_of, with_margin
 from scattermec.physics.channel import Key
 from scattermec.pictures import style
 from scattermec.price_net.modes import plan_frames
@@ -39,17 +39,17 @@ SHOWN = {
 """Conditions, their colours and markers."""
 
 
-def robust(constants: Parameters) -> Contender:
+def robust(parameters: Parameters) -> Contender:
     """The shipped policy."""
     network = price_net.load(ROBUST).network
-    return Contender(ROBUST, plans=partial(plan_frames, network, constants))
+    return Contender(ROBUST, plans=partial(plan_frames, network, parameters))
 
 
-def with_flat_margin(constants: Parameters, margin: float) -> Contender:
+def with_flat_margin(parameters: Parameters, margin: float) -> Contender:
     """The optimum for constants with a margin."""
 
     def decide(key: Key, states: EnvState) -> Decision:
-        return reference("optimum", with_margin(constants, margin), as_seen(states).frame).decision
+        return reference("optimum", with_margin(parameters, margin), as_seen(states).frame).decision
 
     return Contender(f"{margin:g}", decide)
 
@@ -80,8 +80,8 @@ def save(figure, axes, name: str) -> None:
 
 def slack_and_repair() -> None:
     """Shares by flat margin: obeyed under four conditions, and both ways under one of them."""
-    constants = parameters(Scenario())
-    contenders = [with_flat_margin(constants, margin) for margin in MARGINS] + [robust(constants)]
+    parameters = parameters_of(Scenario())
+    contenders = [with_flat_margin(parameters, margin) for margin in MARGINS] + [robust(parameters)]
     conditions = {name: CONDITIONS[name] for name in SHOWN}
     rows = measure_robustness(Scenario(), contenders, frames=FRAMES, seed=0, conditions=conditions)
     figure, axes = axes_of("flat margin", "share of the optimum, %")
@@ -107,8 +107,8 @@ def insurance() -> None:
     policies = {("optimum", OBEY): [], ("optimum", REPAIR): [], (ROBUST, REPAIR): []}
     for battery in BATTERIES:
         scenario = Scenario(initial_battery=battery)
-        constants = parameters(scenario)
-        contenders = [Contender("optimum", fixed_policy("optimum", constants)), robust(constants)]
+        parameters = parameters_of(scenario)
+        contenders = [Contender("optimum", fixed_policy("optimum", parameters)), robust(parameters)]
         rows = measure_robustness(
             scenario, contenders, frames=FRAMES, seed=0, conditions={name: CONDITIONS[name]}
         )

@@ -14,7 +14,7 @@ import pytest
 
 from scattermec.optimisation import allocation_problem, compiled, optimise_beams
 from scattermec.optimisation.allocation import solve_beam_times
-from scattermec.physics import Frame, maximum_ratio_beams, parameters, run_frames
+from scattermec.physics import Frame, maximum_ratio_beams, parameters_of, run_frames
 from scattermec.scenario import Scenario
 
 POSITIONS = ((5, 5), (3, 3), (-2, 4), (4, -4), (-1, -3), (0, 6), (2, 1), (-5, 1), (1, -5), (-3, -3))
@@ -199,7 +199,7 @@ def degenerate_frames(kind: str, count: int, seed: int) -> tuple[Scenario, Frame
             }[kind]
         )
     s = Scenario(num_antennas=antennas)
-    channels = np.array(found) / np.sqrt(2) * np.asarray(parameters(s).path_gain)[:, None]
+    channels = np.array(found) / np.sqrt(2) * np.asarray(parameters_of(s).path_gain)[:, None]
     return s, dataclasses.replace(random_frames(s, count, seed), channels=jnp.asarray(channels))
 
 
@@ -246,25 +246,25 @@ def _solved(solver: str, elastic: bool) -> Callable[..., Any]:
 
 @cache
 def p1_shared(solver: str = USUAL, scheme: str = "hybrid", elastic: bool = False) -> Callable[..., Any]:
-    """P1 for constants, frames and their beams, one or several per slot: `Solution`, and time of each beam.
+    """P1 for parameters, frames and their beams, one or several per slot: `Solution`, and time of each beam.
 
     As `allocate` does it, but in two programs: that of the solver, which takes long to compile, depends on
     the numbers of users and beams alone.
     """
-    return lambda constants, frames, beams: _solved(solver, elastic)(
-        _stated(scheme)(constants, frames, beams)
+    return lambda parameters, frames, beams: _solved(solver, elastic)(
+        _stated(scheme)(parameters, frames, beams)
     )
 
 
 @cache
 def p1(solver: str = USUAL, scheme: str = "hybrid", elastic: bool = False) -> Callable[..., Any]:
-    """P1 for constants, frames and one beam per slot: a `Solution`."""
+    """P1 for parameters, frames and one beam per slot: a `Solution`."""
     return lambda *data: p1_shared(solver, scheme, elastic)(*data)[0]
 
 
 @cache
 def p2(solver: str = USUAL, scheme: str = "hybrid") -> Callable[..., Any]:
-    """P2 for constants and frames: a `BeamSolution`."""
+    """P2 for parameters and frames: a `BeamSolution`."""
     return _by(solver, jax.vmap(partial(optimise_beams, scheme=scheme), in_axes=(None, 0)))
 
 

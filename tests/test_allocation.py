@@ -38,7 +38,7 @@ from scattermec.optimisation import (
     lower_bound,
     search_best_set,
 )
-from scattermec.physics import Frame, parameters
+from scattermec.physics import Frame, parameters_of
 from scattermec.scenario import Scenario
 
 
@@ -112,7 +112,7 @@ def check_residuals(s: Scenario, frames: Frame, beams, solution) -> None:
 )
 def test_allocation_matches_a_general_solver(name, solver):
     frames, beams = PROBLEMS[name].draw()
-    compare(name, p1(solver)(parameters(PROBLEMS[name].scenario), frames, beams))
+    compare(name, p1(solver)(parameters_of(PROBLEMS[name].scenario), frames, beams))
 
 
 def test_problems_of_the_bank_have_both_verdicts():
@@ -128,7 +128,7 @@ def test_problems_of_the_bank_have_both_verdicts():
 def test_schemes_match_a_general_solver(scheme, solver):
     name = "costly circuits"
     frames, beams = PROBLEMS[name].draw()
-    solution = p1(solver, scheme)(parameters(PROBLEMS[name].scenario), frames, beams)
+    solution = p1(solver, scheme)(parameters_of(PROBLEMS[name].scenario), frames, beams)
     assert {OPTIMAL, INFEASIBLE} == set(np.asarray(solution.status))
     compare(name, solution, scheme)
 
@@ -138,7 +138,7 @@ def test_elastic_form_matches_a_general_solver_and_is_always_feasible(solver):
     name = "little energy"
     s = PROBLEMS[name].scenario
     frames, beams = PROBLEMS[name].draw()
-    solution = p1(solver, elastic=True)(parameters(s), frames, beams)
+    solution = p1(solver, elastic=True)(parameters_of(s), frames, beams)
     assert np.all(np.asarray(solution.status) == OPTIMAL)
     assert (solution.shortfall > 0).any()
     assert (solution.served == (solution.shortfall == 0)).all()
@@ -151,7 +151,7 @@ def test_verdict_close_to_the_edge_of_feasibility():
     s, count = scenario(), COUNT
     frames = random_frames(s, count, 7, battery=(0, 0.02), load=45)
     beams = mrt(frames)
-    p, reference = parameters(s), ReferenceSolver(3)
+    p, reference = parameters_of(s), ReferenceSolver(3)
 
     def scaled(factor):
         return dataclasses.replace(frames, workload=frames.workload * factor[:, None])
@@ -175,7 +175,7 @@ def test_restricting_the_scheme_never_saves_energy():
     s = scenario(mean_workload=25)
     frames = random_frames(s, 200, 8)
     beams = mrt(frames)
-    energy = {scheme: p1(scheme=scheme)(parameters(s), frames, beams).energy for scheme in SCHEMES}
+    energy = {scheme: p1(scheme=scheme)(parameters_of(s), frames, beams).energy for scheme in SCHEMES}
     for tighter, wider in (
         ("active", "hybrid"),
         ("passive", "hybrid"),
@@ -190,7 +190,7 @@ def test_what_is_allocated_succeeds_when_played():
     s = scenario()
     frames = random_frames(s, 300, 9)
     beams = random_beams(frames, 9)
-    p = parameters(s)
+    p = parameters_of(s)
     solution = allocate_frames(p, frames, beams, serve="all-or-best")
     outcome = play(p, frames, beams, solution.allocation)
     np.testing.assert_array_equal(
@@ -204,7 +204,7 @@ def test_single_precision_solutions_can_be_executed():
     s = scenario()
     frames = random_frames(s, 300, 10)
     beams = mrt(frames)
-    p = parameters(s)
+    p = parameters_of(s)
     exact = p1()(p, frames, beams)
     rough = p1()(single(p), single(frames), single(beams))
     assert rough.energy.dtype == np.float32
@@ -222,9 +222,9 @@ def test_single_precision_solutions_can_be_executed():
 def test_prices_are_slopes_of_the_energy(name, solver):
     """The energy is convex in work and batteries: its secants enclose the prices, closely but at kinks."""
     frames, beams = PROBLEMS[name].draw(seed=1)
-    constants = parameters(PROBLEMS[name].scenario)
+    parameters = parameters_of(PROBLEMS[name].scenario)
     frames = dataclasses.replace(frames, workload=frames.workload + 1, battery=frames.battery + 1e-3)
-    here = p1(solver)(constants, frames, beams)
+    here = p1(solver)(parameters, frames, beams)
     ok = np.asarray(here.status) == OPTIMAL
     assert ok.sum() > 20
     energy, bound = np.asarray(here.energy)[ok], np.asarray(here.lower_bound)[ok]
@@ -235,7 +235,7 @@ def test_prices_are_slopes_of_the_energy(name, solver):
     ):
         leaf = getattr(frames, field)
         moved = [dataclasses.replace(frames, **{field: leaf.at[:, 0].add(way * step)}) for way in (-1, 1)]
-        before, after = (np.asarray(p1(solver)(constants, other, beams).energy)[ok] for other in moved)
+        before, after = (np.asarray(p1(solver)(parameters, other, beams).energy)[ok] for other in moved)
         assert_slope(np.asarray(price)[ok, 0], before, energy, after, step, error)
         with np.errstate(invalid="ignore"):
             close = np.abs(after - 2 * energy + before) <= 1e-3 * np.abs(after - before)
@@ -247,7 +247,7 @@ def certificate():
     s = scenario()
     frames = random_frames(s, 400, 12, battery=(0, 0.05))
     beams = mrt(frames)
-    p = parameters(s)
+    p = parameters_of(s)
     problems = jax.jit(jax.vmap(allocation_problem, (None, 0, 0)))(p, frames, beams)
     return frames, problems, p1()(p, frames, beams)
 
@@ -290,7 +290,7 @@ def test_best_set_against_every_set_by_the_general_solver():
     s, count = scenario(mean_workload=45), 12
     frames = random_frames(s, count, 13, battery=(0, 0.01))
     beams = mrt(frames)
-    p = parameters(s)
+    p = parameters_of(s)
     found = allocate_frames(p, frames, beams, serve="best")
     rewards = frame_rewards(p, frames, found)
     reference = ReferenceSolver(3)
@@ -316,7 +316,7 @@ def test_search_beyond_enumeration_finds_the_best_set():
     s = scenario(4, mean_workload=50, num_antennas=2)
     frames = random_frames(s, 40, 14, battery=(0, 0.005))
     beams = random_beams(frames, 14)
-    p = parameters(s)
+    p = parameters_of(s)
     exact = allocate_frames(p, frames, beams, serve="best")
 
     def searched(frame, w):
@@ -333,10 +333,10 @@ def test_search_beyond_enumeration_finds_the_best_set():
 def test_unserved_frame_costs_idle_energy_only():
     s = scenario(local_rate=0.0, mean_workload=5000)
     frames = random_frames(s, 4, 15, battery=(0, 0))
-    solution = allocate_frames(parameters(s), frames, frames.channels, serve="best")
+    solution = allocate_frames(parameters_of(s), frames, frames.channels, serve="best")
     np.testing.assert_allclose(solution.energy, 0.03)
     assert not solution.served.any()
-    alone = allocate_frames(parameters(s), frames, frames.channels, serve="all")
+    alone = allocate_frames(parameters_of(s), frames, frames.channels, serve="all")
     assert np.all(np.isinf(alone.energy))
     assert np.all(alone.allocation.t_passive == 0)
 
@@ -345,7 +345,7 @@ def test_no_work_needs_no_energy():
     s = scenario()
     frames = random_frames(s, seed=16)
     frames = dataclasses.replace(frames, workload=0 * frames.workload, battery=0 * frames.battery)
-    solution = p1()(parameters(s), frames, frames.channels)
+    solution = p1()(parameters_of(s), frames, frames.channels)
     np.testing.assert_allclose(solution.energy, 0.03, rtol=1e-6)
     assert np.all(solution.served)
 
@@ -367,7 +367,7 @@ def test_extreme_frames_never_give_nan_and_always_a_verdict(solver, workload, ba
         battery=jnp.array([battery]),
     )
     frames = jax.tree.map(lambda leaf: np.repeat(leaf, COUNT, axis=0), one)  # of the usual program
-    solution = p1(solver)(parameters(s), frames, frames.channels)
+    solution = p1(solver)(parameters_of(s), frames, frames.channels)
     assert not any(np.isnan(leaf).any() for leaf in jax.tree.leaves(solution))
     assert int(solution.status[0]) in (OPTIMAL, INFEASIBLE)
 
@@ -378,7 +378,7 @@ def test_phase_of_a_channel_does_not_matter():
     phase = np.exp(1j * np.random.default_rng(0).uniform(0, 2 * np.pi, (COUNT, 3, 1)))
     turned = dataclasses.replace(frames, channels=frames.channels * phase)
     beams = random_beams(frames, 18)
-    p = parameters(s)
+    p = parameters_of(s)
     np.testing.assert_allclose(p1()(p, turned, beams).energy, p1()(p, frames, beams).energy, rtol=1e-7)
 
 
@@ -388,6 +388,6 @@ def test_unknown_choices_are_refused(monkeypatch):
     # Run-time type checks, which only the tests switch on, would refuse these first.
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match="scheme: 'both' is not known; choose from hybrid"):
-        allocate_frames(parameters(s), frames, frames.channels, scheme="both")
+        allocate_frames(parameters_of(s), frames, frames.channels, scheme="both")
     with pytest.raises(ValueError, match="serve: 'some' is not known; choose from all"):
-        allocate_frames(parameters(s), frames, frames.channels, serve="some")
+        allocate_frames(parameters_of(s), frames, frames.channels, serve="some")

@@ -27,14 +27,14 @@ from scattermec.optimisation import (
     optimise_beams,
 )
 from scattermec.optimisation.battery_value import slopes_at, worth
-from scattermec.physics import Frame, parameters, run_frame
+from scattermec.physics import Frame, parameters_of, run_frame
 from scattermec.physics.links import unit_vectors
 from scattermec.price_net import battery, load, training
 from scattermec.price_net.modes import MODES
 from scattermec.price_net.training import PriceNetConfig
 
 SCENARIO = Scenario()
-CONSTANTS = parameters(SCENARIO)
+CONSTANTS = parameters_of(SCENARIO)
 PARTS = 5
 
 

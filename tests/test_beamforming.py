@@ -38,7 +38,7 @@ from scattermec.optimisation import (
     optimise_service,
     optimise_service_frames,
 )
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.physics.rewards import ap_reward
 
 FEW = 12
@@ -57,7 +57,7 @@ def answers(name, scheme="hybrid"):
 
 def compare(name, solver, scheme="hybrid"):
     frames, expected = answers(name, scheme)
-    found = p2(solver, scheme)(parameters(PROBLEMS[name].scenario), frames)
+    found = p2(solver, scheme)(parameters_of(PROBLEMS[name].scenario), frames)
     verdicts, energies = map(np.array, zip(*expected, strict=True))
     decided = np.isin(verdicts, (OPTIMAL, INFEASIBLE))
     assert decided.sum() >= 0.8 * FEW
@@ -112,7 +112,7 @@ def test_schemes_match_a_general_solver(scheme):
 def test_gap_closes(users, count, share, changes):
     s = scenario(users, **changes)
     frames = random_frames(s, count if KERNEL else 40, seed=users + count)
-    found = optimise_beams_frames(parameters(s), frames)
+    found = optimise_beams_frames(parameters_of(s), frames)
     status, gap = np.asarray(found.status), np.asarray(found.gap)
     feasible = status != INFEASIBLE
     assert np.mean(gap[feasible] <= 1e-4) >= share
@@ -135,20 +135,20 @@ def test_gap_closes(users, count, share, changes):
 )
 def test_no_beams_and_allocation_undercut_the_bound(seed, load, power, battery, antennas):
     s = scenario(3, ap_power=power, num_antennas=antennas)
-    constants = parameters(s)
+    parameters = parameters_of(s)
     frames = random_frames(s, 16, seed, battery=(0, battery), load=load)
-    found = optimise_beams_frames(constants, frames)
+    found = optimise_beams_frames(parameters, frames)
     bound = np.asarray(found.lower_bound)
     assert not np.isnan(bound).any()
     for beams in (mrt(frames), random_beams(frames, seed), random_beams(frames, seed + 1), found.beams):
-        solved = p1()(constants, frames, beams)
+        solved = p1()(parameters, frames, beams)
         feasible = np.asarray(solved.status) == OPTIMAL
         # Infeasible for all beams means infeasible for these.
         assert not np.any(feasible & (np.asarray(found.status) == INFEASIBLE))
         assert np.all(np.asarray(solved.energy)[feasible] >= bound[feasible] * (1 - 1e-8))
         # Any other feasible allocation needs more than the best one: beams on for longer.
         longer = jax.tree.map(np.asarray, solved.allocation)
-        room = np.asarray(constants.slot_duration) - longer.t_active - longer.t_passive
+        room = np.asarray(parameters.slot_duration) - longer.t_active - longer.t_passive
         more = np.random.default_rng(seed).uniform(size=room.shape) * np.maximum(room, 0)
         energy = np.asarray(solved.energy) + (power + s.passive_receive_power) * more.sum(axis=1)
         assert np.all(energy[feasible] >= bound[feasible] * (1 - 1e-8))
@@ -157,8 +157,8 @@ def test_no_beams_and_allocation_undercut_the_bound(seed, load, power, battery, 
 def test_beams_and_allocation_do_what_they_promise_when_played():
     s = scenario(3)
     frames = random_frames(s, 200, seed=77)
-    found = optimise_beams_frames(parameters(s), frames)
-    outcome = play(parameters(s), frames, found.beams, found.solution.allocation)
+    found = optimise_beams_frames(parameters_of(s), frames)
+    outcome = play(parameters_of(s), frames, found.beams, found.solution.allocation)
     optimal = np.asarray(found.status) == OPTIMAL
     assert optimal.sum() > 150
     assert np.all(np.asarray(outcome.success)[optimal])
@@ -202,16 +202,16 @@ def test_best_beam_is_worth_more_than_any_other(seed, users, antennas, c, q, som
 
 def test_best_set_is_that_of_trying_all():
     s = scenario(3)
-    constants = parameters(s)
+    parameters = parameters_of(s)
     frames = random_frames(s, 60, seed=3, battery=(0, 0.02), load=60)
-    found = optimise_service_frames(constants, frames)
+    found = optimise_service_frames(parameters, frames)
     for_set = jax.jit(jax.vmap(lambda c, f, who: optimise_beams(c, f, served=who), in_axes=(None, 0, None)))
     best = np.zeros(60)
     for members in range(1, 8):
         served = jnp.array([bool(members & bit) for bit in (1, 2, 4)])
-        each = for_set(constants, frames, served)
+        each = for_set(parameters, frames, served)
         reward = jax.vmap(ap_reward, in_axes=(None, 0, 0, 0))(
-            constants, frames.workload, each.solution.served, each.energy
+            parameters, frames.workload, each.solution.served, each.energy
         )
         best = np.maximum(best, np.where(np.asarray(each.status) == OPTIMAL, reward, 0))
     np.testing.assert_allclose(found.reward, best, rtol=1e-5)
@@ -225,7 +225,7 @@ def test_searches_for_many_users_end():
     """With fewer beams per slot than users, some lose the beams that they need and never converge."""
     s = annulus(8, 6)
     frames = random_frames(s, 128, seed=24)
-    found = p2()(parameters(s), frames)
+    found = p2()(parameters_of(s), frames)
     feasible = np.asarray(found.status) != INFEASIBLE
     assert np.count_nonzero(feasible) > 100
     assert np.all(np.asarray(found.rounds) < beamforming.MAX_ROUNDS)
@@ -235,16 +235,16 @@ def test_searches_for_many_users_end():
 def test_nobody_is_served_where_nobody_can_be():
     s = scenario(2, local_rate=0.0, bandwidth=1e-3)
     frames = random_frames(s, 3, seed=0, battery=(0, 0))
-    found = optimise_service_frames(parameters(s), frames)
+    found = optimise_service_frames(parameters_of(s), frames)
     idle = s.idle_power * 2
     np.testing.assert_allclose(found.best.energy, idle)
     assert not np.any(found.best.solution.served)
     np.testing.assert_allclose(found.reward, 0)
-    best, status = optimise_all_or_best(parameters(s), frames)
+    best, status = optimise_all_or_best(parameters_of(s), frames)
     assert np.all(status == INFEASIBLE)
     np.testing.assert_allclose(best.energy, idle)
     np.testing.assert_allclose(best.solution.value, idle)
-    given = allocate_frames(parameters(s), frames, mrt(frames), serve="best")
+    given = allocate_frames(parameters_of(s), frames, mrt(frames), serve="best")
     np.testing.assert_allclose(given.energy, idle)
     np.testing.assert_allclose(given.value, idle)
 
@@ -252,7 +252,7 @@ def test_nobody_is_served_where_nobody_can_be():
 def test_many_users_get_a_set_without_a_certificate():
     s = scenario(7)
     frame = at(random_frames(s, 1, seed=2), 0)
-    found = jax.jit(optimise_service)(parameters(s), frame)
+    found = jax.jit(optimise_service)(parameters_of(s), frame)
     assert np.isinf(found.reward_bound)
     assert found.reward > 0
 
@@ -261,8 +261,8 @@ def test_single_precision():
     s = scenario(3)
     frames = random_frames(s, 100, seed=12)
     with jax.enable_x64(False):
-        small = optimise_beams_frames(parameters(s), single(frames))
-    double = optimise_beams_frames(parameters(s), frames)
+        small = optimise_beams_frames(parameters_of(s), single(frames))
+    double = optimise_beams_frames(parameters_of(s), frames)
     both = (np.asarray(small.status) == OPTIMAL) & (np.asarray(double.status) == OPTIMAL)
     assert both.sum() >= 85
     np.testing.assert_allclose(small.energy[both], double.energy[both], rtol=5e-3)
@@ -272,4 +272,4 @@ def test_non_linear_rectifier_is_refused_by_name():
     s = scenario(3, harvest_model="sigmoidal")
     frame = at(random_frames(s, 1, seed=0), 0)
     with pytest.raises(ValueError, match="harvest_model: 'sigmoidal'"):
-        optimise_beams(parameters(s), frame)
+        optimise_beams(parameters_of(s), frame)

@@ -20,7 +20,7 @@ from benchmarks.pendulum import STEPS, Pendulum
 from benchmarks.results import Results
 
 from scattermec.optimisation import compiled
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 
 ROOT = Path(__file__).parent.parent
 
@@ -184,9 +184,9 @@ def test_what_does_not_fit_the_memory_is_solved_in_several_calls():
 def test_gpu_programs_do_without_the_kernel(problem, monkeypatch):
     """Lowered for a GPU, none of which is needed for that, they call nothing that exists on a CPU alone."""
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    constants = parameters(workload.scenario(3, 3))
-    frames, beams = workload.draw(constants, 2)
-    data = (constants, frames, beams) if problem == "P1" else (constants, frames)
+    parameters = parameters_of(workload.scenario(3, 3))
+    frames, beams = workload.draw(parameters, 2)
+    data = (parameters, frames, beams) if problem == "P1" else (parameters, frames)
     traced = gpu.SOLVERS[problem][0].trace(*data)
     assert "scattermec_" not in traced.lower(lowering_platforms=("cuda",)).as_text()
     assert ("scattermec_" in traced.lower(lowering_platforms=("cpu",)).as_text()) == compiled.available()

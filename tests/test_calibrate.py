@@ -30,7 +30,7 @@ from scattermec.experiments.claims.withheld import (
 from scattermec.experiments.measure.statistics import ratio_interval
 from scattermec.experiments.measure.sweeps import SWEEPS, draw_frames, measure_frames, measure_point
 from scattermec.optimisation import OPTIMAL, allocate_frames
-from scattermec.physics import maximum_ratio_beams, parameters
+from scattermec.physics import maximum_ratio_beams, parameters_of
 
 WEAK = Scenario(initial_battery=(0.0, 0.002), circuit_power=0.0001)
 """Some of its frames cannot serve everyone, so that the best sets are tried."""
@@ -61,13 +61,13 @@ def test_the_search_measures_what_a_reproduction_measures(partial, few_points, m
 
 
 def test_nobody_is_served_where_not_everyone_can_be_if_the_scenario_says_so() -> None:
-    constants = parameters(WEAK.replace(partial_service=False))
-    frames = draw_frames(constants, frames=60, seed=3)
-    found = measure_frames(constants, frames=60, seed=3, beams="mrt", scheme="hybrid")
-    everyone = allocate_frames(constants, frames, jax.vmap(maximum_ratio_beams)(frames.channels))
+    parameters = parameters_of(WEAK.replace(partial_service=False))
+    frames = draw_frames(parameters, frames=60, seed=3)
+    found = measure_frames(parameters, frames=60, seed=3, beams="mrt", scheme="hybrid")
+    everyone = allocate_frames(parameters, frames, jax.vmap(maximum_ratio_beams)(frames.channels))
     served, energy = np.asarray(everyone.status) == OPTIMAL, np.asarray(everyone.energy)
     assert 0 < served.mean() < 1
-    idle = float(constants.idle_power * constants.slot_duration.sum())
+    idle = float(parameters.idle_power * parameters.slot_duration.sum())
     work = np.asarray(frames.workload).sum(axis=1)
     spent = np.where(served, energy, idle)
     assert found["outage"].mean == pytest.approx(1 - served.mean())

@@ -11,7 +11,7 @@ from reference_beams import reference_beams
 from scattermec.channels import STREET_CANYON, from_deepmimo, from_sionna
 from scattermec.errors import InputError
 from scattermec.optimisation import optimise_beams_frames
-from scattermec.physics import Frame, parameters
+from scattermec.physics import Frame, parameters_of
 from scattermec.scenario import Scenario
 
 RANDOM = np.random.default_rng(0)
@@ -98,7 +98,7 @@ def test_optimum_in_the_street_is_that_of_a_general_solver():
     street = Scenario(num_antennas=4, ap_power=4.0, noise_power=2e-11)
     frame = Frame(channels=channels, workload=np.full(3, 20.0), battery=np.zeros(3))
     frames = jax.tree.map(lambda array: jnp.asarray(array)[None], frame)
-    found = optimise_beams_frames(parameters(street, num_users=3, num_antennas=4), frames)
+    found = optimise_beams_frames(parameters_of(street, num_users=3, num_antennas=4), frames)
     _, energy = reference_beams(3, 4).solve(street, channels, frame.workload, frame.battery)
     np.testing.assert_allclose(found.energy[0], energy, rtol=1e-5)
     np.testing.assert_allclose(found.lower_bound[0], energy, rtol=1e-5)

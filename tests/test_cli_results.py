@@ -18,7 +18,7 @@ from reference_frame import UserPlan, reference_frame
 from scattermec._version import __version__
 from scattermec.cli.jobs import solve as module
 from scattermec.optimisation import allocate_frames
-from scattermec.physics import Frame, parameters
+from scattermec.physics import Frame, parameters_of
 from scattermec.scenario import Scenario
 
 FEW = ["--frames", "80", "--seed", "1"]
@@ -124,7 +124,7 @@ def directly(frames, serve, **constants):
             battery=jax.numpy.asarray(frames["battery"][index]),
         )
         chosen = jax.numpy.asarray(beams[index])
-        parts.append(allocate_frames(parameters(scenario), frame, chosen, serve=serve))
+        parts.append(allocate_frames(parameters_of(scenario), frame, chosen, serve=serve))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:NUM_FRAMES], *parts)
 
 
@@ -244,8 +244,8 @@ def test_summary_adds_up(solved):
 def test_frames_whose_bound_is_not_met_count_as_solved(tmp_path, monkeypatch, frames):
     found = module.solve_chunk
 
-    def with_every_status(constants, chunk, **options):
-        rows = found(constants, chunk, **options)
+    def with_every_status(parameters, chunk, **options):
+        rows = found(parameters, chunk, **options)
         rows["status"] = np.arange(len(rows["status"]), dtype=np.int8) % 4
         rows["energy"] = np.where(np.isin(rows["status"], (0, 3)), 1.0 + rows["status"], np.inf)
         return rows
@@ -264,7 +264,7 @@ def test_frames_whose_bound_is_not_met_count_as_solved(tmp_path, monkeypatch, fr
 def test_chunks_and_layouts_do_not_matter(tmp_path, monkeypatch, frames, solved, layout, chunk):
     taken = []
 
-    def one_by_eight(constants, part, **options):
+    def one_by_eight(parameters, part, **options):
         # Solved from the known solution, so that no chunk size needs a program of its own.
         taken.append(len(part.workload))
         begin, end = part.start, part.start + len(part.workload)

@@ -12,10 +12,10 @@ from scattermec.agents.settings import PRESETS, TrainingConfig
 from scattermec.environment import corrections, reset
 from scattermec.errors import InputError
 from scattermec.optimisation import OPTIMAL, allocate
-from scattermec.physics import maximum_ratio_beams, parameters, run_frame
+from scattermec.physics import maximum_ratio_beams, parameters_of, run_frame
 from scattermec.training import Plan
 
-CONSTANTS = parameters(Scenario())
+CONSTANTS = parameters_of(Scenario())
 FRAMES = 48
 
 

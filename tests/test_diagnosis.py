@@ -100,9 +100,9 @@ def test_policies_outside_their_training_are_named():
 
 
 def test_scenarios_that_the_varied_policy_learned_from_are_within():
-    constants = variety.base(Scenario(), 4)
+    parameters = variety.base(Scenario(), 4)
     for key in jax.random.split(jax.random.key(0), 20):
-        drawn, antennas = variety.draw_scenario(key, constants)
+        drawn, antennas = variety.draw_scenario(key, parameters)
         far = 0.1 / np.asarray(drawn.path_gain)
         chosen = Scenario(
             ap_power=float(drawn.ap_power),

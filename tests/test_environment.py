@@ -18,7 +18,7 @@ from bank import single
 from scattermec import environment
 from scattermec.environment.gymnasium_env import OffloadingEnv
 from scattermec.environment.pettingzoo_env import env, parallel_env, raw_env
-from scattermec.physics import Allocation, Parameters, parameters
+from scattermec.physics import Allocation, Parameters, parameters_of
 from scattermec.scenario import Scenario, ScenarioError
 
 ENVIRONMENT_ID = "scattermec/Offloading-v0"
@@ -28,7 +28,7 @@ LENGTH = 4
 
 # Constant arrivals compile faster; the comparison with the reference has the others.
 SCENARIO = Scenario(episode_length=LENGTH, csi_error=0.2, workload_error=0.1, arrivals="constant")
-PARAMETERS = parameters(SCENARIO)
+PARAMETERS = parameters_of(SCENARIO)
 
 # Advice that PettingZoo gives whenever agents differ in kind, as an AP and users do.
 different_agents = [
@@ -286,7 +286,7 @@ def test_all_numbers_at_half_mean_maximum_ratio_beams_along_what_the_ap_sees() -
 
 
 def test_observations_are_finite_without_arrivals() -> None:
-    params = parameters(SCENARIO.replace(mean_workload=0.0))
+    params = parameters_of(SCENARIO.replace(mean_workload=0.0))
     state = reset_of(jax.random.key(0), params)
     assert np.isfinite(environment.ap_observation(params, state)).all()
     assert np.isfinite(environment.user_observations(params, state, state.beams)).all()

@@ -23,13 +23,15 @@ from scattermec.environment import (
     beams_from_action,
     beams_from_ap_action,
 )
-from scattermec.physics import Allocation, parameters
+from scattermec.physics import Allocation, parameters_of
 from scattermec.physics.frame import TOLERANCE
 from scattermec.scenario import Scenario
 
 N, M = 3, 2
 
-PARAMETERS = parameters(Scenario(num_antennas=M, slot_duration=(0.5, 1.0, 2.0), local_rate=(50.0, 10.0, 0.0)))
+PARAMETERS = parameters_of(
+    Scenario(num_antennas=M, slot_duration=(0.5, 1.0, 2.0), local_rate=(50.0, 10.0, 0.0))
+)
 
 to_allocation = jax.jit(allocation_from_action, static_argnums=0)
 to_action = jax.jit(action_from_allocation, static_argnums=0)

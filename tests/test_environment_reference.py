@@ -13,7 +13,7 @@ from reference_frame import reference_beams, reference_frame, reference_plans
 from scattermec import environment
 from scattermec.environment.gymnasium_env import OffloadingEnv
 from scattermec.environment.pettingzoo_env import parallel_env, raw_env
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.scenario import Rectifier, Scenario
 
 FRAMES = 8
@@ -110,7 +110,7 @@ class Core:
     """The functional core, driven like the adapters."""
 
     def __init__(self, scenario: Scenario, form: str) -> None:
-        self.form, self.parameters = form, parameters(scenario)
+        self.form, self.parameters = form, parameters_of(scenario)
 
     def reset(self, seed: int) -> None:
         self.key = jax.random.key(seed)

@@ -29,7 +29,7 @@ from scattermec.experiments.measure.rollouts import simulate
 from scattermec.learners import ALGORITHMS, new_task
 from scattermec.learners.fixed import FIXED
 from scattermec.optimisation import batch
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.scenario import Scenario
 from scattermec.training import TrainedRun
 from scattermec.training.program import first_states
@@ -140,7 +140,7 @@ def test_policies_meet_the_same_frames(table):
 def test_controls_do_what_the_frame_says(table, policy):
     result, seen, _ = table
     played = [
-        play(parameters(Scenario()), states.frame, decision.beams, decision.allocation)
+        play(parameters_of(Scenario()), states.frame, decision.beams, decision.allocation)
         for states, decision in seen[list(FIXED).index(policy)]
     ]
     estimates = row_of(result, policy).estimates

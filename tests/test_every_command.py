@@ -189,6 +189,9 @@ def forgiving(printed):
     assert max(mean for mean, _, _ in perfect) == pytest.approx(1)
     shares = [float(row["mean"]) for row in rows_of("robustness.csv") if row["quantity"] == "share"]
     assert shares == [row["share"][0] for row in rows]
+    rewards = [float(row["mean"]) for row in rows_of("robustness.csv") if row["quantity"] == "rollout.reward"]
+    assert rewards == [row["reward"][0] for row in json.loads(printed)["long_run"]]
+    assert len(rewards) == 18  # users that obey use no promises, so these are not rounded for them
     limits = json.loads(printed)["limits"]
     assert limits["perfect"][0] == 0.9
     assert limits["promises of 8 bits"][0] == 1
@@ -414,8 +417,8 @@ LINES = [
         bounded,
     ),
     (
-        "evaluate-robustness optimum --frames 4 --limit-frames 2 --seed 1 --scenario toy.yaml "
-        "--set ap_power=2 --out robustness.csv --json",
+        "evaluate-robustness optimum --frames 4 --limit-frames 2 --rollout-frames 2 --seed 1 "
+        "--scenario toy.yaml --set ap_power=2 --out robustness.csv --json",
         forgiving,
     ),
     (

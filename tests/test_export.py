@@ -23,7 +23,7 @@ from scattermec.online.bundle import Answer, Message, load_ap, load_user, user_f
 from scattermec.online.user import Constants
 from scattermec.optimisation.repair import Measured, repair
 from scattermec.optimisation.response import Broadcast, respond
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.price_net import load
 from scattermec.price_net.registry import Policy
 
@@ -93,9 +93,9 @@ def by_python(index: int, folder: Path, rows: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("seed", range(3))
 def test_ap_decides_as_in_jax(policy: Policy, tmp_path: Path, seed: int) -> None:
     export.export(policy, LIKE, tmp_path / "bundle", name="price-net")
-    constants = parameters(LIKE)
-    frames = draw_frames(constants, frames=FRAMES, seed=seed)
-    expected = decide_by_jax(policy.network, constants, frames)
+    parameters = parameters_of(LIKE)
+    frames = draw_frames(parameters, frames=FRAMES, seed=seed)
+    expected = decide_by_jax(policy.network, parameters, frames)
     found = decide_by_bundle(tmp_path / "bundle", frames)
     for per_frame in differences(found, expected).values():
         assert per_frame.max() < NEAR
@@ -109,9 +109,9 @@ def test_cautious_ap_and_users_that_repair_decide_as_in_jax(tmp_path: Path) -> N
     robust = load("price-net-robust")
     scenario = LIKE.replace(csi_error=0.1, workload_error=0.05)
     export.export(robust, scenario, tmp_path / "bundle", name="price-net-robust")
-    constants = parameters(scenario)
-    frames = draw_frames(constants, frames=FRAMES, seed=0)
-    expected = decide_by_jax(robust.network, constants, frames)
+    parameters = parameters_of(scenario)
+    frames = draw_frames(parameters, frames=FRAMES, seed=0)
+    expected = decide_by_jax(robust.network, parameters, frames)
     found = decide_by_bundle(tmp_path / "bundle", frames)
     for per_frame in differences(found, expected).values():
         assert per_frame.max() < NEAR
@@ -192,7 +192,7 @@ def test_user_answers_as_in_jax(folder: Path, index: int) -> None:
     t_passive, passive_rate, harvest, workload, battery, gain = map(jnp.asarray, rows.T.astype(float))
     told = Broadcast(t_passive=t_passive, passive_rate=passive_rate, harvest=harvest)
     own = dataclasses.replace(
-        parameters(USERS), **{name: parameters_of(name, index, len(rows)) for name in bundle.PER_USER}
+        parameters_of(USERS), **{name: repeated(name, index, len(rows)) for name in bundle.PER_USER}
     )
     answer = jax.jit(respond)(own, gain, workload, battery, told)
     expected = [getattr(answer.allocation, name) for name in Answer._fields[:-1]] + [answer.shortfall]
@@ -208,7 +208,7 @@ def test_user_repairs_as_in_jax_and_in_c(folder: Path, tmp_path: Path, index: in
     promises[::3] = 0
     t_passive, passive_rate, harvest, workload, battery, gain = map(jnp.asarray, rows.T.astype(float))
     own = dataclasses.replace(
-        parameters(USERS), **{name: parameters_of(name, index, len(rows)) for name in bundle.PER_USER}
+        parameters_of(USERS), **{name: repeated(name, index, len(rows)) for name in bundle.PER_USER}
     )
     known = Measured(
         t_passive=jnp.minimum(t_passive, own.slot_duration), passive_rate=passive_rate, harvest=harvest
@@ -262,8 +262,8 @@ def in_c(source: Path, library: Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(library))
 
 
-def parameters_of(name: str, index: int, count: int) -> jax.Array:
-    return jnp.full(count, getattr(parameters(USERS), name)[index])
+def repeated(name: str, index: int, count: int) -> jax.Array:
+    return jnp.full(count, getattr(parameters_of(USERS), name)[index])
 
 
 def test_user_answers_in_python_alone(folder: Path, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from scattermec.online.actor import Allocation, prefers_reports
 from scattermec.online.bundle import load_actor_user, user_folder
 from scattermec.online.export_run import check_exportable, export_run, learner_of
 from scattermec.online.protocol import Deadlines, Radio
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.training import TrainedRun
 
 SCENARIO = Scenario(
@@ -196,7 +196,7 @@ def test_online_the_ap_chooses_as_in_the_simulator(exported):
         return jax.tree.map(lambda leaf: leaf[None], act_by_choice(task, state, environment, imagined))
 
     contender = Contender("learned", decide)
-    _, played = play_episodes(parameters(SCENARIO), contender, frames=frames, episodes=1, seed=seed)
+    _, played = play_episodes(parameters_of(SCENARIO), contender, frames=frames, episodes=1, seed=seed)
     # The networks are the same in single precision, not to the last bit.
     np.testing.assert_allclose([log.ap_energy for log in bus.logs()], played.energy[0], rtol=1e-5)
     np.testing.assert_array_equal(np.logical_not([log.served for log in bus.logs()]), played.outage[0])

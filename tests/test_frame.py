@@ -12,14 +12,23 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bank import single
-from scattermec.physics import Allocation, Frame, Outcome, Parameters, links, parameters, rewards, run_frame
+from scattermec.physics import (
+    Allocation,
+    Frame,
+    Outcome,
+    Parameters,
+    links,
+    parameters_of,
+    rewards,
+    run_frame,
+)
 from scattermec.physics import energy as energies
 from scattermec.scenario import Scenario
 
 N, M = 3, 2
 
 VARIANTS = [
-    parameters(
+    parameters_of(
         Scenario(num_antennas=M, harvest_model=model, causal_harvest=causal, residual_interference=rest)
     )
     for model, causal, rest in (("linear", False, 0.0), ("sigmoidal", True, 1e-10))
@@ -301,7 +310,7 @@ def test_without_idle_power_free_service_is_worth_infinitely_much() -> None:
 @pytest.mark.parametrize("slack", [1e-9, 1e-3])
 def test_limits_hold_to_their_tolerance(slack: float) -> None:
     zero, one = jnp.zeros(1), jnp.ones(1)
-    params = parameters(Scenario(user_positions=((5.0, 5.0),), num_antennas=1))
+    params = parameters_of(Scenario(user_positions=((5.0, 5.0),), num_antennas=1))
     frame = Frame(channels=jnp.full((1, 1), 0.02 + 0j), workload=50 * one, battery=one)
     for over in ("t_local", "l_local"):
         exact = allocation_of(zero, zero, one, zero, zero, 50 * one)
@@ -395,7 +404,7 @@ def test_gradients_are_finite_at_idle_and_empty_users() -> None:
 
 
 def test_a_user_without_a_path_can_only_compute():
-    p = parameters(Scenario())
+    p = parameters_of(Scenario())
     frame = Frame(
         channels=jnp.full((3, 3), 1e-3 + 0j).at[1].set(0),
         workload=jnp.array([0.0, 10.0, 0.0]),

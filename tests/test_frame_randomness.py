@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from scattermec.physics import Parameters, channel, parameters
+from scattermec.physics import Parameters, channel, parameters_of
 from scattermec.scenario import Scenario
 
 COUNT = 20_000
 KEYS = jax.random.split(jax.random.key(0), COUNT)
-BASE = parameters(Scenario(fading="rician"))  # K = 0 is Rayleigh
+BASE = parameters_of(Scenario(fading="rician"))  # K = 0 is Rayleigh
 
 
 def changed(**values: float) -> Parameters:
@@ -97,7 +97,7 @@ def test_a_trace_is_entered_anywhere_and_repeats(tmp_path: Path) -> None:
     channels = rng.standard_normal((4, 3, 3)) + 1j * rng.standard_normal((4, 3, 3))
     workload = rng.uniform(0, 80, (4, 3))
     np.savez(tmp_path / "trace.npz", channels=channels, workload=workload)
-    params = parameters(Scenario(fading="file", arrivals="file", trace=str(tmp_path / "trace.npz")))
+    params = parameters_of(Scenario(fading="file", arrivals="file", trace=str(tmp_path / "trace.npz")))
     scatter = channel.initial_scatter(KEYS[0], params)
     for frame in (0, 3, 4, 9):
         at = jnp.asarray(frame)

@@ -17,7 +17,7 @@ from command_line import refused, run
 from scattermec.channels import STREET_CANYON, from_axes
 from scattermec.environment import reset
 from scattermec.errors import InputError
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.scenario import Scenario
 from scattermec.storage.foreign import open_foreign
 
@@ -261,7 +261,7 @@ def test_frames_are_those_of_resets_and_serve_as_a_trace(tmp_path):
     keys, reset_once = jax.random.split(jax.random.key(3), 5), jax.jit(reset)
     with np.load(out) as drawn:
         for index, key in enumerate(keys):
-            frame = reset_once(key, parameters(scenario)).frame
+            frame = reset_once(key, parameters_of(scenario)).frame
             for name in ("channels", "workload", "battery"):
                 np.testing.assert_allclose(drawn[name][index], getattr(frame, name), rtol=1e-12)
         assert Scenario.from_yaml(str(drawn["scenario"])) == scenario

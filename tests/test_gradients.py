@@ -19,15 +19,15 @@ from bank import (
     scenario,
 )
 from scattermec.optimisation import OPTIMAL, allocate, optimise_beams
-from scattermec.physics import Frame, maximum_ratio_beams, parameters
+from scattermec.physics import Frame, maximum_ratio_beams, parameters_of
 
 CONSTANTS = ("ap_power", "noise_power", "circuit_power", "local_energy", "mec_energy", "active_receive_power")
 PER_USER = ("slot_duration", "local_rate", "battery_capacity", "reflection_gain")
 
 
 @partial(jax.jit, static_argnames="elastic")
-def value(constants, frame, beams, elastic):
-    return allocate(constants, frame, beams, elastic=elastic).value
+def value(parameters, frame, beams, elastic):
+    return allocate(parameters, frame, beams, elastic=elastic).value
 
 
 def slope(function, x, step):
@@ -46,8 +46,8 @@ def cases(elastic):
         for k in range(5):
             frame, w = jax.tree.map(jnp.asarray, (at(frames, k), at(beams, k)))
             heavier = dataclasses.replace(frame, workload=frame.workload * 1.01)
-            if elastic or np.isfinite(value(parameters(s), heavier, w, elastic=False)):
-                yield parameters(s), frame, w
+            if elastic or np.isfinite(value(parameters_of(s), heavier, w, elastic=False)):
+                yield parameters_of(s), frame, w
 
 
 @pytest.mark.parametrize("elastic", [False, True])
@@ -55,16 +55,16 @@ def test_value_differentiates_through_its_prices(elastic):
     rng = np.random.default_rng(0)
     checked = 0
     gradient = jax.jit(partial(jax.grad(value, argnums=(0, 1, 2), allow_int=True), elastic=elastic))
-    for constants, frame, beams in cases(elastic):
-        constants_slope, frame_slope, beams_slope = gradient(constants, frame, beams)
+    for parameters, frame, beams in cases(elastic):
+        constants_slope, frame_slope, beams_slope = gradient(parameters, frame, beams)
 
-        def along(change, argument, elastic=elastic, point=(constants, frame, beams)):
+        def along(change, argument, elastic=elastic, point=(parameters, frame, beams)):
             moved = list(point)
             return lambda x: float(
                 value(*moved[:argument], change(moved[argument], x), *moved[argument + 1 :], elastic)
             )
 
-        size = abs(float(value(constants, frame, beams, elastic)))
+        size = abs(float(value(parameters, frame, beams, elastic)))
 
         def compare(found, function, scale, size=size):
             # A small step sees the solver's tolerance, a large one where another limit starts to bind.
@@ -72,7 +72,7 @@ def test_value_differentiates_through_its_prices(elastic):
             assert np.min(np.abs(slopes - float(found))) <= 2e-5 * (abs(float(found)) + size / scale)
 
         for name in (*CONSTANTS, *PER_USER):
-            number = np.asarray(getattr(constants, name))
+            number = np.asarray(getattr(parameters, name))
 
             def change(c, x, name=name):
                 return dataclasses.replace(c, **{name: getattr(c, name) + x})
@@ -104,11 +104,11 @@ def test_value_differentiates_through_its_prices(elastic):
 
 def test_efficiency_differentiates_by_the_beams_inside_jit_and_vmap():
     s = scenario(3)
-    constants = parameters(s)
+    parameters = parameters_of(s)
     frames = random_frames(s, 64, seed=4, battery=(0, 0.05), load=50)
 
     def efficiency(beams, frame, elastic):
-        return jnp.sum(frame.workload) / allocate(constants, frame, beams, elastic=elastic).value
+        return jnp.sum(frame.workload) / allocate(parameters, frame, beams, elastic=elastic).value
 
     for elastic in (False, True):
         gradient = jax.jit(jax.vmap(jax.grad(partial(efficiency, elastic=elastic))))
@@ -129,15 +129,15 @@ def test_elastic_gradient_is_finite_everywhere(scheme):
 
     @jax.jit
     @partial(jax.grad, argnums=(0, 1, 2), allow_int=True)
-    def gradient_of(constants, frames, beams):
+    def gradient_of(parameters, frames, beams):
         solution = jax.vmap(partial(allocate, scheme=scheme, elastic=True), in_axes=(None, 0, 0))(
-            constants, frames, beams
+            parameters, frames, beams
         )
         return jnp.sum(solution.value)
 
     for kind, some in odd_frames(frames).items():
         for beams in (mrt(frames), 0 * mrt(frames)):
-            leaves = jax.tree.leaves(gradient_of(parameters(s), some, beams))
+            leaves = jax.tree.leaves(gradient_of(parameters_of(s), some, beams))
             numbers = [leaf for leaf in leaves if leaf.dtype != jax.dtypes.float0]  # that of an integer
             assert len(numbers) > 30
             assert all(np.all(np.isfinite(leaf)) for leaf in numbers), kind
@@ -145,21 +145,21 @@ def test_elastic_gradient_is_finite_everywhere(scheme):
 
 def test_value_with_optimal_beams_differentiates_too():
     """P2's value is convex in the batteries, and known to its gap: its secants enclose the derivative."""
-    constants, frames = parameters(scenario(3)), random_frames(scenario(3), 8, seed=5)
+    parameters, frames = parameters_of(scenario(3)), random_frames(scenario(3), 8, seed=5)
     step = 2e-3
 
     def energy(battery, frame):
-        return optimise_beams(constants, dataclasses.replace(frame, battery=battery)).energy
+        return optimise_beams(parameters, dataclasses.replace(frame, battery=battery)).energy
 
     slopes = np.asarray(jax.jit(jax.vmap(jax.grad(energy)))(frames.battery, frames))
-    here = p2()(constants, frames)
+    here = p2()(parameters, frames)
     optimal = np.asarray(here.status) == OPTIMAL
     assert optimal.sum() >= 6
     error = np.asarray(here.energy - here.lower_bound)[optimal]
     for user in range(3):
         levels = [frames.battery.at[:, user].add(way * step) for way in (-1, 1)]
         before, after = (
-            np.asarray(p2()(constants, dataclasses.replace(frames, battery=level)).energy)[optimal]
+            np.asarray(p2()(parameters, dataclasses.replace(frames, battery=level)).energy)[optimal]
             for level in levels
         )
         assert_slope(slopes[optimal, user], before, np.asarray(here.energy)[optimal], after, step, error)
@@ -175,7 +175,7 @@ def test_only_values_have_derivatives():
 
     def time(battery):
         solution = allocate(
-            parameters(s, num_antennas=2),
+            parameters_of(s, num_antennas=2),
             dataclasses.replace(frame, battery=battery),
             maximum_ratio_beams(frame.channels),
         )

@@ -14,10 +14,10 @@ from scattermec.experiments.evaluate import foresight
 from scattermec.experiments.evaluate.policies import Contender, fixed_contenders
 from scattermec.optimisation import INFEASIBLE, OPTIMAL, Prices, optimise_beams_frames
 from scattermec.optimisation.horizon import Episode, bound_energy, certified_energy
-from scattermec.physics import Frame, parameters
+from scattermec.physics import Frame, parameters_of
 
 SCENARIO = Scenario(backlog_cap=0)
-CONSTANTS = parameters(SCENARIO)
+CONSTANTS = parameters_of(SCENARIO)
 
 
 def episodes(count: int, frames: int, seed: int = 0) -> list[Episode]:

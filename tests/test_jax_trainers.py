@@ -19,12 +19,12 @@ from scattermec.environment.gymnax_env import GymnaxOffloading
 from scattermec.environment.jaxmarl_env import JaxMarlOffloading
 from scattermec.environment.pettingzoo_env import parallel_env
 from scattermec.experiments.evaluate.foreign import contender_from_agents
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.scenario import Scenario
 
 LENGTH = 3
 SCENARIO = Scenario(episode_length=LENGTH, arrivals="constant", mean_workload=4.0, initial_battery=0.5)
-CONSTANTS = parameters(SCENARIO)
+CONSTANTS = parameters_of(SCENARIO)
 MARL = JaxMarlOffloading(SCENARIO)
 step_of = jax.jit(FlatOffloading.step)
 
@@ -225,7 +225,9 @@ def test_jaxmarls_ippo_trains_on_it() -> None:
         pytest.skip("JAXMARL_IPPO does not name JaxMARL's script, see docs/how-to/trainers.md")
     act = jaxmarl_ippo.train(Path(script), HIERARCHY, 0, 2048, 16)
     contender = contender_from_agents("IPPO", act, **HIERARCHY)
-    states = jax.vmap(lambda key: reset(key, parameters(Scenario())))(jax.random.split(jax.random.key(0), 2))
+    states = jax.vmap(lambda key: reset(key, parameters_of(Scenario())))(
+        jax.random.split(jax.random.key(0), 2)
+    )
     decision = contender.decide(jax.random.key(0), states)
     np.testing.assert_allclose(np.linalg.norm(decision.beams, axis=-1), 1, rtol=1e-5)
 

@@ -17,7 +17,7 @@ from scattermec.optimisation import OPTIMAL, allocate, allocation_problem, compi
 from scattermec.optimisation.allocation import solve_beam_times
 from scattermec.optimisation.homogeneous import Dual, Primal
 from scattermec.optimisation.standard_form import StandardForm
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 
 pytestmark = pytest.mark.skipif(not KERNEL, reason="the compiled kernel was not built")
 
@@ -30,7 +30,7 @@ def test_kernel_agrees_with_the_portable_method(name, elastic, beams_per_slot):
     frames, first = PROBLEMS[name].draw(seed=30)
     beams = jnp.stack([first, random_beams(frames, 1), random_beams(frames, 2)][:beams_per_slot], axis=2)
     (fast, fast_times), (slow, slow_times) = (
-        p1_shared(solver, elastic=elastic)(parameters(PROBLEMS[name].scenario), frames, beams)
+        p1_shared(solver, elastic=elastic)(parameters_of(PROBLEMS[name].scenario), frames, beams)
         for solver in ("kernel", "portable")
     )
     assert np.all(np.asarray(fast.status) == np.asarray(slow.status))
@@ -45,18 +45,18 @@ def test_kernel_agrees_with_the_portable_method(name, elastic, beams_per_slot):
 def test_more_beams_a_slot_never_cost_more():
     s = scenario(3)
     frames = random_frames(s, seed=31)
-    one = p1("kernel")(parameters(s), frames, mrt(frames))
+    one = p1("kernel")(parameters_of(s), frames, mrt(frames))
     more = jnp.stack([mrt(frames), random_beams(frames, 1)], axis=2)
-    two, _ = p1_shared("kernel")(parameters(s), frames, more)
+    two, _ = p1_shared("kernel")(parameters_of(s), frames, more)
     optimal = np.asarray(one.status) == OPTIMAL
     assert np.all(np.asarray(two.energy)[optimal] <= np.asarray(one.energy)[optimal] * (1 + 1e-7))
 
 
 def test_one_frame_a_scan_and_a_batch_give_the_same():
     s = scenario(3)
-    constants, frames = parameters(s), random_frames(s, 1500, seed=32)
+    parameters, frames = parameters_of(s), random_frames(s, 1500, seed=32)
     beams = mrt(frames)
-    solve = partial(allocate, constants)
+    solve = partial(allocate, parameters)
     batch = jax.jit(jax.vmap(solve))(frames, beams)
     nested = jax.jit(jax.vmap(jax.vmap(solve)))(
         *jax.tree.map(lambda leaf: leaf.reshape(30, 50, *leaf.shape[1:]), (frames, beams))
@@ -71,11 +71,11 @@ def test_one_frame_a_scan_and_a_batch_give_the_same():
 
 def test_skipped_frames_do_not_disturb_the_others():
     s = scenario(3)
-    constants, frames = parameters(s), random_frames(s, 101, seed=33)
+    parameters, frames = parameters_of(s), random_frames(s, 101, seed=33)
     skip = jnp.arange(101) % 3 != 0
 
     def solve(frame, beams, skip):
-        return solve_beam_times(allocation_problem(constants, frame, beams), skip=skip)[0]
+        return solve_beam_times(allocation_problem(parameters, frame, beams), skip=skip)[0]
 
     every = jax.jit(jax.vmap(solve))(frames, mrt(frames), 0 * skip == 1)
     some = jax.jit(jax.vmap(solve))(frames, mrt(frames), skip)
@@ -86,10 +86,10 @@ def test_skipped_frames_do_not_disturb_the_others():
 
 def test_single_precision_data_are_solved_in_double():
     s = scenario(3)
-    constants, frames = parameters(s), random_frames(s, 200, seed=34)
-    found = p1("kernel")(single(constants), single(frames), single(mrt(frames)))
+    parameters, frames = parameters_of(s), random_frames(s, 200, seed=34)
+    found = p1("kernel")(single(parameters), single(frames), single(mrt(frames)))
     assert found.energy.dtype == jnp.float32
-    exact = p1("kernel")(constants, frames, mrt(frames))
+    exact = p1("kernel")(parameters, frames, mrt(frames))
     both = (np.asarray(found.status) == OPTIMAL) & (np.asarray(exact.status) == OPTIMAL)
     assert both.sum() > 150
     np.testing.assert_allclose(found.energy[both], exact.energy[both], rtol=6e-3)
@@ -101,7 +101,7 @@ def test_what_is_no_number_is_not_called_optimal_and_disturbs_no_other_frame():
     broken = dataclasses.replace(
         frames, workload=frames.workload.at[4, 1].set(jnp.nan), battery=frames.battery.at[6, 2].set(jnp.nan)
     )
-    found, whole = (p1("kernel")(parameters(s), some, mrt(frames)) for some in (broken, frames))
+    found, whole = (p1("kernel")(parameters_of(s), some, mrt(frames)) for some in (broken, frames))
     assert OPTIMAL not in np.asarray(found.status)[[4, 6]]
     others = np.delete(np.arange(len(frames.workload)), [4, 6])
     np.testing.assert_allclose(found.energy[others], whole.energy[others], rtol=1e-7)
@@ -118,7 +118,7 @@ def test_every_set_of_instructions_gives_the_same_answers():
                 assert compiled.instruction_set(name) == name
             except ValueError:  # this processor does not have it
                 continue
-            found[name] = p1("kernel")(parameters(s), frames, mrt(frames))
+            found[name] = p1("kernel")(parameters_of(s), frames, mrt(frames))
     finally:
         compiled.instruction_set(widest)
     assert {"baseline", widest} <= set(found)

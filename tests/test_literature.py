@@ -15,7 +15,7 @@ from scattermec.errors import InputError, ScenarioError
 from scattermec.experiments.measure import diagnosis
 from scattermec.experiments.measure.sweeps import parameters_at
 from scattermec.literature import Literature, local_energy, local_rate, noise_power, path_loss_db
-from scattermec.physics import channel, parameters
+from scattermec.physics import channel, parameters_of
 from scattermec.pictures._facts import _positions
 from scattermec.price_net import variety
 from scattermec.scenario import Scenario
@@ -122,7 +122,7 @@ def test_the_default_path_loss_is_the_papers_to_the_last_bit():
     np.testing.assert_array_equal(path_loss_db(distance, 2.0, 20.0, 0.0), 20 + 20 * np.log10(distance))
     x, y = np.array(Scenario().user_positions).T
     gain = 10 ** (-(20 + 20 * np.log10(np.hypot(x, y))) / 20)
-    np.testing.assert_array_equal(parameters(Scenario()).path_gain, gain)
+    np.testing.assert_array_equal(parameters_of(Scenario()).path_gain, gain)
 
 
 def test_path_loss_of_a_published_channel_model():
@@ -135,7 +135,7 @@ def test_path_loss_of_a_published_channel_model():
     )
     distance = np.hypot(*np.array(scenario.user_positions).T)
     expected = gain * (3e8 / (4 * math.pi * carrier * distance)) ** exponent
-    np.testing.assert_allclose(np.asarray(parameters(scenario).path_gain) ** 2, expected, rtol=1e-12)
+    np.testing.assert_allclose(np.asarray(parameters_of(scenario).path_gain) ** 2, expected, rtol=1e-12)
     sample = diagnosis.sample_of(scenario)
     np.testing.assert_allclose(sample.gain[0], scenario.num_antennas * expected, rtol=1e-12)
 
@@ -164,17 +164,17 @@ def test_distances_are_scaled_and_found_again_with_any_exponent(exponent):
         user_positions=[[4, 3], [2, 6], [5, 1]],
     )
     farther = scenario.replace(user_positions=[[6, 4.5], [3, 9], [7.5, 1.5]])
-    swept = parameters_at(parameters(scenario), "distance", 1.5)
-    np.testing.assert_allclose(swept.path_gain, parameters(farther).path_gain, rtol=1e-14)
-    places, _ = _positions(parameters(scenario))
+    swept = parameters_at(parameters_of(scenario), "distance", 1.5)
+    np.testing.assert_allclose(swept.path_gain, parameters_of(farther).path_gain, rtol=1e-14)
+    places, _ = _positions(parameters_of(scenario))
     np.testing.assert_allclose(places, scenario.user_positions, rtol=1e-9)
 
-    constants = variety.base(scenario, 3)
-    drawn, _ = variety.draw_scenario(jax.random.key(0), constants)
+    parameters = variety.base(scenario, 3)
+    drawn, _ = variety.draw_scenario(jax.random.key(0), parameters)
     default, _ = variety.draw_scenario(jax.random.key(0), variety.base(Scenario(), 3))
     ratios = (np.asarray(default.path_gain) / 0.1) ** (exponent / 2)  # of the same distances
     np.testing.assert_allclose(
-        np.asarray(drawn.path_gain) / np.asarray(constants.path_gain), ratios, rtol=1e-12
+        np.asarray(drawn.path_gain) / np.asarray(parameters.path_gain), ratios, rtol=1e-12
     )
 
 
@@ -185,14 +185,14 @@ def test_another_path_loss_is_outside_what_was_trained():
 
 def test_rician_factors_differ_by_user():
     scenario = Scenario(fading="rician", rician_factor=[0, 9, 1e9])
-    constants = parameters(scenario)
+    parameters = parameters_of(scenario)
     scatter = channel.complex_normal(jax.random.key(0), (4000, 3, 3), jnp.dtype(float))
-    drawn = jax.vmap(channel.channels_from_scatter, in_axes=(None, 0))(constants, scatter)
-    relative = np.asarray(drawn / (constants.path_gain[:, None] * constants.line_of_sight))
+    drawn = jax.vmap(channel.channels_from_scatter, in_axes=(None, 0))(parameters, scatter)
+    relative = np.asarray(drawn / (parameters.path_gain[:, None] * parameters.line_of_sight))
     # The mean is sqrt(K / (1 + K)), the variance 1 / (1 + K).
     np.testing.assert_allclose(relative.mean(axis=(0, 2)), [0, math.sqrt(0.9), 1], atol=0.03)
     np.testing.assert_allclose(relative.var(axis=(0, 2)), [1, 0.1, 0], atol=0.03)
-    one = dataclasses.replace(constants, rician_factor=jnp.asarray(9.0))
+    one = dataclasses.replace(parameters, rician_factor=jnp.asarray(9.0))
     same = channel.channels_from_scatter(one, scatter[0])
     np.testing.assert_array_equal(same[1], drawn[0, 1])
     with pytest.raises(ScenarioError, match=r"rician_factor: \[0.0, 1.0, 0.0\] has no effect with fading"):

@@ -11,9 +11,9 @@ from scattermec import Scenario
 from scattermec.environment import Variant, as_seen, reset
 from scattermec.experiments.measure.rollouts import simulate
 from scattermec.optimisation import allocate, estimate_allocation
-from scattermec.physics import maximum_ratio_beams, parameters, run_frame, with_margin
+from scattermec.physics import maximum_ratio_beams, parameters_of, run_frame, with_margin
 
-CONSTANTS = parameters(Scenario())
+CONSTANTS = parameters_of(Scenario())
 UNSURE = Scenario(csi_error=0.1)
 
 
@@ -53,13 +53,13 @@ def test_a_margin_pays_where_channels_are_known_with_an_error():
 
 
 def test_an_environments_estimate_has_the_same_margin():
-    states = jax.vmap(reset, in_axes=(0, None))(jax.random.split(jax.random.key(1), 8), parameters(UNSURE))
+    states = jax.vmap(reset, in_axes=(0, None))(jax.random.split(jax.random.key(1), 8), parameters_of(UNSURE))
     prices = jax.random.uniform(jax.random.key(2), (8, 9))
-    task = Variant(parameters=parameters(UNSURE), users="estimate", ap_action="prices", margin=0.3)
+    task = Variant(parameters=parameters_of(UNSURE), users="estimate", ap_action="prices", margin=0.3)
     decided = jax.vmap(task.decide)(states, prices, np.zeros((8, 3, 0)))
     seen = as_seen(states).frame
     expected = jax.vmap(estimate_allocation, in_axes=(None, 0, 0))(
-        with_margin(parameters(UNSURE), 0.3), seen, decided.beams
+        with_margin(parameters_of(UNSURE), 0.3), seen, decided.beams
     )
     np.testing.assert_allclose(decided.allocation.t_passive, expected.allocation.t_passive, rtol=1e-9)
 

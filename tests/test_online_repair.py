@@ -14,7 +14,7 @@ from scattermec.experiments.measure.world import SimulatedWorld
 from scattermec.online import export
 from scattermec.online.bundle import REPAIRED, load_ap, load_user, manifest_of, user_folder
 from scattermec.online.protocol import Deadlines, Phase, Radio, RepairingAccessPoint, RepairingUser
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.price_net import load
 from scattermec.price_net.modes import decide_frames
 
@@ -56,9 +56,9 @@ def test_online_frames_are_those_of_the_simulator(tmp_path):
     bus = Bus(radio, ap, *users)
     bus.run_until(lambda: radio.done)
     logs = bus.logs()
-    decide = partial(decide_frames, REPAIRED, policy.network, parameters(scenario))
+    decide = partial(decide_frames, REPAIRED, policy.network, parameters_of(scenario))
     played = play_episodes(
-        parameters(scenario), Contender("repaired", decide), frames=FRAMES, episodes=1, seed=7
+        parameters_of(scenario), Contender("repaired", decide), frames=FRAMES, episodes=1, seed=7
     )[1]
     np.testing.assert_allclose([log.ap_energy for log in logs], played.energy[0], rtol=1e-5)
     np.testing.assert_array_equal(np.logical_not([log.served for log in logs]), played.outage[0])

@@ -10,7 +10,7 @@ from scattermec.experiments.evaluate.foresight import play_episodes
 from scattermec.experiments.evaluate.policies import Contender
 from scattermec.experiments.measure.world import SimulatedWorld
 from scattermec.online.protocol import PARTS, AccessPoint, Deadlines, Radio, UserDevice
-from scattermec.physics import Allocation, links, parameters
+from scattermec.physics import Allocation, links, parameters_of
 
 SCENARIO = Scenario(
     user_positions=[[3, 3], [2, -2]],
@@ -50,7 +50,7 @@ def simulated(policy, users):
         return Decision(beams=jnp.asarray(beams)[None], allocation=Allocation(**parts))
 
     return play_episodes(
-        parameters(SCENARIO), Contender("told", decide), frames=FRAMES, episodes=1, seed=SEED
+        parameters_of(SCENARIO), Contender("told", decide), frames=FRAMES, episodes=1, seed=SEED
     )[1]
 
 

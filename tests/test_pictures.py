@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from bank import single
-from scattermec.physics import Allocation, Frame, maximum_ratio_beams, parameters, run_frame
+from scattermec.physics import Allocation, Frame, maximum_ratio_beams, parameters_of, run_frame
 from scattermec.physics.channel import channels_from_scatter, initial_scatter
 from scattermec.pictures import draw_frame, render_rgb_array, save_figure, style
 from scattermec.pictures._timeline import beam_pattern
@@ -35,7 +35,7 @@ def example(
     angles = np.linspace(0.2, 5.5, users)
     positions = tuple((float(4 * np.cos(angle)), float(4 * np.sin(angle))) for angle in angles)
     scenario = Scenario(num_antennas=antennas, user_positions=positions, **constants)
-    p = parameters(scenario)
+    p = parameters_of(scenario)
     channels = draw_channels(p)
     frame = Frame(channels=channels, workload=np.full(users, workload), battery=np.full(users, 0.3))
     work = {f"l_{mode}": share * frame.workload for mode, share in zip(MODES, shares, strict=True)}
@@ -238,7 +238,7 @@ def test_odd_frames_are_drawn_without_a_warning(case):
 
 def test_frames_without_a_topology_are_drawn():
     _, frame, beams, allocation, _ = example()
-    bare = parameters(Scenario(), num_users=3, num_antennas=3)
+    bare = parameters_of(Scenario(), num_users=3, num_antennas=3)
     figure = draw_frame(bare, frame, beams, allocation, play(bare, frame, beams, allocation))
     assert render_rgb_array(figure).shape == (800, 1200, 3)
 

@@ -15,10 +15,10 @@ from scattermec.experiments.measure.possible import (
     USERS,
     cells_of,
     check_scenario,
-    constants_of,
     limit,
     observe,
     observe_frames,
+    parameters_under,
     play_plan,
     possible,
     sample_truths,
@@ -68,9 +68,9 @@ def test_limit_of_repairing_users_is_that_of_possible(found):
     np.testing.assert_allclose(share.mean, one.bound["repair"].mean() / one.clairvoyant.mean(), rtol=1e-9)
 
 
-def told_truths(constants, one, frame, rng):
+def told_truths(parameters, one, frame, rng):
     """Truths of a frame as they may be for an AP that is told the channels' directions."""
-    cells = cells_of(constants, one.condition, one.frames)
+    cells = cells_of(parameters, one.condition, one.frames)
     chosen = [
         rng.choice(unknown.NUM_CELLS, TRUTHS, p=share / share.sum()) for share in cells.probability[frame].T
     ]
@@ -88,16 +88,16 @@ def told_truths(constants, one, frame, rng):
 
 
 def test_no_plan_beats_the_bound_even_if_it_is_told_the_directions(found):
-    one, constants = found[CHANNELS], constants_of(SCENARIO, CHANNELS)
+    one, parameters = found[CHANNELS], parameters_under(SCENARIO, CHANNELS)
     rng = np.random.default_rng(0)
     play = jax.jit(jax.vmap(play_plan, in_axes=(None, 0, None, None)))
     for k in range(FRAMES):
-        truths = told_truths(constants, one, k, rng)
+        truths = told_truths(parameters, one, k, rng)
         usual = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0)[None], truths)
         for margin in module.MARGINS:
-            plan = optimise_all_or_best(with_margin(constants, margin), usual)[0]
+            plan = optimise_all_or_best(with_margin(parameters, margin), usual)[0]
             single = jax.tree.map(lambda leaf: leaf[0], (plan.beams, plan.solution.allocation))
-            for users, outcome in play(constants, truths, *single).items():
+            for users, outcome in play(parameters, truths, *single).items():
                 rewards = np.asarray(outcome.ap_reward)
                 noise = 4 * rewards.std() / TRUTHS**0.5
                 assert rewards.mean() <= one.bound[users][k] * (1 + 1e-5) + noise
@@ -105,13 +105,13 @@ def test_no_plan_beats_the_bound_even_if_it_is_told_the_directions(found):
 
 def test_one_user_that_follows_meets_the_best_threshold():
     scenario = Scenario(user_positions=[[3, 3]], num_antennas=2, initial_battery=0.02)
-    constants = constants_of(scenario, CHANNELS)
-    frames = observe_frames(constants, False, jax.random.split(jax.random.key(3), 2))
-    cells = cells_of(constants, CHANNELS, frames)
+    parameters = parameters_under(scenario, CHANNELS)
+    frames = observe_frames(parameters, False, jax.random.split(jax.random.key(3), 2))
+    cells = cells_of(parameters, CHANNELS, frames)
     channels = np.asarray(frames.truth.channels)
     directions = channels / np.linalg.norm(channels, axis=-1, keepdims=True)
     bound = unknown.bound_rewards(
-        constants, directions, np.asarray(frames.truth.battery), cells, repair=False
+        parameters, directions, np.asarray(frames.truth.battery), cells, repair=False
     )
     for k in range(2):
         chance = np.cumsum(cells.probability[k, ::-1, 0])[::-1]
@@ -120,16 +120,16 @@ def test_one_user_that_follows_meets_the_best_threshold():
             workload=jnp.broadcast_to(frames.truth.workload[k], (unknown.NUM_CELLS, 1)),
             battery=jnp.broadcast_to(frames.truth.battery[k], (unknown.NUM_CELLS, 1)),
         )
-        energy = jax.vmap(lambda frame: optimise_beams(constants, frame).energy)(strong)
+        energy = jax.vmap(lambda frame: optimise_beams(parameters, frame).energy)(strong)
         best = np.max(chance * float(frames.truth.workload[k, 0]) / np.asarray(energy))
         assert bound[k] == pytest.approx(best, rel=1e-4)
 
 
 @pytest.mark.parametrize("condition", [CHANNELS, WORK, LATE], ids=["channels", "work", "late"])
 def test_cells_hold_all_probability_and_are_in_order(condition):
-    constants = constants_of(SCENARIO, condition)
-    frames = observe_frames(constants, condition.late, jax.random.split(jax.random.key(1), FRAMES))
-    cells = cells_of(constants, condition, frames)
+    parameters = parameters_under(SCENARIO, condition)
+    frames = observe_frames(parameters, condition.late, jax.random.split(jax.random.key(1), FRAMES))
+    cells = cells_of(parameters, condition, frames)
     np.testing.assert_allclose(cells.probability.sum(axis=1), 1)
     assert (np.diff(cells.strength, axis=1) >= 0).all()
     assert (np.diff(cells.lightest, axis=1) <= 0).all()
@@ -139,13 +139,13 @@ def test_cells_hold_all_probability_and_are_in_order(condition):
 
 
 def test_what_is_seen_late_leaves_the_truth_anywhere_among_its_samples():
-    constants = constants_of(SCENARIO, LATE)
+    parameters = parameters_under(SCENARIO, LATE)
 
     @jax.jit
     @jax.vmap
     def rank(key):
-        drawn = observe(key, constants, late=True)
-        samples = sample_truths(key, constants, drawn.seen, 31, late=True)
+        drawn = observe(key, parameters, late=True)
+        samples = sample_truths(key, parameters, drawn.seen, 31, late=True)
         strengths = jax.vmap(channel_gain)(samples.channels)
         return jnp.sum(strengths < channel_gain(drawn.truth.channels), axis=0)
 

@@ -14,7 +14,7 @@ from scipy import stats
 
 from scattermec import Scenario
 from scattermec.environment import as_seen, reset, step
-from scattermec.physics import Allocation, parameters
+from scattermec.physics import Allocation, parameters_of
 from scattermec.physics.links import channel_gain
 from scattermec.physics.posterior import (
     channel_prior,
@@ -45,7 +45,9 @@ def ranks_of(statistic, truth, samples):
 @pytest.fixture(scope="module")
 def ranks():
     """Ranks of three statistics under errors in channels and workloads."""
-    constants = parameters(Scenario(csi_error=0.3, workload_error=0.2, fading="rician", rician_factor=1.0))
+    parameters = parameters_of(
+        Scenario(csi_error=0.3, workload_error=0.2, fading="rician", rician_factor=1.0)
+    )
     statistics = {
         "strength": lambda frame: channel_gain(frame.channels),
         "a part": lambda frame: jnp.real(frame.channels[:, 1]),
@@ -57,8 +59,8 @@ def ranks():
     @jax.vmap
     def calibrate(key):
         key_truth, key_samples = jax.random.split(key)
-        state = reset(key_truth, constants)
-        samples = sample_truth(key_samples, constants, as_seen(state).frame, SAMPLES)
+        state = reset(key_truth, parameters)
+        samples = sample_truth(key_samples, parameters, as_seen(state).frame, SAMPLES)
         return {name: ranks_of(statistic, state.frame, samples) for name, statistic in statistics.items()}
 
     return calibrate(jax.random.split(jax.random.key(0), TRUTHS))
@@ -70,24 +72,24 @@ def test_a_truth_ranks_anywhere_among_samples_given_what_is_seen_of_it(ranks, st
 
 
 def test_the_next_channels_rank_anywhere_among_samples_given_the_last_ones():
-    constants = parameters(Scenario(correlation=0.9))
+    parameters = parameters_of(Scenario(correlation=0.9))
 
     @jax.jit
     @jax.vmap
     def calibrate(key):
         key_first, key_next, key_samples = jax.random.split(key, 3)
-        state = reset(key_first, constants)
-        after, _ = step(key_next, state, jnp.zeros((3, 3), complex), NOTHING, constants)
-        samples = sample_after(key_samples, constants, state.frame, SAMPLES)
+        state = reset(key_first, parameters)
+        after, _ = step(key_next, state, jnp.zeros((3, 3), complex), NOTHING, parameters)
+        samples = sample_after(key_samples, parameters, state.frame, SAMPLES)
         return ranks_of(lambda frame: jnp.imag(frame.channels[:, 2]), after.frame, samples)
 
     assert is_uniform(calibrate(jax.random.split(jax.random.key(1), TRUTHS)))
 
 
 def test_without_errors_the_truth_is_what_is_seen():
-    constants = parameters(Scenario())
-    frame = reset(jax.random.key(2), constants).frame
-    samples = sampled(jax.random.key(3), constants, frame, samples=4)
+    parameters = parameters_of(Scenario())
+    frame = reset(jax.random.key(2), parameters).frame
+    samples = sampled(jax.random.key(3), parameters, frame, samples=4)
     np.testing.assert_allclose(samples.channels, jnp.broadcast_to(frame.channels, (4, 3, 3)), rtol=1e-6)
     np.testing.assert_array_equal(samples.workload, jnp.broadcast_to(frame.workload, (4, 3)))
 
@@ -95,17 +97,18 @@ def test_without_errors_the_truth_is_what_is_seen():
 def test_strength_given_the_direction_has_the_density_of_the_samples_near_it():
     # With one antenna of a known phase, the direction leaves only the strength open.
     scenario = Scenario(csi_error=0.5, num_antennas=1, user_positions=[[3, 3]])
-    constants = dataclasses.replace(parameters(scenario), path_gain=jnp.ones(1))
+    parameters = dataclasses.replace(parameters_of(scenario), path_gain=jnp.ones(1))
     observed = jnp.array([[0.8 + 0j]])
     seen = dataclasses.replace(
-        reset(jax.random.key(0), constants).frame, channels=observed, workload=jnp.array([40.0])
+        reset(jax.random.key(0), parameters).frame, channels=observed, workload=jnp.array([40.0])
     )
-    samples = sampled(jax.random.key(1), constants, seen, samples=4_000).channels[:, 0, 0]
+    samples = sampled(jax.random.key(1), parameters, seen, samples=4_000).channels[:, 0, 0]
     near = np.abs(samples)[np.abs(np.angle(samples)) < 0.1]
     grid = jnp.linspace(0.05, 4, 400)
-    prior = channel_prior(constants)
+    prior = channel_prior(parameters)
+    ahead = jnp.ones((1, 1)) + 0j
     density = jax.vmap(
-        lambda size: log_density_of_strength(constants, prior, jnp.ones((1, 1)) + 0j, observed, size[None])[0]
+        lambda size: log_density_of_strength(parameters, prior, ahead, observed, size[None])[0]
     )(grid)
     weights = np.exp(density - density.max())
     mean = np.sum(weights * grid) / weights.sum()
@@ -116,8 +119,8 @@ def test_strength_given_the_direction_has_the_density_of_the_samples_near_it():
 
 @pytest.mark.parametrize("mean", [0.5, 40.0, 2e5])
 def test_workloads_considered_cover_the_prior(mean):
-    constants = parameters(Scenario(mean_workload=mean, workload_error=1e3))
-    work, weights = workload_outcomes(constants, jnp.full(3, mean))
+    parameters = parameters_of(Scenario(mean_workload=mean, workload_error=1e3))
+    work, weights = workload_outcomes(parameters, jnp.full(3, mean))
     # An error this large says next to nothing, so what is left is the prior, but for the 1/work of its size.
     share = jax.nn.softmax(weights + jnp.log(jnp.maximum(work, 1e-300)), axis=0)
     share = share.at[work <= 0].set(0)
@@ -127,6 +130,6 @@ def test_workloads_considered_cover_the_prior(mean):
 
 
 def test_the_distribution_of_a_files_workloads_is_unknown():
-    constants = dataclasses.replace(parameters(Scenario()), arrivals="file")
+    parameters = dataclasses.replace(parameters_of(Scenario()), arrivals="file")
     with pytest.raises(ValueError, match="arrivals: 'file' is not allowed"):
-        workload_outcomes(constants, jnp.ones(3))
+        workload_outcomes(parameters, jnp.ones(3))

@@ -18,7 +18,7 @@ from scattermec.errors import InputError
 from scattermec.experiments.evaluate.unseen import draw_scenarios
 from scattermec.optimisation import optimise_all_or_best
 from scattermec.optimisation.response import Broadcast, respond
-from scattermec.physics import Frame, links, parameters, run_frame
+from scattermec.physics import Frame, links, parameters_of, run_frame
 from scattermec.price_net import decide, load, registry, runs, training, variety
 from scattermec.price_net.beams import beams_from_unit_prices
 from scattermec.price_net.modes import MODES, modes_of
@@ -27,7 +27,7 @@ from scattermec.price_net.robustness import LEVELS, rounded
 from scattermec.price_net.training import PriceNetConfig
 from scattermec.training.metrics import Row, read
 
-PARAMETERS = parameters(Scenario())
+PARAMETERS = parameters_of(Scenario())
 TINY = PriceNetConfig(width=4, rounds=1, batch_size=4)
 
 prices = jax.jit(unit_prices)
@@ -64,9 +64,9 @@ def test_prices_do_not_depend_on_the_phases_of_the_channels(network: PriceNet) -
 def test_prices_follow_the_order_of_the_users(network: PriceNet) -> None:
     frame, order = one_frame(2), np.array([2, 0, 1])
     shuffled = jax.tree.map(lambda leaf: leaf[order], frame)
-    constants = dataclasses.replace(PARAMETERS, path_gain=PARAMETERS.path_gain[order])
+    parameters = dataclasses.replace(PARAMETERS, path_gain=PARAMETERS.path_gain[order])
     expected = np.asarray(prices(network, PARAMETERS, frame))[np.ix_(order, order)]
-    np.testing.assert_allclose(prices(network, constants, shuffled), expected, rtol=1e-4)
+    np.testing.assert_allclose(prices(network, parameters, shuffled), expected, rtol=1e-4)
     assert np.ptp(expected) > 1e-3
 
 
@@ -175,9 +175,9 @@ def test_antennas_without_a_signal_are_none_at_all(network: PriceNet) -> None:
 
 def test_varied_scenarios_lie_within_their_ranges_and_differ() -> None:
     base = variety.base(Scenario(), 4)
-    constants, drawn = jax.jit(training.draw_varied, static_argnums=2)(jax.random.key(0), base, 64)
+    parameters, drawn = jax.jit(training.draw_varied, static_argnums=2)(jax.random.key(0), base, 64)
     assert drawn.channels.shape == (8, variety.FRAMES_EACH, 4, variety.MOST_ANTENNAS)
-    power, distance = np.asarray(constants.ap_power), np.asarray(base.path_gain / constants.path_gain)
+    power, distance = np.asarray(parameters.ap_power), np.asarray(base.path_gain / parameters.path_gain)
     assert power.shape == (8,)
     assert ((variety.POWERS[0] <= power) & (power <= variety.POWERS[1])).all()
     assert ((distance >= 0.5 * 4.0) & (distance <= 2.0 * 7.1)).all()
@@ -254,7 +254,7 @@ def test_policies_that_are_not_there_and_scenarios_that_do_not_fit_are_refused(t
     policy, frame = load("price-net"), one_frame(3)
     for changes in ({"num_antennas": 4}, {"harvest_model": "sigmoidal"}):
         with pytest.raises(InputError, match=f"^{next(iter(changes))}: .*price-net"):
-            decide(policy, parameters(Scenario(**changes)), frame)
+            decide(policy, parameters_of(Scenario(**changes)), frame)
     with pytest.raises(InputError, match="mode: 'decentralised' is not allowed; it must be p1 or announced"):
         decide(load("price-net-foresight"), PARAMETERS, frame, "decentralised")
 

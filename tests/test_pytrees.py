@@ -25,7 +25,7 @@ from scattermec.optimisation.horizon import Episode, bound_energy
 from scattermec.optimisation.repair import measured, plan_for, timeline
 from scattermec.optimisation.response import broadcaster, respond
 from scattermec.optimisation.standard_form import in_need, natural_scales, standard_form
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.physics.channel import Key
 from scattermec.physics.knowledge import knowledge
 from scattermec.physics.posterior import channel_prior
@@ -79,41 +79,51 @@ def instances(tmp_path_factory) -> list[object]:
     np.savez(trace, channels=np.full((4, USERS, ANTENNAS), 0.02j), workload=np.ones((4, USERS)))
     traced = SCENARIO.replace(fading="file", arrivals="file", trace=str(trace))
     task, key = new_task(SCENARIO, SMALL), jax.random.key(0)
-    constants = task.parameters
-    state = jax.jit(reset)(key, constants)
-    frame, draws = state.frame, jax.jit(draw_next)(key, state, constants)
-    service = shaped(optimise_service, constants, frame)
+    parameters = task.parameters
+    state = jax.jit(reset)(key, parameters)
+    frame, draws = state.frame, jax.jit(draw_next)(key, state, parameters)
+    service = shaped(optimise_service, parameters, frame)
     solution = service.best.solution
-    reached, result = shaped(advance, state, service.best.beams, solution.allocation, draws, constants)
-    problem = allocation_problem(constants, frame, state.beams, battery_value=VALUE)
+    reached, result = shaped(advance, state, service.best.beams, solution.allocation, draws, parameters)
+    problem = allocation_problem(parameters, frame, state.beams, battery_value=VALUE)
     needy = in_need(problem)
     scales = natural_scales(problem, needy)
     learner = shaped(h_maddpg_opt.initial, task, key)
     message = shaped(h_maddpg_opt.greedy_message, task, learner, state)
     _, record = shaped(h_maddpg_opt.frame, task, learner, jnp.asarray(0))
     decision = shaped(h_maddpg_opt.act_by_estimate, task, learner, state, key)
-    flat = FlatOffloading(parameters=constants, action_form="feasible")
+    flat = FlatOffloading(parameters=parameters, action_form="feasible")
     step = shaped(flat.step, key, state, jnp.zeros(flat.action_shape))
-    told = broadcaster(constants, frame, state.beams)(solution.allocation.t_passive)
-    answer = shaped(respond, constants, problem.channel_gain, frame.workload, frame.battery, told)
-    played = (constants, frame, state.beams, solution.allocation.t_passive)
+    told = broadcaster(parameters, frame, state.beams)(solution.allocation.t_passive)
+    answer = shaped(respond, parameters, problem.channel_gain, frame.workload, frame.battery, told)
+    played = (parameters, frame, state.beams, solution.allocation.t_passive)
     repairing = shaped(timeline, *played), shaped(measured, *played), shaped(plan_for, *played, 0.5)
     with pytest.MonkeyPatch.context() as patch:
         batch = jax.tree.map(lambda leaf: leaf[None], service)
-        patch.setattr(fixed, "optimise_service_frames", lambda constants, frames: batch)
-        optima = fixed.reference("best-set", constants, jax.tree.map(lambda leaf: leaf[None], frame))
+        patch.setattr(fixed, "optimise_service_frames", lambda parameters, frames: batch)
+        optima = fixed.reference("best-set", parameters, jax.tree.map(lambda leaf: leaf[None], frame))
     only = tuple(np.asarray(leaf) for leaf in (frame.channels[None], frame.workload[None], frame.battery))
     plan = bound_energy(SCENARIO.replace(backlog_cap=0), Episode(*only)).plan
     return [
-        *(constants, parameters(traced), task.learning, frame, state, reached, draws, result, result.outcome),
-        *(shaped(_preview, constants, state), step),
+        *(
+            parameters,
+            parameters_of(traced),
+            task.learning,
+            frame,
+            state,
+            reached,
+            draws,
+            result,
+            result.outcome,
+        ),
+        *(shaped(_preview, parameters, state), step),
         *(service, service.best, solution, solution.allocation, solution.prices, VALUE, problem, scales),
         *(standard_form(problem, scales, needy), standard_form(problem, scales, needy, elastic=True)),
         *(message, record, record.losses, blank_transition(7, 2), blank_transition(7, 2, num_agents=3)),
-        *(decision, optima, plan, beam_features(constants, frame)),
-        *(*repairing, knowledge(loss=0.1), channel_prior(constants)),
+        *(decision, optima, plan, beam_features(parameters, frame)),
+        *(*repairing, knowledge(loss=0.1), channel_prior(parameters)),
         *(told, dataclasses.replace(told, allowance=told.harvest), answer),
-        *(battery.begin(constants, 6), begin(PriceNetConfig(width=4, rounds=1, batch_size=4), 0, 10)),
+        *(battery.begin(parameters, 6), begin(PriceNetConfig(width=4, rounds=1, batch_size=4), 0, 10)),
     ]
 
 

@@ -33,7 +33,7 @@ from scattermec.experiments.studies.ranges import Ranges
 from scattermec.experiments.studies.record import Record
 from scattermec.experiments.studies.results import Results
 from scattermec.optimisation import allocate_frames
-from scattermec.physics import Frame, parameters
+from scattermec.physics import Frame, parameters_of
 from scattermec.pictures import style
 from scattermec.scenario import NAMED, Scenario
 
@@ -273,7 +273,7 @@ def test_frame_is_the_same_for_each_policy_and_solved_exactly(contents):
         assert energy == pytest.approx(played.lower_bound, rel=1e-5)
         file = np.load(frame.path(contents.folder, played.policy))
         frames = Frame(**{name: jnp.asarray(file[name]) for name in ("channels", "workload", "battery")})
-        again = allocate_frames(parameters(SCENARIO), frames, jnp.asarray(file["beams"]))
+        again = allocate_frames(parameters_of(SCENARIO), frames, jnp.asarray(file["beams"]))
         assert energy == pytest.approx(float(again.energy[0]), rel=1e-6)
     energies = [float(played.outcome.ap_energy) for played in contents.frames]
     assert energies[2] <= min(energies[:2]) * (1 + 1e-6)

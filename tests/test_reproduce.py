@@ -45,7 +45,7 @@ from scattermec.optimisation import (
     frame_rewards,
     optimise_all_or_best,
 )
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.scenario import Scenario
 
 pytestmark = pytest.mark.usefixtures("quick_pdfs")
@@ -229,9 +229,9 @@ def test_claims_are_judged_for_each_kind_of_beams(finished):
 
 def test_shares_and_efficiency_are_those_of_the_exact_allocation(rows):
     power = SWEEPS["ap_power"].values(SCENARIO, quick=True)[-1]
-    constants = sweeps.parameters_at(parameters(SCENARIO), "ap_power", power)
-    frames, beams = drawn_with_beams(constants)
-    solution = allocate_frames(constants, frames, beams, serve="all-or-best")
+    parameters = sweeps.parameters_at(parameters_of(SCENARIO), "ap_power", power)
+    frames, beams = drawn_with_beams(parameters)
+    solution = allocate_frames(parameters, frames, beams, serve="all-or-best")
     assert (solution.status == OPTIMAL).all()
 
     total = float((frames.workload * solution.served).sum())
@@ -241,21 +241,21 @@ def test_shares_and_efficiency_are_those_of_the_exact_allocation(rows):
         assert number(rows, "ap_power", power, "hybrid", f"{part}_share") == pytest.approx(mine, abs=1e-7)
     efficiency = total / float(solution.energy.sum())
     assert number(rows, "ap_power", power, "hybrid", "energy_efficiency") == pytest.approx(efficiency)
-    reward = float(frame_rewards(constants, frames, solution).mean())
+    reward = float(frame_rewards(parameters, frames, solution).mean())
     assert number(rows, "ap_power", power, "hybrid", "reward") == pytest.approx(reward)
 
 
 def test_frames_that_cannot_serve_everyone_serve_the_best_set():
-    constants = sweeps.parameters_at(parameters(SCENARIO), "ap_power", 0.25)
-    frames, beams = drawn_with_beams(constants)
-    solution, status = allocate_all_or_best(constants, frames, beams, scheme="hybrid")
+    parameters = sweeps.parameters_at(parameters_of(SCENARIO), "ap_power", 0.25)
+    frames, beams = drawn_with_beams(parameters)
+    solution, status = allocate_all_or_best(parameters, frames, beams, scheme="hybrid")
     failed = np.flatnonzero(status != OPTIMAL)
     assert 1 < failed.size < FRAMES
-    whole = allocate_frames(constants, frames, beams, serve="all-or-best")
+    whole = allocate_frames(parameters, frames, beams, serve="all-or-best")
     assert (solution.served == whole.served).all()
     np.testing.assert_allclose(solution.energy, whole.energy, rtol=1e-9)
     for serve, where in (("all", status == OPTIMAL), ("best", status != OPTIMAL)):
-        alone = allocate_frames(constants, frames, beams, serve=serve)
+        alone = allocate_frames(parameters, frames, beams, serve=serve)
         assert (solution.served == alone.served)[where].all()
         np.testing.assert_allclose(solution.energy[where], alone.energy[where], rtol=1e-9)
     served = np.asarray(solution.served)
@@ -264,9 +264,9 @@ def test_frames_that_cannot_serve_everyone_serve_the_best_set():
 
 
 def test_no_scheme_costs_less_than_the_one_that_it_restricts():
-    constants = parameters(SCENARIO)
-    frames, beams = drawn_with_beams(constants, seed=5)
-    solutions = [allocate_frames(constants, frames, beams, scheme=s) for s in DISTANCE["schemes"]]
+    parameters = parameters_of(SCENARIO)
+    frames, beams = drawn_with_beams(parameters, seed=5)
+    solutions = [allocate_frames(parameters, frames, beams, scheme=s) for s in DISTANCE["schemes"]]
     status = np.array([np.asarray(solution.status) for solution in solutions])
     energy = np.array([np.asarray(solution.energy) for solution in solutions])
     together = (status == OPTIMAL).all(axis=0)
@@ -277,12 +277,12 @@ def test_no_scheme_costs_less_than_the_one_that_it_restricts():
 
 def test_kinds_of_beams_meet_the_same_frames(rows):
     near = SWEEPS["distance"].values(SCENARIO, quick=True)[0]
-    constants = sweeps.parameters_at(parameters(SCENARIO), "distance", near)
-    frames = sweeps.draw_frames(constants, frames=FRAMES, seed=0)
+    parameters = sweeps.parameters_at(parameters_of(SCENARIO), "distance", near)
+    frames = sweeps.draw_frames(parameters, frames=FRAMES, seed=0)
     work = float(frames.workload.sum())
     energies = {}
     for kind in COMPARED_BEAMS:
-        solved = solve_frames(constants, frames, kind, scheme="hybrid", key=sweeps.beams_key(0))
+        solved = solve_frames(parameters, frames, kind, scheme="hybrid", key=sweeps.beams_key(0))
         assert (solved.status == OPTIMAL).all()  # so near that everyone can be served
         energies[kind] = np.asarray(solved.solution.energy)
         told = number(rows, "distance", near, "hybrid", "energy_efficiency", kind)
@@ -290,7 +290,7 @@ def test_kinds_of_beams_meet_the_same_frames(rows):
         each = np.asarray(frames.workload).sum(axis=1) / energies[kind]
         told = number(rows, "distance", near, "hybrid", "frame_efficiency", kind)
         assert told == pytest.approx(each.mean())
-    bound = np.asarray(optimise_all_or_best(constants, frames)[0].lower_bound)
+    bound = np.asarray(optimise_all_or_best(parameters, frames)[0].lower_bound)
     for kind in COMPARED_BEAMS:
         assert (energies[kind] >= bound * (1 - 1e-9)).all()
         told = number(rows, "distance", near, "hybrid", "energy_over_bound", kind)
@@ -332,9 +332,9 @@ def test_limits_without_energy_or_bounds():
     assert limits.efficiency_limit(workload, np.zeros((3, 2)), served) == (np.inf, np.inf, np.inf)
     nobody = limits.energy_over_bound(np.ones(3), np.ones((3, 2)), np.zeros(3, bool))
     assert np.isnan(nobody).all()
-    assert limits.can_be_limited(parameters(SCENARIO))
-    assert not limits.can_be_limited(parameters(Scenario(harvest_model="sigmoidal")))
-    assert not limits.can_be_limited(parameters(Scenario(user_positions=[(1, k) for k in range(1, 8)])))
+    assert limits.can_be_limited(parameters_of(SCENARIO))
+    assert not limits.can_be_limited(parameters_of(Scenario(harvest_model="sigmoidal")))
+    assert not limits.can_be_limited(parameters_of(Scenario(user_positions=[(1, k) for k in range(1, 8)])))
 
 
 def test_a_curved_rectifier_has_no_limits_but_everything_else(tmp_path):
@@ -350,10 +350,10 @@ def test_a_curved_rectifier_has_no_limits_but_everything_else(tmp_path):
 
 
 def test_all_points_meet_the_same_frames():
-    constants = parameters(SCENARIO)
+    parameters = parameters_of(SCENARIO)
 
     def drawn(swept, value, frames=FRAMES):
-        return sweeps.draw_frames(sweeps.parameters_at(constants, swept, value), frames=frames, seed=3)
+        return sweeps.draw_frames(sweeps.parameters_at(parameters, swept, value), frames=frames, seed=3)
 
     here, far, busy = drawn("distance", 1.0), drawn("distance", 2.0), drawn("mean_workload", 5.0)
     np.testing.assert_allclose(far.channels, here.channels / 2)
@@ -366,13 +366,13 @@ def test_all_points_meet_the_same_frames():
 
 
 def test_workloads_keep_their_proportions_and_traces_are_scaled():
-    constants = parameters(Scenario(mean_workload=(10.0, 20.0, 60.0)))
-    scaled = sweeps.parameters_at(constants, "mean_workload", 15.0)
+    parameters = parameters_of(Scenario(mean_workload=(10.0, 20.0, 60.0)))
+    scaled = sweeps.parameters_at(parameters, "mean_workload", 15.0)
     np.testing.assert_allclose(scaled.mean_workload, [5, 10, 30])
-    traced = dataclasses.replace(constants, trace_workload=constants.mean_workload[None] / 3)
+    traced = dataclasses.replace(parameters, trace_workload=parameters.mean_workload[None] / 3)
     scaled = sweeps.parameters_at(traced, "mean_workload", 15.0)
     np.testing.assert_allclose(scaled.trace_workload, [[5, 10, 30]])
-    idle = parameters(Scenario(mean_workload=0.0))
+    idle = parameters_of(Scenario(mean_workload=0.0))
     np.testing.assert_allclose(sweeps.parameters_at(idle, "mean_workload", 15.0).mean_workload, 15)
 
 

@@ -12,26 +12,27 @@ from command_line import refused
 from scattermec import Scenario, price_net
 from scattermec.environment import reset
 from scattermec.errors import InputError
-from scattermec.experiments.evaluate.evaluation import evaluate
-from scattermec.experiments.evaluate.policies import price_net_contenders
+from scattermec.experiments.evaluate.policies import deciding
 from scattermec.experiments.evaluate.robustness import (
     CONTROL,
     OBEY,
     REPAIR,
     Contender,
     check_scenario,
+    measure_long_run,
     measure_robustness,
 )
 from scattermec.experiments.measure.conditions import Condition
+from scattermec.experiments.measure.rollouts import roll_out
 from scattermec.learners.fixed import fixed_policy
 from scattermec.optimisation.repair import Plan, measured, plan_for, repaired, sent
-from scattermec.physics import Frame, links, maximum_ratio_beams, parameters, run_frame, run_frames
+from scattermec.physics import Frame, links, maximum_ratio_beams, parameters_of, run_frame, run_frames
 from scattermec.physics.knowledge import hears, knowledge, view
-from scattermec.price_net.modes import plan_frames
+from scattermec.price_net.modes import decide_frames, plan_frames
 from scattermec.price_net.policy import unit_prices
 from scattermec.price_net.training import PriceNetConfig, begin
 
-PARAMETERS = parameters(Scenario())
+PARAMETERS = parameters_of(Scenario())
 EVERYONE = jnp.ones(3, bool)
 
 
@@ -233,14 +234,44 @@ def test_with_foresight_users_that_repair_do_as_announced_if_all_is_known() -> N
 
 
 def test_stored_energy_makes_up_for_what_is_not_known() -> None:
-    """Over rollouts, with users that repair; the same plans fail if users obey."""
+    """In the long run, with users that repair; the same plans fail if users obey."""
     policy = price_net.load("price-net-foresight")
-    for errors in ({"csi_error": 0.2}, {"workload_error": 0.2}):
-        scenario = Scenario(**errors)
-        contenders = [one for one in price_net_contenders(policy, scenario) if one.trained]
-        found = evaluate(scenario, contenders, frames=16, rollout_frames=1000, seed=0)
-        outage = {row.mode: row.estimates["outage"].mean for row in found.rows if row.regime == "rollout"}
-        assert outage["repaired"] < 0.01 < 0.1 < outage["p1"]
+    obeyed = partial(decide_frames, "p1", policy.network, PARAMETERS)
+    contenders = [
+        Contender("plans", plans=partial(plan_frames, policy.network, PARAMETERS)),
+        Contender("p1", decides=obeyed),
+    ]
+    conditions = {
+        "channels": Condition(csi_error=0.2),
+        "workload": Condition(workload_error=0.2),
+        "late": Condition(correlation=0.9),
+        "lost": Condition(loss=0.1),
+    }
+    rows = measure_long_run(Scenario(), contenders, frames=1000, seed=0, conditions=conditions)
+    outage = {(row.condition, row.policy, row.users): row.outage.mean for row in rows}
+    for condition in conditions:
+        assert outage[condition, "plans", REPAIR] < 0.02
+        assert outage[condition, "p1", OBEY] > 0.08
+
+
+def test_in_the_long_run_perfect_knowledge_is_what_is_simulated() -> None:
+    optimum = fixed_policy("optimum", PARAMETERS)
+    found = measure_long_run(
+        Scenario(),
+        [Contender("optimum", optimum)],
+        frames=300,
+        seed=3,
+        conditions={"perfect": Condition(), "rounded": Condition(bits=8)},
+    )
+    assert [(row.condition, row.users) for row in found] == [
+        ("perfect", OBEY),
+        ("perfect", REPAIR),
+        ("rounded", REPAIR),
+    ]
+    record = roll_out(PARAMETERS, deciding(optimum), num_frames=300, seed=3)
+    assert found[0].reward.mean == pytest.approx(record["reward"].mean(), rel=1e-12)
+    assert found[0].outage.mean == pytest.approx(1 - record["success"].mean(), rel=1e-12)
+    assert found[1].reward.mean == pytest.approx(found[0].reward.mean, rel=0.02)
 
 
 # Slack

@@ -8,11 +8,11 @@ import pytest
 from scattermec import Scenario
 from scattermec.optimisation import OPTIMAL, optimise_beams_frames
 from scattermec.optimisation.sampled import SampledOptimum, shared_plans
-from scattermec.physics import Frame, parameters
+from scattermec.physics import Frame, parameters_of
 from scattermec.physics.energy import idle_energy
 
 SCENARIO = Scenario(user_positions=[[3, 3], [5, 5]], num_antennas=2, initial_battery=0.08)
-CONSTANTS = parameters(SCENARIO)
+CONSTANTS = parameters_of(SCENARIO)
 RNG = np.random.default_rng(4)
 GAIN = np.asarray(CONSTANTS.path_gain)[:, None]
 SURE = 5.0

@@ -9,7 +9,7 @@ from scattermec.experiments.measure.beams import BEAMS, beam_rule, solve_frames
 from scattermec.experiments.measure.rollouts import QUANTITIES, WARM_UP, num_rollouts, simulate
 from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.optimisation import OPTIMAL, batch
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.scenario import Scenario
 
 NUM_FRAMES = 80  # eight rollouts: the size at which the fallback is compiled, too
@@ -147,10 +147,10 @@ def drawn():
 
 @pytest.mark.parametrize("name", BEAMS)
 def test_solved_frames_succeed_at_the_energy_that_is_told(drawn, name):
-    constants = parameters(Scenario())
-    solved = solve_frames(constants, drawn, name, scheme="hybrid", key=jax.random.key(1))
+    parameters = parameters_of(Scenario())
+    solved = solve_frames(parameters, drawn, name, scheme="hybrid", key=jax.random.key(1))
     np.testing.assert_allclose(np.linalg.norm(solved.beams, axis=2), 1)
-    played = play(constants, drawn, solved.beams, solved.solution.allocation)
+    played = play(parameters, drawn, solved.beams, solved.solution.allocation)
     np.testing.assert_array_equal(played.success, solved.solution.served)
     np.testing.assert_array_equal(played.success.all(axis=1), solved.status == OPTIMAL)
     np.testing.assert_allclose(played.ap_energy, solved.solution.energy)
@@ -158,9 +158,9 @@ def test_solved_frames_succeed_at_the_energy_that_is_told(drawn, name):
 
 
 def test_no_beams_beat_optimal_ones(drawn):
-    constants = parameters(Scenario())
+    parameters = parameters_of(Scenario())
     mrt, random, optimal = (
-        solve_frames(constants, drawn, name, scheme="hybrid", key=jax.random.key(1)) for name in BEAMS
+        solve_frames(parameters, drawn, name, scheme="hybrid", key=jax.random.key(1)) for name in BEAMS
     )
     for other in (mrt, random):
         both = other.status == OPTIMAL
@@ -191,7 +191,7 @@ def test_unknown_choices_are_refused(drawn):
         beam_rule("best")
     with pytest.raises(ValueError, match="'optimal' depend on the allocation"):
         beam_rule("optimal")
-    curved = parameters(Scenario(harvest_model="sigmoidal"))
+    curved = parameters_of(Scenario(harvest_model="sigmoidal"))
     with pytest.raises(ValueError, match="harvest_model"):
         solve_frames(curved, drawn, "optimal", scheme="hybrid", key=jax.random.key(0))
     with pytest.raises(ValueError, match="num_frames: 0"):

@@ -34,7 +34,7 @@ from scattermec.experiments.studies.ranges import Ranges
 from scattermec.experiments.studies.record import Record
 from scattermec.experiments.studies.robustness import Robustness
 from scattermec.optimisation import optimise_service_frames
-from scattermec.physics import maximum_ratio_beams, parameters
+from scattermec.physics import maximum_ratio_beams, parameters_of
 from study_work import Squares
 
 SCENARIO = Scenario()
@@ -50,11 +50,11 @@ def test_interquartile_mean_leaves_a_quarter_out_at_either_end() -> None:
 
 def test_beams_chosen_by_policies_are_measured_as_beams_by_name() -> None:
     sweep, value = SWEEPS["ap_power"], 0.5
-    constants = parameters_at(parameters(SCENARIO), sweep.name, value)
-    frames = draw_frames(constants, frames=8, seed=3)
+    parameters = parameters_at(parameters_of(SCENARIO), sweep.name, value)
+    frames = draw_frames(parameters, frames=8, seed=3)
     mrt = jax.vmap(maximum_ratio_beams)(frames.channels)
     rows = measure_chosen(
-        constants, sweep, value, frames=frames, kind="copy", seed=3, beams=jnp.stack([mrt, mrt])
+        parameters, sweep, value, frames=frames, kind="copy", seed=3, beams=jnp.stack([mrt, mrt])
     )
     expected = measure_point(SCENARIO, sweep, value, frames=8, seed=3, beams=["mrt"])
     assert [row.metric for row in rows] == [row.metric for row in expected]
@@ -77,9 +77,9 @@ def test_learned_beams_of_a_point_come_with_every_metric(monkeypatch) -> None:
     shares = means["active_share"] + means["passive_share"] + means["local_share"]
     assert shares == pytest.approx(1)
     # The same frames with the best set of users and optimal beams: no learned beams have more reward.
-    constants = parameters_at(parameters(SCENARIO), "ap_power", 2.0)
-    frames = draw_frames(constants, frames=6, seed=0)
-    best = optimise_service_frames(constants, frames)
+    parameters = parameters_at(parameters_of(SCENARIO), "ap_power", 2.0)
+    frames = draw_frames(parameters, frames=6, seed=0)
+    best = optimise_service_frames(parameters, frames)
     assert 0 < means["reward"] <= float(np.mean(np.asarray(best.reward))) * (1 + 1e-6)
 
 

@@ -35,7 +35,7 @@ from scattermec.experiments.sweep.running import Sweep, fields_of
 from scattermec.experiments.sweep.store import Store
 from scattermec.experiments.sweep.tabulating import combinations, table_of
 from scattermec.experiments.sweep.tasks import Tasks
-from scattermec.physics import Parameters, parameters
+from scattermec.physics import Parameters, parameters_of
 from scattermec.scenario import Scenario
 from sweep_work import Dying
 
@@ -218,7 +218,7 @@ def test_stacked_scenarios_are_what_each_is_alone(job, beams, tmp_path):
         if job == "simulate":
             alone = simulate(scenario, num_frames=20, **settings).estimates
         else:
-            alone = measure_frames(parameters(scenario), frames=20, **settings)
+            alone = measure_frames(parameters_of(scenario), frames=20, **settings)
         for name, estimate in alone.items():
             found = [row[name], row[f"{name}_low"], row[f"{name}_high"]]
             np.testing.assert_allclose(found, estimate, rtol=1e-6, atol=1e-9, err_msg=name)

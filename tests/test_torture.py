@@ -16,7 +16,7 @@ from torture.scenarios import CASES, MOST_WORK, PROMISED, typical
 from reference_allocation import ReferenceSolver, data_of
 from reference_beams import reference_beams
 from reference_frame import UserPlan, reference_frame
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.scenario import Scenario
 
 ROOT = Path(__file__).parent.parent
@@ -133,7 +133,7 @@ def solved():
     case = CASES[0]
     assert case.name == "defaults"
     scenario, given = drawn()
-    ours = parameters(scenario, num_users=3, num_antennas=3)
+    ours = parameters_of(scenario, num_users=3, num_antennas=3)
     setting = frames._Setting(case, scenario, ours, Constants(scenario, 3), given, 0)
     answer = frames._answer(frames._allocate(setting, given, "hybrid"))
     found = frames._optimise(setting, given, "hybrid")

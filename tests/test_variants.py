@@ -14,13 +14,13 @@ from scattermec.environment import AP_ALONE, FlatOffloading, beams_from_prices, 
 from scattermec.environment.gymnasium_env import OffloadingEnv
 from scattermec.environment.pettingzoo_env import parallel_env
 from scattermec.optimisation import estimate_allocation
-from scattermec.physics import Allocation, Frame, parameters, run_frame
+from scattermec.physics import Allocation, Frame, parameters_of, run_frame
 from scattermec.physics.frame import shares_met
 from scattermec.physics.rewards import partial_reward
 from scattermec.scenario import Scenario
 
 SCENARIO = Scenario(arrivals="constant", csi_error=0.1, reliability_weight=2.0)
-CONSTANTS = parameters(SCENARIO)
+CONSTANTS = parameters_of(SCENARIO)
 N, M = 3, 3
 
 
@@ -122,16 +122,16 @@ def test_shares_met_are_ratios_of_what_there_is_to_what_is_needed() -> None:
 
 def test_partial_reward_is_that_of_the_frame_where_all_succeed_and_denser_where_not() -> None:
     # As cheap to compute as it may be, so that some random actions serve everyone.
-    constants = parameters(SCENARIO.replace(mean_workload=4.0, initial_battery=0.5))
-    flat = FlatOffloading(parameters=constants)
+    parameters = parameters_of(SCENARIO.replace(mean_workload=4.0, initial_battery=0.5))
+    flat = FlatOffloading(parameters=parameters)
     keys = jax.random.split(jax.random.key(0), 64)
 
     @jax.jit
     @jax.vmap
     def rewards(key: jax.Array) -> Any:
-        state = reset(key, constants)
+        state = reset(key, parameters)
         decision = flat.decide_jointly(state, jax.random.uniform(key, flat.action_shape))
-        outcome = run_frame(constants, state.frame, decision.beams, decision.allocation)
+        outcome = run_frame(parameters, state.frame, decision.beams, decision.allocation)
         dense = dataclasses.replace(flat, reward="partial", reward_scale=0.5)
         return (
             outcome.success,

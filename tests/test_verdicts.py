@@ -20,18 +20,18 @@ from scattermec.optimisation import (
     optimise_beams_frames,
     optimise_service_frames,
 )
-from scattermec.physics import Frame, maximum_ratio_beams, parameters
+from scattermec.physics import Frame, maximum_ratio_beams, parameters_of
 
 
 def solve(scenario: Scenario, frames: Frame, scheme: str = "hybrid"):
-    return allocate_frames(parameters(scenario), frames, jnp.zeros_like(frames.channels), scheme=scheme)
+    return allocate_frames(parameters_of(scenario), frames, jnp.zeros_like(frames.channels), scheme=scheme)
 
 
 def test_work_that_batteries_pay_for_costs_nothing():
     scenario, frames = Scenario(idle_power=0), kept_frames("full_batteries")
     for found in (
         solve(scenario, frames),
-        optimise_beams_frames(parameters(scenario), frames).solution,
+        optimise_beams_frames(parameters_of(scenario), frames).solution,
     ):
         assert found.status[0] == OPTIMAL
         assert found.energy[0] == 0
@@ -86,7 +86,7 @@ def test_beams_of_degenerate_channels_are_as_good_as_the_conic_solvers(kind):
     scenario, frames = degenerate_frames(kind, 40, seed=4)
     energies = {}
     for scheme in ("hybrid", "active", "local"):
-        found = optimise_beams_frames(parameters(scenario), frames, scheme=scheme)
+        found = optimise_beams_frames(parameters_of(scenario), frames, scheme=scheme)
         status = np.asarray(found.status)
         assert set(status) <= {OPTIMAL, INFEASIBLE}
         energies[scheme] = np.asarray(found.energy)
@@ -101,7 +101,9 @@ def test_beams_of_degenerate_channels_are_as_good_as_the_conic_solvers(kind):
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_orthogonal_frame_is_solved(scheme):
-    found = optimise_beams_frames(parameters(Scenario()), kept_frames("orthogonal_channels"), scheme=scheme)
+    found = optimise_beams_frames(
+        parameters_of(Scenario()), kept_frames("orthogonal_channels"), scheme=scheme
+    )
     assert found.status[0] in (OPTIMAL, INFEASIBLE)
     assert scheme != "hybrid" or found.status[0] == OPTIMAL
 
@@ -109,7 +111,7 @@ def test_the_orthogonal_frame_is_solved(scheme):
 def test_an_optimum_is_never_called_one_without_a_certified_gap():
     for kind in ("orthogonal", "rotated"):
         scenario, frames = degenerate_frames(kind, 128, seed=5)
-        found = optimise_beams_frames(parameters(scenario), frames, scheme="passive")
+        found = optimise_beams_frames(parameters_of(scenario), frames, scheme="passive")
         optimal = np.asarray(found.status) == OPTIMAL
         assert np.asarray(found.gap)[optimal].max() <= 1e-4
         unmet = np.asarray(found.status) == FEASIBLE
@@ -149,7 +151,7 @@ def test_published_prices_give_the_published_bound(changes):
     energy, bound = np.asarray(found.energy)[optimal], bound[optimal]
     gap = (energy - bound) / np.maximum(energy, 1e-3)
     np.testing.assert_allclose(gap, np.asarray(found.accuracy)[optimal], atol=1e-8)
-    best = optimise_beams_frames(parameters(scenario), frames)
+    best = optimise_beams_frames(parameters_of(scenario), frames)
     optimal = np.asarray(best.status) == OPTIMAL
     bound = beams_bound(constants, given, answer_of(best.solution, best.prices), "hybrid")
     np.testing.assert_allclose(bound[optimal], np.asarray(best.lower_bound)[optimal], rtol=1e-8, atol=1e-9)
@@ -158,7 +160,7 @@ def test_published_prices_give_the_published_bound(changes):
 def test_published_prices_prove_infeasibility_for_all_beams():
     scenario, edge = Scenario(noise_power=1e-3), kept_frames("infeasible_noisy")
     for frames in (edge, random_frames(scenario, 256, seed=6)):
-        best = optimise_beams_frames(parameters(scenario), frames)
+        best = optimise_beams_frames(parameters_of(scenario), frames)
         infeasible = np.asarray(best.status) == INFEASIBLE
         assert infeasible.any()
         given = Frames(
@@ -171,7 +173,7 @@ def test_published_prices_prove_infeasibility_for_all_beams():
 
 @pytest.mark.parametrize("changes", [{}, {"causal_harvest": True}])
 def test_a_frame_is_answered_alike_in_any_company(changes):
-    constants = parameters(Scenario(**changes))
+    parameters = parameters_of(Scenario(**changes))
     count = batch.BLOCKS * batch.BLOCK + 100  # more than one call of a program solves
     frames = random_frames(Scenario(**changes), count, seed=7)
     data = (frames, jax.vmap(maximum_ratio_beams)(frames.channels))
@@ -181,8 +183,8 @@ def test_a_frame_is_answered_alike_in_any_company(changes):
         return jax.tree.map(lambda leaf: leaf[chosen], data)
 
     for answer in (
-        lambda data: allocate_frames(constants, *data),
-        lambda data: optimise_beams_frames(constants, data[0]),
+        lambda data: allocate_frames(parameters, *data),
+        lambda data: optimise_beams_frames(parameters, data[0]),
     ):
         together = jax.tree.map(np.asarray, answer(data))
         for chosen in (*(random.permutation(count) for _ in range(3)), [0], [510], [count - 1]):
@@ -197,13 +199,13 @@ def test_the_best_set_is_never_worse_than_everyone():
         (Scenario(), random_frames(Scenario(), 300, seed=9)),
         (Scenario(), random_frames(Scenario(mean_workload=1.0), 300, seed=10)),
     ):
-        constants = parameters(scenario)
+        parameters = parameters_of(scenario)
         everyone = solve(scenario, frames)
-        best = allocate_frames(constants, frames, jnp.zeros_like(frames.channels), serve="best")
-        assert np.all(frame_rewards(constants, frames, best) >= frame_rewards(constants, frames, everyone))
-        free = optimise_beams_frames(constants, frames).solution
-        service = optimise_service_frames(constants, frames)
-        assert np.all(np.asarray(service.reward) >= frame_rewards(constants, frames, free))
+        best = allocate_frames(parameters, frames, jnp.zeros_like(frames.channels), serve="best")
+        assert np.all(frame_rewards(parameters, frames, best) >= frame_rewards(parameters, frames, everyone))
+        free = optimise_beams_frames(parameters, frames).solution
+        service = optimise_service_frames(parameters, frames)
+        assert np.all(np.asarray(service.reward) >= frame_rewards(parameters, frames, free))
 
 
 def test_a_user_without_a_path_computes_from_its_battery_or_is_in_outage():
@@ -216,8 +218,8 @@ def test_a_user_without_a_path_computes_from_its_battery_or_is_in_outage():
     # No work; work that the battery pays for; a battery too small; more work than a slot's computing.
     expected = [OPTIMAL, OPTIMAL, INFEASIBLE, INFEASIBLE]
     assert list(np.asarray(solve(scenario, frames).status)) == expected
-    found = optimise_beams_frames(parameters(scenario), frames)
+    found = optimise_beams_frames(parameters_of(scenario), frames)
     assert list(np.asarray(found.status)) == expected
     assert found.solution.allocation.l_local[1, 0] == pytest.approx(20)
-    best = allocate_frames(parameters(scenario), frames, jnp.zeros_like(channels), serve="best")
+    best = allocate_frames(parameters_of(scenario), frames, jnp.zeros_like(channels), serve="best")
     np.testing.assert_array_equal(np.asarray(best.served)[:, 0], [True, True, False, False])

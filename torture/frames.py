@@ -24,7 +24,7 @@ from scattermec.optimisation import (
     optimise_beams_frames,
     optimise_service_frames,
 )
-from scattermec.physics import Frame, Parameters, parameters
+from scattermec.physics import Frame, Parameters, parameters_of
 from scattermec.scenario import Scenario
 from torture import reference
 from torture.reference import Answer, Constants, Frames
@@ -274,7 +274,7 @@ def try_batch(campaign: Campaign, case: Case, number: int, index: int) -> None:
     setting = _Setting(
         case=case,
         scenario=scenario,
-        ours=parameters(scenario, num_users=case.users, num_antennas=case.antennas),
+        ours=parameters_of(scenario, num_users=case.users, num_antennas=case.antennas),
         theirs=Constants(scenario, case.users),
         frames=frames,
         round=number,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from scattermec.optimisation import allocate_frames, optimise_beams_frames
-from scattermec.physics import Frame, parameters
+from scattermec.physics import Frame, parameters_of
 from torture.results import Outcome, Row
 from torture.scenarios import CASES
 
@@ -56,15 +56,15 @@ def run(options: Options) -> Outcome:
         random = np.random.default_rng([options.seed, 1, number])
         scenario = case.scenario(random)
         drawn = case.draw(random, BATCH, 3, 3, scenario)
-        constants = parameters(scenario, num_users=3, num_antennas=3)
+        parameters = parameters_of(scenario, num_users=3, num_antennas=3)
         frames = Frame(
             channels=jnp.asarray(drawn.channels),
             workload=jnp.asarray(drawn.workload),
             battery=jnp.asarray(drawn.battery),
         )
-        jax.block_until_ready(allocate_frames(constants, frames, jnp.asarray(drawn.beams)))
+        jax.block_until_ready(allocate_frames(parameters, frames, jnp.asarray(drawn.beams)))
         few = jax.tree.map(lambda leaf: leaf[:128], frames)
-        jax.block_until_ready(optimise_beams_frames(constants, few))
+        jax.block_until_ready(optimise_beams_frames(parameters, few))
         number += 1
         if passed > WARM_UP * options.seconds:
             samples.append(resident())

@@ -97,6 +97,9 @@ def evaluate_robustness(
             "K", MOST_FRAMES, "Frames on which to bound what is possible; 0 leaves that out.", least=0
         ),
     ] = 0,
+    rollout_frames: Annotated[
+        int, options.count("K", MOST_FRAMES, "Frames of rollouts to count; 0 leaves them out.", least=0)
+    ] = 0,
     seed: options.Seed = 0,
     out: options.Out = None,
     scenario: options.ScenarioFile = None,
@@ -116,6 +119,9 @@ def evaluate_robustness(
     users may know everything, exceeds the limit, as by `scattermec knowledge`. It is a share of the optimum
     of the best set of users, takes seconds per frame, and allows at most 4 users.
 
+    With --rollout-frames there is also what the policy achieves in the long run, in rollouts that carry its
+    batteries and backlogs; their intervals are over rollouts.
+
     Errors that the scenario itself has do not count here. Needs the extra `learning`, and harvest_model:
     linear.
 
@@ -124,6 +130,7 @@ def evaluate_robustness(
         scattermec evaluate-robustness price-net-robust
         scattermec evaluate-robustness runs/price-net --frames 500 --out table.md
         scattermec evaluate-robustness optimum --limit-frames 100
+        scattermec evaluate-robustness price-net-foresight --rollout-frames 10000
     """
     check_output(out)
     check_installed("evaluate-robustness", "learning")
@@ -131,9 +138,8 @@ def evaluate_robustness(
     start_jax(lightly=True)
     from scattermec.cli.jobs.robustness import run
 
-    report = run(
-        policy, given, settings or [], frames=frames, limit_frames=limit_frames, seed=seed, quiet=as_json
-    )
+    counts = {"frames": frames, "limit_frames": limit_frames, "rollout_frames": rollout_frames}
+    report = run(policy, given, settings or [], **counts, seed=seed, quiet=as_json)
     report.put_out(as_json=as_json, out=out)
 
 

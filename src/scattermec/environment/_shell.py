@@ -14,7 +14,7 @@ from jaxtyping import Bool, Complex, Float, Integer
 from scattermec._pytree import pytree
 from scattermec.environment import bounds, core
 from scattermec.environment.variant import Variant, check_settings
-from scattermec.physics import Allocation, Frame, Outcome, Parameters, parameters, run_frame
+from scattermec.physics import Allocation, Frame, Outcome, Parameters, parameters_of, run_frame
 from scattermec.physics.links import maximum_ratio_beams
 from scattermec.physics.rewards import energy_efficiency
 from scattermec.scenario import Scenario
@@ -69,7 +69,7 @@ class Shell:
 
         Made when it is needed, since its arrays start JAX: until the first reset, the process may be forked.
         """
-        return Variant(parameters=parameters(self.scenario), **self.settings)
+        return Variant(parameters=parameters_of(self.scenario), **self.settings)
 
     @property
     def parameters(self) -> Parameters:
@@ -232,10 +232,10 @@ def play(
     user_actions: Float[Array, "N U"],
 ) -> tuple[core.EnvState, Float[Array, " K"], Played, Bool[Array, ""]]:
     """The next frame, how the AP sees it, the frame played, and whether the episode is over."""
-    constants = variant.parameters
-    decision = variant.decide(state, ap_action.astype(constants.path_gain.dtype), user_actions)
+    parameters = variant.parameters
+    decision = variant.decide(state, ap_action.astype(parameters.path_gain.dtype), user_actions)
     beams, allocation = decision.beams, decision.allocation
-    following, result = core.step(jax.random.key(seed), state, beams, allocation, constants)
+    following, result = core.step(jax.random.key(seed), state, beams, allocation, parameters)
     reward = variant.ap_reward(state, decision, result.outcome)
     played = _played(state.frame, following.beams, allocation, result.outcome, reward)
     return following, variant.see_as_ap(following), played, result.truncated

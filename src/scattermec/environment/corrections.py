@@ -46,14 +46,14 @@ def estimated(
 
 
 def planned(parameters: Parameters, frame: Frame) -> tuple[Parameters, Frame]:
-    """Constants and frame for an estimate with a little less energy than there is."""
+    """Parameters and frame for an estimate with a little less energy than there is."""
     less = 1 - UNPLANNED
-    constants = dataclasses.replace(
+    less_harvest = dataclasses.replace(
         parameters,
         harvest_efficiency=parameters.harvest_efficiency * less,
         battery_capacity=parameters.battery_capacity * less,
     )
-    return constants, dataclasses.replace(frame, battery=frame.battery * less)
+    return less_harvest, dataclasses.replace(frame, battery=frame.battery * less)
 
 
 def announced(

@@ -19,7 +19,7 @@ from scattermec.environment.flat import FlatOffloading
 from scattermec.environment.interface import Step
 from scattermec.environment.jax_spaces import Box
 from scattermec.environment.variant import check_settings
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
 
@@ -70,7 +70,7 @@ class GymnaxOffloading:
     @property
     def default_params(self) -> GymnaxParams:
         """The task of the scenario and the settings."""
-        return GymnaxParams(parameters=parameters(self.scenario), **self.settings)
+        return GymnaxParams(parameters=parameters_of(self.scenario), **self.settings)
 
     def action_space(self, params: GymnaxParams | None = None) -> Box:
         """Numbers in [0, 1]."""

@@ -17,7 +17,7 @@ from scattermec.environment._shell import found_scenario
 from scattermec.environment.core import EnvState, reset, step
 from scattermec.environment.jax_spaces import Box
 from scattermec.environment.variant import Variant, check_settings
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
 
@@ -159,7 +159,7 @@ class JaxMarlOffloading:
         return jnp.concatenate([row, zeros, marks], axis=-1)
 
     def _task(self) -> Variant:
-        return Variant(parameters=parameters(self.scenario), **self.settings)
+        return Variant(parameters=parameters_of(self.scenario), **self.settings)
 
     def _played(
         self, task: Variant, key: Key, state: EnvState, actions: Dictionary

@@ -18,7 +18,7 @@ from scattermec.agents.settings import Learning, TrainingConfig, learning
 from scattermec.environment import ActionForm, Decision, EnvState, StepResult, Variant, reset
 from scattermec.optimisation import allocate_all_or_best, frame_rewards
 from scattermec.optimisation.response import Broadcast
-from scattermec.physics import Allocation, Outcome, Parameters, maximum_ratio_beams, parameters
+from scattermec.physics import Allocation, Outcome, Parameters, maximum_ratio_beams, parameters_of
 from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
 
@@ -205,16 +205,16 @@ LEARNED_REWARD = 3.0
 
 def new_task(scenario: Scenario, config: TrainingConfig) -> Task:
     """The task of a scenario and a configuration."""
-    constants = parameters(scenario)
-    scale = LEARNED_REWARD / usual_reward(constants) if config.reward_scale is None else config.reward_scale
-    return Task(parameters=constants, learning=learning(config, scenario, scale))
+    parameters = parameters_of(scenario)
+    scale = LEARNED_REWARD / usual_reward(parameters) if config.reward_scale is None else config.reward_scale
+    return Task(parameters=parameters, learning=learning(config, scenario, scale))
 
 
-def usual_reward(constants: Parameters) -> float:
+def usual_reward(parameters: Parameters) -> float:
     """Mean reward (11) in kbit/J of MRT beams with the exact allocation, over `USUAL_FRAMES` first frames."""
     keys = jax.random.split(jax.random.key(0), USUAL_FRAMES)
-    frames = jax.jit(jax.vmap(reset, in_axes=(0, None)))(keys, constants).frame
+    frames = jax.jit(jax.vmap(reset, in_axes=(0, None)))(keys, parameters).frame
     beams = maximum_ratio_beams(frames.channels)
-    solution, _ = allocate_all_or_best(constants, frames, beams)
-    mean = float(jnp.mean(frame_rewards(constants, frames, solution)))
+    solution, _ = allocate_all_or_best(parameters, frames, beams)
+    mean = float(jnp.mean(frame_rewards(parameters, frames, solution)))
     return mean if np.isfinite(mean) and mean > 0 else LEARNED_REWARD

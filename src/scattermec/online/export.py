@@ -12,7 +12,7 @@ from scattermec._version import __version__
 from scattermec.errors import InputError
 from scattermec.online import bundle, graph
 from scattermec.optimisation import response
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.physics.knowledge import knowledge_of
 from scattermec.price_net import cautious, features, policy
 from scattermec.price_net.modes import modes_of
@@ -101,7 +101,7 @@ def ap_files(trained: Policy, scenario: Scenario, *, int8: bool) -> dict[str, by
 
 def caution_of(scenario: Scenario) -> bundle.Caution:
     """What the AP takes for not known: the scenario's errors; messages are exact and arrive."""
-    levels = knowledge_of(parameters(scenario))
+    levels = knowledge_of(parameters_of(scenario))
     return bundle.Caution(
         **{name: float(getattr(levels, name)) for name in bundle.Caution._fields if hasattr(levels, name)},
         first_slack=cautious.FIRST_SLACK,

@@ -14,7 +14,7 @@ from scattermec.learners.common import new_task
 from scattermec.learners.h_maddpg_opt import State
 from scattermec.online import actor, bundle, graph
 from scattermec.online.export import METHOD, as_json, write_part
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.storage.atomic import writing
 from scattermec.training import TrainedRun
 
@@ -86,7 +86,7 @@ def export_run(run: TrainedRun, out: Path, *, name: str, seed: int | None = None
 
 def _user_files(run: TrainedRun, learner: State, index: int) -> dict[str, bytes]:
     own: Actor = jax.tree.map(lambda leaf: leaf[index], learner.users.actor)
-    p = parameters(run.scenario)
+    p = parameters_of(run.scenario)
     constants = actor.Constants(
         slot_duration=float(p.slot_duration[index]),
         local_rate=float(p.local_rate[index]),

@@ -55,9 +55,9 @@ def solve(problem: Any, purpose: str, tolerance: float, **settings: Any) -> bool
     return True
 
 
-def unit_energy(constants: Parameters) -> np.ndarray:
+def unit_energy(parameters: Parameters) -> np.ndarray:
     """Energy in mJ of computing the mean workload, (N,); 1 where that is nothing."""
-    unit = np.asarray(constants.local_energy * np.maximum(constants.mean_workload, 1))
+    unit = np.asarray(parameters.local_energy * np.maximum(parameters.mean_workload, 1))
     return np.where(unit > 0, unit, 1)
 
 
@@ -81,10 +81,10 @@ class UsersPart:
     The frames' beams are added by the caller, who also bounds the users' energy, `demand`.
     """
 
-    def __init__(self, purpose: str, constants: Parameters, channels: np.ndarray) -> None:
+    def __init__(self, purpose: str, parameters: Parameters, channels: np.ndarray) -> None:
         """For channels (K, N, M), with constants on the host."""
         self.solver = cp = conic_solver(purpose)
-        self.constants = p = constants
+        self.parameters = p = parameters
         self.frames, users, _ = channels.shape
         self.unit = unit_energy(p)
         unit, gain = self.each(self.unit), np.sum(np.abs(channels) ** 2, axis=-1)
@@ -117,7 +117,7 @@ class UsersPart:
 
     def constraints(self, t_passive: Any, received: Any) -> list[Any]:
         """(2) and the rates (4) and (6), for the time and the relative reflected SNR of each slot."""
-        cp, p, v = self.solver, self.constants, self.variables
+        cp, p, v = self.solver, self.parameters, self.variables
         active, passive = self.scales
         rate = p.bandwidth / np.log(2)
         carried, reflects = (cp.Variable(len(active)) for _ in range(2))
@@ -134,7 +134,7 @@ class UsersPart:
     @property
     def receiving(self) -> Any:
         """J that the access point and the server spend on what they receive in all frames."""
-        p, v = self.constants, self.variables
+        p, v = self.parameters, self.variables
         work = v["l_active"] + v["l_passive"]
         return p.active_receive_power * self.solver.sum(v["t_active"]) + p.mec_energy * self.solver.sum(work)
 

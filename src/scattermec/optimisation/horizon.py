@@ -27,7 +27,7 @@ from scattermec._pytree import pytree
 from scattermec.errors import InputError
 from scattermec.optimisation import Prices, allocation_problem, best_beams, lower_bound
 from scattermec.optimisation.conic import UsersPart, hermitian, solve
-from scattermec.physics import Frame, Parameters, links, parameters
+from scattermec.physics import Frame, Parameters, links, parameters_of
 from scattermec.physics.energy import harvest_rate, idle_energy
 from scattermec.physics.parameters import harvest_faults
 from scattermec.scenario import Scenario
@@ -123,15 +123,15 @@ def bound_energy(
     channels, workload, battery = map(np.asarray, episode)
     episode = Episode(channels.astype(complex), workload.astype(float), battery.astype(float))
     _check_episode(scenario, episode)
-    constants = parameters(scenario)
-    relaxation = _Relaxation(constants, episode, elastic)
+    parameters = parameters_of(scenario)
+    relaxation = _Relaxation(parameters, episode, elastic)
     if not relaxation.solve(tolerance):
         return HorizonBound(bound=np.inf, value=np.inf, plan=None)
     prices = relaxation.prices()
     if elastic:
-        capped = jnp.minimum(prices.workload, constants.shortfall_price)
+        capped = jnp.minimum(prices.workload, parameters.shortfall_price)
         prices = dataclasses.replace(prices, workload=capped)
-    bound = certified_energy(constants, *map(jnp.asarray, episode), prices)
+    bound = certified_energy(parameters, *map(jnp.asarray, episode), prices)
     return HorizonBound(bound=float(bound), value=relaxation.value, plan=relaxation.plan())
 
 
@@ -207,8 +207,8 @@ class _Relaxation:
     Beams are of any rank, as in `scattermec.optimisation.conic`, in whose units all energies are.
     """
 
-    def __init__(self, constants: Parameters, episode: Episode, elastic: bool) -> None:
-        p = self.constants = jax.device_get(constants)
+    def __init__(self, parameters: Parameters, episode: Episode, elastic: bool) -> None:
+        p = self.parameters = jax.device_get(parameters)
         self.users = users_part = UsersPart(PURPOSE, p, episode.channels)
         cp = users_part.solver
         self.shape = frames, users = episode.workload.shape

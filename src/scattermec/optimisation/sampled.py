@@ -59,9 +59,9 @@ class SharedBeams(NamedTuple):
 class SampledOptimum:
     """The problem in CVXPY, stated once for the samples and solved for several prices."""
 
-    def __init__(self, constants: Parameters, truths: Frame) -> None:
+    def __init__(self, parameters: Parameters, truths: Frame) -> None:
         """For S samples (leading axis) of N users, whose rectifier is linear."""
-        p = jax.device_get(constants)
+        p = jax.device_get(parameters)
         channels, workload, battery = (
             np.asarray(part) for part in (truths.channels, truths.workload, truths.battery)
         )
@@ -115,13 +115,13 @@ class SampledOptimum:
         )
 
 
-def shared_plans(constants: Parameters, truths: Frame) -> Iterator[SharedBeams]:
+def shared_plans(parameters: Parameters, truths: Frame) -> Iterator[SharedBeams]:
     """Decisions for each of `PRICES`; then the same without the user that is served least often, and so on.
 
     A user is only left out if it is often not served at the lowest price. Where the solver fails, there is
     no decision.
     """
-    problem = SampledOptimum(constants, truths)
+    problem = SampledOptimum(parameters, truths)
     served = np.ones(problem.shape[1], bool)
     while True:
         plans = []

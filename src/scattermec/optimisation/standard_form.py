@@ -80,15 +80,15 @@ class Scales:
 
 def natural_scales(problem: AllocationProblem, needy: Bool[Array, " N"]) -> Scales:
     """Units that bring a frame's numbers to order one, per user by its work and available energy."""
-    p, constants = problem, problem.parameters
-    slot = constants.slot_duration
+    p, parameters = problem, problem.parameters
+    slot = parameters.slot_duration
     work = jnp.where(needy, p.workload, 1)
     # Energy for computing all the work, or for sending it over the whole slot if that is less.
-    computing = constants.local_energy * work
+    computing = parameters.local_energy * work
     linked = p.active_bandwidth * p.active_snr > 0
     bandwidth, snr = jnp.where(linked, p.active_bandwidth, 1), jnp.where(linked, p.active_snr, 1)
     nats = jnp.minimum(jnp.log(2.0) * work / (bandwidth * slot), 50)
-    sending = jnp.where(linked, slot * (jnp.expm1(nats) / snr + constants.circuit_power), jnp.inf)
+    sending = jnp.where(linked, slot * (jnp.expm1(nats) / snr + parameters.circuit_power), jnp.inf)
     most = most_energy(p)
     energy = jnp.clip(
         jnp.minimum(jnp.maximum(computing, slot / snr * linked), 100 * sending), most / WIDEST, most
@@ -109,8 +109,8 @@ def in_need(problem: AllocationProblem) -> Bool[Array, " N"]:
     Users without work are not in need; nor, if energy left has no value, are users whose battery suffices to
     compute all their work: that costs the AP nothing, and nothing else needs their energy.
     """
-    p, constants = problem, problem.parameters
-    pays = (p.workload <= p.local_limit) & (constants.local_energy * p.workload <= p.battery)
+    p, parameters = problem, problem.parameters
+    pays = (p.workload <= p.local_limit) & (parameters.local_energy * p.workload <= p.battery)
     return wanted(p) if p.battery_value is not None else wanted(p) & ~pays
 
 
@@ -121,8 +121,8 @@ def energy_counts(problem: AllocationProblem, needy: Bool[Array, " N"]) -> Bool[
 
 def most_energy(problem: AllocationProblem) -> Float[Array, " N"]:
     """Largest energy that each user can have, in mJ."""
-    p, constants = problem, problem.parameters
-    return jnp.minimum(p.battery + p.most_harvest @ constants.slot_duration, constants.battery_capacity)
+    p, parameters = problem, problem.parameters
+    return jnp.minimum(p.battery + p.most_harvest @ parameters.slot_duration, parameters.battery_capacity)
 
 
 def can_transmit(problem: AllocationProblem) -> Bool[Array, " N"]:
@@ -135,8 +135,8 @@ def can_transmit(problem: AllocationProblem) -> Bool[Array, " N"]:
 
 def can_fill(problem: AllocationProblem) -> Bool[Array, " N"]:
     """Users whose battery can be filled, so that its capacity matters."""
-    p, constants = problem, problem.parameters
-    return p.battery + p.most_harvest @ constants.slot_duration >= constants.battery_capacity
+    p, parameters = problem, problem.parameters
+    return p.battery + p.most_harvest @ parameters.slot_duration >= parameters.battery_capacity
 
 
 def fixed_energy(problem: AllocationProblem, needy: Bool[Array, " N"]) -> Float[Array, ""]:
@@ -154,18 +154,18 @@ def standard_form(
     Users who are not `in_need` contribute only their slots. The solver needs an interior, so available
     energies are at least `FLOOR`, and a battery that cannot be filled has twice the capacity it can reach.
     """
-    p, constants = problem, problem.parameters
-    slot, work, energy = constants.slot_duration, scales.work, scales.energy
+    p, parameters = problem, problem.parameters
+    slot, work, energy = parameters.slot_duration, scales.work, scales.energy
     one = jnp.ones_like(slot)
     floor = FLOOR[slot.dtype.name]
     counts, most = energy_counts(p, needy), most_energy(p) / energy
     transmits = needy & can_transmit(p)
-    capacity = jnp.where(can_fill(p), constants.battery_capacity / energy, 2 * most)
+    capacity = jnp.where(can_fill(p), parameters.battery_capacity / energy, 2 * most)
     limit = jnp.where(needy, jnp.minimum(p.local_limit, p.workload) / work, 1)
     gain_stored = sizes = None
     if p.battery_value is not None:
         gain_stored = p.battery_value.slopes * energy[:, None] / scales.cost
-        sizes = jnp.maximum(part_size(constants, p.battery_value) / energy, floor)
+        sizes = jnp.maximum(part_size(parameters, p.battery_value) / energy, floor)
         sizes = jnp.broadcast_to(sizes[:, None], gain_stored.shape)
     return StandardForm(
         passive_rate=jnp.where(needy, slot / work, 0)[:, None] * p.passive_rate,
@@ -175,13 +175,13 @@ def standard_form(
         local_limit=jnp.maximum(limit, floor),
         battery=jnp.where(counts, jnp.maximum(p.battery / energy, floor), 1),
         capacity=jnp.where(counts, jnp.maximum(capacity, floor), 1),
-        circuit=constants.circuit_power * slot / energy,
-        local_energy=constants.local_energy * work / energy,
+        circuit=parameters.circuit_power * slot / energy,
+        local_energy=parameters.local_energy * work / energy,
         harvest=p.harvest_rate * slot[None, :, None] * jnp.where(counts, 1 / energy, 0)[:, None, None],
-        cost_active=one * constants.active_receive_power * slot / scales.cost,
+        cost_active=one * parameters.active_receive_power * slot / scales.cost,
         cost_passive=one * p.passive_power * slot / scales.cost,
-        gain_local=jnp.where(needy, constants.mec_energy * work / scales.cost, 0),
-        cost_shortfall=(constants.shortfall_price - constants.mec_energy) * work / scales.cost
+        gain_local=jnp.where(needy, parameters.mec_energy * work / scales.cost, 0),
+        cost_shortfall=(parameters.shortfall_price - parameters.mec_energy) * work / scales.cost
         if elastic
         else None,
         gain_stored=gain_stored,

@@ -5,7 +5,7 @@ Everything is written for one frame; batch it with `jax.vmap`.
 
 from scattermec.physics.frame import Allocation, Frame, Outcome, processed_work, run_frame, run_frames
 from scattermec.physics.links import beam_gains, maximum_ratio_beams, unit_beams
-from scattermec.physics.parameters import Parameters, parameters, with_margin
+from scattermec.physics.parameters import Parameters, parameters_of, with_margin
 
 __all__ = [
     "Allocation",
@@ -14,7 +14,7 @@ __all__ = [
     "Parameters",
     "beam_gains",
     "maximum_ratio_beams",
-    "parameters",
+    "parameters_of",
     "processed_work",
     "run_frame",
     "run_frames",

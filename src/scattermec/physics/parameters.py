@@ -121,7 +121,7 @@ _SCALARS = (
 _STATIC = ("fading", "arrivals", "harvest_model", "causal_harvest")
 
 
-def parameters(
+def parameters_of(
     scenario: Scenario, *, num_users: int | None = None, num_antennas: int | None = None
 ) -> Parameters:
     """Turn a scenario into arrays of JAX's default precision (float64 where x64 is enabled).

@@ -9,7 +9,7 @@ import jax
 
 from scattermec.environment import Decision
 from scattermec.errors import InputError
-from scattermec.physics import Frame, Parameters, parameters
+from scattermec.physics import Frame, Parameters, parameters_of
 from scattermec.physics.parameters import harvest_faults, size_faults
 from scattermec.price_net import ALGORITHM, SHIPPED, training, unknown_policy
 from scattermec.price_net.modes import MODES, modes_of
@@ -118,7 +118,7 @@ def _shipped(name: str) -> Policy:
 
 
 def _read(path: Path, scenario: Scenario, config: PriceNetConfig) -> Policy:
-    example = jax.eval_shape(lambda: training.begin(config, 0, 1, parameters(scenario)).network)
+    example = jax.eval_shape(lambda: training.begin(config, 0, 1, parameters_of(scenario)).network)
     seeds = checkpoint.seeds_of(path)
     network, steps = checkpoint.load(path, example, seeds[:1])
     return Policy(network, scenario, config, seeds[0], steps)

@@ -16,7 +16,7 @@ from scattermec._yaml import show
 from scattermec.counts import MOST_STEPS
 from scattermec.errors import InputError
 from scattermec.optimisation import optimise_all_or_best
-from scattermec.physics import Frame, Parameters, parameters, run_frames
+from scattermec.physics import Frame, Parameters, parameters_of, run_frames
 from scattermec.physics.channel import Key
 from scattermec.physics.parameters import harvest_faults
 from scattermec.price_net import ALGORITHM, variety
@@ -123,13 +123,13 @@ class _Learner:
 
     def __init__(self, scenario: Scenario, config: PriceNetConfig, seed: int, steps: int) -> None:
         self.config, self.seed, self.steps = config, seed, steps
-        self.constants = parameters(scenario)
+        self.parameters = parameters_of(scenario)
         users = set(variety.USERS) if config.scenarios == "varied" else ()
         self.bases = {number: variety.base(scenario, number) for number in users}
         self.key = jax.random.fold_in(jax.random.key(seed), VALIDATION)
 
     def initial(self) -> Progress:
-        return begin(self.config, self.seed, self.steps, self.constants)
+        return begin(self.config, self.seed, self.steps, self.parameters)
 
     def advance(self, state: Progress, start: int, end: int) -> tuple[Progress, list[Row]]:
         found = []
@@ -139,7 +139,7 @@ class _Learner:
             users = variety.USERS[first // BLOCK % len(variety.USERS)]
             state, losses = advance(
                 state,
-                self.bases.get(users, self.constants),
+                self.bases.get(users, self.parameters),
                 jnp.uint32(self.seed),
                 config=self.config,
                 steps=self.steps,
@@ -156,11 +156,11 @@ class _Learner:
         """Results of each mode on held-out frames, or in rollouts for a policy with foresight."""
         row: Row = {}
         if self.config.discount > 0:
-            for name, rolled in _roll_out(network, self.constants, self.key).items():
+            for name, rolled in _roll_out(network, self.parameters, self.key).items():
                 row |= {f"{what}.{name}": float(getattr(rolled, what)) for what in ("efficiency", "outage")}
             return row
         frames, optimum = self._held_out
-        for name, (reward, outage) in _played(network, self.constants, frames).items():
+        for name, (reward, outage) in _played(network, self.parameters, frames).items():
             row |= {f"reward.{name}": float(reward), f"outage.{name}": float(outage)}
             row[f"share.{name}"] = float(reward) / optimum
         return row
@@ -168,22 +168,22 @@ class _Learner:
     @cached_property
     def _held_out(self) -> tuple[Frame, float]:
         """Held-out frames, and their mean certified reward in kbit/J; everyone is served if possible."""
-        frames = jax.jit(draw_frames, static_argnums=2)(self.key, self.constants, HELD_OUT)
-        best, _ = optimise_all_or_best(self.constants, frames)
-        outcome = jax.jit(run_frames)(self.constants, frames, best.beams, best.solution.allocation)
+        frames = jax.jit(draw_frames, static_argnums=2)(self.key, self.parameters, HELD_OUT)
+        best, _ = optimise_all_or_best(self.parameters, frames)
+        outcome = jax.jit(run_frames)(self.parameters, frames, best.beams, best.solution.allocation)
         return frames, float(jnp.mean(outcome.ap_reward))
 
 
 @jax.jit
-def _played(network: PriceNet, constants: Parameters, frames: Frame) -> dict[str, tuple[Array, Array]]:
+def _played(network: PriceNet, parameters: Parameters, frames: Frame) -> dict[str, tuple[Array, Array]]:
     """Mean reward and outage of each mode."""
     modes = modes_of(network).items()
-    return {name: mean_outcome(mode, network, constants, frames) for name, mode in modes}
+    return {name: mean_outcome(mode, network, parameters, frames) for name, mode in modes}
 
 
 @jax.jit
-def _roll_out(network: PriceNet, constants: Parameters, key: Key) -> dict[str, RolledOut]:
+def _roll_out(network: PriceNet, parameters: Parameters, key: Key) -> dict[str, RolledOut]:
     return {
-        name: roll_out(mode, network, constants, key, episodes=EPISODES, frames=EPISODE)
+        name: roll_out(mode, network, parameters, key, episodes=EPISODES, frames=EPISODE)
         for name, mode in modes_of(network).items()
     }

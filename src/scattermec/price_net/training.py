@@ -141,9 +141,9 @@ def draw_varied(key: Key, base: Parameters, count: int) -> tuple[Parameters, Fra
 
     def one(key: Key) -> tuple[Parameters, Frame]:
         key_scenario, key_frames = jax.random.split(key)
-        constants, antennas = variety.draw_scenario(key_scenario, base)
-        frames = draw_frames(key_frames, constants, variety.FRAMES_EACH)
-        return constants, variety.with_antennas(frames, antennas)
+        parameters, antennas = variety.draw_scenario(key_scenario, base)
+        frames = draw_frames(key_frames, parameters, variety.FRAMES_EACH)
+        return parameters, variety.with_antennas(frames, antennas)
 
     return jax.vmap(one)(jax.random.split(key, max(1, count // variety.FRAMES_EACH)))
 
@@ -310,8 +310,8 @@ def advance(
             frames = draw_frames(key, parameters, config.batch_size)
             parts = losses(network, parameters, frames, config)
         else:
-            constants, frames = draw_varied(key, parameters, config.batch_size)
-            each = jax.vmap(losses, in_axes=(None, 0, 0, None))(network, constants, frames, config)
+            varied, frames = draw_varied(key, parameters, config.batch_size)
+            each = jax.vmap(losses, in_axes=(None, 0, 0, None))(network, varied, frames, config)
             parts = jax.tree.map(jnp.mean, each)
         return parts.beams + parts.times, parts
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool
 
-from scattermec.physics import Frame, Parameters, parameters
+from scattermec.physics import Frame, Parameters, parameters_of
 from scattermec.physics.channel import Key
 from scattermec.physics.parameters import weaker_by
 from scattermec.scenario import Scenario
@@ -41,20 +41,20 @@ def base(scenario: Scenario, num_users: int) -> Parameters:
         "user_positions": [(1.0, 0.0)] * num_users,
         "num_antennas": MOST_ANTENNAS,
     }
-    return parameters(Scenario(**values))
+    return parameters_of(Scenario(**values))
 
 
-def draw_scenario(key: Key, constants: Parameters) -> tuple[Parameters, Bool[Array, " M"]]:
+def draw_scenario(key: Key, parameters: Parameters) -> tuple[Parameters, Bool[Array, " M"]]:
     """Constants of `base` with random distances and power; and which antennas the scenario has."""
     scale, each, power, antennas = jax.random.split(key, 4)
-    users = constants.path_gain.shape
+    users = parameters.path_gain.shape
     distance = _log_uniform(scale, *SCALES) * jax.random.uniform(
         each, users, minval=DISTANCES[0], maxval=DISTANCES[1]
     )
     drawn = dataclasses.replace(
-        constants,
-        path_gain=constants.path_gain / weaker_by(constants, distance),
-        ap_power=_log_uniform(power, *POWERS).astype(constants.ap_power.dtype),
+        parameters,
+        path_gain=parameters.path_gain / weaker_by(parameters, distance),
+        ap_power=_log_uniform(power, *POWERS).astype(parameters.ap_power.dtype),
     )
     number = jax.random.randint(antennas, (), 1, MOST_ANTENNAS + 1)
     return drawn, jnp.arange(MOST_ANTENNAS) < number

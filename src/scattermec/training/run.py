@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 
 from scattermec._processes import run_in_processes, usable_cores
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.storage.atomic import discard_partials
 from scattermec.training.block import train_block
 from scattermec.training.folder import begin_or_resume
@@ -67,7 +67,7 @@ def train(
     """
 
     def optimum() -> dict[str, float | None]:
-        found = optimal_reward(parameters(plan.scenario))
+        found = optimal_reward(parameters_of(plan.scenario))
         return {OPTIMUM: found if found == found else None}
 
     with begin_or_resume(

@@ -10,7 +10,7 @@ from scattermec.engines import slurm
 from scattermec.errors import InputError
 from scattermec.experiments.measure import diagnosis
 from scattermec.optimisation import compiled
-from scattermec.physics import Parameters, parameters
+from scattermec.physics import Parameters, parameters_of
 from scattermec.price_net import SHIPPED
 from scattermec.scenario import Scenario
 
@@ -45,14 +45,14 @@ def not_submitted(error: slurm.NotSubmittedError) -> Report:
     return Report(data={"script": str(error.path), "job": None}, heading=str(error), notes=notes)
 
 
-def constants_of(scenario: Scenario, num_users: int, num_antennas: int, where: str) -> Parameters:
+def parameters_for(scenario: Scenario, num_users: int, num_antennas: int, where: str) -> Parameters:
     """The constants for the frames of the file ``where``, from which N and M follow.
 
     Says on standard error if the scenario has its own, of other sizes. Raises InputError if a constant is
     given per user, for another number of users.
     """
     try:
-        constants = parameters(scenario, num_users=num_users, num_antennas=num_antennas)
+        parameters = parameters_of(scenario, num_users=num_users, num_antennas=num_antennas)
     except ValueError as error:
         raise InputError([f"{error}; N is {num_users} as in {where}"]) from error
     usual = Scenario()
@@ -67,4 +67,4 @@ def constants_of(scenario: Scenario, num_users: int, num_antennas: int, where: s
             f"{' and '.join(unused)} of the scenario {'are' if len(unused) > 1 else 'is'} not used.",
             err=True,
         )
-    return constants
+    return parameters

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from scattermec._version import __version__
 from scattermec.channels import from_axes
-from scattermec.cli.jobs.common import constants_of
+from scattermec.cli.jobs.common import parameters_for
 from scattermec.cli.output import Report, provenance
 from scattermec.environment import reset
 from scattermec.errors import InputError
 from scattermec.experiments.measure.diagnosis import Sample
 from scattermec.experiments.measure.inspection import real_channels, suspicions, user_rows
 from scattermec.experiments.measure.table import Table
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.scenario import Scenario
 from scattermec.storage import ArrayWriter
 from scattermec.storage.arrays import ArrayFile, InMemory, open_arrays
@@ -37,10 +37,10 @@ PER_USER = ("workload", "battery")
 
 def draw(out: Path, scenario: Scenario, *, count: int, seed: int) -> Report:
     """Write ``count`` independent frames."""
-    constants = parameters(scenario)
-    frames_at = jax.jit(jax.vmap(lambda key: reset(key, constants).frame))
+    parameters = parameters_of(scenario)
+    frames_at = jax.jit(jax.vmap(lambda key: reset(key, parameters).frame))
     keys = jax.random.split(jax.random.key(seed), count)
-    users, antennas = constants.num_users, constants.num_antennas
+    users, antennas = parameters.num_users, parameters.num_antennas
     shapes = {"channels": (users, antennas), "workload": (users,), "battery": (users,)}
     rows = {name: (shape, np.dtype("c16" if name == "channels" else "f8")) for name, shape in shapes.items()}
     with ArrayWriter(out, count, rows, {"scenario": scenario.to_yaml(), "version": __version__}) as writer:
@@ -184,8 +184,8 @@ def _inspected(arrays: ArrayFile, path: Path, scenario: Scenario, *, form: str) 
     where = str(path)
     given = [name for name in ("channels", *PER_USER, "beams") if name in arrays.names]
     source = frames_of(_completed(arrays, scenario), where)
-    constants = constants_of(scenario, source.num_users, source.num_antennas, where)
-    checked = source.check(np.asarray(constants.battery_capacity))
+    parameters = parameters_for(scenario, source.num_users, source.num_antennas, where)
+    checked = source.check(np.asarray(parameters.battery_capacity))
     chunk = next(source.chunks(min(source.num_frames, EXAMINED)))
     sample = Sample(scenario, chunk.channels, chunk.workload, chunk.battery)
     found = suspicions(sample, chunk.beams, checked.strong)

@@ -19,7 +19,7 @@ from scattermec.experiments.evaluate.unseen import UnseenRow, measure_unseen
 from scattermec.experiments.measure.rollouts import simulate_policy
 from scattermec.experiments.measure.statistics import Estimate, mean_interval
 from scattermec.experiments.measure.table import Table
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.price_net import ALGORITHM as PRICE_NET
 from scattermec.price_net import PriceNetConfig, load, runs
 from scattermec.price_net.modes import MODES, decide_frames, modes_of
@@ -53,7 +53,7 @@ def simulate(
     mode = mode or next(iter(modes))
     if mode not in modes:
         raise InputError([f"mode: {mode} is not one of {name}; it must be {' or '.join(modes)}"])
-    decide = deciding(partial(decide_frames, mode, trained.network, parameters(scenario)))
+    decide = deciding(partial(decide_frames, mode, trained.network, parameters_of(scenario)))
     with progress("Simulating", quiet=quiet) as update:
         result = simulate_policy(scenario, decide, num_frames=frames, seed=seed, progress=update)
     return report_of(result, {"policy": name, "mode": mode, "seed": seed}, scenario)

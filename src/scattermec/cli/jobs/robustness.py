@@ -19,8 +19,10 @@ from scattermec.experiments.evaluate.robustness import (
     OBEY,
     REPAIR,
     Contender,
+    LongRunRow,
     RobustnessRow,
     check_scenario,
+    measure_long_run,
     measure_robustness,
 )
 from scattermec.experiments.measure import possible
@@ -28,7 +30,7 @@ from scattermec.experiments.measure.conditions import CONDITIONS, KNOWN_TO_AP
 from scattermec.experiments.measure.statistics import Estimate
 from scattermec.experiments.measure.table import Table
 from scattermec.learners.fixed import FIXED
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.price_net import is_price_net, load
 from scattermec.price_net.modes import REPAIRED, modes_of, plan_frames
 from scattermec.scenario import Scenario
@@ -45,12 +47,14 @@ def run(
     *,
     frames: int,
     limit_frames: int,
+    rollout_frames: int,
     seed: int,
     quiet: bool,
 ) -> Report:
     """Measure the named policy; a learner in its training scenario unless another is ``given``.
 
-    With ``limit_frames``, also bound on that many frames what is possible.
+    With ``limit_frames``, also bound on that many frames what is possible; with ``rollout_frames``, also
+    measure rollouts.
     """
     scenario, contenders = _subject(policy, given, settings)
     if limit_frames:
@@ -59,11 +63,14 @@ def run(
     with progress("Evaluating", quiet=quiet) as update:
         rows = measure_robustness(scenario, contenders, frames=frames, seed=seed, progress=update)
     limits = _limits(scenario, limit_frames, seed, quiet) if limit_frames else {}
-    options = {"evaluated": policy, "frames": frames, "limit_frames": limit_frames, "seed": seed}
+    long_run = _long_run(scenario, contenders, rollout_frames, seed, quiet) if rollout_frames else []
+    counts = {"frames": frames, "limit_frames": limit_frames, "rollout_frames": rollout_frames}
+    found: dict[str, Any] = {"rows": [asdict(row) for row in rows], "limits": limits}
+    found["long_run"] = [asdict(row) for row in long_run]
     return Report(
-        data={**options, "rows": [asdict(row) for row in rows], "limits": limits, **provenance(scenario)},
-        tables=list(tables(rows, limits)),
-        values=_values(rows, limits),
+        data={"evaluated": policy, **counts, "seed": seed, **found, **provenance(scenario)},
+        tables=[*tables(rows, limits), *_long_run_tables(long_run)],
+        values=_values(rows, limits, long_run),
         heading=f"{policy}, {frames:,} frames, seed {seed}: shares of the optimum that knows everything, "
         "with 95% intervals over frames",
     )
@@ -82,7 +89,7 @@ def _subject(
         scenario = _without_errors(given or policy.scenario.with_settings(settings))
         acting = price_net_contenders(policy, scenario)
         if REPAIRED in modes_of(policy.network):
-            plans = partial(plan_frames, policy.network, parameters(scenario))
+            plans = partial(plan_frames, policy.network, parameters_of(scenario))
             planning = [Contender(name, plans=plans)]
             acting = [one for one in acting if one.mode != REPAIRED]
     else:
@@ -113,6 +120,30 @@ def _limits(scenario: Scenario, frames: int, seed: int, quiet: bool) -> dict[str
     return found
 
 
+def _long_run(
+    scenario: Scenario, contenders: Sequence[Contender], frames: int, seed: int, quiet: bool
+) -> list[LongRunRow]:
+    with progress("Rolling out", quiet=quiet) as update:
+        return measure_long_run(scenario, contenders, frames=frames, seed=seed, progress=update)
+
+
+def _long_run_tables(rows: Sequence[LongRunRow]) -> Iterator[Table]:
+    columns = ("what is known", "users", "reward (11), kbit/J", "outage", "work per energy, kbit/J")
+    for policy in dict.fromkeys(row.policy for row in rows):
+        cells = [
+            (
+                row.condition,
+                row.users,
+                _number(row.reward),
+                interval(row.outage),
+                _number(row.efficiency),
+            )
+            for row in rows
+            if row.policy == policy
+        ]
+        yield Table(f"{policy}, in the long run", "", columns, tuple(cells))
+
+
 def tables(rows: Sequence[RobustnessRow], limits: Mapping[str, Estimate]) -> Iterator[Table]:
     """A table for each policy, the control last; with the ``limits`` of users that repair, if known.
 
@@ -134,6 +165,10 @@ def tables(rows: Sequence[RobustnessRow], limits: Mapping[str, Estimate]) -> Ite
         yield Table(policy, "", tuple(columns), tuple(cells))
 
 
+def _number(estimate: Estimate) -> str:
+    return f"{estimate.mean:.1f} ({estimate.low:.1f} to {estimate.high:.1f})"
+
+
 def _cells(row: RobustnessRow | None) -> tuple[str, str]:
     return ("-", "-") if row is None else (interval(row.share), f"{row.outage.mean:.1%}")
 
@@ -142,7 +177,9 @@ def _of_limit(row: RobustnessRow | None, limit: Estimate) -> tuple[str, str]:
     return interval(limit), "-" if row is None else f"{row.share.mean / limit.mean:.1%}"
 
 
-def _values(rows: Sequence[RobustnessRow], limits: Mapping[str, Estimate]) -> Iterator[tuple[Any, ...]]:
+def _values(
+    rows: Sequence[RobustnessRow], limits: Mapping[str, Estimate], long_run: Sequence[LongRunRow]
+) -> Iterator[tuple[Any, ...]]:
     yield ("condition", "policy", "users", "margin", "discount", "quantity", "mean", "low", "high")
     for row in rows:
         about = (row.condition, row.policy, row.users, row.margin, row.discount)
@@ -150,3 +187,7 @@ def _values(rows: Sequence[RobustnessRow], limits: Mapping[str, Estimate]) -> It
             yield (*about, quantity, *getattr(row, quantity))
     for condition, share in limits.items():
         yield (condition, "any", REPAIR, None, None, "limit", *share)
+    for one in long_run:
+        for quantity in ("reward", "outage", "efficiency"):
+            name = f"rollout.{quantity}"
+            yield (one.condition, one.policy, one.users, None, None, name, *getattr(one, quantity))

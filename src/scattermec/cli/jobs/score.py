@@ -11,7 +11,7 @@ import numpy as np
 
 from scattermec._version import __version__
 from scattermec.cli.evaluate import POLICIES
-from scattermec.cli.jobs.common import constants_of, warn_without_kernel
+from scattermec.cli.jobs.common import parameters_for, warn_without_kernel
 from scattermec.cli.jobs.solve import FRAMES_AT_ONCE, frames_in, warn_of_frames
 from scattermec.cli.output import Report, progress, provenance
 from scattermec.environment import EnvState
@@ -26,7 +26,7 @@ from scattermec.experiments.evaluate.score import (
 )
 from scattermec.experiments.measure.table import Table
 from scattermec.optimisation import INFEASIBLE
-from scattermec.physics import Allocation, Parameters, maximum_ratio_beams, parameters
+from scattermec.physics import Allocation, Parameters, maximum_ratio_beams, parameters_of
 from scattermec.price_net import is_price_net
 from scattermec.scenario import Scenario
 from scattermec.storage import ArrayWriter, FrameChunk, FrameFile, open_arrays, open_frames
@@ -49,15 +49,15 @@ def run(
     With ``out`` an .npz file, also write the results of every frame there.
     """
     warn_without_kernel(True)
-    constants = constants_of(scenario, source.num_users, source.num_antennas, str(frames))
-    checked = source.check(np.asarray(constants.battery_capacity))
-    answer.check(np.asarray(constants.slot_duration))
+    parameters = parameters_for(scenario, source.num_users, source.num_antennas, str(frames))
+    checked = source.check(np.asarray(parameters.battery_capacity))
+    answer.check(np.asarray(parameters.slot_duration))
     parts = []
     with progress("Scoring", quiet=quiet) as update:
         for chunk in source.chunks(FRAMES_AT_ONCE):
-            beams, allocation = _of_file(answer, constants, chunk)
-            reference = reference_rows(constants, frames_in(chunk))
-            parts.append(score_rows(constants, frames_in(chunk), beams, allocation, reference))
+            beams, allocation = _of_file(answer, parameters, chunk)
+            reference = reference_rows(parameters, frames_in(chunk))
+            parts.append(score_rows(parameters, frames_in(chunk), beams, allocation, reference))
             update(chunk.start + len(chunk.workload), source.num_frames)
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     if out is not None and out.suffix == ".npz":
@@ -74,10 +74,10 @@ def run(
     )
 
 
-def _of_file(answer: Answer, constants: Parameters, chunk: FrameChunk) -> Decided:
+def _of_file(answer: Answer, parameters: Parameters, chunk: FrameChunk) -> Decided:
     """The answer to the frames of a chunk, with the defaults of what it leaves out."""
     rows: dict[str, Any] = answer.rows(chunk.start, chunk.start + len(chunk.workload))
-    slots = np.broadcast_to(np.asarray(constants.slot_duration), chunk.workload.shape)
+    slots = np.broadcast_to(np.asarray(parameters.slot_duration), chunk.workload.shape)
     beams = rows.pop("beams", None)
     if beams is None:
         along_channels = answer.along_channels or chunk.beams is None
@@ -202,13 +202,13 @@ def _all_lines(folder: Path, answers: Sequence[str]) -> dict[str, Lines]:
 def _scored(folder: Path, decisions: Lines) -> dict[str, dict[str, Any]]:
     """Summaries of all lines in the scenario of a set that is in this folder."""
     source = open_frames(folder / FILES[1])
-    constants = parameters(Scenario.load(folder / FILES[0]))
+    parameters = parameters_of(Scenario.load(folder / FILES[0]))
     (chunk,) = source.chunks(source.num_frames)
     reference = _kept_reference(folder)
     found = {}
     for line, decide in decisions.items():
-        beams, allocation = decide(constants, chunk)
-        found[line] = summary_of(score_rows(constants, frames_in(chunk), beams, allocation, reference))
+        beams, allocation = decide(parameters, chunk)
+        found[line] = summary_of(score_rows(parameters, frames_in(chunk), beams, allocation, reference))
     return found
 
 
@@ -235,11 +235,11 @@ def _lines(answer: str, name: str, scenario: Scenario, source: FrameFile) -> Lin
         which = "several" if files else "no"
         raise InputError([f"{answer}: has {which} answers to {name}; it must have {name}.npz or {name}.mat"])
     opened = open_answer(files[0], source.num_frames, source.num_users, source.num_antennas)
-    opened.check(np.asarray(parameters(scenario).slot_duration))
+    opened.check(np.asarray(parameters_of(scenario).slot_duration))
     return {answer: partial(_of_file, opened)}
 
 
-def _of_policy(decide: Any, constants: Parameters, chunk: FrameChunk) -> Decided:
+def _of_policy(decide: Any, parameters: Parameters, chunk: FrameChunk) -> Decided:
     """What a policy decides in the first frame of an episode."""
     frames = frames_in(chunk)
     states = EnvState(

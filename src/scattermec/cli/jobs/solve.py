@@ -12,7 +12,7 @@ import numpy as np
 import typer
 
 from scattermec._version import __version__
-from scattermec.cli.jobs.common import constants_of, warn_without_kernel
+from scattermec.cli.jobs.common import parameters_for, warn_without_kernel
 from scattermec.cli.output import Report, progress, provenance, warn
 from scattermec.experiments.measure.diagnosis import Sample, infeasible_lines, warnings_of
 from scattermec.experiments.measure.table import Table
@@ -70,13 +70,13 @@ def run(
     """Solve all frames of ``source``, the file ``frames``, with these options of `solve_chunk`."""
     with _writer(out, source, scenario, options, margin) as writer:
         warn_without_kernel(options["beams"] == "optimal")
-        true = constants_of(scenario, source.num_users, source.num_antennas, str(frames))
-        constants = with_margin(true, margin)
+        true = parameters_for(scenario, source.num_users, source.num_antennas, str(frames))
+        parameters = with_margin(true, margin)
         with progress("Checking", quiet=quiet) as update:
-            capacity = np.asarray(constants.battery_capacity)
+            capacity = np.asarray(parameters.battery_capacity)
             checked = source.check(capacity, lambda done: update(done, source.num_frames))
         with progress("Solving", quiet=quiet) as update:
-            summary = _solve(source, writer, constants, options, update)
+            summary = _solve(source, writer, parameters, options, update)
     warn_of_frames(scenario, source, checked.strong, infeasible=summary["infeasible"] == source.num_frames)
     summary |= {"clipped_batteries": checked.overfull}
     about = {"frames_from": str(frames), "out": str(out), **options, "margin": margin}
@@ -121,7 +121,7 @@ def _writer(
 def _solve(
     source: FrameFile,
     writer: ArrayWriter,
-    constants: Parameters,
+    parameters: Parameters,
     options: dict[str, str],
     update: Callable[[int, int], None],
 ) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def _solve(
     # Chunks of nearly equal size: a short last one would need a compilation of its own.
     size = -(-source.num_frames // -(-source.num_frames // FRAMES_AT_ONCE))
     for chunk in source.chunks(size):
-        rows = solve_chunk(constants, chunk, **options)
+        rows = solve_chunk(parameters, chunk, **options)
         writer.append(rows)
         optimal = rows["status"] == OPTIMAL
         present = optimal | (rows["status"] == FEASIBLE)
@@ -181,7 +181,7 @@ def frames_in(chunk: FrameChunk) -> Frame:
 
 
 def solve_chunk(
-    constants: Parameters, chunk: FrameChunk, *, scheme: Any, serve: Any, beams: str
+    parameters: Parameters, chunk: FrameChunk, *, scheme: Any, serve: Any, beams: str
 ) -> dict[str, np.ndarray]:
     """Solution of k frames: arrays named in `PER_FRAME` (k,) and `PER_USER` (k, N).
 
@@ -191,17 +191,17 @@ def solve_chunk(
     more: dict[str, Any] = {}
     if beams == "optimal":
         if serve == "best":
-            service = optimise_service_frames(constants, frames, scheme=scheme)
+            service = optimise_service_frames(parameters, frames, scheme=scheme)
             found, more["reward_bound"] = service.best, service.reward_bound
         else:
-            found = optimise_beams_frames(constants, frames, scheme=scheme)
+            found = optimise_beams_frames(parameters, frames, scheme=scheme)
         solution = found.solution
-        more |= _certificate(constants, frames, found, scheme)
+        more |= _certificate(parameters, frames, found, scheme)
     else:
         # A zero beam means the one along the user's own channel.
         chosen = np.zeros_like(chunk.channels) if chunk.beams is None else chunk.beams
-        solution = allocate_frames(constants, frames, jnp.asarray(chosen), scheme=scheme, serve=serve)
-    reward = frame_rewards(constants, frames, solution)
+        solution = allocate_frames(parameters, frames, jnp.asarray(chosen), scheme=scheme, serve=serve)
+    reward = frame_rewards(parameters, frames, solution)
     solution, reward, more = jax.device_get((solution, reward, more))
     rows = {
         "energy": solution.energy,
@@ -222,9 +222,9 @@ def solve_chunk(
     }
 
 
-def _certificate(constants: Parameters, frames: Frame, found: BeamSolution, scheme: Any) -> dict[str, Any]:
+def _certificate(parameters: Parameters, frames: Frame, found: BeamSolution, scheme: Any) -> dict[str, Any]:
     """Rows that hold for all beams; the solution's own rows hold for its beams only."""
-    margins = _margins(scheme)(constants, frames, found)
+    margins = _margins(scheme)(parameters, frames, found)
     return {
         "status": found.status,
         "accuracy": jnp.where(found.status == INFEASIBLE, margins, found.solution.accuracy),
@@ -236,10 +236,10 @@ def _certificate(constants: Parameters, frames: Frame, found: BeamSolution, sche
 
 @functools.cache
 def _margins(scheme: Any) -> Callable[..., Any]:
-    """Compiled once: (constants, frames, `BeamSolution`) to the margins (k,) of proofs for all beams."""
+    """Compiled once: (parameters, frames, `BeamSolution`) to the margins (k,) of proofs for all beams."""
 
-    def margin(constants: Any, frame: Any, found: Any) -> Any:
-        problem = allocation_problem(constants, frame, found.beams, scheme=scheme)
+    def margin(parameters: Any, frame: Any, found: Any) -> Any:
+        problem = allocation_problem(parameters, frame, found.beams, scheme=scheme)
         return infeasibility_margin(problem, found.prices, found.beam_worth)
 
     return jax.jit(jax.vmap(margin, in_axes=(None, 0, 0)))

@@ -25,7 +25,7 @@ from scattermec.experiments.measure.sweeps import (
     parts_of,
 )
 from scattermec.optimisation import SCHEMES, Scheme
-from scattermec.physics import Parameters, maximum_ratio_beams, parameters
+from scattermec.physics import Parameters, maximum_ratio_beams, parameters_of
 from scattermec.scenario import Scenario
 
 JUDGED = 2000
@@ -62,13 +62,13 @@ def measure(
     The frames, and so the means, are those of `measure_point`; the intervals are those that `JUDGED` frames
     would have, by the normal approximation.
     """
-    constants = parameters(scenario)
+    parameters = parameters_of(scenario)
     key, indices = jax.random.key(seed), np.arange(frames)
     rows: list[Measurement] = []
     served = 1.0
     for schemes, sweeps in _groups().items():
         points = [(sweep, value) for sweep in sweeps for value in sweep.values(scenario, quick)]
-        stacked = stack([parameters_at(constants, sweep.name, value) for sweep, value in points])
+        stacked = stack([parameters_at(parameters, sweep.name, value) for sweep, value in points])
         found = jax.tree.map(np.asarray, _solve(" ".join(schemes), stacked, key, indices))
         served = min(served, float(found["hybrid"]["everyone_served"].mean(axis=1).min()))
         for index, (sweep, value) in enumerate(points):
@@ -86,18 +86,18 @@ def _groups() -> dict[tuple[Scheme, ...], list[Sweep]]:
 
 
 @partial(kept_jit, static_argnums=(0,))
-def _solve(schemes: str, constants: Parameters, key: Array, indices: Array) -> dict[str, dict[str, Array]]:
+def _solve(schemes: str, parameters: Parameters, key: Array, indices: Array) -> dict[str, dict[str, Array]]:
     """Per scheme, what each frame of each point contributes: (P, K) by name."""
 
-    def solve(scheme: Scheme, constants: Parameters, index: Array) -> dict[str, Array]:
-        frame = draw_frame(constants, key, index)
-        return values_of(scheme, constants, frame, maximum_ratio_beams(frame.channels))
+    def solve(scheme: Scheme, parameters: Parameters, index: Array) -> dict[str, Array]:
+        frame = draw_frame(parameters, key, index)
+        return values_of(scheme, parameters, frame, maximum_ratio_beams(frame.channels))
 
     found: dict[str, dict[str, Array]] = {}
     for scheme in SCHEMES:
         if scheme in schemes.split():
             frames = jax.vmap(partial(solve, scheme), in_axes=(None, 0))
-            found[scheme] = jax.vmap(frames, in_axes=(0, None))(constants, indices)
+            found[scheme] = jax.vmap(frames, in_axes=(0, None))(parameters, indices)
     return found
 
 

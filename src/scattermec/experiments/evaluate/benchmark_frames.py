@@ -17,7 +17,7 @@ from scattermec.experiments.evaluate.benchmark_set import (
     SUMS,
     digests,
 )
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.physics.channel import channels_from_scatter
 from scattermec.scenario import Scenario
 from scattermec.storage import ArrayWriter, replace_text
@@ -46,7 +46,7 @@ def draw_frames(name: str, frames: int) -> dict[str, np.ndarray]:
 def exact_frames(name: str, frames: int) -> dict[str, np.ndarray]:
     """The frames of `draw_frames` before they are rounded."""
     scenario = Scenario.load(FROZEN / f"{name}.yaml")
-    constants = parameters(scenario)
+    parameters = parameters_of(scenario)
     users, antennas = scenario.num_users, scenario.num_antennas
 
     def uniform(stream: int, *shape: int) -> np.ndarray:
@@ -56,11 +56,11 @@ def exact_frames(name: str, frames: int) -> dict[str, np.ndarray]:
 
     shape = (frames, users, antennas)
     scatter = np.sqrt(-np.log1p(-uniform(0, *shape))) * np.exp(2j * np.pi * uniform(1, *shape))
-    channels = jax.vmap(channels_from_scatter, in_axes=(None, 0))(constants, scatter)
-    low, high = np.asarray(constants.initial_battery_low), np.asarray(constants.initial_battery_high)
+    channels = jax.vmap(channels_from_scatter, in_axes=(None, 0))(parameters, scatter)
+    low, high = np.asarray(parameters.initial_battery_low), np.asarray(parameters.initial_battery_high)
     return {
         "channels": np.asarray(channels),
-        "workload": _poisson(np.asarray(constants.mean_workload), uniform(2, frames, users)),
+        "workload": _poisson(np.asarray(parameters.mean_workload), uniform(2, frames, users)),
         "battery": low + (high - low) * uniform(3, frames, users),
     }
 

@@ -21,7 +21,7 @@ from scattermec.environment import reset, step
 from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.optimisation import optimise_all_or_best
 from scattermec.optimisation.response import Broadcast
-from scattermec.physics import Allocation, Frame, Parameters, parameters, run_frame
+from scattermec.physics import Allocation, Frame, Parameters, parameters_of, run_frame
 from scattermec.physics.channel import Key
 from scattermec.price_net.modes import decentralised
 from scattermec.price_net.policy import PriceNet, announce_network, announce_p1
@@ -70,11 +70,11 @@ def measure_robustness(policy: Policy, scenario: Scenario, *, frames: int, seed:
     Raises InputError if the scenario does not fit.
     """
     check_fit(policy, scenario)
-    constants = parameters(scenario)
+    parameters = parameters_of(scenario)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), KEY), frames)
-    second, played = _play(policy.network, constants, keys)
-    best, _ = optimise_all_or_best(constants, second)
-    optimum = _outcomes(constants, second, best.beams, best.solution.allocation)
+    second, played = _play(policy.network, parameters, keys)
+    best, _ = optimise_all_or_best(parameters, second)
+    optimum = _outcomes(parameters, second, best.beams, best.solution.allocation)
     parts = {("optimum", "exact"): optimum}
     parts |= {(mode, variant): played[mode, variant] for mode in ANNOUNCEMENTS for variant in VARIANTS}
     return [
@@ -91,31 +91,31 @@ def measure_robustness(policy: Policy, scenario: Scenario, *, frames: int, seed:
 
 @kept_jit
 def _play(
-    network: PriceNet, constants: Parameters, keys: Array
+    network: PriceNet, parameters: Parameters, keys: Array
 ) -> tuple[Frame, dict[tuple[str, str], _Played]]:
     """The second frames, and the results of each mode and variant in them."""
 
     def of_episode(key: Key) -> tuple[Frame, dict[tuple[str, str], _Played]]:
         key_first, key_second, key_lost = jax.random.split(key, 3)
-        state = reset(key_first, constants)
+        state = reset(key_first, parameters)
         first = state.frame
-        decision = decentralised(network, constants, first)
-        state, _ = step(key_second, state, decision.beams, decision.allocation, constants)
+        decision = decentralised(network, parameters, first)
+        state, _ = step(key_second, state, decision.beams, decision.allocation, parameters)
         frame, users = state.frame, len(first.workload)
         loser = jax.random.randint(key_lost, (), 0, users)
         played = {}
         for mode, rule in ANNOUNCEMENTS.items():
             announce = jax.jit(rule, static_argnames="rounded")  # traced once for both frames
-            before = announce(network, constants, first)[1]
-            beams, told = announce(network, constants, frame)
-            few = announce(network, constants, frame, rounded=ROUNDING)[1]
+            before = announce(network, parameters, first)[1]
+            beams, told = announce(network, parameters, frame)
+            few = announce(network, parameters, frame, rounded=ROUNDING)[1]
             hears = {
                 "exact": (told, told),
                 "rounded": (few, few),
                 "late": (told, before),
                 "lost": (told, heard_by(jnp.arange(users) != loser, told, before)),
             }
-            outcomes = jax.vmap(partial(_heard, constants, frame, beams))(*_stacked(hears))
+            outcomes = jax.vmap(partial(_heard, parameters, frame, beams))(*_stacked(hears))
             for index, variant in enumerate(hears):
                 played[mode, variant] = jax.tree.map(itemgetter(index), outcomes)
         return frame, played
@@ -128,12 +128,12 @@ def _stacked(hears: Mapping[str, tuple[Broadcast, Broadcast]]) -> tuple[Broadcas
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *hears.values())
 
 
-def _heard(constants: Parameters, frame: Frame, beams: Array, sent: Broadcast, heard: Broadcast) -> _Played:
-    return _outcome(constants, frame, beams, respond_to_heard(constants, frame, sent, heard))
+def _heard(parameters: Parameters, frame: Frame, beams: Array, sent: Broadcast, heard: Broadcast) -> _Played:
+    return _outcome(parameters, frame, beams, respond_to_heard(parameters, frame, sent, heard))
 
 
-def _outcome(constants: Parameters, frame: Frame, beams: Array, allocation: Allocation) -> _Played:
-    outcome = run_frame(constants, frame, beams, allocation)
+def _outcome(parameters: Parameters, frame: Frame, beams: Array, allocation: Allocation) -> _Played:
+    outcome = run_frame(parameters, frame, beams, allocation)
     return _Played(reward=outcome.ap_reward, outage=1 - jnp.mean(outcome.success.astype(beams.real.dtype)))
 
 

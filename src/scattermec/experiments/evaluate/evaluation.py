@@ -25,7 +25,7 @@ from scattermec.experiments.measure.rollouts import (
 )
 from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.learners.fixed import REFERENCES, Reference, reference
-from scattermec.physics import Parameters, parameters
+from scattermec.physics import Parameters, parameters_of
 from scattermec.scenario import Scenario
 from scattermec.training import TrainedRun
 
@@ -131,10 +131,10 @@ def evaluate(
         if progress is not None:
             progress(done, total)
 
-    constants = parameters(scenario)
-    rows, certificates = _independent(scenario, constants, contenders, references, frames, seed, update)
+    parameters = parameters_of(scenario)
+    rows, certificates = _independent(scenario, parameters, contenders, references, frames, seed, update)
     for contender in contenders if rollout_frames else ():
-        rows.append(_rolled(constants, contender, rollout_frames, seed, update))
+        rows.append(_rolled(parameters, contender, rollout_frames, seed, update))
     return Evaluation(rows=tuple(rows), certificates=certificates)
 
 
@@ -151,7 +151,7 @@ def _frames_played(rollout_frames: int) -> int:
 
 def _independent(
     scenario: Scenario,
-    constants: Parameters,
+    parameters: Parameters,
     contenders: Sequence[Contender],
     references: Sequence[str],
     frames: int,
@@ -161,13 +161,13 @@ def _independent(
     size, blocks = _blocks(frames)
     key_frames, key_policy = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1))
     keys = jax.random.split(key_frames, (blocks, size))
-    drawn = [reset_frames(keys[block], constants) for block in range(blocks)]
+    drawn = [reset_frames(keys[block], parameters) for block in range(blocks)]
 
     def play(block: int, decision: Decision, seeds: int) -> dict[str, np.ndarray]:
         """The record of a block, (S, size) and (S, size, N)."""
         states = _copies(drawn[block], seeds)
         keys = jnp.tile(jax.random.split(key_frames, size), seeds)
-        record = play_frames(keys, states, decision.beams, decision.allocation, constants)[1]
+        record = play_frames(keys, states, decision.beams, decision.allocation, parameters)[1]
         update(size * seeds)
         return {
             name: leaf.reshape(seeds, size, *leaf.shape[1:]) for name, leaf in jax.device_get(record).items()
@@ -179,7 +179,7 @@ def _independent(
     played, certificates = {}, {}
     for name in references:
         # On the truth, whatever the AP sees: the best that any policy serving the same users can do.
-        found = [reference(name, constants, states.frame) for states in drawn]
+        found = [reference(name, parameters, states.frame) for states in drawn]
         played[name] = join([play(block, found[block].decision, 1) for block in range(blocks)])
         certificates[name] = _certificate(name, found, frames)
 
@@ -221,7 +221,7 @@ def _certificate(name: str, found: Sequence[Reference], frames: int) -> Certific
 
 
 def _rolled(
-    constants: Parameters, contender: Contender, frames: int, seed: int, update: Callable[[int], None]
+    parameters: Parameters, contender: Contender, frames: int, seed: int, update: Callable[[int], None]
 ) -> Row:
     told = 0
 
@@ -232,7 +232,7 @@ def _rolled(
 
     decide = deciding(contender.decide)
     record = roll_out(
-        constants, decide, num_frames=frames, seed=seed, copies=contender.seeds, progress=progress
+        parameters, decide, num_frames=frames, seed=seed, copies=contender.seeds, progress=progress
     )
     by_seed = {name: leaf.reshape(contender.seeds, -1, *leaf.shape[1:]) for name, leaf in record.items()}
     return _row("rollout", contender, "rollouts", _by_seed(by_seed))

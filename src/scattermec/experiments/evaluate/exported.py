@@ -25,7 +25,7 @@ from scattermec.online.protocol import PARTS
 from scattermec.optimisation import optimise_all_or_best
 from scattermec.optimisation.repair import measured, repaired
 from scattermec.optimisation.response import Broadcast, broadcaster, respond
-from scattermec.physics import Allocation, Frame, Parameters, links, parameters, run_frames
+from scattermec.physics import Allocation, Frame, Parameters, links, parameters_of, run_frames
 from scattermec.physics.knowledge import knowledge_of
 from scattermec.price_net.cautious import plan
 from scattermec.price_net.policy import PriceNet, announce_network
@@ -102,17 +102,17 @@ def compare_exported(
 
     ``progress`` is called with the frames done and their number.
     """
-    constants = parameters(load_ap(bundle).scenario)
-    drawn = draw_frames(constants, frames=frames, seed=seed)
-    expected = decide_by_jax(policy.network, constants, drawn)
+    parameters = parameters_of(load_ap(bundle).scenario)
+    drawn = draw_frames(parameters, frames=frames, seed=seed)
+    expected = decide_by_jax(policy.network, parameters, drawn)
     found = decide_by_bundle(bundle, drawn, progress)
     apart = differences(found, expected)
-    best, _ = optimise_all_or_best(constants, drawn)
-    optimum = jax.jit(run_frames)(constants, drawn, best.beams, best.solution.allocation).ap_reward
+    best, _ = optimise_all_or_best(parameters, drawn)
+    optimum = jax.jit(run_frames)(parameters, drawn, best.beams, best.solution.allocation).ap_reward
 
     def results(decided: Decisions) -> Results:
         answers = dict(zip(PARTS, decided.answers.swapaxes(0, 1), strict=True))
-        outcome = jax.jit(run_frames)(constants, drawn, decided.beams, Allocation(**answers))
+        outcome = jax.jit(run_frames)(parameters, drawn, decided.beams, Allocation(**answers))
         return Results(
             share=ratio_interval(np.asarray(outcome.ap_reward), np.asarray(optimum)),
             outage=mean_interval(1 - np.mean(np.asarray(outcome.success), axis=1)),
@@ -126,9 +126,9 @@ def compare_exported(
     )
 
 
-def decide_by_jax(network: PriceNet, constants: Parameters, frames: Frame) -> Decisions:
+def decide_by_jax(network: PriceNet, parameters: Parameters, frames: Frame) -> Decisions:
     """The same of the policy, decentralised; or repaired, if it is cautious."""
-    beams, told, allocation = _decide(network, constants, frames)
+    beams, told, allocation = _decide(network, parameters, frames)
     return Decisions(
         beams=np.asarray(beams),
         messages=np.stack([told.t_passive, told.passive_rate, told.harvest], axis=1),
@@ -138,22 +138,22 @@ def decide_by_jax(network: PriceNet, constants: Parameters, frames: Frame) -> De
 
 @kept_jit
 def _decide(
-    network: PriceNet, constants: Parameters, frames: Frame
+    network: PriceNet, parameters: Parameters, frames: Frame
 ) -> tuple[jax.Array, Broadcast, Allocation]:
     def of_frame(frame: Frame) -> tuple[jax.Array, Broadcast, Allocation]:
         gain = links.channel_gain(frame.channels)
         if network.cautious:
-            planned = plan(network, constants, knowledge_of(constants), frame)
+            planned = plan(network, parameters, knowledge_of(parameters), frame)
             told = Broadcast(
                 t_passive=planned.t_passive,
-                passive_rate=measured(constants, frame, planned.beams, planned.t_passive).passive_rate,
+                passive_rate=measured(parameters, frame, planned.beams, planned.t_passive).passive_rate,
                 harvest=planned.promise,
             )
             heard = jnp.ones(gain.shape, bool)
-            answer = repaired(constants, frame, planned, step=jnp.zeros(()), heard=heard)
+            answer = repaired(parameters, frame, planned, step=jnp.zeros(()), heard=heard)
             return planned.beams, told, answer
-        beams, told = announce_network(network, constants, frame)
-        return beams, told, respond(constants, gain, frame.workload, frame.battery, told).allocation
+        beams, told = announce_network(network, parameters, frame)
+        return beams, told, respond(parameters, gain, frame.workload, frame.battery, told).allocation
 
     return jax.vmap(of_frame)(frames)
 

@@ -17,7 +17,7 @@ from scattermec.environment import Decision, EnvState, Variant, bounds
 from scattermec.environment._shell import checked_actions, found_scenario, within
 from scattermec.environment.variant import check_settings
 from scattermec.experiments.evaluate.policies import Contender
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
 
@@ -76,7 +76,7 @@ def contender_from_agents(
     """
     check_settings(settings)
     found = found_scenario(scenario)
-    task = Variant(parameters=parameters(found), **settings)
+    task = Variant(parameters=parameters_of(found), **settings)
     return Contender(policy, partial(_decide, task, found, act, turns), trained=trained)
 
 

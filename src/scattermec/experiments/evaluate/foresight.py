@@ -23,7 +23,7 @@ from scattermec.experiments.measure.rollouts import play_frames, reset_frames
 from scattermec.experiments.measure.statistics import Estimate, ratio_interval
 from scattermec.optimisation import BatteryValue, optimise_all_or_best
 from scattermec.optimisation.horizon import Episode, Plan, bound_energy, check_scenario
-from scattermec.physics import Parameters, links, parameters
+from scattermec.physics import Parameters, links, parameters_of
 from scattermec.physics.channel import Key
 from scattermec.physics.energy import ap_energy, energy_budget
 from scattermec.price_net.modes import REPAIRED
@@ -108,13 +108,13 @@ def contenders(policy: Policy, scenario: Scenario) -> list[Contender]:
     learned = [made for made in price_net_contenders(policy, scenario) if made.trained]
     if policy.network.battery_value is not None:
         learned = [made for made in learned if made.mode != REPAIRED]
-        decide = partial(_optimum_with_value, parameters(scenario), policy.network.battery_value)
+        decide = partial(_optimum_with_value, parameters_of(scenario), policy.network.battery_value)
         learned.append(Contender("optimum", decide, mode="battery value"))
     return fixed_contenders(scenario, ["optimum"]) + learned + fixed_contenders(scenario, ["mrt", "random"])
 
 
-def _optimum_with_value(constants: Parameters, value: BatteryValue, key: Key, states: EnvState) -> Decision:
-    found, _ = optimise_all_or_best(constants, as_seen(states).frame, battery_value=value)
+def _optimum_with_value(parameters: Parameters, value: BatteryValue, key: Key, states: EnvState) -> Decision:
+    found, _ = optimise_all_or_best(parameters, as_seen(states).frame, battery_value=value)
     return Decision(beams=found.beams, allocation=found.solution.allocation)
 
 
@@ -162,11 +162,11 @@ def compare(
         if progress is not None:
             progress(done, total)
 
-    constants = parameters(scenario)
+    parameters = parameters_of(scenario)
     drawn: list[Episode] = []
     played: list[tuple[str, str | None, Played]] = []
     for contender in contenders:
-        drawn, record = play_episodes(constants, contender, frames=frames, episodes=episodes, seed=seed)
+        drawn, record = play_episodes(parameters, contender, frames=frames, episodes=episodes, seed=seed)
         played.append((contender.policy, contender.mode, record))
         update(frames * episodes)
     bounds, by_frame = [], []
@@ -178,7 +178,7 @@ def compare(
     plans = [bound.plan for bound in bounds if bound.plan is not None]  # an elastic problem always has one
     myopic = Played(*(np.concatenate(parts) for parts in zip(*by_frame, strict=True)))
     played = [
-        (CLAIRVOYANT, None, _of_plans(constants, drawn, plans)),
+        (CLAIRVOYANT, None, _of_plans(parameters, drawn, plans)),
         (FRAME_BY_FRAME, None, myopic),
         *played,
     ]
@@ -190,18 +190,18 @@ def compare(
 
 
 def play_episodes(
-    constants: Parameters, contender: Contender, *, frames: int, episodes: int, seed: int
+    parameters: Parameters, contender: Contender, *, frames: int, episodes: int, seed: int
 ) -> tuple[list[Episode], Played]:
     """Play a policy over R episodes of T frames; without backlog, they do not depend on the policy."""
     key_reset, key_policy, key_next = jax.random.split(jax.random.key(seed), 3)
-    states = reset_frames(jax.random.split(key_reset, episodes), constants)
+    states = reset_frames(jax.random.split(key_reset, episodes), parameters)
     first = np.asarray(states.frame.battery)
     channels, records = [], []
     for time in range(frames):
         channels.append(np.asarray(states.frame.channels))
         decision = contender.decide(jax.random.fold_in(key_policy, time), states)
         keys = jax.random.split(jax.random.fold_in(key_next, time), episodes)
-        states, record = play_frames(keys, states, decision.beams, decision.allocation, constants)
+        states, record = play_frames(keys, states, decision.beams, decision.allocation, parameters)
         records.append(jax.device_get(record))
 
     def over_time(name: str) -> np.ndarray:
@@ -219,16 +219,16 @@ def play_frame_by_frame(scenario: Scenario, episode: Episode) -> Played:
     Like the bound it knows the truth, may share a slot among beams and process parts of a workload, so the
     two differ only in foresight.
     """
-    constants = parameters(scenario)
+    parameters = parameters_of(scenario)
     battery, plans = episode.battery, []
     for channels, workload in zip(episode.channels, episode.workload, strict=True):
         plan = bound_energy(scenario, Episode(channels[None], workload[None], battery)).plan
         assert plan is not None  # the elastic problem always has a solution
         plans.append(plan)
         seen = (jnp.asarray(part) for part in (channels, workload, battery))
-        battery = np.asarray(_battery_after(constants, *seen, plan))
+        battery = np.asarray(_battery_after(parameters, *seen, plan))
     whole: Plan = jax.tree.map(lambda *parts: jnp.concatenate(parts), *plans)
-    return _of_plans(constants, [episode], [whole])
+    return _of_plans(parameters, [episode], [whole])
 
 
 @jax.jit
@@ -248,7 +248,7 @@ def _battery_after(
     return jnp.maximum(energy_budget(p, battery, plan.harvested) - spent, 0)
 
 
-def _of_plans(constants: Parameters, episodes: Sequence[Episode], plans: Sequence[Plan]) -> Played:
+def _of_plans(parameters: Parameters, episodes: Sequence[Episode], plans: Sequence[Plan]) -> Played:
     """Record of episodes played by a solver's plans."""
     plan: Plan = jax.tree.map(lambda *parts: jnp.stack(parts), *plans)
     used = plan.t_active, plan.t_passive, plan.l_active, plan.l_passive
@@ -256,7 +256,7 @@ def _of_plans(constants: Parameters, episodes: Sequence[Episode], plans: Sequenc
     shortfall = np.asarray(plan.shortfall)
     left_out = shortfall > NEGLIGIBLE * work
     return Played(
-        energy=np.asarray(jax.vmap(jax.vmap(partial(ap_energy, constants)))(*used)),
+        energy=np.asarray(jax.vmap(jax.vmap(partial(ap_energy, parameters)))(*used)),
         unserved=np.where(left_out, shortfall, 0),
         outage=left_out,
     )

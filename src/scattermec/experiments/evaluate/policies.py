@@ -17,7 +17,7 @@ from scattermec.errors import InputError
 from scattermec.experiments.measure.rollouts import Decide
 from scattermec.learners import ALGORITHMS, Task
 from scattermec.learners.fixed import BatchPolicy, fixed_policy
-from scattermec.physics import Allocation, parameters
+from scattermec.physics import Allocation, parameters_of
 from scattermec.physics.channel import Key
 from scattermec.physics.parameters import size_faults
 from scattermec.price_net import Policy, registry
@@ -63,8 +63,8 @@ class Contender:
 
 def fixed_contenders(scenario: Scenario, names: Sequence[str]) -> list[Contender]:
     """The policies of those names; raises InputError as `fixed_policy` does."""
-    constants = parameters(scenario)
-    return [Contender(name, fixed_policy(name, constants)) for name in names]
+    parameters = parameters_of(scenario)
+    return [Contender(name, fixed_policy(name, parameters)) for name in names]
 
 
 def check_fit(run: TrainedRun, scenario: Scenario, name: str) -> None:
@@ -79,9 +79,9 @@ def learned_contenders(run: TrainedRun, scenario: Scenario) -> list[Contender]:
     algorithm = ALGORITHMS[run.algorithm]
     # Settings that depend on the scenario take the values of the training scenario.
     settings = learning(run.config, run.scenario)
-    task = Task(parameters=parameters(scenario), learning=settings)
+    task = Task(parameters=parameters_of(scenario), learning=settings)
     keys = jax.vmap(jax.random.key)(jnp.asarray(run.seeds, jnp.uint32))
-    begin = Task(parameters=parameters(run.scenario), learning=settings)
+    begin = Task(parameters=parameters_of(run.scenario), learning=settings)
     untrained = first_states(algorithm, begin, keys)
     return [
         Contender(
@@ -102,10 +102,10 @@ def price_net_contenders(policy: Policy, scenario: Scenario) -> list[Contender]:
     Raises InputError if the scenario does not fit.
     """
     registry.check_fit(policy, scenario)
-    constants = parameters(scenario)
-    untrained = begin(policy.config, policy.seed, 1, parameters(policy.scenario)).network
+    parameters = parameters_of(scenario)
+    untrained = begin(policy.config, policy.seed, 1, parameters_of(policy.scenario)).network
     return [
-        Contender("price-net", partial(decide_frames, mode, network, constants), mode=mode, trained=trained)
+        Contender("price-net", partial(decide_frames, mode, network, parameters), mode=mode, trained=trained)
         for trained, network in ((0, untrained), (policy.frames, policy.network))
         for mode in modes_of(network)
     ]

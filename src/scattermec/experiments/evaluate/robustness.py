@@ -22,6 +22,7 @@ from scattermec._pytree import pytree
 from scattermec.environment import Decision, EnvState, reset
 from scattermec.errors import InputError
 from scattermec.experiments.measure.conditions import CONDITIONS, Condition
+from scattermec.experiments.measure.rollouts import Decide, ratios, roll_out
 from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.experiments.measure.sweeps import draw_frames, frames_of_key
 from scattermec.learners.fixed import BatchPolicy
@@ -32,7 +33,7 @@ from scattermec.physics import (
     Frame,
     Parameters,
     maximum_ratio_beams,
-    parameters,
+    parameters_of,
     run_frame,
     run_frames,
     unit_beams,
@@ -50,9 +51,11 @@ __all__ = [
     "OBEY",
     "REPAIR",
     "Contender",
+    "LongRunRow",
     "Planner",
     "RobustnessRow",
     "check_scenario",
+    "measure_long_run",
     "measure_robustness",
 ]
 
@@ -108,6 +111,21 @@ class RobustnessRow:
     """of the promises: the one chosen on other frames; None if the policy makes its own"""
 
 
+@dataclass(frozen=True)
+class LongRunRow:
+    """A policy in rollouts under one condition, with one kind of users."""
+
+    condition: str
+    policy: str
+    users: str
+    """`OBEY` or `REPAIR`"""
+    reward: Estimate
+    """kbit/J"""
+    outage: Estimate
+    efficiency: Estimate
+    """kbit of processed work per J of the AP"""
+
+
 @pytree
 class _Set:
     """K frames under a condition."""
@@ -137,19 +155,19 @@ def measure_robustness(
     ``progress`` counts conditions. Raises InputError as `check_scenario` does.
     """
     check_scenario(scenario)
-    constants = parameters(scenario)
+    parameters = parameters_of(scenario)
     key = jax.random.key(seed)
     true, optimum = _known(scenario, frames, seed)
     key_others = jax.random.fold_in(key, CHOICE_SEED)
-    others = frames_of_key(constants, key_others, jnp.arange(min(CHOICE_FRAMES, frames)))
+    others = frames_of_key(parameters, key_others, jnp.arange(min(CHOICE_FRAMES, frames)))
     rows = []
     for number, (name, condition) in enumerate(conditions.items()):
         levels = condition.knowledge
         played = _Condition(
-            constants,
+            parameters,
             levels,
-            chosen_on=_observe(jax.random.fold_in(key, 0), constants, levels, others),
-            measured_on=_observe(jax.random.fold_in(key, 1), constants, levels, true),
+            chosen_on=_observe(jax.random.fold_in(key, 0), parameters, levels, others),
+            measured_on=_observe(jax.random.fold_in(key, 1), parameters, levels, true),
             obeys=condition.bits is None,
         )
         for policy, users, outcome, choice in played.rows(contenders):
@@ -160,13 +178,74 @@ def measure_robustness(
     return rows
 
 
+def measure_long_run(
+    scenario: Scenario,
+    contenders: Sequence[Contender],
+    *,
+    frames: int,
+    seed: int,
+    conditions: Mapping[str, Condition] = CONDITIONS,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[LongRunRow]:
+    """Rows by condition: the contenders in rollouts, each with the batteries and backlogs that it leaves.
+
+    The AP's view is drawn anew in every frame. Promises of plans without their own are what the AP expects.
+    ``frames`` is the number to count, as for `roll_out`; intervals are over rollouts; ``progress`` counts
+    policies and conditions. Raises InputError as `check_scenario` does.
+    """
+    check_scenario(scenario)
+    parameters = parameters_of(scenario)
+    total, rows = len(conditions) * len(contenders), []
+    for name, condition in conditions.items():
+        for contender in contenders:
+            for users in _kinds_of_users(contender, obey=condition.bits is None):
+                decide = _deciding(parameters, condition.knowledge, contender, users)
+                record = roll_out(parameters, decide, num_frames=frames, seed=seed, copies=contender.seeds)
+                measured = ratios(record)
+                reward, outage, efficiency = (
+                    ratio_interval(*measured[quantity])
+                    for quantity in ("reward", "outage", "energy_efficiency")
+                )
+                rows.append(LongRunRow(name, contender.name, users, reward, outage, efficiency))
+            progress(len({(row.condition, row.policy) for row in rows}), total)
+    return rows
+
+
+def _kinds_of_users(contender: Contender, *, obey: bool) -> Iterator[str]:
+    if contender.decides is not None and obey:
+        yield OBEY
+    yield REPAIR
+
+
+def _deciding(parameters: Parameters, levels: Knowledge, contender: Contender, users: str) -> Decide:
+    """What is decided in the frames of rollouts, with a view of each drawn by these levels."""
+
+    def decide(key: Key, states: EnvState) -> tuple[Array, Allocation, Mapping[str, np.ndarray]]:
+        key_view, key_policy = jax.random.split(key)
+        some = _observe(key_view, parameters, levels, states.frame)
+        if contender.plans is not None:
+            plans = contender.plans(levels, some.seen)
+        else:
+            assert contender.decides is not None  # the other is
+            seen = dataclasses.replace(
+                states, observed_channels=some.seen.channels, observed_workload=some.seen.workload
+            )
+            decided = contender.decides(key_policy, seen)
+            if users == OBEY:
+                return decided.beams, _obeyed(some, decided), {}
+            plans = _plans(parameters, some.seen, decided, jnp.asarray(0.0))
+        return plans.beams, _repaired(parameters, some, plans, levels.step), {}
+
+    return decide
+
+
 @functools.lru_cache(maxsize=1)
 def _known(scenario: Scenario, frames: int, seed: int) -> tuple[Frame, np.ndarray]:
     """The frames, and the rewards (K,) of their optimum: kept, since every condition has the same."""
-    constants = parameters(scenario)
-    true = draw_frames(constants, frames=frames, seed=seed)
-    best, _ = optimise_all_or_best(constants, true)
-    return true, np.asarray(_rewards(constants, true, best.beams, best.solution.allocation))
+    parameters = parameters_of(scenario)
+    true = draw_frames(parameters, frames=frames, seed=seed)
+    best, _ = optimise_all_or_best(parameters, true)
+    return true, np.asarray(_rewards(parameters, true, best.beams, best.solution.allocation))
 
 
 def check_scenario(scenario: Scenario) -> None:
@@ -188,7 +267,7 @@ _NO_CHOICE = (None, None)
 class _Condition:
     """Everything that is played under one condition."""
 
-    constants: Parameters
+    parameters: Parameters
     levels: Knowledge
     chosen_on: _Set
     measured_on: _Set
@@ -208,7 +287,7 @@ class _Condition:
     def _decided(self, name: str, decides: BatchPolicy, seeds: int) -> _Rows:
         tried, counted = (_copies(some, seeds) for some in (self.chosen_on, self.measured_on))
         key = jax.random.key(0)
-        first, second = (decides(key, _states(self.constants, some)) for some in (tried, counted))
+        first, second = (decides(key, _states(self.parameters, some)) for some in (tried, counted))
         if self.obeys:
             yield name, OBEY, _by_frame(self._obeyed(second, counted), seeds), _NO_CHOICE
         scores = {d: self._score(self._plan(first, tried, d), tried) for d in DISCOUNTS}
@@ -234,20 +313,20 @@ class _Condition:
         yield CONTROL, REPAIR, outcome, (margin, discount)
 
     def _optimum(self, margin: float, some: _Set) -> Decision:
-        best, _ = optimise_all_or_best(with_margin(self.constants, margin), some.seen)
+        best, _ = optimise_all_or_best(with_margin(self.parameters, margin), some.seen)
         return Decision(beams=best.beams, allocation=best.solution.allocation)
 
     def _plan(self, decided: Decision, some: _Set, discount: float) -> Plan:
-        return _plans(self.constants, some.seen, decided, jnp.asarray(discount))
+        return _plans(self.parameters, some.seen, decided, jnp.asarray(discount))
 
     def _score(self, plan: Plan, some: _Set) -> float:
         return float(jnp.mean(self._repaired(plan, some).reward))
 
     def _repaired(self, plan: Plan, some: _Set) -> _Played:
-        return _play_repaired(self.constants, some, plan, self.levels.step)
+        return _play_repaired(self.parameters, some, plan, self.levels.step)
 
     def _obeyed(self, decided: Decision, some: _Set) -> _Played:
-        return _play_obeyed(self.constants, some, decided)
+        return _play_obeyed(self.parameters, some, decided)
 
 
 def _copies(some: _Set, seeds: int) -> _Set:
@@ -261,25 +340,25 @@ def _by_frame(outcome: _Played, seeds: int) -> _Played:
 
 
 @jax.jit
-def _observe(key: Key, constants: Parameters, levels: Knowledge, true: Frame) -> _Set:
+def _observe(key: Key, parameters: Parameters, levels: Knowledge, true: Frame) -> _Set:
     def one(index: Array, frame: Frame) -> _Set:
         key_view, key_heard = jax.random.split(jax.random.fold_in(key, index))
         return _Set(
             true=frame,
-            seen=view(key_view, constants, levels, frame),
-            heard=hears(key_heard, constants, levels),
+            seen=view(key_view, parameters, levels, frame),
+            heard=hears(key_heard, parameters, levels),
         )
 
     return jax.vmap(one)(jnp.arange(len(true.workload)), true)
 
 
 @jax.jit
-def _states(constants: Parameters, some: _Set) -> EnvState:
+def _states(parameters: Parameters, some: _Set) -> EnvState:
     """First states of episodes with these frames, as the AP sees them."""
 
     def one(true: Frame, seen: Frame) -> EnvState:
         return dataclasses.replace(
-            reset(jax.random.key(0), constants),
+            reset(jax.random.key(0), parameters),
             frame=true,
             observed_channels=seen.channels,
             observed_workload=seen.workload,
@@ -290,40 +369,57 @@ def _states(constants: Parameters, some: _Set) -> EnvState:
 
 
 @jax.jit
-def _plans(constants: Parameters, seen: Frame, decided: Decision, discount: Array) -> Plan:
+def _plans(parameters: Parameters, seen: Frame, decided: Decision, discount: Array) -> Plan:
     def one(seen: Frame, decided: Decision) -> Plan:
         beams = unit_beams(decided.beams, seen.channels)
-        return plan_for(constants, seen, beams, decided.allocation.t_passive, discount)
+        return plan_for(parameters, seen, beams, decided.allocation.t_passive, discount)
 
     return jax.vmap(one)(seen, decided)
 
 
 @kept_jit
-def _play_repaired(constants: Parameters, some: _Set, plans: Plan, step: Array) -> _Played:
-    def one(some: _Set, plan: Plan) -> _Played:
-        allocation = repaired(constants, some.true, plan, step=step, heard=some.heard)
-        return _outcome(constants, some.true, plan.beams, allocation)
+def _repaired(parameters: Parameters, some: _Set, plans: Plan, step: Array) -> Allocation:
+    def one(some: _Set, plan: Plan) -> Allocation:
+        return repaired(parameters, some.true, plan, step=step, heard=some.heard)
 
     return jax.vmap(one)(some, plans)
 
 
 @jax.jit
-def _play_obeyed(constants: Parameters, some: _Set, decided: Decision) -> _Played:
+def _obeyed(some: _Set, decided: Decision) -> Allocation:
+    return jax.vmap(_heard_alone)(some.heard, decided.allocation)
+
+
+def _heard_alone(heard: Bool[Array, " N"], plan: Allocation) -> Allocation:
+    """What is done if only users that hear the plan obey: the AP beams whoever listens."""
+    done = jax.tree.map(lambda part: jnp.where(heard, part, 0), plan)
+    return dataclasses.replace(done, t_passive=plan.t_passive)
+
+
+@kept_jit
+def _play_repaired(parameters: Parameters, some: _Set, plans: Plan, step: Array) -> _Played:
+    def one(some: _Set, plan: Plan) -> _Played:
+        allocation = repaired(parameters, some.true, plan, step=step, heard=some.heard)
+        return _outcome(parameters, some.true, plan.beams, allocation)
+
+    return jax.vmap(one)(some, plans)
+
+
+@jax.jit
+def _play_obeyed(parameters: Parameters, some: _Set, decided: Decision) -> _Played:
     def one(some: _Set, decided: Decision) -> _Played:
-        plan = decided.allocation
-        done = jax.tree.map(lambda part: jnp.where(some.heard, part, 0), plan)
-        done = dataclasses.replace(done, t_passive=plan.t_passive)  # the AP beams whoever listens
+        done = _heard_alone(some.heard, decided.allocation)
         beams = unit_beams(decided.beams, some.seen.channels)
-        return _outcome(constants, some.true, beams, done)
+        return _outcome(parameters, some.true, beams, done)
 
     return jax.vmap(one)(some, decided)
 
 
-def _outcome(constants: Parameters, frame: Frame, beams: Array, allocation: Allocation) -> _Played:
-    outcome = run_frame(constants, frame, beams, allocation)
+def _outcome(parameters: Parameters, frame: Frame, beams: Array, allocation: Allocation) -> _Played:
+    outcome = run_frame(parameters, frame, beams, allocation)
     return _Played(reward=outcome.ap_reward, outage=1 - jnp.mean(outcome.success.astype(float)))
 
 
 @jax.jit
-def _rewards(constants: Parameters, frames: Frame, beams: Array, allocations: Allocation) -> Array:
-    return run_frames(constants, frames, beams, allocations).ap_reward
+def _rewards(parameters: Parameters, frames: Frame, beams: Array, allocations: Allocation) -> Array:
+    return run_frames(parameters, frames, beams, allocations).ap_reward

@@ -11,7 +11,7 @@ from scattermec.experiments.measure.beams import allocate_for
 from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.experiments.measure.sweeps import draw_frames
 from scattermec.optimisation import optimise_all_or_best
-from scattermec.physics import Allocation, Frame, Parameters, parameters, run_frame
+from scattermec.physics import Allocation, Frame, Parameters, parameters_of, run_frame
 from scattermec.price_net.modes import beams_frames, modes_of
 from scattermec.price_net.policy import PriceNet
 from scattermec.price_net.registry import Policy, check_fit
@@ -70,14 +70,14 @@ def measure_unseen(
     rows = []
     for scenario in draw_scenarios(policy.scenario, scenarios, seed):
         check_fit(policy, scenario)
-        constants = parameters(scenario)
-        drawn = draw_frames(constants, frames=frames, seed=seed)
-        best, _ = optimise_all_or_best(constants, drawn)
-        optimum = _play(constants, drawn, best.beams, best.solution.allocation)
-        played = dict(_play_modes(policy.network, constants, drawn))
-        chosen = beams_frames(policy.network, constants, drawn)
-        exact = allocate_for(constants, drawn, chosen, scheme="hybrid")
-        played[EXACT] = _play(constants, drawn, chosen, exact.solution.allocation)
+        parameters = parameters_of(scenario)
+        drawn = draw_frames(parameters, frames=frames, seed=seed)
+        best, _ = optimise_all_or_best(parameters, drawn)
+        optimum = _play(parameters, drawn, best.beams, best.solution.allocation)
+        played = dict(_play_modes(policy.network, parameters, drawn))
+        chosen = beams_frames(policy.network, parameters, drawn)
+        exact = allocate_for(parameters, drawn, chosen, scheme="hybrid")
+        played[EXACT] = _play(parameters, drawn, chosen, exact.solution.allocation)
         shares = {
             name: ratio_interval(np.asarray(reward), np.asarray(optimum[0]))
             for name, (reward, _) in played.items()
@@ -92,9 +92,9 @@ def measure_unseen(
 
 
 def _outcome(
-    constants: Parameters, frame: Frame, beams: jax.Array, allocation: Allocation
+    parameters: Parameters, frame: Frame, beams: jax.Array, allocation: Allocation
 ) -> tuple[jax.Array, jax.Array]:
-    outcome = run_frame(constants, frame, beams, allocation)
+    outcome = run_frame(parameters, frame, beams, allocation)
     return outcome.ap_reward, jnp.mean(~outcome.success)
 
 
@@ -103,12 +103,12 @@ _play = jax.jit(jax.vmap(_outcome, in_axes=(None, 0, 0, 0)))
 
 @jax.jit
 def _play_modes(
-    network: PriceNet, constants: Parameters, frames: Frame
+    network: PriceNet, parameters: Parameters, frames: Frame
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
     """Rewards and outages (K,) of each mode."""
 
     def of_frame(frame: Frame) -> dict[str, tuple[jax.Array, jax.Array]]:
-        decided = {name: mode(network, constants, frame) for name, mode in modes_of(network).items()}
-        return {name: _outcome(constants, frame, one.beams, one.allocation) for name, one in decided.items()}
+        decided = {name: mode(network, parameters, frame) for name, mode in modes_of(network).items()}
+        return {name: _outcome(parameters, frame, one.beams, one.allocation) for name, one in decided.items()}
 
     return jax.vmap(of_frame)(frames)

@@ -36,7 +36,7 @@ from scattermec.physics import (
     Outcome,
     Parameters,
     links,
-    parameters,
+    parameters_of,
     posterior,
     run_frame,
     with_margin,
@@ -61,12 +61,12 @@ class Observed:
     """channels and workload as observed; late channels are those of the frame before"""
 
 
-def constants_of(scenario: Scenario, condition: Condition) -> Parameters:
+def parameters_under(scenario: Scenario, condition: Condition) -> Parameters:
     """The scenario's constants with the condition's errors."""
     changes = {"csi_error": condition.csi_error, "workload_error": condition.workload_error}
     if condition.correlation is not None:
         changes["correlation"] = condition.correlation
-    return parameters(Scenario(**(scenario.model_dump() | changes)))
+    return parameters_of(Scenario(**(scenario.model_dump() | changes)))
 
 
 def observe(key: Key, parameters: Parameters, *, late: bool) -> Observed:
@@ -225,18 +225,18 @@ def possible(
     Raises InputError for a scenario that does not fit.
     """
     check_scenario(scenario)
-    constants = constants_of(scenario, condition)
+    parameters = parameters_under(scenario, condition)
     keys = _keys(seed, frames)
-    drawn = observe_frames(constants, condition.late, keys)
+    drawn = observe_frames(parameters, condition.late, keys)
     bound = {
-        users: _bounds(constants, condition, drawn, users, progress if users == "repair" else None)
+        users: _bounds(parameters, condition, drawn, users, progress if users == "repair" else None)
         for users in USERS
     }
-    plans = _margin_plans(constants, condition, drawn)
-    played = _choose_and_play(samples, condition.late, constants, keys, drawn, *plans)
+    plans = _margin_plans(parameters, condition, drawn)
+    played = _choose_and_play(samples, condition.late, parameters, keys, drawn, *plans)
     reward, energy, outage = (dict(zip(USERS, map(np.asarray, part), strict=True)) for part in played)
     return Possible(
-        condition, keys, drawn, plans, _clairvoyant(constants, drawn), bound, reward, energy, outage
+        condition, keys, drawn, plans, _clairvoyant(parameters, drawn), bound, reward, energy, outage
     )
 
 
@@ -250,10 +250,10 @@ def limit(
 ) -> Estimate:
     """Bound for users that repair, as in `possible`, as a share of the best set's reward with all known."""
     check_scenario(scenario)
-    constants = constants_of(scenario, condition)
-    drawn = observe_frames(constants, condition.late, _keys(seed, frames))
-    bound = _bounds(constants, condition, drawn, "repair", progress)
-    return ratio_interval(bound, _clairvoyant(constants, drawn))
+    parameters = parameters_under(scenario, condition)
+    drawn = observe_frames(parameters, condition.late, _keys(seed, frames))
+    bound = _bounds(parameters, condition, drawn, "repair", progress)
+    return ratio_interval(bound, _clairvoyant(parameters, drawn))
 
 
 def _keys(seed: int, frames: int) -> Array:
@@ -261,7 +261,7 @@ def _keys(seed: int, frames: int) -> Array:
 
 
 def _bounds(
-    constants: Parameters,
+    parameters: Parameters,
     condition: Condition,
     drawn: Observed,
     users: str,
@@ -269,17 +269,17 @@ def _bounds(
 ) -> Float[np.ndarray, " K"]:
     channels = np.asarray(drawn.truth.channels)
     return bound_rewards(
-        constants,
+        parameters,
         channels / np.linalg.norm(channels, axis=-1, keepdims=True),
         np.asarray(drawn.truth.battery),
-        cells_of(constants, condition, drawn),
+        cells_of(parameters, condition, drawn),
         repair=users == "repair",
         progress=progress,
     )
 
 
-def _clairvoyant(constants: Parameters, drawn: Observed) -> Float[np.ndarray, " K"]:
-    return np.asarray(optimise_service_frames(constants, drawn.truth).reward_bound)
+def _clairvoyant(parameters: Parameters, drawn: Observed) -> Float[np.ndarray, " K"]:
+    return np.asarray(optimise_service_frames(parameters, drawn.truth).reward_bound)
 
 
 KEY = 17
@@ -304,32 +304,32 @@ def check_scenario(scenario: Scenario) -> None:
 
 
 def _margin_plans(
-    constants: Parameters, condition: Condition, frames: Observed
+    parameters: Parameters, condition: Condition, frames: Observed
 ) -> tuple[Complex[Array, "K P N M"], Allocation]:
     """Beams and allocations of the optimum for what is expected in each frame, with each of `MARGINS`."""
-    expected = _expected(constants, condition.late, frames.seen)
+    expected = _expected(parameters, condition.late, frames.seen)
     plans = []
     for margin in MARGINS:
         if condition.workload_error:
             heavier = dataclasses.replace(expected, workload=expected.workload * (1 + margin))
-            plan = optimise_all_or_best(constants, heavier)[0]
+            plan = optimise_all_or_best(parameters, heavier)[0]
         else:
-            plan = optimise_all_or_best(with_margin(constants, margin), expected)[0]
+            plan = optimise_all_or_best(with_margin(parameters, margin), expected)[0]
         plans.append((plan.beams, plan.solution.allocation))
     return jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=1), *plans)
 
 
 @partial(jax.jit, static_argnums=1)
-def _expected(constants: Parameters, late: bool, seen: Frame) -> Frame:
+def _expected(parameters: Parameters, late: bool, seen: Frame) -> Frame:
     """The frames as expected: late channels fade towards their mean, workloads are between seen and usual."""
     if not late:
 
         def mean_work(observed: Float[Array, " N"]) -> Float[Array, " N"]:
-            work, weights = posterior.workload_outcomes(constants, observed)
+            work, weights = posterior.workload_outcomes(parameters, observed)
             return jnp.sum(jax.nn.softmax(weights, axis=0) * work, axis=0)
 
         return dataclasses.replace(seen, workload=jax.vmap(mean_work)(seen.workload))
-    means = jax.vmap(lambda frame: prior_of(constants, late, frame).mean)(seen)
+    means = jax.vmap(lambda frame: prior_of(parameters, late, frame).mean)(seen)
     return dataclasses.replace(seen, channels=means)
 
 
@@ -337,23 +337,23 @@ def _expected(constants: Parameters, late: bool, seen: Frame) -> Frame:
 def _choose_and_play(
     samples: int,
     late: bool,
-    constants: Parameters,
+    parameters: Parameters,
     keys: Array,
     frames: Observed,
     beams: Complex[Array, "K P N M"],
     allocations: Allocation,
 ) -> tuple[Array, Array, Array]:
     def of_frame(key: Key, observed: Observed, beams: Array, plans: Allocation) -> tuple[Array, Array, Array]:
-        truths = sample_truths(key, constants, observed.seen, samples, late=late)
+        truths = sample_truths(key, parameters, observed.seen, samples, late=late)
 
         def on_samples(beams: Array, plan: Allocation) -> Float[Array, " 2"]:
             """Mean reward of a plan, by what users do."""
-            outcomes = jax.vmap(partial(play_plan, constants), in_axes=(0, None, None))(truths, beams, plan)
+            outcomes = jax.vmap(partial(play_plan, parameters), in_axes=(0, None, None))(truths, beams, plan)
             return jnp.stack([jnp.mean(outcomes[users].ap_reward) for users in USERS])
 
         best = jnp.argmax(jax.vmap(on_samples)(beams, plans), axis=0)
         outcomes = [
-            play_plan(constants, observed.truth, beams[i], jax.tree.map(lambda leaf, i=i: leaf[i], plans))[
+            play_plan(parameters, observed.truth, beams[i], jax.tree.map(lambda leaf, i=i: leaf[i], plans))[
                 users
             ]
             for users, i in zip(USERS, best, strict=True)
@@ -365,13 +365,13 @@ def _choose_and_play(
     return jax.vmap(of_frame, out_axes=1)(keys, frames, beams, allocations)
 
 
-def sample_truths(key: Key, constants: Parameters, seen: Frame, samples: int, *, late: bool) -> Frame:
+def sample_truths(key: Key, parameters: Parameters, seen: Frame, samples: int, *, late: bool) -> Frame:
     """S frames that may be the true one, each as likely, given what the AP sees."""
     # Of the three keys of a frame, `observe` uses the others.
     *_, key = jax.random.split(key, 3)
     if late:
-        return posterior.sample_after(key, constants, seen, samples)
-    return posterior.sample_truth(key, constants, seen, samples)
+        return posterior.sample_after(key, parameters, seen, samples)
+    return posterior.sample_truth(key, parameters, seen, samples)
 
 
 def play_plan(

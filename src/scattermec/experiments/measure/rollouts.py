@@ -14,7 +14,7 @@ from scattermec.environment import EnvState, reset, step
 from scattermec.experiments.measure.beams import SimulatedBeams, solve_frames
 from scattermec.experiments.measure.statistics import Estimate, ratio_interval
 from scattermec.optimisation import INFEASIBLE, OPTIMAL, Scheme
-from scattermec.physics import Allocation, Frame, Parameters, parameters, processed_work, with_margin
+from scattermec.physics import Allocation, Frame, Parameters, parameters_of, processed_work, with_margin
 from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
 
@@ -130,8 +130,8 @@ def simulate(
         seed: seed of everything drawn; the same seed gives the same numbers.
         progress: called after every step with the number of frames played and the total, warm-up included.
     """
-    constants = parameters(scenario)
-    cautious = with_margin(constants, margin)
+    parameters = parameters_of(scenario)
+    cautious = with_margin(parameters, margin)
 
     def decide(key: Key, states: EnvState) -> tuple[Array, Allocation, Mapping[str, np.ndarray]]:
         seen = Frame(
@@ -142,7 +142,7 @@ def simulate(
         solved = solve_frames(cautious, seen, beams, scheme=scheme, key=key)
         return solved.beams, solved.solution.allocation, {"status": solved.status}
 
-    return _simulate(constants, decide, num_frames, seed, progress)
+    return _simulate(parameters, decide, num_frames, seed, progress)
 
 
 def simulate_policy(
@@ -154,11 +154,11 @@ def simulate_policy(
     progress: Callable[[int, int], None] | None = None,
 ) -> SimulationResult:
     """`simulate` with a policy made for ``scenario``; frames have a ``status`` only if the policy adds it."""
-    return _simulate(parameters(scenario), decide, num_frames, seed, progress)
+    return _simulate(parameters_of(scenario), decide, num_frames, seed, progress)
 
 
 def _simulate(
-    constants: Parameters,
+    parameters: Parameters,
     decide: Decide,
     num_frames: int,
     seed: int,
@@ -166,7 +166,7 @@ def _simulate(
 ) -> SimulationResult:
     if num_frames < 1:
         raise ValueError(f"num_frames: {num_frames} is not allowed; it must be >= 1")
-    return summarise(roll_out(constants, decide, num_frames=num_frames, seed=seed, progress=progress))
+    return summarise(roll_out(parameters, decide, num_frames=num_frames, seed=seed, progress=progress))
 
 
 def summarise(frames: Mapping[str, np.ndarray]) -> SimulationResult:
@@ -180,7 +180,7 @@ def summarise(frames: Mapping[str, np.ndarray]) -> SimulationResult:
 
 
 def roll_out(
-    constants: Parameters,
+    parameters: Parameters,
     decide: Decide,
     *,
     num_frames: int,
@@ -193,7 +193,7 @@ def roll_out(
     Copies have the same channels, arrivals and first batteries; decisions may differ between copies.
 
     Args:
-        constants: the scenario's constants.
+        parameters: the scenario's constants.
         decide: the decision in the current frame, for C R states, copy by copy.
         num_frames: frames to count in each copy, rounded up to T in each rollout.
         seed: seed of everything drawn; draws do not depend on decisions.
@@ -206,12 +206,12 @@ def roll_out(
     rollouts = num_rollouts(num_frames)
     steps = WARM_UP + -(-num_frames // rollouts)
     key_reset, key_steps = first_keys(rollouts, copies, seed)
-    states = reset_frames(key_reset, constants)
+    states = reset_frames(key_reset, parameters)
     records: list[dict[str, np.ndarray]] = []
     for time in range(steps):
         key_decision, keys_next = keys_of_step(rollouts, copies, key_steps, time)
         beams, allocation, more = decide(key_decision, states)
-        states, played = play_frames(keys_next, states, beams, allocation, constants)
+        states, played = play_frames(keys_next, states, beams, allocation, parameters)
         if time >= WARM_UP:
             records.append({**jax.device_get(played), **more})
         if progress is not None:
@@ -238,20 +238,21 @@ def _keys_of(rollouts: int, copies: int, key: Key) -> Array:
 
 
 @kept_jit
-def reset_frames(keys: Array, constants: Parameters) -> EnvState:
+def reset_frames(keys: Array, parameters: Parameters) -> EnvState:
     """The first frame of an episode for each of R keys."""
-    return jax.vmap(reset, in_axes=(0, None))(keys, constants)
+    return jax.vmap(reset, in_axes=(0, None))(keys, parameters)
 
 
 @kept_jit
 def play_frames(
-    keys: Array, states: EnvState, beams: Array, allocation: Allocation, constants: Parameters
+    keys: Array, states: EnvState, beams: Array, allocation: Allocation, parameters: Parameters
 ) -> tuple[EnvState, dict[str, Array]]:
     """Play a frame of each of R states: the next states, and the record of the frames by name.
 
     The record is that of `SimulationResult.frames`, (R,) and (R, N), without ``status``.
     """
-    following, result = jax.vmap(step, in_axes=(0, 0, 0, 0, None))(keys, states, beams, allocation, constants)
+    play = jax.vmap(step, in_axes=(0, 0, 0, 0, None))
+    following, result = play(keys, states, beams, allocation, parameters)
     outcome, workload = result.outcome, states.frame.workload
     processed = jax.vmap(processed_work)(workload, allocation, outcome.success)
     record = {

@@ -19,7 +19,7 @@ from scattermec import price_net
 from scattermec.errors import InputError
 from scattermec.experiments.measure.possible import (
     Possible,
-    constants_of,
+    parameters_under,
     play_plan,
     sample_truths,
 )
@@ -82,17 +82,17 @@ def compare_plans(
     Raises InputError if the solver is not installed.
     """
     late, frames, keys = found.condition.late, found.frames, found.keys
-    constants = constants_of(scenario, found.condition)
+    parameters = parameters_under(scenario, found.condition)
     beams, allocations = found.plans
     kinds = {MARGIN: (beams, allocations.t_passive)}
-    kinds[SAMPLED] = _sampled_plans(late, constants, keys, frames.seen, samples, progress)
+    kinds[SAMPLED] = _sampled_plans(late, parameters, keys, frames.seen, samples, progress)
     policy = price_net.load(NETWORK)
     if not _unfit(policy, scenario):
-        plan = plan_frames(policy.network, constants, found.condition.knowledge, frames.seen)
+        plan = plan_frames(policy.network, parameters, found.condition.knowledge, frames.seen)
         kinds[NETWORK] = plan.beams[:, None], plan.t_passive[:, None]
     plans = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *kinds.values())
     chosen_by, played = (
-        _expected(constants, _truths(late, count, constants, _folded(keys, stage), frames.seen), plans)
+        _expected(parameters, _truths(late, count, parameters, _folded(keys, stage), frames.seen), plans)
         for stage, count in ((CHOOSING, CHOSEN_BY), (PLAYING, HELD_OUT))
     )
     ends = np.cumsum([times.shape[1] for _, times in kinds.values()])
@@ -122,34 +122,34 @@ def _folded(keys: Array, stage: int) -> Array:
 
 def _sampled_plans(
     late: bool,
-    constants: Parameters,
+    parameters: Parameters,
     keys: Array,
     seen: Frame,
     samples: int,
     progress: Callable[[int, int], None] | None,
 ) -> Beams:
-    truths = _truths(late, samples, constants, _folded(keys, PLANNING), seen)
+    truths = _truths(late, samples, parameters, _folded(keys, PLANNING), seen)
     frames, users, antennas = seen.channels.shape
     # No beams at all, where there are fewer plans.
     most = len(PRICES) * users
     beams, times = np.zeros((frames, most, users, antennas), complex), np.zeros((frames, most, users))
     for k in range(frames):
-        for i, plan in enumerate(shared_plans(constants, jax.tree.map(lambda leaf, k=k: leaf[k], truths))):
+        for i, plan in enumerate(shared_plans(parameters, jax.tree.map(lambda leaf, k=k: leaf[k], truths))):
             beams[k, i], times[k, i] = plan.beams, plan.t_passive
         if progress is not None:
             progress(k + 1, frames)
-    slot = np.asarray(constants.slot_duration)
+    slot = np.asarray(parameters.slot_duration)
     stretched = [np.minimum(factor * times, slot) for factor in STRETCHED]
     return jnp.tile(jnp.asarray(beams), (1, len(STRETCHED), 1, 1)), jnp.concatenate(stretched, axis=1)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _truths(late: bool, samples: int, constants: Parameters, keys: Array, seen: Frame) -> Frame:
-    return jax.vmap(lambda key, one: sample_truths(key, constants, one, samples, late=late))(keys, seen)
+def _truths(late: bool, samples: int, parameters: Parameters, keys: Array, seen: Frame) -> Frame:
+    return jax.vmap(lambda key, one: sample_truths(key, parameters, one, samples, late=late))(keys, seen)
 
 
 @jax.jit
-def _expected(constants: Parameters, truths: Frame, plans: Beams) -> Expected:
+def _expected(parameters: Parameters, truths: Frame, plans: Beams) -> Expected:
     """What each of P plans achieves on the S samples of each of K frames, (K, P)."""
 
     def of_plan(truths: Frame, plan: Beams) -> Expected:
@@ -163,7 +163,7 @@ def _expected(constants: Parameters, truths: Frame, plans: Beams) -> Expected:
             l_passive=nothing,
             l_local=nothing,
         )
-        outcomes = jax.vmap(partial(play_plan, constants), in_axes=(0, None, None))(truths, beams, told)
+        outcomes = jax.vmap(partial(play_plan, parameters), in_axes=(0, None, None))(truths, beams, told)
         played = outcomes["repair"]
         outage = 1 - jnp.mean(played.success.astype(float))
         return Expected(jnp.mean(played.ap_reward), jnp.mean(played.ap_energy), outage)

@@ -38,16 +38,16 @@ StackedBeams = Literal["mrt", "random"]
 """Beams that do not depend on the allocation."""
 
 
-def stack(constants: Sequence[Parameters]) -> Parameters:
+def stack(parameters: Sequence[Parameters]) -> Parameters:
     """Constants of P scenarios as one pytree, with a leading axis (P,)."""
     stacked: Parameters = jax.tree.map(
-        lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *constants
+        lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *parameters
     )
     return stacked
 
 
 def simulate_stacked(
-    constants: Sequence[Parameters],
+    parameters: Sequence[Parameters],
     seeds: Sequence[int],
     *,
     scheme: Scheme,
@@ -58,35 +58,40 @@ def simulate_stacked(
     rollouts = num_rollouts(num_frames)
     steps = WARM_UP + -(-num_frames // rollouts)
     frames = jax.device_get(
-        _roll_out(scheme, beams, rollouts, steps, stack(constants), np.asarray(seeds, np.uint32))
+        _roll_out(scheme, beams, rollouts, steps, stack(parameters), np.asarray(seeds, np.uint32))
     )
     return [summarise({name: leaf[index] for name, leaf in frames.items()}) for index in range(len(seeds))]
 
 
 def measure_stacked(
-    constants: Sequence[Parameters], seeds: Sequence[int], *, scheme: Scheme, beams: StackedBeams, frames: int
+    parameters: Sequence[Parameters],
+    seeds: Sequence[int],
+    *,
+    scheme: Scheme,
+    beams: StackedBeams,
+    frames: int,
 ) -> list[dict[str, Estimate]]:
     """`sweeps.measure_frames` for P scenarios, each with its seed."""
-    found = _measure(scheme, beams, frames, stack(constants), np.asarray(seeds, np.uint32))
+    found = _measure(scheme, beams, frames, stack(parameters), np.asarray(seeds, np.uint32))
     values = jax.device_get(found)
     return [estimates({name: leaf[index] for name, leaf in values.items()}) for index in range(len(seeds))]
 
 
 def values_of(
-    scheme: Scheme, constants: Parameters, frame: Frame, beams: Complex[Array, "N M"]
+    scheme: Scheme, parameters: Parameters, frame: Frame, beams: Complex[Array, "N M"]
 ) -> dict[str, Array]:
     """What a frame contributes to the metrics of sweeps, for use inside jit and vmap."""
-    solution, status = allocate_everyone_or_best(constants, frame, beams, scheme=scheme)
-    return frame_values(constants, frame, beams, solution, solution.lower_bound, status)
+    solution, status = allocate_everyone_or_best(parameters, frame, beams, scheme=scheme)
+    return frame_values(parameters, frame, beams, solution, solution.lower_bound, status)
 
 
 @partial(kept_jit, static_argnums=(0, 1, 2, 3))
 def _roll_out(
-    scheme: Scheme, beams: StackedBeams, rollouts: int, steps: int, constants: Parameters, seeds: Array
+    scheme: Scheme, beams: StackedBeams, rollouts: int, steps: int, parameters: Parameters, seeds: Array
 ) -> dict[str, Array]:
     """The counted frames of each scenario, (P, R, T) and (P, R, T, N)."""
 
-    def play(constants: Parameters, seed: Array) -> dict[str, Array]:
+    def play(parameters: Parameters, seed: Array) -> dict[str, Array]:
         key_reset, key_steps = first_keys(rollouts, 1, seed)
 
         def one_step(states: EnvState, time: Array) -> tuple[EnvState, dict[str, Array]]:
@@ -94,25 +99,25 @@ def _roll_out(
             seen = as_seen(states).frame
             chosen = beam_rule(beams)(key_decision, seen)
             allocate = partial(allocate_everyone_or_best, scheme=scheme)
-            solution, status = jax.vmap(allocate, in_axes=(None, 0, 0))(constants, seen, chosen)
-            states, record = play_frames(keys_next, states, chosen, solution.allocation, constants)
+            solution, status = jax.vmap(allocate, in_axes=(None, 0, 0))(parameters, seen, chosen)
+            states, record = play_frames(keys_next, states, chosen, solution.allocation, parameters)
             return states, {**record, "status": status}
 
-        _, records = jax.lax.scan(one_step, reset_frames(key_reset, constants), jnp.arange(steps))
+        _, records = jax.lax.scan(one_step, reset_frames(key_reset, parameters), jnp.arange(steps))
         return {name: jnp.swapaxes(leaf[WARM_UP:], 0, 1) for name, leaf in records.items()}
 
-    return jax.vmap(play)(constants, seeds)
+    return jax.vmap(play)(parameters, seeds)
 
 
 @partial(kept_jit, static_argnums=(0, 1, 2))
 def _measure(
-    scheme: Scheme, beams: StackedBeams, frames: int, constants: Parameters, seeds: Array
+    scheme: Scheme, beams: StackedBeams, frames: int, parameters: Parameters, seeds: Array
 ) -> dict[str, Array]:
     """What each frame of each scenario contributes, (P, K) by name."""
 
-    def solve(constants: Parameters, seed: Array) -> dict[str, Array]:
-        drawn = frames_of_key(constants, jax.random.key(seed), jnp.arange(frames))
+    def solve(parameters: Parameters, seed: Array) -> dict[str, Array]:
+        drawn = frames_of_key(parameters, jax.random.key(seed), jnp.arange(frames))
         chosen = beam_rule(beams)(beams_key(seed), drawn)
-        return jax.vmap(partial(values_of, scheme), in_axes=(None, 0, 0))(constants, drawn, chosen)
+        return jax.vmap(partial(values_of, scheme), in_axes=(None, 0, 0))(parameters, drawn, chosen)
 
-    return jax.vmap(solve)(constants, seeds)
+    return jax.vmap(solve)(parameters, seeds)

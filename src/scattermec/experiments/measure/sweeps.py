@@ -19,7 +19,7 @@ from scattermec.experiments.measure import limits
 from scattermec.experiments.measure.beams import Beams, SolvedFrames, allocate_for, solve_frames
 from scattermec.experiments.measure.statistics import Estimate, mean_interval, ratio_interval
 from scattermec.optimisation import INFEASIBLE, OPTIMAL, SCHEMES, Scheme, Solution, is_feasible
-from scattermec.physics import Frame, Parameters, channel, parameters, run_frame
+from scattermec.physics import Frame, Parameters, channel, parameters_of, run_frame
 from scattermec.physics.channel import Key
 from scattermec.physics.parameters import weaker_by
 from scattermec.physics.rewards import energy_efficiency
@@ -222,31 +222,31 @@ def measure_point(
 
     Calls ``on_scheme`` after each scheme of each kind of beams.
     """
-    constants = parameters_at(parameters(scenario), sweep.name, value)
-    drawn = draw_frames(constants, frames=frames, seed=seed)
-    bounds = _bounds(constants, drawn, sweep)
+    parameters = parameters_at(parameters_of(scenario), sweep.name, value)
+    drawn = draw_frames(parameters, frames=frames, seed=seed)
+    bounds = _bounds(parameters, drawn, sweep)
     measured: list[Measurement] = []
     for kind in beams:
         values: Values = {}
         for scheme in sweep.schemes:
-            solved = solve_frames(constants, drawn, kind, scheme=scheme, key=beams_key(seed))
-            values[scheme] = _values(constants, drawn, solved)
+            solved = solve_frames(parameters, drawn, kind, scheme=scheme, key=beams_key(seed))
+            values[scheme] = _values(parameters, drawn, solved)
             on_scheme(scheme)
         measured += _measurements(sweep, value, kind, seed, values, np.asarray(drawn.workload), bounds)
     return measured
 
 
 def measure_frames(
-    constants: Parameters, *, frames: int, seed: int, beams: Beams, scheme: Scheme
+    parameters: Parameters, *, frames: int, seed: int, beams: Beams, scheme: Scheme
 ) -> dict[str, Estimate]:
     """Each of `METRICS` over the frames of `draw_frames`, for one kind of beams and one scheme."""
-    drawn = draw_frames(constants, frames=frames, seed=seed)
-    solved = solve_frames(constants, drawn, beams, scheme=scheme, key=beams_key(seed))
-    return estimates(_values(constants, drawn, solved))
+    drawn = draw_frames(parameters, frames=frames, seed=seed)
+    solved = solve_frames(parameters, drawn, beams, scheme=scheme, key=beams_key(seed))
+    return estimates(_values(parameters, drawn, solved))
 
 
 def measure_chosen(
-    constants: Parameters,
+    parameters: Parameters,
     sweep: Sweep,
     value: float,
     *,
@@ -259,11 +259,11 @@ def measure_chosen(
 
     Each policy gets the numbers of `measure_point`; the results are means and intervals over policies.
     """
-    bounds = _bounds(constants, frames, sweep)
+    bounds = _bounds(parameters, frames, sweep)
     each = []
     for own in beams:
         values: Values = {
-            scheme: _values(constants, frames, allocate_for(constants, frames, own, scheme=scheme))
+            scheme: _values(parameters, frames, allocate_for(parameters, frames, own, scheme=scheme))
             for scheme in sweep.schemes
         }
         each.append(_measurements(sweep, value, kind, seed, values, np.asarray(frames.workload), bounds))
@@ -277,18 +277,18 @@ def _over_policies(rows: Sequence[Measurement]) -> Measurement:
     return dataclasses.replace(rows[0], frames=sum(row.frames for row in rows), **estimate._asdict())
 
 
-def _values(constants: Parameters, frames: Frame, solved: SolvedFrames) -> dict[str, np.ndarray]:
+def _values(parameters: Parameters, frames: Frame, solved: SolvedFrames) -> dict[str, np.ndarray]:
     beams, solution, bound, status = solved
-    values = _play(constants, frames, beams, solution, bound, jnp.asarray(status))
+    values = _play(parameters, frames, beams, solution, bound, jnp.asarray(status))
     return {name: np.asarray(value) for name, value in values.items()}
 
 
-def _bounds(constants: Parameters, frames: Frame, sweep: Sweep) -> np.ndarray | None:
+def _bounds(parameters: Parameters, frames: Frame, sweep: Sweep) -> np.ndarray | None:
     """Least energies (K, S) of the hybrid scheme if the sweep needs them; NaN if there is no bound."""
     if not any(set(LIMIT_METRICS) & set(metrics_of(sweep, scheme)) for scheme in sweep.schemes):
         return None
-    if limits.can_be_limited(constants):
-        return limits.energy_bounds(constants, frames, "hybrid")
+    if limits.can_be_limited(parameters):
+        return limits.energy_bounds(parameters, frames, "hybrid")
     return np.full((len(frames.workload), 1), np.nan)
 
 
@@ -335,26 +335,26 @@ def _limits(
     return limit, above, int(everyone.sum())
 
 
-def parameters_at(constants: Parameters, swept: Swept, value: float) -> Parameters:
+def parameters_at(parameters: Parameters, swept: Swept, value: float) -> Parameters:
     """The constants with one of them changed; shapes and types stay, so nothing is recompiled.
 
     Users' mean workloads keep their proportions, as do their distances; a trace is scaled in the same way.
     """
     number = jnp.asarray(np.asarray(value, dtype=float))
     if swept == "ap_power":
-        return dataclasses.replace(constants, ap_power=number)
+        return dataclasses.replace(parameters, ap_power=number)
     if swept == "mean_workload":
-        trace = constants.trace_workload
+        trace = parameters.trace_workload
         return dataclasses.replace(
-            constants,
-            mean_workload=_with_mean(constants.mean_workload, number),
+            parameters,
+            mean_workload=_with_mean(parameters.mean_workload, number),
             trace_workload=None if trace is None else _with_mean(trace, number),
         )
-    weaker = weaker_by(constants, number)
-    channels = constants.trace_channels
+    weaker = weaker_by(parameters, number)
+    channels = parameters.trace_channels
     return dataclasses.replace(
-        constants,
-        path_gain=constants.path_gain / weaker,
+        parameters,
+        path_gain=parameters.path_gain / weaker,
         trace_channels=None if channels is None else channels / weaker,
     )
 
@@ -364,9 +364,9 @@ def _with_mean(workload: Array, mean: Array) -> Array:
     return jnp.where(current > 0, workload * (mean / jnp.where(current > 0, current, 1)), mean)
 
 
-def draw_frames(constants: Parameters, *, frames: int, seed: int) -> Frame:
+def draw_frames(parameters: Parameters, *, frames: int, seed: int) -> Frame:
     """Independent frames. Frame k depends only on the seed and k, not on the number of frames."""
-    return frames_of_key(constants, jax.random.key(seed), jnp.arange(frames))
+    return frames_of_key(parameters, jax.random.key(seed), jnp.arange(frames))
 
 
 def beams_key(seed: Array | int) -> Key:
@@ -375,24 +375,24 @@ def beams_key(seed: Array | int) -> Key:
 
 
 @jax.jit
-def frames_of_key(constants: Parameters, key: Key, indices: Int[Array, " K"]) -> Frame:
+def frames_of_key(parameters: Parameters, key: Key, indices: Int[Array, " K"]) -> Frame:
     """Independent frames with these numbers of a key; see `draw_frame`."""
-    return jax.vmap(draw_frame, in_axes=(None, None, 0))(constants, key, indices)
+    return jax.vmap(draw_frame, in_axes=(None, None, 0))(parameters, key, indices)
 
 
-def draw_frame(constants: Parameters, key: Key, index: Int[Array, ""]) -> Frame:
+def draw_frame(parameters: Parameters, key: Key, index: Int[Array, ""]) -> Frame:
     """Independent frame number ``index`` of a key."""
     fading, work, battery = jax.random.split(jax.random.fold_in(key, index), 3)
     return Frame(
-        channels=channel.channels_at(constants, channel.initial_scatter(fading, constants), index),
-        workload=channel.arrivals_at(work, constants, index),
-        battery=channel.initial_battery(battery, constants),
+        channels=channel.channels_at(parameters, channel.initial_scatter(fading, parameters), index),
+        workload=channel.arrivals_at(work, parameters, index),
+        battery=channel.initial_battery(battery, parameters),
     )
 
 
 @jax.jit
 def _play(
-    constants: Parameters,
+    parameters: Parameters,
     frames: Frame,
     beams: Complex[Array, "K N M"],
     solution: Solution,
@@ -400,12 +400,12 @@ def _play(
     status: Int[Array, " K"],
 ) -> dict[str, Array]:
     return jax.vmap(frame_values, in_axes=(None, 0, 0, 0, 0, 0))(
-        constants, frames, beams, solution, lower_bound, status
+        parameters, frames, beams, solution, lower_bound, status
     )
 
 
 def frame_values(
-    constants: Parameters,
+    parameters: Parameters,
     frame: Frame,
     beams: Complex[Array, "N M"],
     solution: Solution,
@@ -417,9 +417,9 @@ def frame_values(
     ``status`` is that of serving everyone; other arguments as in `SolvedFrames`. Where not everyone can be
     served, the allocation counts only with ``partial_service``.
     """
-    played = is_feasible(status) | (constants.partial_service > 0)
+    played = is_feasible(status) | (parameters.partial_service > 0)
     allocation = jax.tree.map(lambda own: jnp.where(played, own, 0.0), solution.allocation)
-    outcome = run_frame(constants, frame, beams, allocation)
+    outcome = run_frame(parameters, frame, beams, allocation)
     success = outcome.success
     bounded = jnp.isfinite(solution.energy) & jnp.isfinite(lower_bound)
     excess = solution.energy - jnp.where(bounded, lower_bound, 0)

@@ -18,7 +18,7 @@ from scattermec.experiments.measure.rollouts import play_frames, reset_frames
 from scattermec.online.protocol import PARTS, Known, Played, Sight
 from scattermec.optimisation import optimise_all_or_best
 from scattermec.optimisation.repair import measured
-from scattermec.physics import Allocation, Frame, Parameters, links, parameters, run_frames
+from scattermec.physics import Allocation, Frame, Parameters, links, parameters_of, run_frames
 from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
 
@@ -38,7 +38,7 @@ class SimulatedWorld:
         compare: whether to find the optimum of each frame, too; it needs a linear rectifier.
         independent: whether each frame is the first one of an episode, with a new battery and no backlog.
         """
-        self.parameters, self.compare, self.independent = parameters(scenario), compare, independent
+        self.parameters, self.compare, self.independent = parameters_of(scenario), compare, independent
         key_reset, _, self._key_next = jax.random.split(jax.random.key(seed), 3)
         self._states = reset_frames(jax.random.split(key_reset, 1), self.parameters)
         self._time = 0

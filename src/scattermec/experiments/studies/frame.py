@@ -17,7 +17,7 @@ from scattermec.experiments.measure.table import Table
 from scattermec.experiments.studies.base import Progress, Study
 from scattermec.experiments.studies.plan import Plan
 from scattermec.experiments.studies.results import scenario_of, scenario_option
-from scattermec.physics import Allocation, Frame, Outcome, parameters, run_frame
+from scattermec.physics import Allocation, Frame, Outcome, parameters_of, run_frame
 from scattermec.scenario import Scenario
 from scattermec.storage.arrays import open_archive
 from scattermec.storage.atomic import replacing
@@ -121,10 +121,10 @@ def keep_frame(scenario: Scenario, seed: int, folder: Path) -> None:
     It is the first frame of the sweeps, with the scenario's own constants, in which every policy serves
     everyone; if there is none among the first `TRIED`, the very first.
     """
-    constants = parameters(scenario)
-    frames = draw_frames(constants, frames=TRIED, seed=seed)
+    parameters = parameters_of(scenario)
+    frames = draw_frames(parameters, frames=TRIED, seed=seed)
     solved = {
-        policy: solve_frames(constants, frames, policy, scheme="hybrid", key=beams_key(seed))
+        policy: solve_frames(parameters, frames, policy, scheme="hybrid", key=beams_key(seed))
         for policy in policies(scenario)
     }
     served = np.all([np.asarray(one.solution.served).all(axis=1) for one in solved.values()], axis=0)
@@ -167,7 +167,7 @@ def _read(file: Path, policy: str, scenario: Scenario) -> PlayedFrame:
     frame = Frame(channels=kept["channels"], workload=kept["workload"], battery=kept["battery"])
     allocation = _without_traces(Allocation(**{name: kept[name] for name in _WORK}))
     beams, bound = np.asarray(kept["beams"]), float(kept["lower_bound"])
-    outcome = jax.device_get(_PLAY(parameters(scenario), frame, beams, allocation))
+    outcome = jax.device_get(_PLAY(parameters_of(scenario), frame, beams, allocation))
     return PlayedFrame(policy, frame, beams, allocation, outcome, bound)
 
 

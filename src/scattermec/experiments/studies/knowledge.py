@@ -22,7 +22,7 @@ from scattermec.experiments.measure.table import Table
 from scattermec.experiments.studies.base import FileStudy, Progress
 from scattermec.experiments.studies.plan import Plan
 from scattermec.optimisation import estimate_allocation
-from scattermec.physics import Frame, Parameters, maximum_ratio_beams, parameters
+from scattermec.physics import Frame, Parameters, maximum_ratio_beams, parameters_of
 from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
 from scattermec.training import Plan as TrainingPlan
@@ -148,7 +148,7 @@ class Knowledge(FileStudy[Case]):
             report=lambda now: progress(now.done),
         )
         contenders = fixed_contenders(scenario, CONTROLS) + learned_contenders(load_run(path), scenario)
-        contenders.append(Contender(CAUTIOUS, partial(_cautious, parameters(scenario))))
+        contenders.append(Contender(CAUTIOUS, partial(_cautious, parameters_of(scenario))))
         wanted = [one for one in contenders if _name(one) in LABELS]
         result = evaluate(scenario, wanted, frames=self.frames, rollout_frames=0, seed=self.seed)
         return {_name(row): _numbers(row) for row in result.rows}
@@ -164,17 +164,17 @@ STUDY = Knowledge
 
 
 @jax.jit
-def _cautious(constants: Parameters, key: Key, states: EnvState) -> Decision:
+def _cautious(parameters: Parameters, key: Key, states: EnvState) -> Decision:
     """MRT beams, and P1's allocation for channels weaker and workloads larger by one standard deviation."""
 
     def decide(frame: Frame) -> Decision:
         beams = maximum_ratio_beams(frame.channels)
         feared = dataclasses.replace(
             frame,
-            channels=frame.channels * (1 - constants.csi_error),
-            workload=frame.workload * (1 + constants.workload_error),
+            channels=frame.channels * (1 - parameters.csi_error),
+            workload=frame.workload * (1 + parameters.workload_error),
         )
-        return Decision(beams=beams, allocation=estimate_allocation(constants, feared, beams).allocation)
+        return Decision(beams=beams, allocation=estimate_allocation(parameters, feared, beams).allocation)
 
     return jax.vmap(decide)(as_seen(states).frame)
 

@@ -27,7 +27,7 @@ from scattermec.experiments.studies.plan import Training
 from scattermec.experiments.studies.results import Results, lines_of
 from scattermec.experiments.studies.sweeps import SweepPoint, SweepStudy
 from scattermec.learners import ALGORITHMS, Task
-from scattermec.physics import Frame, maximum_ratio_beams, parameters
+from scattermec.physics import Frame, maximum_ratio_beams, parameters_of
 from scattermec.scenario import Scenario
 from scattermec.training.program import Program
 
@@ -94,17 +94,17 @@ def measure_learned(
 
     ``progress`` is called with the frames played, all seeds together. Intervals are over seeds.
     """
-    constants = parameters_at(parameters(scenario), sweep.name, value)
-    task = Task(parameters=constants, learning=learning(TrainingConfig.preset(PRESET), scenario))
+    parameters = parameters_at(parameters_of(scenario), sweep.name, value)
+    task = Task(parameters=parameters, learning=learning(TrainingConfig.preset(PRESET), scenario))
     program = Program(ALGORITHMS[LEARNER], task, CHUNK)
     state, done = program.initial(range(training.seeds)), 0
     while done < training.frames:
         begin, done = done, min(done + CHUNK, training.frames)
         state, _ = program.advance(state, begin, done)
         progress(training.seeds * done)
-    drawn = draw_frames(constants, frames=frames, seed=seed)
+    drawn = draw_frames(parameters, frames=frames, seed=seed)
     chosen = _greedy_beams(task, state, drawn)
-    return measure_chosen(constants, sweep, value, frames=drawn, kind=KIND, seed=seed, beams=chosen)
+    return measure_chosen(parameters, sweep, value, frames=drawn, kind=KIND, seed=seed, beams=chosen)
 
 
 @jax.jit

@@ -19,7 +19,7 @@ from scattermec.errors import InputError
 from scattermec.experiments.claims.learning import LearningCurves
 from scattermec.experiments.studies.base import FileStudy, Progress, damaged, read
 from scattermec.experiments.studies.plan import Plan
-from scattermec.physics import Frame, Parameters, parameters
+from scattermec.physics import Frame, Parameters, parameters_of
 from scattermec.price_net import training
 from scattermec.price_net.modes import with_p1
 from scattermec.price_net.policy import PriceNet
@@ -132,18 +132,18 @@ def train_command(name: str, frames: int) -> list[str]:
 
 def _train(study: PriceNets, name: str, progress: Progress) -> dict[str, Any]:
     config, steps, seeds = CONFIGS[name], study.steps, jnp.arange(study.seeds, dtype=jnp.uint32)
-    constants = parameters(study.scenario)
+    parameters = parameters_of(study.scenario)
     key = jax.random.fold_in(jax.random.key(0), training.VALIDATION)
-    frames, optimum = held_out_frames(constants), optimal_reward(constants)
-    now = jax.vmap(lambda seed: training.begin(config, seed, steps, constants))(seeds)
+    frames, optimum = held_out_frames(parameters), optimal_reward(parameters)
+    now = jax.vmap(lambda seed: training.begin(config, seed, steps, parameters))(seeds)
     advance = partial(training.advance, config=config, steps=steps, count=steps // POINTS)
     values: dict[str, list[np.ndarray]] = {}
     for point in range(1, POINTS + 1):
-        now, losses = jax.vmap(advance, in_axes=(0, None, 0))(now, constants, seeds)
+        now, losses = jax.vmap(advance, in_axes=(0, None, 0))(now, parameters, seeds)
         training.check_finite(losses, f"{study.seeds} seeds, step {point * steps // POINTS}")
-        measured = dict(_rolled_out(now.network, constants, key))
+        measured = dict(_rolled_out(now.network, parameters, key))
         if config.discount == 0:
-            reward, outage = _on_frames(now.network, constants, frames)
+            reward, outage = _on_frames(now.network, parameters, frames)
             measured |= {"reward.p1": reward, "outage.p1": outage, "share.p1": reward / optimum}
         for metric, of_seeds in measured.items():
             values.setdefault(metric, []).append(np.asarray(of_seeds))
@@ -156,21 +156,21 @@ def _train(study: PriceNets, name: str, progress: Progress) -> dict[str, Any]:
 
 
 @jax.jit
-def _rolled_out(networks: PriceNet, constants: Parameters, key: Array) -> dict[str, Array]:
+def _rolled_out(networks: PriceNet, parameters: Parameters, key: Array) -> dict[str, Array]:
     """Means (S,) over each seed's rollouts."""
 
     def of_seed(network: PriceNet) -> dict[str, Array]:
-        found = training.roll_out(with_p1, network, constants, key, episodes=EPISODES, frames=EPISODE)
+        found = training.roll_out(with_p1, network, parameters, key, episodes=EPISODES, frames=EPISODE)
         return found._asdict()
 
     return jax.vmap(of_seed)(networks)
 
 
 @jax.jit
-def _on_frames(networks: PriceNet, constants: Parameters, frames: Frame) -> tuple[Array, Array]:
+def _on_frames(networks: PriceNet, parameters: Parameters, frames: Frame) -> tuple[Array, Array]:
     """Mean reward and outage (S,) of each seed on K frames (leading axis)."""
 
     def of_seed(network: PriceNet) -> tuple[Array, Array]:
-        return training.mean_outcome(with_p1, network, constants, frames)
+        return training.mean_outcome(with_p1, network, parameters, frames)
 
     return jax.vmap(of_seed)(networks)

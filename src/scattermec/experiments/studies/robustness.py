@@ -22,7 +22,7 @@ from scattermec.experiments.measure.table import Table
 from scattermec.experiments.studies.base import FileStudy, Progress
 from scattermec.experiments.studies.plan import Plan
 from scattermec.learners.fixed import fixed_policy
-from scattermec.physics import parameters
+from scattermec.physics import parameters_of
 from scattermec.price_net import load
 from scattermec.price_net.modes import plan_frames
 from scattermec.scenario import Scenario
@@ -77,10 +77,10 @@ class Robustness(FileStudy[str]):
     def compute(self, item: str, folder: Path, progress: Progress) -> Any:
         """Measure all policies under a condition."""
         scenario, policy = Scenario(), load(ROBUST)
-        constants = parameters(scenario)
+        parameters = parameters_of(scenario)
         contenders = [
-            Contender("optimum", fixed_policy("optimum", constants)),
-            Contender(ROBUST, plans=partial(plan_frames, policy.network, constants)),
+            Contender("optimum", fixed_policy("optimum", parameters)),
+            Contender(ROBUST, plans=partial(plan_frames, policy.network, parameters)),
         ]
         conditions = {item: CONDITIONS[item]}
         rows = measure_robustness(

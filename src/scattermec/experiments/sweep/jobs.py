@@ -31,7 +31,7 @@ from scattermec.experiments.sweep.plan import Plan
 from scattermec.experiments.sweep.tasks import Task, Tasks
 from scattermec.learners import ALGORITHMS
 from scattermec.learners.fixed import FIXED
-from scattermec.physics import Parameters, parameters
+from scattermec.physics import Parameters, parameters_of
 from scattermec.price_net import is_price_net, load
 from scattermec.scenario import Scenario
 from scattermec.training import load_run, metrics
@@ -133,15 +133,15 @@ def _stacked(
         return
     options = plan.chosen
     padding = size - len(group)
-    constants: list[Parameters] = [parameters(scenario) for scenario in scenarios]
-    constants += constants[-1:] * padding
+    parameters: list[Parameters] = [parameters_of(scenario) for scenario in scenarios]
+    parameters += parameters[-1:] * padding
     seeds = [task.seed for task in group] + [group[-1].seed] * padding
     settings = {"scheme": options.scheme, "beams": options.beams}
     if plan.job == "simulate":
-        results = simulate_stacked(constants, seeds, num_frames=options.frames, **settings)
+        results = simulate_stacked(parameters, seeds, num_frames=options.frames, **settings)
         yield from ([_simulated(result)] for result in results[: len(group)])
     else:
-        found = measure_stacked(constants, seeds, frames=options.frames, **settings)
+        found = measure_stacked(parameters, seeds, frames=options.frames, **settings)
         yield from ([_flat(estimates)] for estimates in found[: len(group)])
 
 
@@ -160,10 +160,10 @@ def _simulate(options: Any, task: Task, scenario: Scenario) -> Iterator[Row]:
 
 
 def _solve(options: Any, task: Task, scenario: Scenario) -> Iterator[Row]:
-    constants = parameters(scenario)
+    parameters = parameters_of(scenario)
     yield _flat(
         measure_frames(
-            constants, frames=options.frames, seed=task.seed, beams=options.beams, scheme=options.scheme
+            parameters, frames=options.frames, seed=task.seed, beams=options.beams, scheme=options.scheme
         )
     )
 
