@@ -43,7 +43,7 @@ torture: install ## frames, files, kills, full disks and a soak, 20 minutes on t
 docs: install    ## the documentation's site: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-results: install ## the tables of results in the pages, by the commands that they name: ten minutes
+results: install ## the tables of results in the pages, by the commands that they name: over an hour
 	$(BIN)/python docs/results.py
 
 lint: install    ## style

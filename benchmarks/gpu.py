@@ -121,12 +121,12 @@ def _compare(
 ) -> None:
     """One row per batch, with the frames in one call and in blocks."""
     whole, in_blocks = SOLVERS[problem]
-    constants, *arrays = data
+    parameters, *arrays = data
     tell(f"{problem}: one core, {cpu_frames:,} frames")
     cpu = jax.devices("cpu")[0]
     count = min(cpu_frames, max(batches))
     with jax.default_device(cpu):
-        on_cpu = jax.device_put((constants, *workload.first(arrays, count)), cpu)
+        on_cpu = jax.device_put((parameters, *workload.first(arrays, count)), cpu)
         timing, _ = _measure(in_blocks, on_cpu, count, seconds)
     cpu_rate, cpu_answers = count / timing.best, Answers.of_solutions(timing.results)
 
@@ -170,15 +170,15 @@ def _measure(
     solve: Callable[..., Any], data: tuple[Any, ...], count: int, seconds: float
 ) -> tuple[Timing, int]:
     """Time ``count`` frames in as few calls as memory allows; also returns the frames per call."""
-    constants, *arrays = data
+    parameters, *arrays = data
     call = count
     while True:
         parts = workload.slices(arrays, count, call)
         try:
-            jax.block_until_ready(solve(constants, *parts[0]))  # compiles
+            jax.block_until_ready(solve(parameters, *parts[0]))  # compiles
 
             def run(part: list[Any]) -> Any:
-                return jax.block_until_ready(solve(constants, *part))
+                return jax.block_until_ready(solve(parameters, *part))
 
             return time_passes(parts, run, seconds), call
         except jax.errors.JaxRuntimeError as error:

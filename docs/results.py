@@ -55,8 +55,9 @@ def computed(command: str) -> list[str]:
     program, option = ("torture", "--docs") if command.startswith("python") else ("scattermec", "--out")
     words = shlex.split(command.partition(f"{program} ")[2])
     for needed in NEEDED.keys() & words:
-        if not (DOCS.parent / needed).exists():
-            run("scattermec", NEEDED[needed].split())
+        begun = (DOCS.parent / needed).exists()
+        if not begun or NEEDED[needed].startswith("train"):  # a training may have been interrupted
+            run("scattermec", [*NEEDED[needed].split(), *(["--resume"] if begun else [])])
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "tables.md"
         run(program, [*words, option, str(out)])

@@ -34,7 +34,7 @@ from scattermec.price_net.modes import MODES
 from scattermec.price_net.training import PriceNetConfig
 
 SCENARIO = Scenario()
-CONSTANTS = parameters_of(SCENARIO)
+PARAMETERS = parameters_of(SCENARIO)
 PARTS = 5
 
 
@@ -48,7 +48,7 @@ SLOPES = jnp.asarray(-np.sort(-np.random.default_rng(8).uniform(0, 3, (COUNT, 3,
 def allocated(frames: Frame, beams: jax.Array, slopes: jax.Array | None, *, elastic: bool) -> Solution:
     def solve(frame: Frame, beams: jax.Array, slopes: jax.Array | None) -> Solution:
         value = None if slopes is None else BatteryValue(slopes=slopes)
-        return allocate(CONSTANTS, frame, beams, elastic=elastic, battery_value=value)
+        return allocate(PARAMETERS, frame, beams, elastic=elastic, battery_value=value)
 
     return jax.vmap(solve)(frames, beams, slopes)
 
@@ -84,14 +84,14 @@ def test_value_is_energy_and_shortfall_less_what_the_frame_leaves_in_the_batteri
     found = allocated(FRAMES, BEAMS, SLOPES, elastic=False)
     solved = np.asarray(found.status) == OPTIMAL
     play = jax.jit(jax.vmap(run_frame, in_axes=(None, 0, 0, 0)))
-    outcome = play(CONSTANTS, FRAMES, BEAMS, found.allocation)
-    of_frame = jax.vmap(lambda slopes, left: worth(CONSTANTS, BatteryValue(slopes=slopes), left))
+    outcome = play(PARAMETERS, FRAMES, BEAMS, found.allocation)
+    of_frame = jax.vmap(lambda slopes, left: worth(PARAMETERS, BatteryValue(slopes=slopes), left))
     left = of_frame(SLOPES, outcome.battery)
     expected = np.asarray(outcome.ap_energy - left.sum(axis=1))
     assert solved.sum() > COUNT / 2
     assert np.asarray(outcome.success)[solved].all()
     np.testing.assert_allclose(np.asarray(found.value)[solved], expected[solved], rtol=1e-5, atol=1e-6)
-    assert (np.asarray(outcome.battery) <= np.asarray(CONSTANTS.battery_capacity) + 1e-9).all()
+    assert (np.asarray(outcome.battery) <= np.asarray(PARAMETERS.battery_capacity) + 1e-9).all()
 
 
 def test_price_of_energy_is_the_slope_with_respect_to_the_battery() -> None:
@@ -114,7 +114,7 @@ def test_optimal_beams_with_a_battery_value_meet_their_bound_and_others_do_not_u
     @jax.jit
     @jax.vmap
     def solve(frame: Frame, slopes: jax.Array) -> tuple[jax.Array, ...]:
-        best = optimise_beams(CONSTANTS, frame, battery_value=BatteryValue(slopes=slopes))
+        best = optimise_beams(PARAMETERS, frame, battery_value=BatteryValue(slopes=slopes))
         return best.status, best.solution.value, best.lower_bound, best.gap
 
     status, value, bound, gap = map(np.asarray, solve(frames, slopes))
@@ -137,12 +137,12 @@ def test_optimal_beams_with_a_battery_value_meet_their_bound_and_others_do_not_u
 @settings(max_examples=30)
 def test_worth_is_the_integral_of_the_slopes(levels: list[float]) -> None:
     value = BatteryValue(slopes=SLOPES[0])
-    found = np.asarray(worth(CONSTANTS, value, jnp.array(levels)))
+    found = np.asarray(worth(PARAMETERS, value, jnp.array(levels)))
     grid = (np.arange(20_000) + 0.5) / 20_000
     for user, level in enumerate(levels):
         each = np.asarray(SLOPES[0, user])[np.minimum((grid * PARTS).astype(int), PARTS - 1)]
         assert found[user] == pytest.approx(each[grid < level].sum() / 20_000, abs=2e-4)
-    at = np.asarray(slopes_at(CONSTANTS, value, jnp.array(levels)))
+    at = np.asarray(slopes_at(PARAMETERS, value, jnp.array(levels)))
     assert all(slope in np.asarray(SLOPES[0, user]) for user, slope in enumerate(at))
 
 
@@ -159,7 +159,7 @@ def test_slopes_fall_and_those_that_do_stay(table: np.ndarray) -> None:
 
 def test_worth_of_a_level_tends_to_the_mean_price_of_frames_that_begin_there() -> None:
     rng = np.random.default_rng(0)
-    rollouts = battery.begin(CONSTANTS, 512)
+    rollouts = battery.begin(PARAMETERS, 512)
     learn = jax.jit(battery.learn, static_argnames=("discount",))
     for _ in range(200):
         levels = rng.uniform(0, 1, (512, 3))
@@ -167,7 +167,7 @@ def test_worth_of_a_level_tends_to_the_mean_price_of_frames_that_begin_there() -
         channels, workload = jnp.ones((512, 3, 2), complex), jnp.ones((512, 3))
         frames = Frame(channels=channels, workload=workload, battery=jnp.array(levels))
         solved = jnp.array(rng.uniform(size=512) < 0.9)
-        table = learn(rollouts, CONSTANTS, frames, jnp.array(prices), solved, discount=0.5, rate=0.05)
+        table = learn(rollouts, PARAMETERS, frames, jnp.array(prices), solved, discount=0.5, rate=0.05)
         rollouts = dataclasses.replace(rollouts, worth=table)
     middles = (np.arange(battery.PARTS) + 0.5) / battery.PARTS
     expected = np.broadcast_to(0.5 * (3 - 2 * middles), rollouts.worth.shape)
@@ -181,7 +181,7 @@ def test_foresight_takes_less_energy_than_the_optimum_of_each_frame() -> None:
     for name, mode in ((far, "p1"), (far, "announced"), ("price-net", "p1")):
         network = load(name).network
         play = jax.jit(training.roll_out, static_argnames=("mode", "episodes", "frames"))
-        done = play(MODES[mode], network, CONSTANTS, jax.random.key(4), episodes=16, frames=40)
+        done = play(MODES[mode], network, PARAMETERS, jax.random.key(4), episodes=16, frames=40)
         found[name, mode] = float(done.efficiency), float(done.outage)
     planned, answered = (found[far, mode] for mode in ("p1", "announced"))
     alone = found["price-net", "p1"]

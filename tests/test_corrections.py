@@ -15,7 +15,7 @@ from scattermec.optimisation import OPTIMAL, allocate
 from scattermec.physics import maximum_ratio_beams, parameters_of, run_frame
 from scattermec.training import Plan
 
-CONSTANTS = parameters_of(Scenario())
+PARAMETERS = parameters_of(Scenario())
 FRAMES = 48
 
 
@@ -23,24 +23,24 @@ FRAMES = 48
 @jax.vmap
 def estimated(key):
     """A frame, its beams, the AP's estimate with a little less energy, and what it tells the users."""
-    frame = reset(key, CONSTANTS).frame
+    frame = reset(key, PARAMETERS).frame
     beams = maximum_ratio_beams(frame.channels)
-    estimate = allocate(*corrections.planned(CONSTANTS, frame), beams)
-    return frame, beams, estimate, corrections.announced(CONSTANTS, frame, beams, estimate.allocation)
+    estimate = allocate(*corrections.planned(PARAMETERS, frame), beams)
+    return frame, beams, estimate, corrections.announced(PARAMETERS, frame, beams, estimate.allocation)
 
 
 @jax.jit
 @jax.vmap
 def corrected(frame, beams, told, actions):
-    allocation = corrections.corrected(CONSTANTS, frame, told, actions)
-    return allocation, run_frame(CONSTANTS, frame, beams, allocation)
+    allocation = corrections.corrected(PARAMETERS, frame, told, actions)
+    return allocation, run_frame(PARAMETERS, frame, beams, allocation)
 
 
 @jax.jit
 @jax.vmap
 def unaided(frame, beams, actions):
-    allocation = corrections.unaided(CONSTANTS, frame, beams, actions)
-    return allocation, run_frame(CONSTANTS, frame, beams, allocation)
+    allocation = corrections.unaided(PARAMETERS, frame, beams, actions)
+    return allocation, run_frame(PARAMETERS, frame, beams, allocation)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_unaided_users_fail_only_if_they_count_on_too_much(served) -> None:
     allocation, outcome = unaided(full, beams, jax.random.uniform(jax.random.key(1), shape).at[..., 1].set(0))
     assert bool(jnp.all(outcome.success))
     times = np.asarray(allocation.t_active + allocation.t_passive)
-    assert np.all(times <= np.asarray(CONSTANTS.slot_duration) * (1 + 1e-9))
+    assert np.all(times <= np.asarray(PARAMETERS.slot_duration) * (1 + 1e-9))
     empty = dataclasses.replace(frame, battery=jnp.zeros_like(frame.battery))
     # Everything is promised by beams that stay off.
     _, outcome = unaided(empty, beams, jnp.zeros(shape).at[..., 1].set(1))

@@ -56,7 +56,7 @@ def test_value_differentiates_through_its_prices(elastic):
     checked = 0
     gradient = jax.jit(partial(jax.grad(value, argnums=(0, 1, 2), allow_int=True), elastic=elastic))
     for parameters, frame, beams in cases(elastic):
-        constants_slope, frame_slope, beams_slope = gradient(parameters, frame, beams)
+        parameters_slope, frame_slope, beams_slope = gradient(parameters, frame, beams)
 
         def along(change, argument, elastic=elastic, point=(parameters, frame, beams)):
             moved = list(point)
@@ -78,7 +78,9 @@ def test_value_differentiates_through_its_prices(elastic):
                 return dataclasses.replace(c, **{name: getattr(c, name) + x})
 
             compare(
-                np.sum(getattr(constants_slope, name)), along(change, 0), float(np.max(np.abs(number))) or 1.0
+                np.sum(getattr(parameters_slope, name)),
+                along(change, 0),
+                float(np.max(np.abs(number))) or 1.0,
             )
         for name in ("workload", "battery"):
             toward = rng.uniform(0.2, 1, 3) * np.asarray(getattr(frame, name))

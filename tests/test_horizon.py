@@ -17,12 +17,12 @@ from scattermec.optimisation.horizon import Episode, bound_energy, certified_ene
 from scattermec.physics import Frame, parameters_of
 
 SCENARIO = Scenario(backlog_cap=0)
-CONSTANTS = parameters_of(SCENARIO)
+PARAMETERS = parameters_of(SCENARIO)
 
 
 def episodes(count: int, frames: int, seed: int = 0) -> list[Episode]:
     mrt = fixed_contenders(SCENARIO, ["mrt"])[0]
-    return foresight.play_episodes(CONSTANTS, mrt, frames=frames, episodes=count, seed=seed)[0]
+    return foresight.play_episodes(PARAMETERS, mrt, frames=frames, episodes=count, seed=seed)[0]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_bound_of_one_frame_is_the_optimum_of_that_frame() -> None:
         workload=jnp.stack([episode.workload[0] for episode in found]),
         battery=jnp.stack([episode.battery for episode in found]),
     )
-    own = optimise_beams_frames(CONSTANTS, frames)
+    own = optimise_beams_frames(PARAMETERS, frames)
     status = np.asarray(own.status)
     assert set(status) == {OPTIMAL, INFEASIBLE}
     for episode, energy, possible in zip(found, own.energy, status == OPTIMAL, strict=True):
@@ -91,7 +91,7 @@ def test_any_prices_give_a_bound_and_the_plan_keeps_its_balance(short: list[Epis
     for size in (1e-3, 1e-2, 0.1, 1):
         drawn = (jnp.asarray(rng.uniform(0, size, (3, 3))) for _ in range(3))
         prices = Prices(**dict(zip(("workload", "budget", "capacity"), drawn, strict=True)))
-        bound = certified_energy(CONSTANTS, *map(jnp.asarray, episode), prices)
+        bound = certified_energy(PARAMETERS, *map(jnp.asarray, episode), prices)
         assert float(bound) <= found.value * (1 + 1e-8)
     plan = found.plan
     assert plan is not None
@@ -117,7 +117,7 @@ def test_no_policy_costs_less_than_the_bound_in_any_episode(
 ) -> None:
     bounds = np.array([bound_energy(SCENARIO, episode).bound for episode in short])
     for contender in contenders:
-        met, played = foresight.play_episodes(CONSTANTS, contender, frames=3, episodes=4, seed=0)
+        met, played = foresight.play_episodes(PARAMETERS, contender, frames=3, episodes=4, seed=0)
         np.testing.assert_array_equal(met[0].channels, short[0].channels)
         np.testing.assert_array_equal(met[3].workload, short[3].workload)
         assert (played.cost(1.0) >= bounds * (1 - 1e-5)).all(), contender

@@ -24,7 +24,7 @@ from scattermec.scenario import Scenario
 
 LENGTH = 3
 SCENARIO = Scenario(episode_length=LENGTH, arrivals="constant", mean_workload=4.0, initial_battery=0.5)
-CONSTANTS = parameters_of(SCENARIO)
+PARAMETERS = parameters_of(SCENARIO)
 MARL = JaxMarlOffloading(SCENARIO)
 step_of = jax.jit(FlatOffloading.step)
 
@@ -92,7 +92,7 @@ def test_jaxmarl_plays_episodes_as_its_interface_says() -> None:
         np.testing.assert_array_equal(row[own:24], 0)
         np.testing.assert_array_equal(row[24:], np.eye(4)[i])
     np.testing.assert_allclose(seen["ap"][:24], seen["world_state"])
-    own = user_observations(CONSTANTS, state, state.beams)
+    own = user_observations(PARAMETERS, state, state.beams)
     np.testing.assert_allclose(seen["user_1"][: own.shape[1]], own[1], rtol=1e-6)
 
     rng = np.random.default_rng(0)

@@ -13,13 +13,13 @@ from scattermec.experiments.measure.rollouts import simulate
 from scattermec.optimisation import allocate, estimate_allocation
 from scattermec.physics import maximum_ratio_beams, parameters_of, run_frame, with_margin
 
-CONSTANTS = parameters_of(Scenario())
+PARAMETERS = parameters_of(Scenario())
 UNSURE = Scenario(csi_error=0.1)
 
 
 @pytest.fixture(scope="module")
 def frames():
-    return jax.vmap(lambda key: reset(key, CONSTANTS).frame)(jax.random.split(jax.random.key(0), 64))
+    return jax.vmap(lambda key: reset(key, PARAMETERS).frame)(jax.random.split(jax.random.key(0), 64))
 
 
 def played(frames, planned_with, gain):
@@ -29,7 +29,7 @@ def played(frames, planned_with, gain):
         beams = maximum_ratio_beams(frame.channels)
         answer = allocate(planned_with, frame, beams)
         met = dataclasses.replace(frame, channels=frame.channels * gain**0.5)
-        return run_frame(CONSTANTS, met, beams, answer.allocation).success, answer.status == 0
+        return run_frame(PARAMETERS, met, beams, answer.allocation).success, answer.status == 0
 
     success, planned = jax.vmap(play)(frames)
     return np.asarray(success)[np.asarray(planned)]
@@ -39,8 +39,8 @@ def played(frames, planned_with, gain):
 def test_a_plan_with_a_margin_survives_weaker_channels(frames, margin):
     # Harvest falls by the power of the channel, the SNR of a reflection by its square.
     gain = (1 + margin) ** -0.5
-    assert played(frames, with_margin(CONSTANTS, margin), gain).all()
-    assert not played(frames, CONSTANTS, gain).all(axis=1).any()
+    assert played(frames, with_margin(PARAMETERS, margin), gain).all()
+    assert not played(frames, PARAMETERS, gain).all(axis=1).any()
 
 
 def test_a_margin_pays_where_channels_are_known_with_an_error():
@@ -72,4 +72,4 @@ def test_a_margin_must_be_from_0_to_below_1(margin):
 
 
 def test_no_margin_changes_nothing():
-    jax.tree.map(np.testing.assert_array_equal, with_margin(CONSTANTS, 0.0), CONSTANTS)
+    jax.tree.map(np.testing.assert_array_equal, with_margin(PARAMETERS, 0.0), PARAMETERS)

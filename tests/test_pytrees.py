@@ -97,7 +97,9 @@ def instances(tmp_path_factory) -> list[object]:
     told = broadcaster(parameters, frame, state.beams)(solution.allocation.t_passive)
     answer = shaped(respond, parameters, problem.channel_gain, frame.workload, frame.battery, told)
     played = (parameters, frame, state.beams, solution.allocation.t_passive)
-    repairing = shaped(timeline, *played), shaped(measured, *played), shaped(plan_for, *played, 0.5)
+    planned = shaped(plan_for, *played, 0.5)
+    keeping = dataclasses.replace(planned, allowance=planned.promise)
+    repairing = shaped(timeline, *played), shaped(measured, *played), planned, keeping
     with pytest.MonkeyPatch.context() as patch:
         batch = jax.tree.map(lambda leaf: leaf[None], service)
         patch.setattr(fixed, "optimise_service_frames", lambda parameters, frames: batch)

@@ -120,8 +120,8 @@ def number(rows, swept, value, scheme, metric, beams="mrt"):
     return float(row["mean"])
 
 
-def drawn_with_beams(constants, seed=0, kind="mrt"):
-    frames = sweeps.draw_frames(constants, frames=FRAMES, seed=seed)
+def drawn_with_beams(parameters, seed=0, kind="mrt"):
+    frames = sweeps.draw_frames(parameters, frames=FRAMES, seed=seed)
     return frames, beam_rule(kind)(sweeps.beams_key(seed), frames)
 
 

@@ -12,9 +12,9 @@ from scattermec.physics import Frame, parameters_of
 from scattermec.physics.energy import idle_energy
 
 SCENARIO = Scenario(user_positions=[[3, 3], [5, 5]], num_antennas=2, initial_battery=0.08)
-CONSTANTS = parameters_of(SCENARIO)
+PARAMETERS = parameters_of(SCENARIO)
 RNG = np.random.default_rng(4)
-GAIN = np.asarray(CONSTANTS.path_gain)[:, None]
+GAIN = np.asarray(PARAMETERS.path_gain)[:, None]
 SURE = 5.0
 """J per kbit: so much that all are served that can be."""
 
@@ -37,19 +37,19 @@ def truths():
 
 def test_of_samples_that_are_all_the_same_it_is_the_certified_optimum():
     frames = drawn(6, 1.0)
-    best = optimise_beams_frames(CONSTANTS, frames)
+    best = optimise_beams_frames(PARAMETERS, frames)
     possible = np.asarray(best.status) == OPTIMAL
     assert possible.any()
     for k in np.flatnonzero(possible):
         same = jax.tree.map(lambda leaf, k=k: jnp.stack([leaf[k]] * 3), frames)
-        found = SampledOptimum(CONSTANTS, same).solve(SURE, tolerance=1e-8)
-        assert found.energy == pytest.approx(float(best.energy[k] - idle_energy(CONSTANTS)), rel=1e-5)
+        found = SampledOptimum(PARAMETERS, same).solve(SURE, tolerance=1e-8)
+        assert found.energy == pytest.approx(float(best.energy[k] - idle_energy(PARAMETERS)), rel=1e-5)
         assert found.shortfall.max() < 1e-5
 
 
 def test_one_decision_is_never_cheaper_than_one_for_each_truth(truths):
     def cost(some):
-        found = SampledOptimum(CONSTANTS, some).solve(0.1, tolerance=1e-8)
+        found = SampledOptimum(PARAMETERS, some).solve(0.1, tolerance=1e-8)
         return found.energy + 0.1 * found.shortfall.sum(axis=1).mean()
 
     apart = [cost(jax.tree.map(lambda leaf, s=s: leaf[s : s + 1], truths)) for s in range(6)]
@@ -60,11 +60,11 @@ def test_one_decision_is_never_cheaper_than_one_for_each_truth(truths):
 
 
 def test_a_higher_price_costs_more_energy_and_leaves_less_undone(truths):
-    problem = SampledOptimum(CONSTANTS, truths)
+    problem = SampledOptimum(PARAMETERS, truths)
     cheap, dear = (problem.solve(price) for price in (0.002, 0.3))
     assert dear.energy > cheap.energy
     assert dear.shortfall.sum() < cheap.shortfall.sum()
     without = problem.solve(0.3, np.array([True, False]))
     assert without.energy < dear.energy
     assert without.shortfall[:, 1].sum() > dear.shortfall[:, 1].sum()
-    assert all(plan.beams.shape == (2, 2) for plan in shared_plans(CONSTANTS, truths))
+    assert all(plan.beams.shape == (2, 2) for plan in shared_plans(PARAMETERS, truths))

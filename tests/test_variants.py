@@ -20,7 +20,7 @@ from scattermec.physics.rewards import partial_reward
 from scattermec.scenario import Scenario
 
 SCENARIO = Scenario(arrivals="constant", csi_error=0.1, reliability_weight=2.0)
-CONSTANTS = parameters_of(SCENARIO)
+PARAMETERS = parameters_of(SCENARIO)
 N, M = 3, 3
 
 
@@ -31,8 +31,8 @@ def answered(state: Any, prices: jax.Array) -> Any:
         channels=state.observed_channels, workload=state.observed_workload, battery=state.frame.battery
     )
     beams = beams_from_prices(seen.channels, prices)
-    allocation = estimate_allocation(CONSTANTS, seen, beams).allocation
-    return run_frame(CONSTANTS, state.frame, beams, allocation)
+    allocation = estimate_allocation(PARAMETERS, seen, beams).allocation
+    return run_frame(PARAMETERS, state.frame, beams, allocation)
 
 
 def played(state: Any, prices: np.ndarray) -> Any:
@@ -91,7 +91,7 @@ def test_a_phase_reference_makes_each_users_first_channel_real_and_nothing_else(
 
 
 def test_shares_met_are_ratios_of_what_there_is_to_what_is_needed() -> None:
-    p = dataclasses.replace(CONSTANTS, local_rate=jnp.full(N, 50.0), local_energy=jnp.full(N, 0.01))
+    p = dataclasses.replace(PARAMETERS, local_rate=jnp.full(N, 50.0), local_energy=jnp.full(N, 0.01))
     battery = jnp.array([0.4, 0.1, 0.4])
     frame = Frame(channels=jnp.full((N, M), 0.02 + 0j), workload=jnp.full(N, 40.0), battery=battery)
     zero = jnp.zeros(N)

@@ -38,8 +38,8 @@ PriceNet = Annotated[
     str,
     typer.Argument(
         metavar="POLICY",
-        help="price-net, price-net-foresight or price-net-varied, as shipped; or the folder of a training "
-        "run of price-net.",
+        help="price-net, price-net-foresight, price-net-robust or price-net-varied, as shipped; or the "
+        "folder of a training run of price-net.",
     ),
 ]
 Frames = Annotated[int, count("K", MOST_FRAMES, "Independent frames.")]

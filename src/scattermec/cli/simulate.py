@@ -80,8 +80,8 @@ def simulate_policy(
         Mode | None,
         typer.Option(
             help="How the policy acts: exact allocation at the AP, the same with only beam times announced, "
-            "or no optimisation at all; price-net-robust has users that repair its plans. By default, the "
-            "first that it can.",
+            "no optimisation at all, or users that repair the plan (price-net-robust, price-net-foresight). "
+            "By default, the first that it can.",
             show_default=False,
         ),
     ] = None,

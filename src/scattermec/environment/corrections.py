@@ -48,12 +48,12 @@ def estimated(
 def planned(parameters: Parameters, frame: Frame) -> tuple[Parameters, Frame]:
     """Parameters and frame for an estimate with a little less energy than there is."""
     less = 1 - UNPLANNED
-    less_harvest = dataclasses.replace(
+    less_energy = dataclasses.replace(
         parameters,
         harvest_efficiency=parameters.harvest_efficiency * less,
         battery_capacity=parameters.battery_capacity * less,
     )
-    return less_harvest, dataclasses.replace(frame, battery=frame.battery * less)
+    return less_energy, dataclasses.replace(frame, battery=frame.battery * less)
 
 
 def announced(

@@ -1,15 +1,16 @@
 """Users that repair: each acts on what it knows for certain when its own slot comes, not on the AP's plan.
 
 The timeline of a frame, slot by slot. Before the first slot the AP has chosen its beams and their times from
-its own view, and has sent each user one number: a promise of the energy to harvest in the slots after the
-user's own. When slot i comes, user i knows
+its own view, and has sent each user a promise of the energy to harvest in the slots after the user's own
+and, if it keeps energy for later frames, an allowance: the energy that its plan spends. When slot i comes,
+user i knows
 
 - its battery, its workload and its own channel,
 - the energy that it has harvested in the slots before its own,
 - the power of its own beam, which it measures as the beam comes on, and so the rate of its reflection,
 - the time of its beam: the user sees it end, and sends after that.
 
-It does not know what it will harvest in later slots. The promise may be wrong, rounded or lost.
+It does not know what it will harvest in later slots. Promise and allowance may be wrong, rounded or lost.
 """
 
 import dataclasses
@@ -121,6 +122,22 @@ def sent(
     return jnp.where(heard, jnp.where(step > 0, steps * most, promise), 0)
 
 
+def sent_allowance(
+    parameters: Parameters,
+    allowance: Float[Array, " N"],
+    step: Float[Array, ""],
+    heard: Bool[Array, " N"],
+) -> Float[Array, " N"]:
+    """Allowances in mJ as they arrive: with the steps of `sent`, but rounded up, and at most the largest.
+
+    A user that does not hear its allowance has none, so that it spends as little as it can.
+    """
+    most = parameters.local_energy * parameters.mean_workload
+    part = jnp.clip(allowance / jnp.where(most > 0, most, 1), 0, 1)
+    steps = jnp.ceil(part / jnp.where(step > 0, step, 1)) * step
+    return jnp.where(heard, jnp.where(step > 0, steps * most, allowance), 0)
+
+
 def repair(
     parameters: Parameters,
     channel_gain: Float[Array, " N"],
@@ -167,8 +184,11 @@ def repaired(
     known = measured(parameters, frame, plan.beams, plan.t_passive)
     promise = sent(parameters, plan.promise, step, heard)
     gain = links.channel_gain(frame.channels)
+    allowance = plan.allowance
+    if allowance is not None:
+        allowance = sent_allowance(parameters, allowance, step, heard)
     own = gain, frame.workload, frame.battery
-    return repair(parameters, *own, known, promise, plan.allowance).allocation
+    return repair(parameters, *own, known, promise, allowance).allocation
 
 
 def _told(known: Measured, later: Float[Array, " N"]) -> Broadcast:

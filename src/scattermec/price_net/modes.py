@@ -71,7 +71,7 @@ def planned_and_repaired(network: PriceNet, parameters: Parameters, seen: Frame,
     return Decision(beams=planned.beams, allocation=allocation)
 
 
-def slack_and_repair(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision:
+def repaired_as_seen(network: PriceNet, parameters: Parameters, frame: Frame) -> Decision:
     """`planned_and_repaired` in a frame that the AP sees as it is."""
     return planned_and_repaired(network, parameters, frame, frame)
 
@@ -86,7 +86,7 @@ MODES: Mapping[str, Mode] = {
     "p1": with_p1,
     "announced": announced,
     "decentralised": decentralised,
-    REPAIRED: slack_and_repair,
+    REPAIRED: repaired_as_seen,
 }
 """Modes of acting, by name."""
 

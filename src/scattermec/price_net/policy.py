@@ -57,7 +57,7 @@ class Rounding(NamedTuple):
     """Rounding of a broadcast to few bits, which the AP takes into account."""
 
     apply: Callable[[Parameters, Frame, Broadcast], Broadcast]
-    """(constants, frame, intended broadcast) to the broadcast as sent"""
+    """(parameters, frame, intended broadcast) to the broadcast as sent"""
     spare: float
     """share by which P1 plans for more work than there is, to make up for rounding"""
 

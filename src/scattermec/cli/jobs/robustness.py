@@ -69,7 +69,7 @@ def run(
     found["long_run"] = [asdict(row) for row in long_run]
     return Report(
         data={"evaluated": policy, **counts, "seed": seed, **found, **provenance(scenario)},
-        tables=[*tables(rows, limits), *_long_run_tables(long_run)],
+        tables=[*tables(rows, limits), *_long_run_tables(long_run, rollout_frames)],
         values=_values(rows, limits, long_run),
         heading=f"{policy}, {frames:,} frames, seed {seed}: shares of the optimum that knows everything, "
         "with 95% intervals over frames",
@@ -90,7 +90,7 @@ def _subject(
         acting = price_net_contenders(policy, scenario)
         if REPAIRED in modes_of(policy.network):
             plans = partial(plan_frames, policy.network, parameters_of(scenario))
-            planning = [Contender(name, plans=plans)]
+            planning = [Contender(name if policy.network.cautious else f"{name}, {REPAIRED}", plans=plans)]
             acting = [one for one in acting if one.mode != REPAIRED]
     else:
         run = load_run(Path(name))
@@ -127,8 +127,8 @@ def _long_run(
         return measure_long_run(scenario, contenders, frames=frames, seed=seed, progress=update)
 
 
-def _long_run_tables(rows: Sequence[LongRunRow]) -> Iterator[Table]:
-    columns = ("what is known", "users", "reward (11), kbit/J", "outage", "work per energy, kbit/J")
+def _long_run_tables(rows: Sequence[LongRunRow], frames: int) -> Iterator[Table]:
+    columns = ("what is known", "users", "reward (11), kbit/J", "outage", "efficiency, kbit/J")
     for policy in dict.fromkeys(row.policy for row in rows):
         cells = [
             (
@@ -141,7 +141,8 @@ def _long_run_tables(rows: Sequence[LongRunRow]) -> Iterator[Table]:
             for row in rows
             if row.policy == policy
         ]
-        yield Table(f"{policy}, in the long run", "", columns, tuple(cells))
+        title = f"{policy}, in the long run: {frames:,} frames of rollouts, intervals over rollouts"
+        yield Table(title, "", columns, tuple(cells))
 
 
 def tables(rows: Sequence[RobustnessRow], limits: Mapping[str, Estimate]) -> Iterator[Table]:

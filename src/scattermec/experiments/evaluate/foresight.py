@@ -100,14 +100,15 @@ class Foresight:
 def contenders(policy: Policy, scenario: Scenario) -> list[Contender]:
     """The optimum, price-net as trained in each of its modes, and the controls, to act in ``scenario``.
 
-    If price-net has foresight, also the optimum of each frame with the battery value that price-net learned,
-    but not the mode in which users repair: everything is known here, so that they would do as announced.
-    Raises InputError if the scenario does not fit.
+    If price-net has foresight, also the optimum of each frame with the battery value that price-net learned;
+    and, where the AP sees frames as they are, not the mode in which users repair, which is nearly `announced`
+    then. Raises InputError if the scenario does not fit.
     """
     check_scenario(scenario)
     learned = [made for made in price_net_contenders(policy, scenario) if made.trained]
     if policy.network.battery_value is not None:
-        learned = [made for made in learned if made.mode != REPAIRED]
+        if scenario.csi_error == scenario.workload_error == 0:
+            learned = [made for made in learned if made.mode != REPAIRED]
         decide = partial(_optimum_with_value, parameters_of(scenario), policy.network.battery_value)
         learned.append(Contender("optimum", decide, mode="battery value"))
     return fixed_contenders(scenario, ["optimum"]) + learned + fixed_contenders(scenario, ["mrt", "random"])

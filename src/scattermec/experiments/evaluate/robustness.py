@@ -1,15 +1,17 @@
 """Policies whose knowledge is late, noisy, rounded or lost, with users that obey and with users that repair.
 
-All conditions and all policies meet the same independent frames. A policy decides on the frame as the AP sees
-it; the frame is played as it is. Users that *obey* do as the AP planned; one that does not hear the AP's
-message does nothing. Users that *repair* take only beams and times from the AP, and act on what they know
-(`scattermec.optimisation.repair`).
+All conditions and all policies meet the same independent frames, or rollouts with the same channels and
+arrivals. A policy decides on the frame as the AP sees it; the frame is played as it is. Users that *obey* do
+as the AP planned; one that does not hear the AP's message does nothing. Users that *repair* take only beams
+and times from the AP, and act on what they know (`scattermec.optimisation.repair`).
 """
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +34,7 @@ from scattermec.physics import (
     Allocation,
     Frame,
     Parameters,
+    links,
     maximum_ratio_beams,
     parameters_of,
     run_frame,
@@ -40,6 +43,7 @@ from scattermec.physics import (
     with_margin,
 )
 from scattermec.physics.channel import Key
+from scattermec.physics.energy import energy_demand
 from scattermec.physics.knowledge import Knowledge, hears, view
 from scattermec.physics.parameters import harvest_faults
 from scattermec.scenario import Scenario
@@ -189,25 +193,39 @@ def measure_long_run(
 ) -> list[LongRunRow]:
     """Rows by condition: the contenders in rollouts, each with the batteries and backlogs that it leaves.
 
-    The AP's view is drawn anew in every frame. Promises of plans without their own are what the AP expects.
-    ``frames`` is the number to count, as for `roll_out`; intervals are over rollouts; ``progress`` counts
-    policies and conditions. Raises InputError as `check_scenario` does.
+    The AP's view is drawn anew in every frame: errors of successive frames are independent, and late channels
+    are a draw of those before the frame, not those that the rollout had. A policy that makes no plans of its
+    own promises what it expects, and allows its users what it would spend itself.
+
+    Args:
+        scenario: the constants.
+        contenders: the policies.
+        frames: frames to count, as for `roll_out`.
+        seed: of everything drawn.
+        conditions: what is not known.
+        progress: counts policies under conditions.
+
+    Intervals are over rollouts; those of a learner with several seeds are over the means of its seeds.
+    Raises InputError as `check_scenario` does, and ValueError unless ``frames`` >= 1.
     """
     check_scenario(scenario)
+    if frames < 1:
+        raise ValueError(f"frames: {frames} is not allowed; it must be >= 1")
     parameters = parameters_of(scenario)
-    total, rows = len(conditions) * len(contenders), []
-    for name, condition in conditions.items():
-        for contender in contenders:
-            for users in _kinds_of_users(contender, obey=condition.bits is None):
-                decide = _deciding(parameters, condition.knowledge, contender, users)
-                record = roll_out(parameters, decide, num_frames=frames, seed=seed, copies=contender.seeds)
-                measured = ratios(record)
-                reward, outage, efficiency = (
-                    ratio_interval(*measured[quantity])
-                    for quantity in ("reward", "outage", "energy_efficiency")
-                )
-                rows.append(LongRunRow(name, contender.name, users, reward, outage, efficiency))
-            progress(len({(row.condition, row.policy) for row in rows}), total)
+    rows = []
+    pairs = list(itertools.product(conditions.items(), contenders))
+    for done, ((name, condition), contender) in enumerate(pairs, start=1):
+        for users in _kinds_of_users(contender, obey=condition.bits is None):
+            decide = _deciding(parameters, condition.knowledge, contender, users)
+            record = roll_out(parameters, decide, num_frames=frames, seed=seed, copies=contender.seeds)
+            measured = ratios(record)
+            reward, outage, efficiency = (
+                # Seeds share their channels and arrivals, so they are no further units.
+                ratio_interval(*(part.reshape(contender.seeds, -1).mean(axis=0) for part in measured[of]))
+                for of in ("reward", "outage", "energy_efficiency")
+            )
+            rows.append(LongRunRow(name, contender.name, users, reward, outage, efficiency))
+        progress(done, len(pairs))
     return rows
 
 
@@ -222,18 +240,20 @@ def _deciding(parameters: Parameters, levels: Knowledge, contender: Contender, u
 
     def decide(key: Key, states: EnvState) -> tuple[Array, Allocation, Mapping[str, np.ndarray]]:
         key_view, key_policy = jax.random.split(key)
-        some = _observe(key_view, parameters, levels, states.frame)
+        some = _observe(key_view, parameters, levels, states.frame, contender.seeds)
         if contender.plans is not None:
             plans = contender.plans(levels, some.seen)
         else:
-            assert contender.decides is not None  # the other is
+            assert contender.decides is not None  # a contender has one of the two
             seen = dataclasses.replace(
                 states, observed_channels=some.seen.channels, observed_workload=some.seen.workload
             )
             decided = contender.decides(key_policy, seen)
             if users == OBEY:
-                return decided.beams, _obeyed(some, decided), {}
+                beams = jax.vmap(unit_beams)(decided.beams, some.seen.channels)
+                return beams, _obeyed(some, decided), {}
             plans = _plans(parameters, some.seen, decided, jnp.asarray(0.0))
+            plans = dataclasses.replace(plans, allowance=_spent(parameters, some.seen, decided.allocation))
         return plans.beams, _repaired(parameters, some, plans, levels.step), {}
 
     return decide
@@ -339,8 +359,10 @@ def _by_frame(outcome: _Played, seeds: int) -> _Played:
     return jax.tree.map(lambda leaf: jnp.mean(leaf.reshape(seeds, -1), axis=0), outcome)
 
 
-@jax.jit
-def _observe(key: Key, parameters: Parameters, levels: Knowledge, true: Frame) -> _Set:
+@partial(jax.jit, static_argnums=4)
+def _observe(key: Key, parameters: Parameters, levels: Knowledge, true: Frame, copies: int = 1) -> _Set:
+    """Frames under a condition; copies of the same frames have the same errors."""
+
     def one(index: Array, frame: Frame) -> _Set:
         key_view, key_heard = jax.random.split(jax.random.fold_in(key, index))
         return _Set(
@@ -349,7 +371,8 @@ def _observe(key: Key, parameters: Parameters, levels: Knowledge, true: Frame) -
             heard=hears(key_heard, parameters, levels),
         )
 
-    return jax.vmap(one)(jnp.arange(len(true.workload)), true)
+    count = len(true.workload)
+    return jax.vmap(one)(jnp.arange(count) % (count // copies), true)
 
 
 @jax.jit
@@ -375,6 +398,15 @@ def _plans(parameters: Parameters, seen: Frame, decided: Decision, discount: Arr
         return plan_for(parameters, seen, beams, decided.allocation.t_passive, discount)
 
     return jax.vmap(one)(seen, decided)
+
+
+@jax.jit
+@partial(jax.vmap, in_axes=(None, 0, 0))
+def _spent(parameters: Parameters, seen: Frame, plan: Allocation) -> Float[Array, " N"]:
+    """mJ that a plan spends, as the AP sees it."""
+    gain = links.channel_gain(seen.channels)
+    power = links.active_power(parameters, gain, plan.l_active, plan.t_active)
+    return energy_demand(parameters, power, plan.t_active, plan.l_local)
 
 
 @kept_jit
