@@ -294,8 +294,8 @@ def test_in_the_long_run_perfect_knowledge_is_what_is_simulated() -> None:
     record = roll_out(PARAMETERS, deciding(optimum), num_frames=300, seed=3)
     assert found[0].reward.mean == pytest.approx(record["reward"].mean(), rel=1e-5)
     assert found[0].outage.mean == pytest.approx(1 - record["success"].mean(), abs=1e-12)
-    for repaired in found[1:]:
-        assert repaired.reward.mean == pytest.approx(found[0].reward.mean, rel=0.02)
+    for other in found[1:]:
+        assert other.reward.mean == pytest.approx(found[0].reward.mean, rel=0.02)
 
 
 # Slack
