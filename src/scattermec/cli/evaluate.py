@@ -56,10 +56,10 @@ def evaluate(
     learner, before and after training, and by its metrics over the last tenth of its frames. Random and
     maximum ratio beams, each with the AP's estimate, are the controls of every table.
 
-    price-net acts in up to three of four modes: p1, in which the AP allocates exactly for the network's
-    beams; announced, in which only the beams' times of that allocation are broadcast, and users find the rest
-    by themselves; decentralised, in which the times come from a network, too; and repaired, in which users
-    act on what they have measured when their slots come.
+    price-net has four modes, of which each policy has one to three: p1, in which the AP allocates exactly for
+    the network's beams; announced, in which only the beams' times of that allocation are broadcast, and users
+    find the rest by themselves; decentralised, in which the times come from a network, too; and repaired, in
+    which users act on what they have measured when their slots come.
 
     The 95% intervals are over the seeds of a learner that has several, else over frames or rollouts. The
     optima need harvest_model: linear; for another rectifier the tables omit them.
