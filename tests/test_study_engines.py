@@ -3,7 +3,9 @@
 import csv
 import json
 import pickle
-from functools import partial
+import subprocess
+import sys
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import pytest
@@ -119,22 +121,38 @@ def test_an_array_that_leaves_tasks_is_said_to(tmp_path, monkeypatch) -> None:
         slurm.complete(*settings, lambda: 2)
 
 
+TOY = ("num_antennas=2", "user_positions=[[3,3]]", "arrivals=constant", "local_rate=100")
+REPRODUCE = (
+    *("reproduce", "--figures", "3a", "--beams", "mrt", "--frames", "4", "--quick"),
+    *(word for setting in TOY for word in ("--set", setting)),
+)
+
+
 def test_slurm_reproduces_the_same_digits_though_a_job_is_killed(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(_processes, "use_one_thread", lambda: None)
     monkeypatch.chdir(tmp_path)
     # What is drawn from a folder is tested elsewhere.
     drawn = SimpleNamespace(contents=SimpleNamespace(measurements=[], findings=[]), files=())
     monkeypatch.setattr(reproduce, "redraw", lambda folder: drawn)
-    run_here = partial(run, "reproduce", "--figures", "3a", "--beams", "mrt", "--frames", 4, "--quick")
-    toy = ("num_antennas=2", "user_positions=[[3,3]]", "arrivals=constant", "local_rate=100")
-    scenario = [word for setting in toy for word in ("--set", setting)]
     stand_in_for_slurm(tmp_path, monkeypatch, kept="sweeps-0000-*.json")
-    done = run_here("--out", "slurm", *scenario, "--engine", "slurm", "--jobs", 1)
+    done = run(*REPRODUCE, "--out", "slurm", "--engine", "slurm", "--jobs", 1)
     assert "7 points computed" in done.stdout
     # So few frames are never divided among the threads of this process.
-    run_here("--out", "local", *scenario, "--processes", 1)
+    run(*REPRODUCE, "--out", "local", "--processes", 1)
     tables = [(tmp_path / name / "data.csv").read_bytes() for name in ("slurm", "local")]
     assert tables[0] == tables[1]
     rows = list(csv.DictReader(tables[0].decode().splitlines()))
     assert {row["beams"] for row in rows} == {"mrt"}
     assert not (tmp_path / "slurm" / "parts").exists()
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra ray")
+def test_ray_reproduces_the_same_digits(tmp_path) -> None:
+    engines = {"ray": ("--engine", "ray", "--processes", "2"), "local": ("--processes", "1")}
+    for name, options in engines.items():
+        command = [sys.executable, "-m", "scattermec", *REPRODUCE, "--out", name, *options]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    tables = [(tmp_path / name / "data.csv").read_bytes() for name in engines]
+    assert tables[0] == tables[1]
+    assert not (tmp_path / "ray" / "parts").exists()
