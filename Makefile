@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= results/reproduce
+IMPORTED := jax jaxlib numpy scipy pydantic typer rich equinox optax
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: help install reproduce reproduce-full test bench torture docs results lint types lock clean
@@ -14,13 +15,13 @@ install: .venv/.installed  ## make the virtual environment
 .venv/.installed: requirements.lock requirements-uv.lock pyproject.toml setup.py $(wildcard src/scattermec/optimisation/kernel/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scattermec needs Python 3.11 or newer; this is " + sys.version.split()[0] + " (choose another with make PYTHON=...)")'
 	$(PYTHON) -m venv .venv
-	@# uv takes a fraction of pip's time; pip does the same where uv cannot be had or reaches no index. Both compile:
-	@# where Python may not write bytecode, every process would compile all that it imports, for seconds.
+	@# uv takes a fraction of pip's time; pip does the same where uv cannot be had or reaches no index.
 	{ $(PIP_INSTALL) --require-hashes -r requirements-uv.lock && \
-		$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock; } || \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock; } || \
 		$(PIP_INSTALL) --require-hashes -r requirements.lock
 	$(PIP_INSTALL) --no-deps --no-build-isolation -e .
-	$(BIN)/python -m compileall -q src
+	@# uv compiles nothing. Where Python may not write bytecode, each command would compile all this anew, for seconds.
+	$(BIN)/python -m compileall -q -j 0 src $(addprefix .venv/lib/python3*/site-packages/,$(IMPORTED))
 	@touch $@
 
 reproduce: install  ## the main job, quick setting: every figure, and the verdict on each claim, on one page: results/reproduce/index.html

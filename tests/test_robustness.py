@@ -248,7 +248,7 @@ def test_stored_energy_makes_up_for_what_is_not_known() -> None:
         "perfect": Condition(),
         "lost": Condition(loss=0.3),
     }
-    rows = measure_long_run(Scenario(), contenders, frames=1000, seed=0, conditions=conditions)
+    rows = measure_long_run(Scenario(), contenders, frames=600, seed=0, conditions=conditions)
     found = {(row.condition, row.policy, row.users): row for row in rows}
     for condition in ("channels", "workload", "late"):
         assert found[condition, "plans", REPAIR].outage.mean < 0.02
@@ -263,12 +263,12 @@ def test_stored_energy_makes_up_for_what_is_not_known() -> None:
 
 
 def test_seeds_that_act_alike_count_once() -> None:
-    optimum, conditions = fixed_policy("optimum", PARAMETERS), {"noisy": Condition(csi_error=0.1)}
+    maximum_ratio, conditions = fixed_policy("mrt", PARAMETERS), {"noisy": Condition(csi_error=0.1)}
     one, two = (
         measure_long_run(
             Scenario(),
-            [Contender("optimum", optimum, seeds=seeds)],
-            frames=100,
+            [Contender("mrt", maximum_ratio, seeds=seeds)],
+            frames=300,
             seed=4,
             conditions=conditions,
         )
@@ -278,10 +278,10 @@ def test_seeds_that_act_alike_count_once() -> None:
 
 
 def test_in_the_long_run_perfect_knowledge_is_what_is_simulated() -> None:
-    optimum = fixed_policy("optimum", PARAMETERS)
+    maximum_ratio = fixed_policy("mrt", PARAMETERS)
     found = measure_long_run(
         Scenario(),
-        [Contender("optimum", optimum)],
+        [Contender("mrt", maximum_ratio)],
         frames=300,
         seed=3,
         conditions={"perfect": Condition(), "rounded": Condition(bits=8)},
@@ -291,11 +291,12 @@ def test_in_the_long_run_perfect_knowledge_is_what_is_simulated() -> None:
         ("perfect", REPAIR),
         ("rounded", REPAIR),
     ]
-    record = roll_out(PARAMETERS, deciding(optimum), num_frames=300, seed=3)
+    record = roll_out(PARAMETERS, deciding(maximum_ratio), num_frames=300, seed=3)
     assert found[0].reward.mean == pytest.approx(record["reward"].mean(), rel=1e-5)
     assert found[0].outage.mean == pytest.approx(1 - record["success"].mean(), abs=1e-12)
     for other in found[1:]:
-        assert other.reward.mean == pytest.approx(found[0].reward.mean, rel=0.02)
+        # Users that the plan leaves out finish if they can, at a cost.
+        assert other.reward.mean == pytest.approx(found[0].reward.mean, rel=0.1)
 
 
 # Slack
