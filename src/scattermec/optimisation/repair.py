@@ -14,6 +14,7 @@ It does not know what it will harvest in later slots. Promise and allowance may 
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import jax.numpy as jnp
 from jax import Array
@@ -116,10 +117,7 @@ def sent(
 
     The largest promise is the energy of computing the mean workload.
     """
-    most = parameters.local_energy * parameters.mean_workload
-    part = jnp.clip(promise / jnp.where(most > 0, most, 1), 0, 1)
-    steps = jnp.floor(part / jnp.where(step > 0, step, 1)) * step
-    return jnp.where(heard, jnp.where(step > 0, steps * most, promise), 0)
+    return _in_steps(jnp.floor, parameters, promise, step, heard)
 
 
 def sent_allowance(
@@ -132,10 +130,21 @@ def sent_allowance(
 
     A user that does not hear its allowance has none, so that it spends as little as it can.
     """
+    return _in_steps(jnp.ceil, parameters, allowance, step, heard)
+
+
+def _in_steps(
+    whole: Callable[[Array], Array],
+    parameters: Parameters,
+    energy: Float[Array, " N"],
+    step: Float[Array, ""],
+    heard: Bool[Array, " N"],
+) -> Float[Array, " N"]:
+    """Energies in mJ as they arrive: in ``whole`` steps unless ``step`` is 0, and 0 if not heard."""
     most = parameters.local_energy * parameters.mean_workload
-    part = jnp.clip(allowance / jnp.where(most > 0, most, 1), 0, 1)
-    steps = jnp.ceil(part / jnp.where(step > 0, step, 1)) * step
-    return jnp.where(heard, jnp.where(step > 0, steps * most, allowance), 0)
+    part = jnp.clip(energy / jnp.where(most > 0, most, 1), 0, 1)
+    steps = whole(part / jnp.where(step > 0, step, 1)) * step
+    return jnp.where(heard, jnp.where(step > 0, steps * most, energy), 0)
 
 
 def repair(
@@ -167,13 +176,14 @@ def repair(
     rates = active_rates(p, channel_gain)
 
     def lacking(told: Broadcast) -> Float[Array, " N"]:
-        return jnp.maximum(energy_lacking(p, *own, told, rates), 0) * JUST_ENOUGH
+        return jnp.maximum(energy_lacking(p, *own, told, rates), 0)
 
-    later = jnp.maximum(promise, lacking(_told(known, 0 * promise)) / (1 - MARGIN))
+    least = lacking(_told(known, 0 * promise)) / (1 - MARGIN) * JUST_ENOUGH
+    later = jnp.maximum(promise, least)
     told = _told(known, later)
     if allowance is not None:
         allowed = dataclasses.replace(told, allowance=allowance)
-        told = dataclasses.replace(told, allowance=allowance + lacking(allowed))
+        told = dataclasses.replace(told, allowance=allowance + lacking(allowed) * JUST_ENOUGH)
     return respond(p, *own, told)
 
 

@@ -102,6 +102,12 @@ def modes_of(network: PriceNet) -> Mapping[str, Mode]:
     return {name: MODES[name] for name in names}
 
 
+def modes_where_known(network: PriceNet) -> Mapping[str, Mode]:
+    """The modes to measure where everything is known: with foresight, repairing is nearly `announced`."""
+    foresight = network.battery_value is not None
+    return {name: mode for name, mode in modes_of(network).items() if not (foresight and name == REPAIRED)}
+
+
 @partial(kept_jit, static_argnums=(0,))
 def decide_frames(
     mode: str, network: PriceNet, parameters: Parameters, key: Key, states: EnvState

@@ -20,7 +20,7 @@ from scattermec.physics import Frame, Parameters, parameters_of, run_frames
 from scattermec.physics.channel import Key
 from scattermec.physics.parameters import harvest_faults
 from scattermec.price_net import ALGORITHM, variety
-from scattermec.price_net.modes import REPAIRED, Mode, modes_of
+from scattermec.price_net.modes import modes_where_known
 from scattermec.price_net.policy import PriceNet
 from scattermec.price_net.registry import NETWORKS
 from scattermec.price_net.training import (
@@ -177,19 +177,13 @@ class _Learner:
 @jax.jit
 def _played(network: PriceNet, parameters: Parameters, frames: Frame) -> dict[str, tuple[Array, Array]]:
     """Mean reward and outage of each mode."""
-    modes = _measured_modes(network).items()
+    modes = modes_where_known(network).items()
     return {name: mean_outcome(mode, network, parameters, frames) for name, mode in modes}
-
-
-def _measured_modes(network: PriceNet) -> dict[str, Mode]:
-    """The modes of a network, but `repaired` with foresight: nearly `announced` where everything is known."""
-    foresight = network.battery_value is not None
-    return {name: mode for name, mode in modes_of(network).items() if not (foresight and name == REPAIRED)}
 
 
 @jax.jit
 def _roll_out(network: PriceNet, parameters: Parameters, key: Key) -> dict[str, RolledOut]:
     return {
         name: roll_out(mode, network, parameters, key, episodes=EPISODES, frames=EPISODE)
-        for name, mode in _measured_modes(network).items()
+        for name, mode in modes_where_known(network).items()
     }

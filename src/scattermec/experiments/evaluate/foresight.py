@@ -26,7 +26,7 @@ from scattermec.optimisation.horizon import Episode, Plan, bound_energy, check_s
 from scattermec.physics import Parameters, links, parameters_of
 from scattermec.physics.channel import Key
 from scattermec.physics.energy import ap_energy, energy_budget
-from scattermec.price_net.modes import REPAIRED
+from scattermec.price_net.modes import modes_of, modes_where_known
 from scattermec.price_net.registry import Policy
 from scattermec.scenario import Scenario
 
@@ -100,15 +100,14 @@ class Foresight:
 def contenders(policy: Policy, scenario: Scenario) -> list[Contender]:
     """The optimum, price-net as trained in each of its modes, and the controls, to act in ``scenario``.
 
-    If price-net has foresight, also the optimum of each frame with the battery value that price-net learned;
-    and, where the AP sees frames as they are, not the mode in which users repair, which is nearly `announced`
-    then. Raises InputError if the scenario does not fit.
+    If price-net has foresight, also the optimum of each frame with the battery value that price-net learned.
+    Raises InputError if the scenario does not fit.
     """
     check_scenario(scenario)
-    learned = [made for made in price_net_contenders(policy, scenario) if made.trained]
+    known = scenario.csi_error == scenario.workload_error == 0
+    modes = modes_where_known(policy.network) if known else modes_of(policy.network)
+    learned = [made for made in price_net_contenders(policy, scenario) if made.trained and made.mode in modes]
     if policy.network.battery_value is not None:
-        if scenario.csi_error == scenario.workload_error == 0:
-            learned = [made for made in learned if made.mode != REPAIRED]
         decide = partial(_optimum_with_value, parameters_of(scenario), policy.network.battery_value)
         learned.append(Contender("optimum", decide, mode="battery value"))
     return fixed_contenders(scenario, ["optimum"]) + learned + fixed_contenders(scenario, ["mrt", "random"])

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Complex, Float
 
 from scattermec._programs import kept_jit
 from scattermec._pytree import pytree
@@ -34,16 +34,13 @@ from scattermec.physics import (
     Allocation,
     Frame,
     Parameters,
-    links,
     maximum_ratio_beams,
     parameters_of,
-    run_frame,
     run_frames,
     unit_beams,
     with_margin,
 )
 from scattermec.physics.channel import Key
-from scattermec.physics.energy import energy_demand
 from scattermec.physics.knowledge import Knowledge, hears, view
 from scattermec.physics.parameters import harvest_faults
 from scattermec.scenario import Scenario
@@ -250,10 +247,9 @@ def _deciding(parameters: Parameters, levels: Knowledge, contender: Contender, u
             )
             decided = contender.decides(key_policy, seen)
             if users == OBEY:
-                beams = jax.vmap(unit_beams)(decided.beams, some.seen.channels)
-                return beams, _obeyed(some, decided), {}
+                return *_obeyed(some, decided), {}
             plans = _plans(parameters, some.seen, decided, jnp.asarray(0.0))
-            plans = dataclasses.replace(plans, allowance=_spent(parameters, some.seen, decided.allocation))
+            plans = dataclasses.replace(plans, allowance=_spent(parameters, some.seen, decided))
         return plans.beams, _repaired(parameters, some, plans, levels.step), {}
 
     return decide
@@ -401,12 +397,9 @@ def _plans(parameters: Parameters, seen: Frame, decided: Decision, discount: Arr
 
 
 @jax.jit
-@partial(jax.vmap, in_axes=(None, 0, 0))
-def _spent(parameters: Parameters, seen: Frame, plan: Allocation) -> Float[Array, " N"]:
-    """mJ that a plan spends, as the AP sees it."""
-    gain = links.channel_gain(seen.channels)
-    power = links.active_power(parameters, gain, plan.l_active, plan.t_active)
-    return energy_demand(parameters, power, plan.t_active, plan.l_local)
+def _spent(parameters: Parameters, seen: Frame, decided: Decision) -> Float[Array, "K N"]:
+    """mJ that plans spend, as the AP sees it."""
+    return run_frames(parameters, seen, decided.beams, decided.allocation).demand
 
 
 @kept_jit
@@ -418,38 +411,32 @@ def _repaired(parameters: Parameters, some: _Set, plans: Plan, step: Array) -> A
 
 
 @jax.jit
-def _obeyed(some: _Set, decided: Decision) -> Allocation:
-    return jax.vmap(_heard_alone)(some.heard, decided.allocation)
+def _obeyed(some: _Set, decided: Decision) -> tuple[Complex[Array, "K N M"], Allocation]:
+    """Unit beams, and what is done if only users that hear the plan obey: the AP beams whoever listens."""
 
-
-def _heard_alone(heard: Bool[Array, " N"], plan: Allocation) -> Allocation:
-    """What is done if only users that hear the plan obey: the AP beams whoever listens."""
-    done = jax.tree.map(lambda part: jnp.where(heard, part, 0), plan)
-    return dataclasses.replace(done, t_passive=plan.t_passive)
-
-
-@kept_jit
-def _play_repaired(parameters: Parameters, some: _Set, plans: Plan, step: Array) -> _Played:
-    def one(some: _Set, plan: Plan) -> _Played:
-        allocation = repaired(parameters, some.true, plan, step=step, heard=some.heard)
-        return _outcome(parameters, some.true, plan.beams, allocation)
-
-    return jax.vmap(one)(some, plans)
-
-
-@jax.jit
-def _play_obeyed(parameters: Parameters, some: _Set, decided: Decision) -> _Played:
-    def one(some: _Set, decided: Decision) -> _Played:
-        done = _heard_alone(some.heard, decided.allocation)
+    def one(some: _Set, decided: Decision) -> tuple[Array, Allocation]:
+        plan = decided.allocation
+        done = jax.tree.map(lambda part: jnp.where(some.heard, part, 0), plan)
         beams = unit_beams(decided.beams, some.seen.channels)
-        return _outcome(parameters, some.true, beams, done)
+        return beams, dataclasses.replace(done, t_passive=plan.t_passive)
 
     return jax.vmap(one)(some, decided)
 
 
-def _outcome(parameters: Parameters, frame: Frame, beams: Array, allocation: Allocation) -> _Played:
-    outcome = run_frame(parameters, frame, beams, allocation)
-    return _Played(reward=outcome.ap_reward, outage=1 - jnp.mean(outcome.success.astype(float)))
+@kept_jit
+def _play_repaired(parameters: Parameters, some: _Set, plans: Plan, step: Array) -> _Played:
+    return _outcomes(parameters, some, plans.beams, _repaired(parameters, some, plans, step))
+
+
+@jax.jit
+def _play_obeyed(parameters: Parameters, some: _Set, decided: Decision) -> _Played:
+    return _outcomes(parameters, some, *_obeyed(some, decided))
+
+
+def _outcomes(parameters: Parameters, some: _Set, beams: Array, allocations: Allocation) -> _Played:
+    outcomes = run_frames(parameters, some.true, beams, allocations)
+    outage = 1 - jnp.mean(outcomes.success.astype(float), axis=1)
+    return _Played(reward=outcomes.ap_reward, outage=outage)
 
 
 @jax.jit
