@@ -1,6 +1,7 @@
 """Solving P1: the exact allocation for given beams, with its prices and its certificate."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -130,8 +131,7 @@ def solve_beam_times(
     scales = natural_scales(given, needy)
     optimum = solver.solve(standard_form(tightened, scales, needy, elastic=elastic), skip=skip)
     solution, times = _judge(given, needy, scales, optimum, elastic)
-    slope = _lagrangian(problem, needy, scales, optimum, elastic)
-    slope = jnp.where(solution.status == OPTIMAL, slope - jax.lax.stop_gradient(slope), 0)
+    slope = jnp.where(solution.status == OPTIMAL, _slope(elastic, problem, needy, scales, optimum), 0)
     return dataclasses.replace(solution, energy=solution.energy + slope, value=solution.value + slope), times
 
 
@@ -157,6 +157,21 @@ def _lagrangian(
     y: Dual = jax.tree.map(lambda leaf: leaf / optimum.tau, optimum.y)
     values = jax.tree.map(jnp.add, constants(form), constraints(form, x))
     return (dot(costs(form), x) - dot(y, values)) * scales.cost + fixed_energy(problem, needy)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _slope(
+    elastic: bool, problem: AllocationProblem, needy: Bool[Array, " N"], scales: Scales, optimum: Optimum
+) -> Float[Array, ""]:
+    """Zero, with the derivatives of `_lagrangian` by the problem."""
+    return jnp.zeros((), problem.workload.dtype)
+
+
+@_slope.defjvp
+def _slope_jvp(elastic: bool, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    problem, *found = primals
+    slope = jax.jvp(lambda varied: _lagrangian(varied, *found, elastic), (problem,), tangents[:1])[1]
+    return jnp.zeros_like(slope), slope
 
 
 def _prices(

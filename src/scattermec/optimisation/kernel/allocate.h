@@ -4,15 +4,21 @@
 // Load a frame's data, without its beams, into a lane.
 template <class Solver, class Scalar>
 void load_frame(Solver& solver, const Frame<Scalar>& in, const Sizes& sizes, int lane, long q) {
-  const int n = sizes.users;
-  const struct { Real* to; const Scalar* from; } arrays[] = {
-      {solver.active_rate, in.active_rate}, {solver.snr, in.snr}, {solver.workload, in.workload},
-      {solver.local_limit, in.local_limit}, {solver.battery, in.battery}, {solver.capacity, in.capacity},
-      {solver.circuit, in.circuit}, {solver.local_energy, in.local_energy},
-      {solver.cost_active, in.cost_active}, {solver.cost_passive, in.cost_passive},
-      {solver.gain_local, in.gain_local}};
-  for (const auto& array : arrays)
-    for (int i = 0; i < n; ++i) array.to[i][lane] = array.from[q * n + i];
+  const int n = solver.n();
+  const auto load = [&](Real* to, const Scalar* from) INLINE_LAMBDA {
+    for (int i = 0; i < n; ++i) to[i][lane] = from[q * n + i];
+  };
+  load(solver.active_rate, in.active_rate);
+  load(solver.snr, in.snr);
+  load(solver.workload, in.workload);
+  load(solver.local_limit, in.local_limit);
+  load(solver.battery, in.battery);
+  load(solver.capacity, in.capacity);
+  load(solver.circuit, in.circuit);
+  load(solver.local_energy, in.local_energy);
+  load(solver.cost_active, in.cost_active);
+  load(solver.cost_passive, in.cost_passive);
+  load(solver.gain_local, in.gain_local);
   for (int i = 0; i < n; ++i)
     solver.cost_shortfall[i][lane] = sizes.shortfalls ? static_cast<double>(in.cost_shortfall[q * n + i]) : 0.0;
   const long stores = static_cast<long>(n) * sizes.parts;
@@ -49,39 +55,49 @@ class AllocationFeed {
 
  private:
   void load_beams(int lane, long q) {
-    const int n = sizes_.users, m = n * sizes_.beams;
+    const int n = solver_.n(), m = solver_.m();
     for (int a = 0; a < m; ++a) solver_.passive_rate[a][lane] = in_.passive_rate[q * m + a];
     for (int j = 0; j < n; ++j)
       for (int a = 0; a < m; ++a) solver_.harvest[a * n + j][lane] = in_.harvest[(q * n + j) * m + a];
   }
 
-  // Destination and source of each result array.
-  struct Output { Scalar* to; const Real* from; int count; };
-  std::array<Output, 12> outputs() const {
-    const int n = sizes_.users, m = n * sizes_.beams, s = n * sizes_.parts;
+  // Call visit(destination, source, count) for each result array.
+  template <class Visit>
+  INLINE void outputs(Visit visit) const {
+    const int n = solver_.n(), m = solver_.m(), s = solver_.stores();
     const auto& x = solver_.at.x;
     const auto& y = solver_.at.y;
-    return {{{out_.t_active, x.t_active, n}, {out_.t_passive, x.t_passive, m}, {out_.energy, x.energy, n},
-             {out_.l_local, x.l_local, n}, {out_.shortfall, x.shortfall, n}, {out_.time, y.time, n},
-             {out_.work, y.work, n}, {out_.local, y.local, n}, {out_.budget, y.budget, n},
-             {out_.capacity, y.capacity, n}, {out_.stored, x.stored, s}, {out_.price_stored, y.stored, s}}};
+    visit(out_.t_active, x.t_active, n);
+    visit(out_.t_passive, x.t_passive, m);
+    visit(out_.energy, x.energy, n);
+    visit(out_.l_local, x.l_local, n);
+    visit(out_.shortfall, x.shortfall, n);
+    visit(out_.time, y.time, n);
+    visit(out_.work, y.work, n);
+    visit(out_.local, y.local, n);
+    visit(out_.budget, y.budget, n);
+    visit(out_.capacity, y.capacity, n);
+    visit(out_.stored, x.stored, s);
+    visit(out_.price_stored, y.stored, s);
   }
 
   void store(int lane, long q) {
     // Scale by the largest entry, so that a ray, which has no natural scale, fits any precision.
-    double scale = solver_.at.tau[lane];
-    for (const Output& array : outputs())
-      for (int i = 0; i < array.count; ++i) scale = std::max(scale, array.from[i][lane]);
-    for (const Output& array : outputs())
-      for (int i = 0; i < array.count; ++i)
-        array.to[q * array.count + i] = static_cast<Scalar>(array.from[i][lane] / scale);
-    out_.tau[q] = static_cast<Scalar>(solver_.at.tau[lane] / scale);
+    double largest = solver_.at.tau[lane];
+    outputs([&](Scalar*, const Real* from, int count) INLINE_LAMBDA {
+      for (int i = 0; i < count; ++i) largest = std::max(largest, from[i][lane]);
+    });
+    const double scale = 1.0 / largest;
+    outputs([&](Scalar* to, const Real* from, int count) INLINE_LAMBDA {
+      for (int i = 0; i < count; ++i) to[q * count + i] = static_cast<Scalar>(from[i][lane] * scale);
+    });
+    out_.tau[q] = static_cast<Scalar>(solver_.at.tau[lane] * scale);
     out_.iterations[q] = solver_.iterations_[lane];
   }
 
   // The result of a skipped frame.
   void clear(long q) {
-    for (const Output& array : outputs()) std::fill_n(array.to + q * array.count, array.count, Scalar(0));
+    outputs([&](Scalar* to, const Real*, int count) INLINE_LAMBDA { std::fill_n(to + q * count, count, Scalar(0)); });
     out_.tau[q] = Scalar(1);
     out_.iterations[q] = 0;
   }

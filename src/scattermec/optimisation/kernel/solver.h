@@ -117,10 +117,10 @@ class Solver {
     const Attempt way = ATTEMPTS[attempt_[lane]];
     const double time = way.start;
     const auto fill = [&](Real* value, Real* partner, int count, double guess, double later) {
-      const double chosen = first ? guess : later;
+      const double chosen = first ? guess : later, inverse = 1.0 / chosen;
       for (int i = 0; i < count; ++i) {
         value[i][lane] = chosen;
-        partner[i][lane] = 1.0 / chosen;
+        partner[i][lane] = inverse;
       }
     };
     fill(at.x.t_active, at.s.t_active, n, GUESS.t_active, time);
@@ -472,46 +472,51 @@ class Solver {
     if (parts_) visit(stores(), &Dual::stored);
   }
 
-  // One division per pair, since divisions take the longest.
-  void invert() {
-    pairs([&](int end, auto v) INLINE_LAMBDA {
+  // Reciprocals of the iterate, with one division per pair, since divisions take the longest; returns the sum
+  // of the products.
+  Real invert() {
+    Real sum = at.tau * at.kappa;
+    const auto divide = [&](const Real* a, const Real* b, Real* per_a, Real* per_b, int end) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i) {
-        const Real inverse = 1.0 / ((at.x.*v)[i] * (at.s.*v)[i]);
-        (per.x.*v)[i] = inverse * (at.s.*v)[i];
-        (per.s.*v)[i] = inverse * (at.x.*v)[i];
+        const Real product = a[i] * b[i], inverse = 1.0 / product;
+        sum += product;
+        per_a[i] = inverse * b[i];
+        per_b[i] = inverse * a[i];
       }
-    });
-    prices([&](int end, auto v) INLINE_LAMBDA {
-      for (int i = 0; i < end; ++i) {
-        const Real inverse = 1.0 / ((at.y.*v)[i] * (at.z.*v)[i]);
-        (per.y.*v)[i] = inverse * (at.z.*v)[i];
-        (per.z.*v)[i] = inverse * (at.y.*v)[i];
-      }
-    });
+    };
+    pairs([&](int end, auto v) INLINE_LAMBDA { divide(at.x.*v, at.s.*v, per.x.*v, per.s.*v, end); });
+    prices([&](int end, auto v) INLINE_LAMBDA { divide(at.y.*v, at.z.*v, per.y.*v, per.z.*v, end); });
     per.tau = 1.0 / at.tau;
     per.kappa = 1.0 / at.kappa;
+    return sum;
   }
 
+  // What a direction does to a step: the longest one, up to 1, that keeps every entry non-negative, and the
+  // sum of the products along it, given[0] + step (given[1] + step given[2]).
+  struct Along { Real boundary, sum[3]; };
+
   // Newton direction that removes `reduction` of the residuals and brings each product to `target`, corrected
-  // by the second-order products of `from` if `keep` is 1.
-  void newton(Point& to, Real reduction, Real gap, Real target, const Point* from, Real keep) {
+  // by the second-order products of `from` if `keep` is 1. `sum` is that of the products now.
+  Along newton(Point& to, Real reduction, Real gap, Real target, const Point* from, Real keep, Real sum) {
     const Real tau = at.tau, kappa = at.kappa;
+    Real changes{};
     // The direction's s and z temporarily hold the wanted changes of the products.
-    pairs([&](int end, auto v) INLINE_LAMBDA {
+    const auto want = [&](const Real* a, const Real* b, const Real* per_a, const Real* da, const Real* db,
+                          const Real* residual, Real* change, Real* right, int end) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i) {
-        Real change = target - (at.x.*v)[i] * (at.s.*v)[i];
-        if (from) change -= keep * (from->x.*v)[i] * (from->s.*v)[i];
-        (to.s.*v)[i] = change;
-        (f.*v)[i] = change * (per.x.*v)[i] + reduction * (rd.*v)[i];
+        Real wanted = target - a[i] * b[i];
+        if (from) wanted -= keep * da[i] * db[i];
+        changes += wanted;
+        change[i] = wanted;
+        right[i] = wanted * per_a[i] + reduction * residual[i];
       }
+    };
+    const Point& second = from ? *from : at;
+    pairs([&](int end, auto v) INLINE_LAMBDA {
+      want(at.x.*v, at.s.*v, per.x.*v, second.x.*v, second.s.*v, rd.*v, to.s.*v, f.*v, end);
     });
     prices([&](int end, auto v) INLINE_LAMBDA {
-      for (int i = 0; i < end; ++i) {
-        Real change = target - (at.y.*v)[i] * (at.z.*v)[i];
-        if (from) change -= keep * (from->y.*v)[i] * (from->z.*v)[i];
-        (to.z.*v)[i] = change;
-        (g.*v)[i] = change * (per.y.*v)[i] + reduction * (rp.*v)[i];
-      }
+      want(at.y.*v, at.z.*v, per.y.*v, second.y.*v, second.z.*v, rp.*v, to.z.*v, g.*v, end);
     });
     Real change = target - tau * kappa;
     if (from) {
@@ -526,55 +531,47 @@ class Solver {
     const Real inverse_tau = per.tau;
     const Real numerator = cost_of(to.x) + value_of(to.y) + reduction * gap + change * inverse_tau;
     const Real dtau = numerator / (kappa * inverse_tau - tau_slope);
-    pairs([&](int end, auto v) INLINE_LAMBDA {
-      for (int i = 0; i < end; ++i) {
-        (to.x.*v)[i] += (tau_x.*v)[i] * dtau;
-        (to.s.*v)[i] = ((to.s.*v)[i] - (at.s.*v)[i] * (to.x.*v)[i]) * (per.x.*v)[i];
-      }
-    });
-    prices([&](int end, auto v) INLINE_LAMBDA {
-      for (int i = 0; i < end; ++i) {
-        (to.y.*v)[i] += (tau_y.*v)[i] * dtau;
-        (to.z.*v)[i] = ((to.z.*v)[i] - (at.z.*v)[i] * (to.y.*v)[i]) * (per.y.*v)[i];
-      }
-    });
     to.tau = dtau;
     to.kappa = (change - kappa * dtau) * inverse_tau;
-  }
-
-  // Longest step, up to 1, that keeps every entry non-negative.
-  Real step_to_boundary(const Point& d) {
-    Real ratio = maximum(-d.tau * per.tau, -d.kappa * per.kappa);
-    pairs([&](int end, auto v) INLINE_LAMBDA {
+    Real ratio = maximum(-to.tau * per.tau, -to.kappa * per.kappa), bent = to.tau * to.kappa;
+    const auto complete = [&](const Real* b, const Real* per_a, const Real* per_b, const Real* column, Real* da,
+                              Real* db, int end) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i) {
-        ratio = maximum(ratio, -(d.x.*v)[i] * (per.x.*v)[i]);
-        ratio = maximum(ratio, -(d.s.*v)[i] * (per.s.*v)[i]);
+        const Real first = da[i] + column[i] * dtau, second = (db[i] - b[i] * first) * per_a[i];
+        da[i] = first;
+        db[i] = second;
+        ratio = maximum(ratio, maximum(-first * per_a[i], -second * per_b[i]));
+        bent += first * second;
       }
+    };
+    pairs([&](int end, auto v) INLINE_LAMBDA {
+      complete(at.s.*v, per.x.*v, per.s.*v, tau_x.*v, to.x.*v, to.s.*v, end);
     });
     prices([&](int end, auto v) INLINE_LAMBDA {
-      for (int i = 0; i < end; ++i) {
-        ratio = maximum(ratio, -(d.y.*v)[i] * (per.y.*v)[i]);
-        ratio = maximum(ratio, -(d.z.*v)[i] * (per.z.*v)[i]);
-      }
+      complete(at.z.*v, per.y.*v, per.z.*v, tau_y.*v, to.y.*v, to.z.*v, end);
     });
-    return minimum(1.0 / maximum(ratio, splat(1e-300)), splat(1.0));
+    return {minimum(1.0 / maximum(ratio, splat(1e-300)), splat(1.0)), {sum, changes + change, bent}};
   }
 
-  INLINE void move(Point& to, const Point& d, Real step) {
-    pairs([&](int end, auto v) INLINE_LAMBDA {
-      for (int i = 0; i < end; ++i) {
-        (to.x.*v)[i] = (at.x.*v)[i] + step * (d.x.*v)[i];
-        (to.s.*v)[i] = (at.s.*v)[i] + step * (d.s.*v)[i];
-      }
-    });
-    prices([&](int end, auto v) INLINE_LAMBDA {
-      for (int i = 0; i < end; ++i) {
-        (to.y.*v)[i] = (at.y.*v)[i] + step * (d.y.*v)[i];
-        (to.z.*v)[i] = (at.z.*v)[i] + step * (d.z.*v)[i];
-      }
-    });
-    to.tau = at.tau + step * d.tau;
-    to.kappa = at.kappa + step * d.kappa;
+  // Move the variables and prices that the curved slacks depend on, and tau; then receive there.
+  INLINE void move(const Point& d, Real step) {
+    const auto moved_to = [&](auto v, int end) INLINE_LAMBDA {
+      for (int i = 0; i < end; ++i) (moved.x.*v)[i] = (at.x.*v)[i] + step * (d.x.*v)[i];
+    };
+    moved_to(&Primal::t_active, n());
+    moved_to(&Primal::t_passive, m());
+    moved_to(&Primal::energy, n());
+    moved_to(&Primal::l_local, n());
+    if (elastic_) moved_to(&Primal::shortfall, n());
+    const auto priced = [&](auto v) INLINE_LAMBDA {
+      for (int i = 0; i < n(); ++i) (moved.y.*v)[i] = (at.y.*v)[i] + step * (d.y.*v)[i];
+    };
+    priced(&Dual::time);
+    priced(&Dual::work);
+    priced(&Dual::budget);
+    priced(&Dual::capacity);
+    moved.tau = at.tau + step * d.tau;
+    receive(moved.x, there);
   }
 
   // Exact values of user i's curved slacks (those that depend on the active work) if `left` of the residuals
@@ -587,17 +584,23 @@ class Solver {
             work_done(p.x, there, i) - workload[i] * tau + left * rp.work[i]};
   }
 
+  // These slacks if they were linear.
+  INLINE Slacks straight(const Point& d, int i, Real step) const {
+    return {at.s.t_active[i] + step * d.s.t_active[i], at.s.energy[i] + step * d.s.energy[i],
+            at.z.work[i] + step * d.z.work[i]};
+  }
+
   // Second-order change of these slacks along the predictor.
   void bends(Real step, Real limit, Real keep) {
-    move(moved, predictor, step);
-    receive(moved.x, there);
+    move(predictor, step);
     const Real left = 1.0 - step, scale = 1.0 / (step * step);
     for (int i = 0; i < n(); ++i) {
       const Slacks exact = exact_slacks(moved, i, left);
       const Real t = limit * per.x.t_active[i], e = limit * per.x.energy[i], w = limit * per.y.work[i];
-      bend_t[i] = keep * clip((exact.t_active - moved.s.t_active[i]) * scale, -t, t);
-      bend_e[i] = keep * clip((exact.energy - moved.s.energy[i]) * scale, -e, e);
-      bend_w[i] = keep * clip((exact.work - moved.z.work[i]) * scale, -w, w);
+      const Slacks linear = straight(predictor, i, step);
+      bend_t[i] = keep * clip((exact.t_active - linear.t_active) * scale, -t, t);
+      bend_e[i] = keep * clip((exact.energy - linear.energy) * scale, -e, e);
+      bend_w[i] = keep * clip((exact.work - linear.work) * scale, -w, w);
     }
   }
 
@@ -608,95 +611,59 @@ class Solver {
   }
 
   // The curved slacks after a step: exact if that is near enough to the central path.
-  INLINE Slacks settled(int i, Real left, Real slack) const {
+  INLINE Slacks settled(int i, Real left, Real slack, const Slacks& linear) const {
     const Slacks exact = exact_slacks(moved, i, left);
-    return {settle(exact.t_active, moved.s.t_active[i], slack / moved.x.t_active[i]),
-            settle(exact.energy, moved.s.energy[i], slack / moved.x.energy[i]),
-            settle(exact.work, moved.z.work[i], slack / moved.y.work[i])};
+    return {settle(exact.t_active, linear.t_active, slack / moved.x.t_active[i]),
+            settle(exact.energy, linear.energy, slack / moved.x.energy[i]),
+            settle(exact.work, linear.work, slack / moved.y.work[i])};
   }
 
   // Move only the variables that the curved slacks depend on, settle these, and return where they stay near
-  // the central path. The sum of all products with linear slacks is sum[0] + step (sum[1] + step sum[2]).
-  Mask try_step(Real reduction, Real step, const Real (&sum)[3]) {
-    const auto moved_to = [&](auto v, int end) INLINE_LAMBDA {
-      for (int i = 0; i < end; ++i) (moved.x.*v)[i] = (at.x.*v)[i] + step * (direction.x.*v)[i];
-    };
-    moved_to(&Primal::t_active, n());
-    moved_to(&Primal::t_passive, m());
-    moved_to(&Primal::energy, n());
-    moved_to(&Primal::l_local, n());
-    if (elastic_) moved_to(&Primal::shortfall, n());
-    if (parts_) moved_to(&Primal::stored, stores());
-    prices([&](int end, auto v) INLINE_LAMBDA {
-      for (int i = 0; i < end; ++i) (moved.y.*v)[i] = (at.y.*v)[i] + step * (direction.y.*v)[i];
-    });
-    moved.tau = at.tau + step * direction.tau;
-    receive(moved.x, there);
+  // the central path. `least` becomes the least product that is near enough.
+  Mask try_step(Real reduction, Real step, const Real (&sum)[3], Real& least) {
+    move(direction, step);
     const Real left = 1.0 - step * reduction;
     Real total = sum[0] + step * (sum[1] + step * sum[2]);
     const Real slack = slack_ * maximum(total / count(), Real{});
     Real lowest = splat(1e300);
     for (int i = 0; i < n(); ++i) {
-      const Real linear_t = at.s.t_active[i] + step * direction.s.t_active[i];
-      const Real linear_e = at.s.energy[i] + step * direction.s.energy[i];
-      const Real linear_w = at.z.work[i] + step * direction.z.work[i];
-      moved.s.t_active[i] = linear_t;
-      moved.s.energy[i] = linear_e;
-      moved.z.work[i] = linear_w;
-      const Slacks bent = settled(i, left, slack);
+      const Slacks linear = straight(direction, i, step), bent = settled(i, left, slack, linear);
       const Real t = moved.x.t_active[i], e = moved.x.energy[i], w = moved.y.work[i];
-      total += t * (bent.t_active - linear_t) + e * (bent.energy - linear_e) + w * (bent.work - linear_w);
+      total += t * (bent.t_active - linear.t_active) + e * (bent.energy - linear.energy) + w * (bent.work - linear.work);
       lowest = minimum(lowest, minimum(minimum(t * bent.t_active, e * bent.energy), w * bent.work));
       moved.s.t_active[i] = bent.t_active;
       moved.s.energy[i] = bent.energy;
       moved.z.work[i] = bent.work;
     }
-    return (lowest > 0.0) & (lowest >= centrality_ * total / count());
+    least = centrality_ * total / count();
+    return (lowest > 0.0) & (lowest >= least);
   }
 
   // Complete the move of try_step(), and return where the whole new point is near the central path.
-  Mask complete_step(Real step) {
+  Mask complete_step(Real step, Real least) {
     const Real *const t = moved.s.t_active, *const e = moved.s.energy, *const w = moved.z.work;
+    moved.kappa = at.kappa + step * direction.kappa;
+    Mask good = moved.tau * moved.kappa >= least;
+    const auto advance = [&](const Real* a, const Real* da, Real* to, int end) INLINE_LAMBDA {
+      for (int i = 0; i < end; ++i) to[i] = a[i] + step * da[i];
+    };
+    const auto check = [&](const Real* a, const Real* b, int end) INLINE_LAMBDA {
+      for (int i = 0; i < end; ++i) good &= (b[i] > 0.0) & (a[i] * b[i] >= least);
+    };
+    if (parts_) advance(at.x.stored, direction.x.stored, moved.x.stored, stores());
+    if (parts_) advance(at.y.stored, direction.y.stored, moved.y.stored, stores());
+    advance(at.y.local, direction.y.local, moved.y.local, n());
     pairs([&](int end, auto v) INLINE_LAMBDA {
       if (moved.s.*v == t || moved.s.*v == e) return;
-      for (int i = 0; i < end; ++i) (moved.s.*v)[i] = (at.s.*v)[i] + step * (direction.s.*v)[i];
+      advance(at.s.*v, direction.s.*v, moved.s.*v, end);
+      check(moved.x.*v, moved.s.*v, end);
     });
     prices([&](int end, auto v) INLINE_LAMBDA {
       if (moved.z.*v == w) return;
-      for (int i = 0; i < end; ++i) (moved.z.*v)[i] = (at.z.*v)[i] + step * (direction.z.*v)[i];
-    });
-    moved.kappa = at.kappa + step * direction.kappa;
-    const Real least = centrality_ * product_of(moved) / count();
-    Mask good = moved.tau * moved.kappa >= least;
-    pairs([&](int end, auto v) INLINE_LAMBDA {
-      for (int i = 0; i < end; ++i)
-        good &= ((moved.s.*v)[i] > 0.0) & ((moved.x.*v)[i] * (moved.s.*v)[i] >= least);
-    });
-    prices([&](int end, auto v) INLINE_LAMBDA {
-      for (int i = 0; i < end; ++i)
-        good &= ((moved.z.*v)[i] > 0.0) & ((moved.y.*v)[i] * (moved.z.*v)[i] >= least);
+      advance(at.z.*v, direction.z.*v, moved.z.*v, end);
+      check(moved.y.*v, moved.z.*v, end);
     });
     return good;
-  }
-
-  // Sum of the products along the direction: coefficients of its quadratic in the step.
-  void products_along(Real (&sum)[3]) {
-    sum[0] = at.tau * at.kappa;
-    sum[1] = at.tau * direction.kappa + at.kappa * direction.tau;
-    sum[2] = direction.tau * direction.kappa;
-    const auto add = [&](const Real* a, const Real* da, const Real* b, const Real* db, int end) INLINE_LAMBDA {
-      for (int i = 0; i < end; ++i) {
-        sum[0] += a[i] * b[i];
-        sum[1] += a[i] * db[i] + b[i] * da[i];
-        sum[2] += da[i] * db[i];
-      }
-    };
-    pairs([&](int end, auto v) INLINE_LAMBDA {
-      add(at.x.*v, direction.x.*v, at.s.*v, direction.s.*v, end);
-    });
-    prices([&](int end, auto v) INLINE_LAMBDA {
-      add(at.y.*v, direction.y.*v, at.z.*v, direction.z.*v, end);
-    });
   }
 
   // The larger of violation and certified gap at the moved point in units of their tolerances (solved if <=
@@ -748,8 +715,7 @@ class Solver {
   void iterate() {
     receive(at.x, here);
     const Real gap = residuals();
-    const Real mean = product_of(at) / count();
-    invert();
+    const Real products = invert(), mean = products / count();
     factorise();
     for (int i = 0; i < n(); ++i) {
       f.t_active[i] = -cost_active[i];
@@ -770,8 +736,7 @@ class Solver {
     solve(f, g, tau_x, tau_y);
     tau_slope = cost_of(tau_x) + value_of(tau_y);
 
-    newton(predictor, splat(1.0), gap, Real{}, nullptr, Real{});
-    const Real reach = step_to_boundary(predictor);
+    const Real reach = newton(predictor, splat(1.0), gap, Real{}, nullptr, Real{}, products).boundary;
     // After a short step, recentre and drop the second-order terms, which would be too large.
     const Mask recentre = step_ < SHORT_STEP;
     const Real keep = choose(recentre, Real{}, splat(1.0));
@@ -779,18 +744,16 @@ class Solver {
     const Real centring = maximum(0.5 * missed * missed * missed, choose(recentre, splat(0.5), centring_));
     const Real reduction = 1.0 - centring;
     bends(BEND_REACH * reach, BEND_LIMIT * mean, keep);
-    newton(direction, reduction, gap, centring * mean, &predictor, keep);
+    const Along along = newton(direction, reduction, gap, centring * mean, &predictor, keep, products);
 
-    Real sum[3];
-    products_along(sum);
-    const Real longest = boundary_ * step_to_boundary(direction);
-    Real step = longest;
+    const Real longest = boundary_ * along.boundary;
+    Real step = longest, least;
     Mask good;
     while (true) {
-      Mask near = try_step(reduction, step, sum);
+      Mask near = try_step(reduction, step, along.sum, least);
       Mask shorten = ~near & (step > LEAST_STEP) & active_;
       if (!any(shorten)) {
-        good = complete_step(step);
+        good = near & complete_step(step, least);
         shorten = ~good & (step > LEAST_STEP) & active_;
         if (!any(shorten)) break;
       }
