@@ -169,8 +169,12 @@ def _slope(
 
 @_slope.defjvp
 def _slope_jvp(elastic: bool, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    problem, *found = primals
-    slope = jax.jvp(lambda varied: _lagrangian(varied, *found, elastic), (problem,), tangents[:1])[1]
+    problem, needy, scales, optimum = primals
+
+    def lagrangian(varied: AllocationProblem) -> Float[Array, ""]:
+        return _lagrangian(varied, needy, scales, optimum, elastic)
+
+    slope = jax.jvp(lagrangian, (problem,), tangents[:1])[1]
     return jnp.zeros_like(slope), slope
 
 
