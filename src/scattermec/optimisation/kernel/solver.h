@@ -492,7 +492,7 @@ class Solver {
   }
 
   // What a direction does to a step: the longest one, up to 1, that keeps every entry non-negative, and the
-  // sum of the products along it, given[0] + step (given[1] + step given[2]).
+  // sum of the products along it, sum[0] + step (sum[1] + step sum[2]).
   struct Along { Real boundary, sum[3]; };
 
   // Newton direction that removes `reduction` of the residuals and brings each product to `target`, corrected
@@ -511,12 +511,12 @@ class Solver {
         right[i] = wanted * per_a[i] + reduction * residual[i];
       }
     };
-    const Point& second = from ? *from : at;
+    const Point& earlier = from ? *from : at;  // unused without `from`
     pairs([&](int end, auto v) INLINE_LAMBDA {
-      want(at.x.*v, at.s.*v, per.x.*v, second.x.*v, second.s.*v, rd.*v, to.s.*v, f.*v, end);
+      want(at.x.*v, at.s.*v, per.x.*v, earlier.x.*v, earlier.s.*v, rd.*v, to.s.*v, f.*v, end);
     });
     prices([&](int end, auto v) INLINE_LAMBDA {
-      want(at.y.*v, at.z.*v, per.y.*v, second.y.*v, second.z.*v, rp.*v, to.z.*v, g.*v, end);
+      want(at.y.*v, at.z.*v, per.y.*v, earlier.y.*v, earlier.z.*v, rp.*v, to.z.*v, g.*v, end);
     });
     Real change = target - tau * kappa;
     if (from) {
