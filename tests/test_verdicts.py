@@ -1,5 +1,7 @@
 """Verdicts on frames at the edges: free, degenerate, blocked, hardly feasible."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,6 +38,40 @@ def test_work_that_batteries_pay_for_costs_nothing():
         assert found.status[0] == OPTIMAL
         assert found.energy[0] == 0
         assert found.accuracy[0] == 0
+
+
+def test_needs_far_below_what_could_be_harvested_are_met():
+    # An ill-chosen scenario: the AP could bring a million times the energy that the only user with work needs.
+    scenario = Scenario(
+        ap_power=23.0,
+        reflection_gain=0.19,
+        harvest_efficiency=0.7,
+        noise_power=9e-5,
+        reference_loss=20.0,
+        circuit_power=3.2e-3,
+        local_energy=2.6e-4,
+        local_rate=4.8,
+        slot_duration=0.028,
+        bandwidth=1.38,
+        battery_capacity=12.0,
+        idle_power=1.3e-3,
+    )
+    frames = random_frames(scenario, 1024, 3, (0.0, 0.0))
+    work = np.zeros((1024, 3))
+    work[:, 1] = np.logspace(-7, -1, 1024)
+    frames = dataclasses.replace(frames, workload=jnp.asarray(work))
+    found = {scheme: solve(scenario, frames, scheme) for scheme in ("local", "hybrid")}
+
+    constants = Constants(scenario, 3)
+    beams = np.asarray(jax.vmap(maximum_ratio_beams)(frames.channels))
+    best_rate = links_of(constants, np.asarray(frames.channels), beams).harvest_rate[:, 1].max(axis=1)
+    beaming = scenario.local_energy * work[:, 1] / best_rate
+    power = scenario.ap_power + scenario.passive_receive_power
+    computed = constants.idle_energy + power * beaming
+    assert set(np.asarray(found["local"].status)) == set(np.asarray(found["hybrid"].status)) == {OPTIMAL}
+    np.testing.assert_allclose(np.asarray(found["local"].energy), computed, atol=1e-9)
+    assert np.all(np.asarray(found["hybrid"].energy) <= computed + 1e-9)
+    assert np.all(np.asarray(found["hybrid"].served))
 
 
 @pytest.mark.parametrize("name", EDGES)

@@ -41,7 +41,11 @@ ENERGY_FLOOR = 1e-3
 """J: gaps of cheaper frames are relative to this."""
 
 BOUND_TOLERANCE = 1e-8
-"""Largest difference between a published bound and the one from its prices, relative to the same."""
+"""Largest difference between a published bound and the one from its prices, relative to the energy."""
+
+ROUNDING = 8 * np.finfo(float).eps
+"""The same, relative to the priced work: the bound is the difference of terms of this size, as the prices of
+work can exceed the energy by nine decades."""
 
 PROOF_TOLERANCE = 1e-12
 """Least relative excess of work, by its prices, that proves that the work cannot be done."""
@@ -425,11 +429,12 @@ def _judge(
         gap = (played.energy - bound) / scale
         limit = P1_GAP if problem == "P1" else P2_GAP
         off = np.abs(np.maximum(answer.lower_bound, c.idle_energy) - bound) / scale
+        rounding = ROUNDING * (answer.price_workload * frames.workload).sum(axis=1) / scale
     # The same limit on both sides would turn rounding into a verdict.
     check("gap", ~(np.abs(gap) <= limit * (1 + 1e-3)), optimal, lambda k: f"gap {gap[k]:.3g}")
     check(
         "bound",
-        ~(off <= BOUND_TOLERANCE),
+        ~(off <= BOUND_TOLERANCE + rounding),
         answered,
         lambda k: f"relative difference {off[k]:.3g}",
     )

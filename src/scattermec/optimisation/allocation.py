@@ -43,6 +43,9 @@ def is_feasible(status: Int[Array, "..."]) -> Bool[Array, "..."]:
 TRACE = 1e-12
 """Fraction of a user's work below which a link or the local processor is not used at all."""
 
+HARDLY = 1e-9
+"""Relative lack of harvested energy that is made up for by less work, and that in turn by scaling all up."""
+
 SMALL_ENERGY = 1e-3
 """J: gaps are relative to the energy, or to this if the energy is smaller, so that they exist at 0 J too."""
 
@@ -273,13 +276,25 @@ def _schedule(
     beam_times *= (jnp.minimum(t_passive, slot) / jnp.where(t_passive > 0, t_passive, 1))[:, None]
     t_passive = jnp.minimum(t_passive, slot)
     harvested = jnp.einsum("jik,ik->j", p.harvest_rate, beam_times)
-    budget = energy_budget(fixed, p.battery, harvested)
     l_local = jnp.where(needy, x.l_local * scales.work, 0)
-    t_active = jnp.where(needy, jnp.minimum(x.t_active * slot, slot - t_passive), 0)
     radiated = jnp.where(needy, x.energy * scales.energy, 0)
+
+    def spending(t_active: Array) -> Array:
+        return radiated + fixed.circuit_power * t_active + fixed.local_energy * l_local
+
+    # What is small beside the energy that a user could harvest may be much of what it needs: beam for longer.
+    t_active = jnp.where(needy, jnp.minimum(x.t_active * slot, slot - t_passive), 0)
+    wanted_energy = jnp.minimum(spending(t_active), fixed.battery_capacity)
+    missing = wanted_energy - energy_budget(fixed, p.battery, harvested)
+    longer = jnp.max(missing / jnp.where(harvested > 0, harvested, jnp.inf))
+    room = jnp.min(jnp.where(t_passive > 0, slot / jnp.where(t_passive > 0, t_passive, 1), jnp.inf))
+    longer = jnp.where(longer > HARDLY, jnp.minimum(1 + longer, room), 1)
+    beam_times, t_passive, harvested = longer * beam_times, longer * t_passive, longer * harvested
+    t_active = jnp.minimum(t_active, slot - t_passive)
+    budget = energy_budget(fixed, p.battery, harvested)
     # Scale the spending down to the budget, to the last digit (to zero for a zero budget). The active work is
     # homogeneous in time and energy, so this keeps the transmit power.
-    spent = radiated + fixed.circuit_power * t_active + fixed.local_energy * l_local
+    spent = spending(t_active)
     affordable = jnp.clip(budget / jnp.where(spent > 0, spent, 1), 0, 1)
     l_local, t_active, radiated = affordable * l_local, affordable * t_active, affordable * radiated
 

@@ -51,10 +51,15 @@ def allocate_best_set(
     solutions = _solve_sets(parameters, frame, beams, scheme, sets, skip=skip)
     if everyone is not None:
         solutions = jax.tree.map(lambda all_of, first: all_of.at[0].set(first), solutions, everyone)
-    best = jnp.argmax(_rewards(parameters, frame, solutions))
+    rewards = _rewards(parameters, frame, solutions)
+    best = jnp.argmax(rewards)
     solution = _or_nobody(parameters, jax.tree.map(lambda leaf: leaf[best], solutions))
-    # A set that was not solved might have been better.
-    unsure = jnp.any((solutions.status == NOT_CONVERGED) | (solutions.status == FEASIBLE))
+    # A set without a verdict might have been better, unless its bound rules that out.
+    unsettled = (solutions.status == NOT_CONVERGED) | (solutions.status == FEASIBLE)
+    hopes = jax.vmap(ap_reward, in_axes=(None, None, 0, 0))(
+        parameters, frame.workload, sets, jnp.maximum(solutions.lower_bound, 0)
+    )
+    unsure = jnp.any(unsettled & (hopes > rewards[best] * (1 + 1e-6)))
     something = is_feasible(solution.status)
     status = jnp.where(unsure, jnp.where(something, FEASIBLE, NOT_CONVERGED), solution.status)
     return dataclasses.replace(solution, status=status.astype(solution.status.dtype))
