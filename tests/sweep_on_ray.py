@@ -24,6 +24,6 @@ def report(number: int) -> None:
     reported.append(number)
 
 
-ray.run(Sweep(plan, out), store.left(), report, address=cluster.address, lightly=True)
+ray.run(Sweep(plan, out), store.left(), report, address=cluster.address)
 cluster.shutdown()
 assert sorted(reported) == list(range(store.tasks.groups)), reported

@@ -85,7 +85,13 @@ def test_cache_in_a_folder_that_is_not_ours_is_done_without(monkeypatch, tmp_pat
 
 def test_flags_of_the_user_stay(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=2")
+    monkeypatch.setenv(_compilation._LIGHT, "")
     _compilation.compile_lightly()
+    # What runs for long is compiled with care, but as the user says.
+    assert set(_compilation.careful_options()) == {
+        "xla_llvm_disable_expensive_passes",
+        "xla_cpu_use_fusion_emitters",
+    }
     flags = os.environ["XLA_FLAGS"].split()
     assert flags[0] == "--xla_backend_optimization_level=2"
     assert len(flags) == len({flag.partition("=")[0] for flag in flags}) == 3

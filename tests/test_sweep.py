@@ -411,9 +411,7 @@ def reference(plan, tmp_path_factory):
     folder, marks = tmp_path_factory.mktemp("sweep"), tmp_path_factory.mktemp("marks")
     store = Store.begin(folder, plan, "")
     reported = []
-    local.run(
-        Dying(plan, folder, marks, dies_at=(1,)), store.left(), reported.append, processes=2, lightly=True
-    )
+    local.run(Dying(plan, folder, marks, dies_at=(1,)), store.left(), reported.append, processes=2)
     assert sorted(reported) == [0, 1, 2, 3]
     assert len(list(marks.iterdir())) == 1
     return store
@@ -496,7 +494,7 @@ def test_a_table_has_a_row_for_each_combination_of_constants(reference):
 
 def test_a_single_task_shows_its_own_interval(plan, tmp_path):
     store = Store.begin(tmp_path, plan.replace(seeds=1), "")
-    local.run(Sweep(store.plan, tmp_path), store.left(), lambda number: None, processes=1, lightly=True)
+    local.run(Sweep(store.plan, tmp_path), store.left(), lambda number: None, processes=1)
     row = pandas.read_parquet(tmp_path / "results").iloc[0]
     first = combinations(store, ["ap_energy"])[0]
     ends = row["ap_energy"], row["ap_energy_low"], row["ap_energy_high"]

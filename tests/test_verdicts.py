@@ -41,7 +41,7 @@ def test_work_that_batteries_pay_for_costs_nothing():
 
 
 def test_needs_far_below_what_could_be_harvested_are_met():
-    # An ill-chosen scenario: the AP could bring a million times the energy that the only user with work needs.
+    # The AP could bring a million times the energy that the only user with work needs.
     scenario = Scenario(
         ap_power=23.0,
         reflection_gain=0.19,

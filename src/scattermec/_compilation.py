@@ -1,4 +1,4 @@
-"""JAX compilation for the commands: one persistent cache, and light optimisation for short-lived programs.
+"""JAX compilation for the commands: one persistent cache, and light optimisation of all that is soon done.
 
 JAX is imported only when a function needs it.
 """
@@ -12,10 +12,19 @@ SWITCH = "SCATTERMEC_CACHE"
 """Environment variable: 0 switches the cache off."""
 
 _LIGHTLY = {
-    "--xla_backend_optimization_level": "0",
-    "--xla_llvm_disable_expensive_passes": "true",
-    "--xla_cpu_use_fusion_emitters": "false",
+    "xla_backend_optimization_level": "0",
+    "xla_llvm_disable_expensive_passes": "true",
+    "xla_cpu_use_fusion_emitters": "false",
 }
+
+_XLA_DEFAULTS = {
+    "xla_backend_optimization_level": 3,
+    "xla_llvm_disable_expensive_passes": False,
+    "xla_cpu_use_fusion_emitters": True,
+}
+
+_LIGHT = "SCATTERMEC_COMPILES_LIGHTLY"
+"""Environment variable, for child processes too: the flags that were added to ``XLA_FLAGS``."""
 
 
 def compile_lightly() -> None:
@@ -23,12 +32,19 @@ def compile_lightly() -> None:
 
     Measurements: with the kernel, `solve` gains even over 100,000 frames, since the kernel is compiled
     already; with the portable solver, `simulate` of 500 frames gains, and more frames were not tried.
-    Training runs long enough for full optimisation to pay off. The user's own ``XLA_FLAGS`` are kept.
+    Programs that run for long are excepted by `careful_options`. The user's own ``XLA_FLAGS`` are kept.
     """
     given = os.environ.get("XLA_FLAGS", "").split()
-    names = {flag.partition("=")[0] for flag in given}
-    wanted = [f"{name}={value}" for name, value in _LIGHTLY.items() if name not in names]
-    os.environ["XLA_FLAGS"] = " ".join([*given, *wanted])
+    names = {flag.partition("=")[0].removeprefix("--") for flag in given}
+    wanted = [name for name in _LIGHTLY if name not in names]
+    if wanted:
+        os.environ["XLA_FLAGS"] = " ".join([*given, *(f"--{name}={_LIGHTLY[name]}" for name in wanted)])
+        os.environ[_LIGHT] = " ".join(wanted)
+
+
+def careful_options() -> dict[str, int | bool]:
+    """``compiler_options`` for training: XLA's defaults for what `compile_lightly` changed."""
+    return {name: _XLA_DEFAULTS[name] for name in os.environ.get(_LIGHT, "").split()}
 
 
 def cache_folder() -> Path | None:
@@ -72,13 +88,9 @@ def use_compilation_cache() -> None:
     warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache")
 
 
-def start_jax(*, lightly: bool) -> None:
-    """Set up JAX before any array is made: float64, and the compilation cache of the commands.
-
-    ``lightly``: for commands that do not train, see `compile_lightly`.
-    """
-    if lightly:
-        compile_lightly()
+def start_jax() -> None:
+    """Set up JAX before any array is made: float64, light compilation, and one compilation cache."""
+    compile_lightly()
     import jax
 
     jax.config.update("jax_enable_x64", True)

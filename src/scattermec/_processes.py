@@ -72,7 +72,6 @@ def run_in_processes(
     report: Report,
     *,
     processes: int | None = None,
-    lightly: bool = False,
 ) -> None:
     """Call ``work(task, report)`` for every task, each in one of several processes, or here if one is enough.
 
@@ -82,7 +81,6 @@ def run_in_processes(
         tasks: arguments that can be pickled.
         report: called in this process with what arrives.
         processes: how many; by default one per core, but not more than tasks.
-        lightly: compile lightly, see `scattermec._compilation.compile_lightly`.
 
     The first error in any process ends all of them and is raised here; a process that dies raises
     WorkerDiedError.
@@ -104,8 +102,7 @@ def run_in_processes(
     # Unpacked only after JAX has been set up, since that imports the function's module.
     packed = pickle.dumps(work)
     workers = [
-        context.Process(target=_work, args=(packed, lightly, waiting, messages, core), daemon=True)
-        for core in cores
+        context.Process(target=_work, args=(packed, waiting, messages, core), daemon=True) for core in cores
     ]
     try:
         for worker in workers:
@@ -147,7 +144,7 @@ def _next_message(messages: Any, workers: list[Any]) -> tuple[str, Any]:
                 return "died", f"a process ended unexpectedly (exit status {died[0]})"
 
 
-def _work(packed: bytes, lightly: bool, waiting: Any, messages: Any, core: int | None) -> None:
+def _work(packed: bytes, waiting: Any, messages: Any, core: int | None) -> None:
     """Body of each process: take tasks until none is left."""
     # Ctrl-C reaches all processes; the parent ends this one itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -156,7 +153,7 @@ def _work(packed: bytes, lightly: bool, waiting: Any, messages: Any, core: int |
     from scattermec._compilation import start_jax
     from scattermec.errors import ScattermecError
 
-    start_jax(lightly=lightly)
+    start_jax()
 
     def report(content: Any) -> None:
         end_without_parent()

@@ -44,7 +44,7 @@ def ap(
     check_installed("ap", "online")
     if manifest_of(bundle).get("part") == AP_ACTOR_PART:
         check_installed("ap of a run of h-maddpg-opt", "learning")
-        start_jax(lightly=True)
+        start_jax()
     check_output(out)
     if state is not None:
         hold_output(state)

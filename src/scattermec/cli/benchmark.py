@@ -37,7 +37,7 @@ def benchmark_set(
     if out.exists() or not out.parent.is_dir():
         raise InputError([f"{out}: must be a new folder, within a folder that exists"])
     hold_output(out)
-    start_jax(lightly=True)
+    start_jax()
     from scattermec.cli.jobs.benchmark import run
 
     run(out, frames, quiet=as_json).put_out(as_json=as_json)

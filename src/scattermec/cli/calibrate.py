@@ -99,7 +99,7 @@ def calibrate(
         if index is None:
             hold_output(folder, folder=True)
     _processes.use_one_thread()
-    start_jax(lightly=True)
+    start_jax()
     from scattermec.cli.jobs import calibrate as job
 
     where = Where(engine.value, address, processes, array, index)

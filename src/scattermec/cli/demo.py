@@ -60,7 +60,7 @@ def demo(
         raise InputError([f"{bundle}: is no bundle; `scattermec export` makes one"])
     check_output(out)
     if bundle is None:
-        start_jax(lightly=True)
+        start_jax()
     from scattermec.cli.jobs.demo import run
 
     report = run(

@@ -73,7 +73,7 @@ def evaluate(
     check_output(out)
     check_installed("evaluate", "learning")
     given = _given(policy, scenario, settings)
-    start_jax(lightly=True)
+    start_jax()
     from scattermec.cli.jobs.evaluate import run
 
     report = run(
@@ -135,7 +135,7 @@ def evaluate_robustness(
     check_output(out)
     check_installed("evaluate-robustness", "learning")
     given = _given(policy, scenario, settings)
-    start_jax(lightly=True)
+    start_jax()
     from scattermec.cli.jobs.robustness import run
 
     counts = {"frames": frames, "limit_frames": limit_frames, "rollout_frames": rollout_frames}
@@ -179,7 +179,7 @@ def evaluate_broadcast(
     check_installed("evaluate-broadcast", "learning")
     check_policy(policy)
     given = options.load_scenario(scenario, settings) if policy in SHIPPED or scenario else None
-    start_jax(lightly=True)
+    start_jax()
     from scattermec.cli.jobs.price_net import evaluate_broadcast as run
 
     report = run(policy, given, settings or [], frames=frames, seed=seed)
@@ -208,7 +208,7 @@ def evaluate_unseen(
     check_output(out)
     check_installed("evaluate-unseen", "learning")
     check_policy(policy)
-    start_jax(lightly=True)
+    start_jax()
     from scattermec.cli.jobs.price_net import evaluate_unseen as run
 
     report = run(policy, scenarios=scenarios, frames=frames, seed=seed, quiet=as_json)

@@ -72,7 +72,7 @@ def export(
         raise InputError(["--of-seed: is for runs of h-maddpg-opt; price-net has one seed"])
     check_own_folder(out, MANIFEST)
     given = options.load_scenario(scenario, settings) if policy in SHIPPED or scenario else None
-    start_jax(lightly=True)
+    start_jax()
     from scattermec.cli.jobs.export import run, run_learner
 
     if of_price_net:

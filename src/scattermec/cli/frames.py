@@ -44,7 +44,7 @@ def frames_draw(
     """
     chosen = options.load_scenario(scenario, settings)
     hold_output(out)
-    start_jax(lightly=True)
+    start_jax()
     from scattermec.cli.jobs.frames import draw
 
     draw(out, chosen, count=frames, seed=seed).put_out(as_json=as_json)
@@ -143,7 +143,7 @@ def frames_convert(
     if source.resolve() == out.resolve():
         raise InputError([f"{out}: is the input; name another file"])
     hold_output(out)
-    start_jax(lightly=True)
+    start_jax()
     from scattermec.cli.jobs.frames import convert
 
     names = {"channels": channels, "workload": workload, "battery": battery, "beams": beams}
@@ -174,7 +174,7 @@ def frames_check(
     """
     chosen = options.load_scenario(scenario, settings)
     check_output(out)
-    start_jax(lightly=True)
+    start_jax()
     from scattermec.cli.jobs.frames import check
 
     check(frames, chosen).put_out(as_json=as_json, out=out)

@@ -45,7 +45,7 @@ def horizon(
     check_output(out)
     given = options.load_scenario(scenario, None) if policy in SHIPPED or scenario else None
     check_installed("horizon", "learning", "bench")
-    start_jax(lightly=True)
+    start_jax()
     from scattermec.cli.jobs.horizon import run
 
     report = run(policy, given, settings or [], frames=frames, episodes=episodes, seed=seed, quiet=as_json)

@@ -51,7 +51,7 @@ def knowledge(
     if sampled:
         check_installed("--sampled", "bench", "learning")
     chosen = options.load_scenario(scenario, settings)
-    start_jax(lightly=True)
+    start_jax()
     from scattermec.cli.jobs.knowledge import run
 
     report = run(chosen, frames=frames, samples=samples, sampled=sampled, seed=seed, quiet=as_json)

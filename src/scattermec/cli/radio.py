@@ -54,7 +54,7 @@ def radio(
     check_rectifier(chosen, compare)
     check_output(out)
     broker = options.load_connection(connection, connect)
-    start_jax(lightly=True)
+    start_jax()
     from scattermec.cli.jobs.radio import run_radio
 
     report = run_radio(

@@ -58,7 +58,7 @@ def report(
     if tables is not None:
         wanted = choices("tables", tables, NAMES)
         check_output(out, (".md", ".tex"))
-        start_jax(lightly=True)
+        start_jax()
         from scattermec.cli.output import Report
         from scattermec.experiments.studies.base import tables_of
 
@@ -67,7 +67,7 @@ def report(
     inches = None if width is None else _inches(width)
     if folder.is_dir():
         hold_output(folder, folder=True)
-    start_jax(lightly=True)
+    start_jax()
     from scattermec.experiments.report import print_figures
     from scattermec.experiments.report.redraw import redraw
 

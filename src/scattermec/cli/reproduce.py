@@ -132,7 +132,7 @@ def reproduce(
         hold_output(out, folder=True)
     # As in `train`, so that the report's `train` commands give the same digits.
     _processes.use_one_thread()
-    start_jax(lightly=False)
+    start_jax()
     from scattermec.cli.jobs import reproduce as job
 
     plan = job.Plan(

@@ -95,7 +95,7 @@ def score(
     if out is not None and out.resolve() in (frames.resolve(), answer.path.resolve()):
         raise InputError([f"{out}: is an input; name another file"])
     check_output(out, (*FORMS, ".npz"))
-    start_jax(lightly=True)
+    start_jax()
     from scattermec.cli.jobs.score import run
 
     report = run(source, frames, answer, chosen, out, quiet=as_json)
@@ -112,7 +112,7 @@ def _score_set(folder: Path, answers: list[str], out: Path | None, constants: bo
             raise InputError([f"{name}: is neither a folder of answers nor a policy"])
     check_output(out)
     frames = open_set(folder)
-    start_jax(lightly=True)
+    start_jax()
     from scattermec.cli.jobs.score import run_set
 
     run_set(folder, frames, answers, quiet=as_json).put_out(as_json=as_json, out=out)

@@ -67,7 +67,7 @@ def simulate(
     if beams is Beams.LEARNED:
         check_installed(PRICE_NET, "learning")
     check_output(out)
-    start_jax(lightly=True)
+    start_jax()
     from scattermec.cli.jobs.simulate import run
 
     report = run(chosen, scheme.value, beams.value, margin=margin, frames=frames, seed=seed, quiet=as_json)
@@ -109,7 +109,7 @@ def simulate_policy(
     check_installed(PRICE_NET, "learning")
     chosen = options.load_scenario(scenario, settings)
     check_output(out)
-    start_jax(lightly=True)
+    start_jax()
     from scattermec.cli.jobs.price_net import simulate as run
 
     report = run(policy, mode and mode.value, chosen, frames=frames, seed=seed, quiet=as_json)

@@ -109,7 +109,7 @@ def solve(
     if frames.resolve() == out.resolve():
         raise InputError([f"{out}: is the input; name another file"])
     hold_output(out)
-    start_jax(lightly=True)
+    start_jax()
     from scattermec.cli.jobs.solve import run
 
     run(source, frames, out, chosen, how, margin=margin, quiet=as_json).put_out(as_json=as_json)

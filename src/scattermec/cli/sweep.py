@@ -77,7 +77,7 @@ def sweep_run(
     chosen = Plan.load(plan)
     if chosen.job == "horizon":
         check_installed("horizon", "bench")
-    start_jax(lightly=chosen.job != "train")
+    start_jax()
     from scattermec.cli.jobs import sweep as job
 
     if dry_run:

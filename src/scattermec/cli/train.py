@@ -96,7 +96,7 @@ def train(
     check_installed("learning", "learning", *(["tensorboard"] if tensorboard else []))
     check_folder(out, resume=resume)
     _processes.use_one_thread()
-    start_jax(lightly=False)
+    start_jax()
     from scattermec.cli.jobs import train as job
 
     plan = job.Plan(
@@ -161,7 +161,7 @@ def train_price_net(
     if check_folder(out, resume=resume) and not is_price_net(str(out)):
         raise InputError([f"{out}: is not a run of {PRICE_NET}; name another folder"])
     _processes.use_one_thread()
-    start_jax(lightly=False)
+    start_jax()
     from scattermec.cli.jobs import price_net as job
 
     report = job.train(

@@ -25,11 +25,9 @@ class Where:
         assert self.index is not None
         return slurm.share(self.index, self.array.jobs, tasks)
 
-    def compute(
-        self, work: Work, numbers: Sequence[int], report: Callable[[int], None], *, lightly: bool
-    ) -> None:
+    def compute(self, work: Work, numbers: Sequence[int], report: Callable[[int], None]) -> None:
         """Compute and keep tasks, here or on Ray."""
         if numbers and self.engine == "ray":
-            ray.run(work, numbers, report, address=self.address, processes=self.processes, lightly=lightly)
+            ray.run(work, numbers, report, address=self.address, processes=self.processes)
         else:
-            local.run(work, numbers, report, processes=self.processes, lightly=lightly)
+            local.run(work, numbers, report, processes=self.processes)

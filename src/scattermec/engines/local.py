@@ -11,9 +11,7 @@ ATTEMPTS = 5
 """How often processes may die in turn without any task done in between."""
 
 
-def run(
-    work: Work, numbers: Sequence[int], report: Report, *, processes: int | None = None, lightly: bool = False
-) -> None:
+def run(work: Work, numbers: Sequence[int], report: Report, *, processes: int | None = None) -> None:
     """Compute and keep tasks; those of a process that dies are computed again.
 
     Args:
@@ -21,7 +19,6 @@ def run(
         numbers: which of them.
         report: called for each, here.
         processes: how many; by default one per core, but not more than tasks.
-        lightly: compile lightly, see `scattermec._compilation.compile_lightly`.
 
     Raises the first error of any task, and WorkerDiedError if processes die again and again.
     """
@@ -34,7 +31,7 @@ def run(
             report(number)
 
         try:
-            run_in_processes(partial(_compute, work), left, tell, processes=processes, lightly=lightly)
+            run_in_processes(partial(_compute, work), left, tell, processes=processes)
             return
         except WorkerDiedError:
             deaths = 1 if done else deaths + 1

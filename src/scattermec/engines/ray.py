@@ -26,7 +26,6 @@ def run(
     *,
     address: str | None = None,
     processes: int | None = None,
-    lightly: bool = False,
 ) -> None:
     """Compute tasks on the cluster and keep them here; those of a lost worker are computed again.
 
@@ -36,7 +35,6 @@ def run(
         report: called for each, here.
         address: of a running cluster, or "auto"; None starts one on this machine.
         processes: how many on this machine; by default one per core.
-        lightly: compile lightly, see `scattermec._compilation.compile_lightly`.
 
     Raises the first error of any task, and ComputationError if the cluster cannot be reached or a task is
     lost again and again.
@@ -54,7 +52,7 @@ def run(
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ComputationError(f"ray: {error}") from None
     try:
-        _run(ray, work, numbers, report, lightly)
+        _run(ray, work, numbers, report)
     finally:
         ray.shutdown()
 
@@ -64,7 +62,6 @@ def share(
     tasks: Sequence[Any],
     report: Callable[[Any], None],
     *,
-    lightly: bool = False,
     address: str | None = None,
     processes: int | None = None,
 ) -> None:
@@ -76,11 +73,10 @@ def share(
         lambda number: None,
         address=address,
         processes=processes,
-        lightly=lightly,
     )
 
 
-def _run(ray: Any, work: Work, numbers: Iterable[int], report: Report, lightly: bool) -> None:
+def _run(ray: Any, work: Work, numbers: Iterable[int], report: Report) -> None:
     compute = ray.remote(num_cpus=1, max_retries=RETRIES)(_compute)
     packed = ray.put(pickle.dumps(work))
     waiting = iter(numbers)
@@ -89,7 +85,7 @@ def _run(ray: Any, work: Work, numbers: Iterable[int], report: Report, lightly: 
         # Asked each time, since machines come and go.
         most = max(1, AHEAD * int(ray.cluster_resources().get("CPU", 1)))
         for number in itertools.islice(waiting, max(0, most - len(running))):
-            running[compute.remote(packed, number, lightly)] = number
+            running[compute.remote(packed, number)] = number
         if not running:
             return
         (ready, *_), _ = ray.wait(list(running), num_returns=1)
@@ -106,13 +102,13 @@ def _run(ray: Any, work: Work, numbers: Iterable[int], report: Report, lightly: 
         report(number)
 
 
-def _compute(packed: bytes, number: int, lightly: bool) -> bytes:
+def _compute(packed: bytes, number: int) -> bytes:
     """A task, in a process of Ray's."""
     from scattermec._compilation import start_jax
     from scattermec._processes import use_one_thread
 
     use_one_thread()
-    start_jax(lightly=lightly)
+    start_jax()
     # Unpacked only after JAX has been set up, since that imports the modules of the work.
     work: Work = pickle.loads(packed)
     return work.compute(number)

@@ -26,6 +26,7 @@ import optax
 from jax import Array
 from jaxtyping import Complex, Float, Int
 
+from scattermec._compilation import careful_options
 from scattermec._pytree import pytree
 from scattermec._settings import FileSettings, constant
 from scattermec.counts import MOST_BATCH, MOST_ROUNDS, MOST_WIDTH
@@ -284,7 +285,7 @@ def _started(network: PriceNet, config: PriceNetConfig) -> PriceNet:
     )
 
 
-@partial(jax.jit, static_argnames=("config", "steps", "count"))
+@partial(jax.jit, static_argnames=("config", "steps", "count"), compiler_options=careful_options())
 def advance(
     progress: Progress, parameters: Parameters, seed: Array, *, config: PriceNetConfig, steps: int, count: int
 ) -> tuple[Progress, Losses]:

@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float
 
+from scattermec._compilation import careful_options
 from scattermec.agents.ddpg import Agent
 from scattermec.environment import EnvState, reset, step
 from scattermec.learners import Algorithm, Record, Task
@@ -107,7 +108,7 @@ def _begin(algorithm: Algorithm, task: Task, keys: Array) -> Any:
 first_states = jax.jit(_begin, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
 
 
-@partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=3, compiler_options=careful_options())
 def _advance(
     algorithm: Algorithm, chunk: int, task: Task, state: Any, start: Array, stop: Array
 ) -> tuple[Any, Record, Bool[Array, "S A"]]:

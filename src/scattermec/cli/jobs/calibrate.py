@@ -75,7 +75,7 @@ def run_share(
 ) -> None:
     """Compute the share of a job in the first stage that is not complete."""
 
-    def share(work: Compute, tasks: Sequence[Task], report: Callable[[Any], None], *, lightly: bool) -> None:
+    def share(work: Compute, tasks: Sequence[Task], report: Callable[[Any], None]) -> None:
         if not all(task.done for task in tasks):
             own = [number for number in where.share(len(tasks)) if not tasks[number].done]
             slurm.run(Listed(work, tasks, report), own, lambda number: None)
@@ -93,7 +93,7 @@ def _sharing(folder: Path, again: list[str], where: Where) -> Callable[..., None
     if where.engine == "local":
         return partial(run_in_processes, processes=where.processes)
 
-    def share(work: Compute, tasks: Sequence[Task], report: Callable[[Any], None], *, lightly: bool) -> None:
+    def share(work: Compute, tasks: Sequence[Task], report: Callable[[Any], None]) -> None:
         def left() -> int:
             return sum(not task.done for task in tasks)
 

@@ -37,7 +37,7 @@ def run(plan: Plan, out: Path, where: Where, *, quiet: bool) -> Report:
     left = store.left()
     with described_progress("Sweeping", quiet=quiet, unit="tasks") as update:
         report = _counter(store.tasks, left, lambda done, total: update("Sweeping", done, total))
-        where.compute(_sweep(store), left, report, lightly=_lightly(plan))
+        where.compute(_sweep(store), left, report)
     return _finished(store, len(left))
 
 
@@ -53,7 +53,7 @@ def optimise(plan: Plan, out: Path, where: Where, metric: str, *, smallest: bool
             metric,
             smallest=smallest,
             together=TRIALS_EACH * (where.processes or usable_cores()),
-            run=partial(where.compute, lightly=_lightly(plan)),
+            run=partial(where.compute),
             report=lambda done, total: update("Searching", done, total),
         )
     before = "-" if found.before is None else f"{found.before:.4g}"
@@ -194,11 +194,6 @@ def plot(folder: Path, x: str, y: str, hue: str | None, out: Path | None) -> Rep
     rows, over = draw(store, x, y, hue, path)
     notes = [f"Means over {', '.join(over)} where several tasks share a point."] if over else []
     return Report(data={"file": str(path), "rows": rows}, heading=f"{rows:,} rows: {path}", notes=notes)
-
-
-def _lightly(plan: Plan) -> bool:
-    """Whether the programs of a job are compiled lightly."""
-    return plan.job != "train"
 
 
 def _begin(plan: Plan, out: Path) -> Store:

@@ -227,7 +227,7 @@ class Calibration:
             progress(stage, done, total)
 
         progress(stage, 0, total)
-        self.share(run, searches, report, lightly=True)
+        self.share(run, searches, report)
         return sum((read(search.path) for search in searches), Evaluated())
 
     def _new(self, name: str, number: int, **more: Any) -> Search:
@@ -342,7 +342,7 @@ class Calibration:
             progress("Judging", done, len(tasks))
 
         progress("Judging", 0, len(tasks))
-        self.share(_judge, tasks, report, lightly=True)
+        self.share(_judge, tasks, report)
         found = [read_object(task.path)["findings"] for task in tasks]
         kinds = len(JUDGED_BEAMS)
         return [
