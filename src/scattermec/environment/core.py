@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Complex, Float, Int
 
+from scattermec._jit import one_program
 from scattermec._pytree import pytree
 from scattermec.physics import (
     Allocation,
@@ -83,6 +84,7 @@ class StepResult:
         return self.outcome.user_reward
 
 
+@one_program()
 def reset(key: Key, parameters: Parameters) -> EnvState:
     """Draw the first frame of an episode."""
     key_battery, key_scatter, key_trace, key_frame = jax.random.split(key, 4)
@@ -100,6 +102,7 @@ def reset(key: Key, parameters: Parameters) -> EnvState:
     )
 
 
+@one_program()
 def step(
     key: Key, state: EnvState, beams: Complex[Array, "N M"], allocation: Allocation, parameters: Parameters
 ) -> tuple[EnvState, StepResult]:

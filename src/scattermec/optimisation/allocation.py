@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Complex, Float, Int
 
+from scattermec._jit import one_program
 from scattermec._pytree import pytree
 from scattermec.optimisation import solver
 from scattermec.optimisation.battery_value import BatteryValue, worth
@@ -44,7 +45,7 @@ TRACE = 1e-12
 """Fraction of a user's work below which a link or the local processor is not used at all."""
 
 HARDLY = 1e-9
-"""Relative lack of harvested energy that is made up for by less work, and that in turn by scaling all up."""
+"""Fraction of a user's work: up to this, what it cannot do for lack of energy is made up for by scaling."""
 
 SMALL_ENERGY = 1e-3
 """J: gaps are relative to the energy, or to this if the energy is smaller, so that they exist at 0 J too."""
@@ -85,6 +86,7 @@ class Solution:
     iterations: Int[Array, ""]
 
 
+@one_program("scheme", "elastic")
 def allocate(
     parameters: Parameters,
     frame: Frame,
@@ -124,6 +126,7 @@ def solve_allocation(
     return solve_beam_times(problem, elastic=elastic, skip=skip)[0]
 
 
+@one_program("elastic")
 def solve_beam_times(
     problem: AllocationProblem, *, elastic: bool = False, skip: Bool[Array, ""] | None = None
 ) -> tuple[Solution, Float[Array, "N K"]]:
@@ -134,8 +137,11 @@ def solve_beam_times(
     scales = natural_scales(given, needy)
     optimum = solver.solve(standard_form(tightened, scales, needy, elastic=elastic), skip=skip)
     solution, times = _judge(given, needy, scales, optimum, elastic)
-    slope = jnp.where(solution.status == OPTIMAL, _slope(elastic, problem, needy, scales, optimum), 0)
-    return dataclasses.replace(solution, energy=solution.energy + slope, value=solution.value + slope), times
+    numbers = solution.energy, solution.value
+    differentiable = _with_slope(elastic, numbers, problem, needy, scales, optimum)
+    optimal = solution.status == OPTIMAL
+    energy, value = (jnp.where(optimal, a, b) for a, b in zip(differentiable, numbers, strict=True))
+    return dataclasses.replace(solution, energy=energy, value=value), times
 
 
 def _tightened(problem: AllocationProblem) -> AllocationProblem:
@@ -162,23 +168,31 @@ def _lagrangian(
     return (dot(costs(form), x) - dot(y, values)) * scales.cost + fixed_energy(problem, needy)
 
 
+Numbers = tuple[Float[Array, ""], Float[Array, ""]]
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _slope(
-    elastic: bool, problem: AllocationProblem, needy: Bool[Array, " N"], scales: Scales, optimum: Optimum
-) -> Float[Array, ""]:
-    """Zero, with the derivatives of `_lagrangian` by the problem."""
-    return jnp.zeros((), problem.workload.dtype)
+def _with_slope(
+    elastic: bool,
+    numbers: Numbers,
+    problem: AllocationProblem,
+    needy: Bool[Array, " N"],
+    scales: Scales,
+    optimum: Optimum,
+) -> Numbers:
+    """Two numbers, each with the derivatives of `_lagrangian` by the problem."""
+    return numbers
 
 
-@_slope.defjvp
-def _slope_jvp(elastic: bool, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    problem, needy, scales, optimum = primals
+@_with_slope.defjvp
+def _with_slope_jvp(elastic: bool, primals: tuple, tangents: tuple) -> tuple[Numbers, Numbers]:
+    numbers, problem, needy, scales, optimum = primals
 
     def lagrangian(varied: AllocationProblem) -> Float[Array, ""]:
         return _lagrangian(varied, needy, scales, optimum, elastic)
 
-    slope = jax.jvp(lagrangian, (problem,), tangents[:1])[1]
-    return jnp.zeros_like(slope), slope
+    slope = jax.jvp(lagrangian, (problem,), tangents[1:2])[1]
+    return numbers, (slope, slope)
 
 
 def _prices(
@@ -257,6 +271,29 @@ class _Schedule:
     """largest factor, less 1, by which a user's work was scaled up to meet its workload"""
 
 
+def _longer(
+    problem: AllocationProblem,
+    workload: Float[Array, " N"],
+    wanted_energy: Float[Array, " N"],
+    harvested: Float[Array, " N"],
+    beam_times: Float[Array, "N K"],
+) -> Float[Array, ""]:
+    """Factor (at least 1) by which to lengthen all beams, so that no user lacks more energy than `HARDLY`.
+
+    The solver's residual is small beside the energy that a user could harvest, which may be a million times
+    what it needs.
+    """
+    p = problem
+    needed = jnp.minimum(wanted_energy, p.parameters.battery_capacity)
+    missing = needed - energy_budget(p.parameters, p.battery, harvested)
+    paid_work = workload - jnp.sum(p.passive_rate * beam_times, axis=-1)
+    lacking = (missing * paid_work > HARDLY * needed * workload) & (paid_work > 0) & (harvested > 0)
+    longer = 1 + jnp.max(jnp.where(lacking, missing / jnp.where(lacking, harvested, 1), 0))
+    t_passive, slot = jnp.sum(beam_times, axis=-1), p.parameters.slot_duration
+    room = jnp.min(jnp.where(t_passive > 0, slot / jnp.where(t_passive > 0, t_passive, 1), jnp.inf))
+    return jnp.maximum(jnp.minimum(longer, room), 1)
+
+
 def _schedule(
     problem: AllocationProblem, needy: Bool[Array, " N"], scales: Scales, optimum: Optimum, elastic: bool
 ) -> _Schedule:
@@ -282,13 +319,8 @@ def _schedule(
     def spending(t_active: Array) -> Array:
         return radiated + fixed.circuit_power * t_active + fixed.local_energy * l_local
 
-    # What is small beside the energy that a user could harvest may be much of what it needs: beam for longer.
     t_active = jnp.where(needy, jnp.minimum(x.t_active * slot, slot - t_passive), 0)
-    wanted_energy = jnp.minimum(spending(t_active), fixed.battery_capacity)
-    missing = wanted_energy - energy_budget(fixed, p.battery, harvested)
-    longer = jnp.max(missing / jnp.where(harvested > 0, harvested, jnp.inf))
-    room = jnp.min(jnp.where(t_passive > 0, slot / jnp.where(t_passive > 0, t_passive, 1), jnp.inf))
-    longer = jnp.where(longer > HARDLY, jnp.minimum(1 + longer, room), 1)
+    longer = _longer(p, workload, spending(t_active), harvested, beam_times)
     beam_times, t_passive, harvested = longer * beam_times, longer * t_passive, longer * harvested
     t_active = jnp.minimum(t_active, slot - t_passive)
     budget = energy_budget(fixed, p.battery, harvested)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Complex, Float, Int
 
+from scattermec._jit import one_program
 from scattermec._pytree import pytree
 from scattermec.optimisation import compiled
 from scattermec.optimisation.allocation import (
@@ -103,6 +104,7 @@ class _Found(NamedTuple):
     rounds: Array
 
 
+@one_program("scheme")
 def optimise_beams(
     parameters: Parameters,
     frame: Frame,

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Complex
 
+from scattermec._jit import one_program
 from scattermec.optimisation.allocation import OPTIMAL, Solution, solve_allocation
 from scattermec.optimisation.battery_value import BatteryValue
 from scattermec.optimisation.problem import Scheme, allocation_problem
@@ -14,6 +15,7 @@ from scattermec.physics.frame import Frame
 from scattermec.physics.parameters import Parameters
 
 
+@one_program("scheme")
 def estimate_allocation(
     parameters: Parameters,
     frame: Frame,

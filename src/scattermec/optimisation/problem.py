@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Complex, Float
 
+from scattermec._jit import one_program
 from scattermec._pytree import pytree, static
 from scattermec.optimisation.battery_value import BatteryValue
 from scattermec.physics import energy, links
@@ -78,6 +79,7 @@ class AllocationProblem:
         return self.parameters.local_rate * self.parameters.slot_duration
 
 
+@one_program("scheme", "free_beams")
 def allocation_problem(
     parameters: Parameters,
     frame: Frame,

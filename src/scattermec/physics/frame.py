@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Complex, Float
 
+from scattermec._jit import one_program
 from scattermec._pytree import pytree
 from scattermec.physics import energy, links, rewards
 from scattermec.physics.parameters import Parameters
@@ -77,6 +78,7 @@ class Outcome:
     """equation (12)"""
 
 
+@one_program()
 def run_frame(
     parameters: Parameters, frame: Frame, beams: Complex[Array, "N M"], allocation: Allocation
 ) -> Outcome:
