@@ -4,16 +4,14 @@ Each independent unit is the second frame of an episode. The first frame is play
 which is the one that arrives late; all variants meet the same second frames.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from operator import itemgetter
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 
 from scattermec._programs import kept_jit
 from scattermec._pytree import pytree
@@ -72,11 +70,23 @@ def measure_robustness(policy: Policy, scenario: Scenario, *, frames: int, seed:
     check_fit(policy, scenario)
     parameters = parameters_of(scenario)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), KEY), frames)
-    second, played = _play(policy.network, parameters, keys)
+    first, second, lost = _two_frames(policy.network, parameters, keys)
     best, _ = optimise_all_or_best(parameters, second)
     optimum = _outcomes(parameters, second, best.beams, best.solution.allocation)
     parts = {("optimum", "exact"): optimum}
-    parts |= {(mode, variant): played[mode, variant] for mode in ANNOUNCEMENTS for variant in VARIANTS}
+    for mode in ANNOUNCEMENTS:
+        announce = partial(_announce, mode)
+        _, before = announce(False, policy.network, parameters, first)
+        beams, told = announce(False, policy.network, parameters, second)
+        _, few = announce(True, policy.network, parameters, second)
+        sent_and_heard = {
+            "exact": (told, told),
+            "rounded": (few, few),
+            "late": (told, before),
+            "lost": (told, heard_by(~lost, told, before)),
+        }
+        for variant in VARIANTS:
+            parts[mode, variant] = _hear(parameters, second, beams, *sent_and_heard[variant])
     return [
         RobustnessRow(
             mode=mode,
@@ -90,46 +100,39 @@ def measure_robustness(policy: Policy, scenario: Scenario, *, frames: int, seed:
 
 
 @kept_jit
-def _play(
-    network: PriceNet, parameters: Parameters, keys: Array
-) -> tuple[Frame, dict[tuple[str, str], _Played]]:
-    """The second frames, and the results of each mode and variant in them."""
+def _two_frames(network: PriceNet, parameters: Parameters, keys: Array) -> tuple[Frame, Frame, Array]:
+    """The first and the second frame of each episode, and (K, N) who misses the second broadcast."""
 
-    def of_episode(key: Key) -> tuple[Frame, dict[tuple[str, str], _Played]]:
+    def of_episode(key: Key) -> tuple[Frame, Frame, Array]:
         key_first, key_second, key_lost = jax.random.split(key, 3)
         state = reset(key_first, parameters)
         first = state.frame
         decision = decentralised(network, parameters, first)
-        state, _ = step(key_second, state, decision.beams, decision.allocation, parameters)
-        frame, users = state.frame, len(first.workload)
-        loser = jax.random.randint(key_lost, (), 0, users)
-        played = {}
-        for mode, rule in ANNOUNCEMENTS.items():
-            announce = jax.jit(rule, static_argnames="rounded")  # traced once for both frames
-            before = announce(network, parameters, first)[1]
-            beams, told = announce(network, parameters, frame)
-            few = announce(network, parameters, frame, rounded=ROUNDING)[1]
-            hears = {
-                "exact": (told, told),
-                "rounded": (few, few),
-                "late": (told, before),
-                "lost": (told, heard_by(jnp.arange(users) != loser, told, before)),
-            }
-            outcomes = jax.vmap(partial(_heard, parameters, frame, beams))(*_stacked(hears))
-            for index, variant in enumerate(hears):
-                played[mode, variant] = jax.tree.map(itemgetter(index), outcomes)
-        return frame, played
+        second = step(key_second, state, decision.beams, decision.allocation, parameters)[0].frame
+        users = len(first.workload)
+        return first, second, jnp.arange(users) == jax.random.randint(key_lost, (), 0, users)
 
     return jax.vmap(of_episode)(keys)
 
 
-def _stacked(hears: Mapping[str, tuple[Broadcast, Broadcast]]) -> tuple[Broadcast, Broadcast]:
-    """The broadcasts as sent and as heard in every variant, along a leading axis."""
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *hears.values())
+# One program for each announcement, rather than one for all of this, which would take a minute to compile.
+@partial(kept_jit, static_argnums=(0, 1))
+def _announce(
+    mode: str, coarse: bool, network: PriceNet, parameters: Parameters, frames: Frame
+) -> tuple[Complex[Array, "K N M"], Broadcast]:
+    """Beams and broadcasts of a mode in K frames, rounded if ``coarse``."""
+    rule = partial(ANNOUNCEMENTS[mode], network, parameters, rounded=ROUNDING if coarse else None)
+    return jax.vmap(rule)(frames)
 
 
-def _heard(parameters: Parameters, frame: Frame, beams: Array, sent: Broadcast, heard: Broadcast) -> _Played:
-    return _outcome(parameters, frame, beams, respond_to_heard(parameters, frame, sent, heard))
+@kept_jit
+def _hear(parameters: Parameters, frames: Frame, beams: Array, sent: Broadcast, heard: Broadcast) -> _Played:
+    """What K frames come to if users act on what they have heard, and the AP on what it has sent."""
+
+    def play(frame: Frame, beams: Array, sent: Broadcast, heard: Broadcast) -> _Played:
+        return _outcome(parameters, frame, beams, respond_to_heard(parameters, frame, sent, heard))
+
+    return jax.vmap(play)(frames, beams, sent, heard)
 
 
 def _outcome(parameters: Parameters, frame: Frame, beams: Array, allocation: Allocation) -> _Played:
