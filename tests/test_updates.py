@@ -36,55 +36,61 @@ def value(critic, seen, action):
     return jnp.maximum(hidden, 0) @ critic.output_layer.weight[0] + critic.output_layer.bias[0]
 
 
-class Reference:
+ADAMS = optax.adam(CONFIG.actor_learning_rate), optax.adam(CONFIG.critic_learning_rate)
+
+
+def reference_of(agents):
     """A team whose agents are updated one after the other; a team of one is DDPG."""
+    actors, critics = [agent.actor for agent in agents], [agent.critic for agent in agents]
+    return {
+        "actors": actors,
+        "critics": critics,
+        "target_actors": actors,
+        "target_critics": critics,
+        "actor_states": [ADAMS[0].init(actor) for actor in actors],
+        "critic_states": [ADAMS[1].init(critic) for critic in critics],
+    }
 
-    def __init__(self, agents):
-        self.actors = [agent.actor for agent in agents]
-        self.critics = [agent.critic for agent in agents]
-        self.target_actors, self.target_critics = list(self.actors), list(self.critics)
-        self.adams = optax.adam(CONFIG.actor_learning_rate), optax.adam(CONFIG.critic_learning_rate)
-        self.actor_states = [self.adams[0].init(actor) for actor in self.actors]
-        self.critic_states = [self.adams[1].init(critic) for critic in self.critics]
 
-    def update(self, batch):
-        """One step of each critic, actor and target; ``batch`` has an axis of agents."""
-        weight = batch.valid / jnp.sum(batch.valid)
-        everyone, everyone_next = (
-            batch.observation.reshape(BATCH, -1),
-            batch.next_observation.reshape(BATCH, -1),
+@jax.jit
+def updated(team, batch):
+    """The team after one step of each critic, actor and target; ``batch`` has an axis of agents."""
+    weight = batch.valid / jnp.sum(batch.valid)
+    everyone = batch.observation.reshape(BATCH, -1)
+    everyone_next = batch.next_observation.reshape(BATCH, -1)
+    next_actions = [act(actor, batch.next_observation[:, i]) for i, actor in enumerate(team["target_actors"])]
+    stored = [batch.action[:, j] for j in range(len(team["actors"]))]
+    team = {name: list(part) for name, part in team.items()}
+    for i in range(len(stored)):
+        following = value(team["target_critics"][i], everyone_next, jnp.concatenate(next_actions, axis=1))
+        target = batch.reward[:, i] + CONFIG.discount * (1 - batch.terminated) * following
+
+        def loss(critic, target=target):
+            error = value(critic, everyone, jnp.concatenate(stored, axis=1)) - target
+            return jnp.sum(weight * error**2)
+
+        stepped(team, "critic", i, loss)
+
+        def cost(actor, i=i):
+            joint = [*stored[:i], act(actor, batch.observation[:, i]), *stored[i + 1 :]]
+            return -jnp.sum(weight * value(team["critics"][i], everyone, jnp.concatenate(joint, axis=1)))
+
+        stepped(team, "actor", i, cost)
+    for name in ("actors", "critics"):
+        team[f"target_{name}"] = jax.tree.map(
+            lambda old, new: (1 - CONFIG.smoothing) * old + CONFIG.smoothing * new,
+            team[f"target_{name}"],
+            team[name],
         )
-        next_actions = [
-            act(actor, batch.next_observation[:, i]) for i, actor in enumerate(self.target_actors)
-        ]
-        for i in range(len(self.actors)):
-            following = value(self.target_critics[i], everyone_next, jnp.concatenate(next_actions, axis=1))
-            target = batch.reward[:, i] + CONFIG.discount * (1 - batch.terminated) * following
-            stored = [batch.action[:, j] for j in range(len(self.actors))]
+    return team
 
-            def loss(critic, stored=stored, target=target):
-                return jnp.sum(
-                    weight * (value(critic, everyone, jnp.concatenate(stored, axis=1)) - target) ** 2
-                )
 
-            self.critics[i], self.critic_states[i] = self._step(
-                1, loss, self.critics[i], self.critic_states[i]
-            )
-
-            def cost(actor, i=i, stored=stored):
-                joint = [*stored[:i], act(actor, batch.observation[:, i]), *stored[i + 1 :]]
-                return -jnp.sum(weight * value(self.critics[i], everyone, jnp.concatenate(joint, axis=1)))
-
-            self.actors[i], self.actor_states[i] = self._step(0, cost, self.actors[i], self.actor_states[i])
-        self.target_actors = self._towards(self.target_actors, self.actors)
-        self.target_critics = self._towards(self.target_critics, self.critics)
-
-    def _step(self, which, cost, network, state):
-        change, state = self.adams[which].update(jax.grad(cost)(network), state)
-        return optax.apply_updates(network, change), state
-
-    def _towards(self, targets, networks):
-        return jax.tree.map(lambda a, b: (1 - CONFIG.smoothing) * a + CONFIG.smoothing * b, targets, networks)
+def stepped(team, kind, i, cost):
+    """Let one network of the team take a step."""
+    networks, states = team[f"{kind}s"], team[f"{kind}_states"]
+    optimiser = ADAMS[("actor", "critic").index(kind)]
+    change, states[i] = optimiser.update(jax.grad(cost)(networks[i]), states[i])
+    networks[i] = optax.apply_updates(networks[i], change)
 
 
 def batch_of(num_agents, seed):
@@ -108,12 +114,12 @@ def test_updates_are_those_of_optax_agent_by_agent():
     h = learning(CONFIG, Scenario())
     team = maddpg.new_team(jax.random.key(0), AGENTS, OBSERVED, NUMBERS, h)
     update = jax.jit(maddpg.update)
-    reference = Reference([jax.tree.map(lambda leaf, i=i: leaf[i], team) for i in range(AGENTS)])
+    reference = reference_of([jax.tree.map(lambda leaf, i=i: leaf[i], team) for i in range(AGENTS)])
     for seed in range(4):
         batch = batch_of(AGENTS, seed)
-        reference.update(batch)
+        reference = updated(reference, batch)
         team, _ = update(team, batch, h)
     for name in ("actor", "critic", "target_actor", "target_critic"):
-        wanted = jax.tree.map(lambda *leaves: jnp.stack(leaves), *getattr(reference, f"{name}s"))
+        wanted = jax.tree.map(lambda *leaves: jnp.stack(leaves), *reference[f"{name}s"])
         for a, b in zip(jax.tree.leaves(getattr(team, name)), jax.tree.leaves(wanted), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)

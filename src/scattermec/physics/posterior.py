@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Complex, Float, Int
 
+from scattermec._jit import one_program
 from scattermec._pytree import pytree
 from scattermec.physics.channel import Key, channels_from_scatter, complex_normal
 from scattermec.physics.frame import Frame
@@ -53,6 +54,7 @@ def channel_prior_after(parameters: Parameters, before: Complex[Array, "N M"]) -
     return ChannelPrior(mean=usual.mean + rho * (before - usual.mean), variance=usual.variance * (1 - rho**2))
 
 
+@one_program("samples")
 def sample_truth(
     key: Key, parameters: Parameters, seen: Frame, samples: int, prior: ChannelPrior | None = None
 ) -> Frame:
@@ -75,6 +77,7 @@ def sample_truth(
     return Frame(channels=channels, workload=workload, battery=_repeated(seen.battery, samples))
 
 
+@one_program("samples")
 def sample_after(key: Key, parameters: Parameters, before: Frame, samples: int) -> Frame:
     """Frames (leading axis S) whose channels follow those of ``before``; workload and battery stay."""
     prior = channel_prior_after(parameters, before.channels)
