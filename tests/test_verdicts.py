@@ -14,13 +14,16 @@ from scattermec import Scenario
 from scattermec.optimisation import (
     FEASIBLE,
     INFEASIBLE,
+    NOT_CONVERGED,
     OPTIMAL,
     SCHEMES,
+    allocate,
     allocate_frames,
     batch,
     frame_rewards,
     optimise_beams_frames,
     optimise_service_frames,
+    service,
 )
 from scattermec.physics import Frame, maximum_ratio_beams, parameters_of
 
@@ -242,6 +245,29 @@ def test_the_best_set_is_never_worse_than_everyone():
         free = optimise_beams_frames(parameters, frames).solution
         service = optimise_service_frames(parameters, frames)
         assert np.all(np.asarray(service.reward) >= frame_rewards(parameters, frames, free))
+
+
+@pytest.mark.parametrize(("share_of_bound", "status"), [(1.0, OPTIMAL), (0.0, FEASIBLE)])
+def test_a_set_without_a_verdict_raises_doubt_only_if_it_could_be_best(monkeypatch, share_of_bound, status):
+    parameters = parameters_of(Scenario())
+    frame = jax.tree.map(lambda leaf: leaf[0], random_frames(Scenario(), 1, 7, (0.5, 1.0)))
+    beams = maximum_ratio_beams(frame.channels)
+    everyone = allocate(parameters, frame, beams)
+    assert everyone.status == OPTIMAL
+    solve_sets = service._solve_sets
+
+    def without_a_verdict_for_one_user(*arguments, **settings):
+        found = solve_sets(*arguments, **settings)
+        return dataclasses.replace(
+            found,
+            status=found.status.at[-1].set(NOT_CONVERGED),
+            lower_bound=found.lower_bound.at[-1].set(share_of_bound * everyone.energy),
+        )
+
+    monkeypatch.setattr(service, "_solve_sets", without_a_verdict_for_one_user)
+    best = service.allocate_best_set(parameters, frame, beams)
+    assert best.status == status
+    np.testing.assert_allclose(best.energy, everyone.energy)
 
 
 def test_a_user_without_a_path_computes_from_its_battery_or_is_in_outage():
