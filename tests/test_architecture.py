@@ -11,7 +11,7 @@ import pytest
 SOURCES = Path(__file__).parent.parent / "src"
 
 FLOORS = (
-    ("_version", "_pytree", "_gymnasium", "counts", "errors"),
+    ("_version", "_jit", "_pytree", "_gymnasium", "counts", "errors"),
     ("_compilation", "_units", "_yaml"),
     ("_processes", "storage"),
     ("_settings", "_programs", "engines"),
