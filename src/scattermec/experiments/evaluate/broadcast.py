@@ -83,7 +83,7 @@ def measure_robustness(policy: Policy, scenario: Scenario, *, frames: int, seed:
             "exact": (told, told),
             "rounded": (few, few),
             "late": (told, before),
-            "lost": (told, heard_by(~lost, told, before)),
+            "lost": (told, jax.vmap(heard_by)(~lost, told, before)),
         }
         for variant in VARIANTS:
             parts[mode, variant] = _hear(parameters, second, beams, *sent_and_heard[variant])
