@@ -50,6 +50,23 @@ def cases(elastic):
                 yield parameters_of(s), frame, w
 
 
+def test_a_jitted_value_differentiates_inside_vmap():
+    parameters, frames = parameters_of(scenario(3)), random_frames(scenario(3), 3, seed=8, load=40)
+    beams = mrt(frames)
+
+    def total(beams):
+        return jnp.sum(
+            jax.vmap(partial(value, elastic=False), in_axes=(None, 0, 0))(parameters, frames, beams)
+        )
+
+    slopes = jax.jit(jax.grad(total))(beams)
+    for k in range(3):
+        alone = jax.jit(jax.grad(partial(value, elastic=False), argnums=2))(
+            parameters, at(frames, k), at(beams, k)
+        )
+        np.testing.assert_allclose(slopes[k], alone, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("elastic", [False, True])
 def test_value_differentiates_through_its_prices(elastic):
     rng = np.random.default_rng(0)

@@ -11,17 +11,12 @@ from pathlib import Path
 SWITCH = "SCATTERMEC_CACHE"
 """Environment variable: 0 switches the cache off."""
 
-_LIGHTLY = {
-    "xla_backend_optimization_level": "0",
-    "xla_llvm_disable_expensive_passes": "true",
-    "xla_cpu_use_fusion_emitters": "false",
+_FLAGS: dict[str, tuple[str, int | bool]] = {
+    "xla_backend_optimization_level": ("0", 3),
+    "xla_llvm_disable_expensive_passes": ("true", False),
+    "xla_cpu_use_fusion_emitters": ("false", True),
 }
-
-_XLA_DEFAULTS = {
-    "xla_backend_optimization_level": 3,
-    "xla_llvm_disable_expensive_passes": False,
-    "xla_cpu_use_fusion_emitters": True,
-}
+"""Flags of XLA: how they are for light compilation, and XLA's default."""
 
 _LIGHT = "SCATTERMEC_COMPILES_LIGHTLY"
 """Environment variable, for child processes too: the flags that were added to ``XLA_FLAGS``."""
@@ -36,15 +31,15 @@ def compile_lightly() -> None:
     """
     given = os.environ.get("XLA_FLAGS", "").split()
     names = {flag.partition("=")[0].removeprefix("--") for flag in given}
-    wanted = [name for name in _LIGHTLY if name not in names]
+    wanted = [name for name in _FLAGS if name not in names]
     if wanted:
-        os.environ["XLA_FLAGS"] = " ".join([*given, *(f"--{name}={_LIGHTLY[name]}" for name in wanted)])
+        os.environ["XLA_FLAGS"] = " ".join([*given, *(f"--{name}={_FLAGS[name][0]}" for name in wanted)])
         os.environ[_LIGHT] = " ".join(wanted)
 
 
 def careful_options() -> dict[str, int | bool]:
     """``compiler_options`` for training: XLA's defaults for what `compile_lightly` changed."""
-    return {name: _XLA_DEFAULTS[name] for name in os.environ.get(_LIGHT, "").split()}
+    return {name: _FLAGS[name][1] for name in os.environ.get(_LIGHT, "").split()}
 
 
 def cache_folder() -> Path | None:

@@ -168,24 +168,23 @@ def _lagrangian(
     return (dot(costs(form), x) - dot(y, values)) * scales.cost + fixed_energy(problem, needy)
 
 
-Numbers = tuple[Float[Array, ""], Float[Array, ""]]
-
-
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _with_slope(
     elastic: bool,
-    numbers: Numbers,
+    numbers: tuple[Array, Array],
     problem: AllocationProblem,
     needy: Bool[Array, " N"],
     scales: Scales,
     optimum: Optimum,
-) -> Numbers:
+) -> tuple[Array, Array]:
     """Two numbers, each with the derivatives of `_lagrangian` by the problem."""
+    # The numbers themselves, and not zeros to be added to them: those would not be batched by vmap, which JAX
+    # does not expect of a jitted function whose derivatives are.
     return numbers
 
 
 @_with_slope.defjvp
-def _with_slope_jvp(elastic: bool, primals: tuple, tangents: tuple) -> tuple[Numbers, Numbers]:
+def _with_slope_jvp(elastic: bool, primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
     numbers, problem, needy, scales, optimum = primals
 
     def lagrangian(varied: AllocationProblem) -> Float[Array, ""]:
@@ -278,10 +277,10 @@ def _longer(
     harvested: Float[Array, " N"],
     beam_times: Float[Array, "N K"],
 ) -> Float[Array, ""]:
-    """Factor (at least 1) by which to lengthen all beams, so that no user lacks more energy than `HARDLY`.
+    """Factor (at least 1) by which to lengthen all beams, so that energy is there for all work but `HARDLY`.
 
-    The solver's residual is small beside the energy that a user could harvest, which may be a million times
-    what it needs.
+    The slots limit it. The solver's residual is small beside the energy that a user could harvest, which may
+    be a million times what it needs.
     """
     p = problem
     needed = jnp.minimum(wanted_energy, p.parameters.battery_capacity)

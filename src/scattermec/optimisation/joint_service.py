@@ -13,7 +13,13 @@ from scattermec.optimisation.beamforming import BeamSolution, optimise_beams
 from scattermec.optimisation.bound import bound_terms
 from scattermec.optimisation.interior_point import tolerances
 from scattermec.optimisation.problem import Scheme, allocation_problem
-from scattermec.optimisation.service import ENUMERATED_USERS, all_sets, allocate_best_set, serving_nobody
+from scattermec.optimisation.service import (
+    ENUMERATED_USERS,
+    all_sets,
+    allocate_best_set,
+    rewards_of_sets,
+    serving_nobody,
+)
 from scattermec.physics.energy import idle_energy
 from scattermec.physics.frame import Frame
 from scattermec.physics.links import maximum_ratio_beams
@@ -57,7 +63,7 @@ def optimise_service(
     sets = all_sets(parameters.num_users)
 
     def rewards(energy: Float[Array, " S"]) -> Float[Array, " S"]:
-        return jax.vmap(ap_reward, in_axes=(None, None, 0, 0))(parameters, frame.workload, sets, energy)
+        return rewards_of_sets(parameters, frame, sets, energy)
 
     def try_next(state: _State) -> _State:
         hopes = jnp.where(state.tried, -1, rewards(state.bounds))

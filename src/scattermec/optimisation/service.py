@@ -56,9 +56,7 @@ def allocate_best_set(
     solution = _or_nobody(parameters, jax.tree.map(lambda leaf: leaf[best], solutions))
     # A set without a verdict might have been better, unless its bound rules that out.
     unsettled = (solutions.status == NOT_CONVERGED) | (solutions.status == FEASIBLE)
-    hopes = jax.vmap(ap_reward, in_axes=(None, None, 0, 0))(
-        parameters, frame.workload, sets, jnp.maximum(solutions.lower_bound, 0)
-    )
+    hopes = rewards_of_sets(parameters, frame, sets, jnp.maximum(solutions.lower_bound, 0))
     unsure = jnp.any(unsettled & (hopes > rewards[best] * (1 + 1e-6)))
     something = is_feasible(solution.status)
     status = jnp.where(unsure, jnp.where(something, FEASIBLE, NOT_CONVERGED), solution.status)
@@ -111,10 +109,15 @@ def _solve_sets(
     return jax.vmap(solve)(sets)
 
 
+def rewards_of_sets(
+    parameters: Parameters, frame: Frame, served: Bool[Array, "S N"], energy: Float[Array, " S"]
+) -> Float[Array, " S"]:
+    """Reward (11) in kbit/J of S sets of users, each served at an energy in J."""
+    return jax.vmap(ap_reward, in_axes=(None, None, 0, 0))(parameters, frame.workload, served, energy)
+
+
 def _rewards(parameters: Parameters, frame: Frame, solutions: Solution) -> Float[Array, " S"]:
-    reward = jax.vmap(ap_reward, in_axes=(None, None, 0, 0))(
-        parameters, frame.workload, solutions.served, solutions.energy
-    )
+    reward = rewards_of_sets(parameters, frame, solutions.served, solutions.energy)
     return jnp.where(is_feasible(solutions.status), reward, -1)
 
 

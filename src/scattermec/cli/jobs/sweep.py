@@ -5,7 +5,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ def optimise(plan: Plan, out: Path, where: Where, metric: str, *, smallest: bool
             metric,
             smallest=smallest,
             together=TRIALS_EACH * (where.processes or usable_cores()),
-            run=partial(where.compute),
+            run=where.compute,
             report=lambda done, total: update("Searching", done, total),
         )
     before = "-" if found.before is None else f"{found.before:.4g}"

@@ -115,7 +115,7 @@ def _two_frames(network: PriceNet, parameters: Parameters, keys: Array) -> tuple
     return jax.vmap(of_episode)(keys)
 
 
-# One program for each announcement, rather than one for all of this, which would take a minute to compile.
+# One program for each announcement: one for all of them takes half as long again to compile.
 @partial(kept_jit, static_argnums=(0, 1))
 def _announce(
     mode: str, coarse: bool, network: PriceNet, parameters: Parameters, frames: Frame
