@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bank import COUNT, assert_slope, random_frames
+from bank import COUNT, SOLVERS, assert_slope, random_frames, solving_with
 from command_line import refused, run
 from reference_allocation import OPTIMAL as REFERENCE_OPTIMAL
 from reference_allocation import UNDECIDED, ReferenceSolver, data_of
@@ -27,6 +27,7 @@ from scattermec.optimisation import (
     optimise_beams,
 )
 from scattermec.optimisation.battery_value import slopes_at, worth
+from scattermec.optimisation.homogeneous import planes_of_value
 from scattermec.physics import Frame, parameters_of, run_frame
 from scattermec.physics.links import unit_vectors
 from scattermec.price_net import battery, load, training
@@ -72,6 +73,68 @@ def test_p1_with_a_battery_value_agrees_with_a_conic_solver(elastic: bool) -> No
             assert float(found.value[k]) == pytest.approx(value, abs=1e-7)
             assert float(found.lower_bound[k]) == pytest.approx(value, abs=1e-7)
     assert compared > COUNT / 2
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(
+    "slopes",
+    [
+        pytest.param(np.zeros((3, 4)), id="none"),
+        pytest.param(np.full((3, 1), 0.5), id="linear"),
+        pytest.param(np.full((3, 8), 0.5), id="equal parts"),
+        pytest.param(np.full((3, 4), [1.0, 1.0, 0.0, 0.0]), id="one kink"),
+        pytest.param(np.array([[900.0, 30.0], [2.0, 1.0], [1e-6, 1e-7]]), id="far apart"),
+    ],
+)
+def test_unusual_battery_values_get_the_conic_solvers_answer(slopes: np.ndarray, solver: str) -> None:
+    value = BatteryValue(slopes=jnp.asarray(slopes))
+    frames, beams = jax.tree.map(lambda leaf: leaf[:16], (FRAMES, BEAMS))
+    solve = jax.jit(jax.vmap(lambda frame, w: allocate(PARAMETERS, frame, w, battery_value=value)))
+    with solving_with(solver):
+        found = solve(frames, beams)
+    reference, compared = ReferenceSolver(3, parts=slopes.shape[1]), 0
+    for k in range(16):
+        frame = frames.channels, frames.workload, frames.battery, beams
+        verdict, least = reference.solve(
+            data_of(SCENARIO, *(np.asarray(part[k]) for part in frame)), slopes=slopes
+        )
+        if verdict == UNDECIDED:
+            continue
+        assert int(found.status[k]) == (OPTIMAL if verdict == REFERENCE_OPTIMAL else INFEASIBLE)
+        if verdict == REFERENCE_OPTIMAL:
+            compared += 1
+            assert float(found.value[k]) == pytest.approx(least, rel=1e-6, abs=1e-7)
+    assert compared > 8
+
+
+def test_a_frame_with_battery_values_does_not_depend_on_those_before_it() -> None:
+    """Not even on numbers that are none: nothing of a frame stays behind in the solver."""
+    frames, beams, slopes = jax.tree.map(lambda leaf: leaf[:24], (FRAMES, BEAMS, SLOPES))
+    expected = allocated(frames, beams, slopes, elastic=False)
+    poisoned = allocated(frames, beams, slopes.at[:8].set(jnp.nan), elastic=False)
+    np.testing.assert_array_equal(poisoned.value[8:], expected.value[8:])
+    assert set(np.asarray(poisoned.status[8:]).tolist()) <= {OPTIMAL, INFEASIBLE}
+    assert not np.isfinite(poisoned.value[:8]).any()
+
+
+@settings(max_examples=50)
+@given(
+    arrays(float, (2, 6), elements=st.floats(0, 50)),
+    arrays(float, 2, elements=st.floats(0.01, 5)),
+    arrays(float, 2, elements=st.floats(0.1, 20)),
+    st.floats(0, 1),
+)
+def test_the_least_plane_is_the_value(
+    gain: np.ndarray, size: np.ndarray, capacity: np.ndarray, share: float
+) -> None:
+    gain = -np.sort(-gain, axis=-1)
+    planes = planes_of_value(jnp.asarray(gain), jnp.asarray(size), jnp.asarray(capacity))
+    kept = share * 6 * size
+    parts = np.clip(kept[:, None] - size[:, None] * np.arange(6), 0, size[:, None])
+    least = np.min(np.asarray(planes.constant + planes.slope * kept[:, None]), axis=-1)
+    np.testing.assert_allclose(
+        np.asarray(planes.unit) * (least - 1), (gain * parts).sum(-1), rtol=1e-9, atol=1e-9
+    )
 
 
 def test_worthless_batteries_change_nothing() -> None:

@@ -148,11 +148,11 @@ def test_it_can_be_done_without():
 def test_the_tables_hold_all_that_the_solvers_have():
     given = {argument.name for argument in (*shared.FRAME, *shared.ALLOCATION)}
     assert given == {field.name for field in dataclasses.fields(StandardForm)} | {"skip"}
-    prices = {"price_stored" if name == "stored" else name for name in Dual._fields}
+    prices = {"price_worth" if name == "worth" else name for name in Dual._fields}
     results = {result.name for result in shared.ALLOCATION_RESULTS}
     assert results == {*Primal._fields, *prices, "tau", "iterations"}
     assert {result.name for result in shared.SEARCH_RESULTS} == set(compiled.BeamSearch._fields)
-    assert set(shared.GUESS) == {*Primal._fields, *Dual._fields, "tau"} - {"shortfall", "stored"}
+    assert set(shared.GUESS) == {*Primal._fields, *Dual._fields, "tau"} - {"shortfall"}
 
 
 def test_a_kernel_built_from_other_constants_is_refused(monkeypatch):

@@ -80,8 +80,10 @@ def solve(problem: StandardForm, skip: Bool[Array, ""] | None = None) -> Optimum
     found = _call("scattermec_allocate", shared.ALLOCATION, shared.ALLOCATION_RESULTS, problem, skip, {})
     valued = problem.gain_stored is not None
     found["shortfall"] = None if problem.cost_shortfall is None else found["shortfall"]
-    x = {name: found[name] for name in Primal._fields} | {"stored": found["stored"] if valued else None}
-    y = {name: found[name] for name in Dual._fields} | {"stored": found["price_stored"] if valued else None}
+    x = {name: found[name] for name in Primal._fields}
+    y = {name: found[name] for name in Dual._fields} | {"worth": found["price_worth"] if valued else None}
+    if not valued:
+        x |= {"kept": None, "worth": None}
     return Optimum(Primal(**x), Dual(**y), found["tau"], found["iterations"])
 
 
@@ -98,9 +100,8 @@ def _call(
     users, beams = problem.passive_rate.shape
     given = vars(problem) | others | {"skip": jnp.zeros((), bool) if skip is None else skip}
     # Absent parts of a problem have size 0.
-    nothing = jnp.zeros((users, 0), real)
-    for name in ("gain_stored", "part_size"):
-        given[name] = nothing if given[name] is None else given[name]
+    if problem.gain_stored is None:
+        given |= {"gain_stored": jnp.zeros((users, 0), real), "part_size": jnp.zeros(0, real)}
     if problem.cost_shortfall is None:
         given["cost_shortfall"] = jnp.zeros(0, real)
     sizes = {
@@ -108,6 +109,7 @@ def _call(
         "K": others["beams"].shape[1] if "beams" in others else beams,
         "M": others["channels"].shape[1] if "channels" in others else 0,
         "S": given["gain_stored"].shape[-1],
+        "V": users if problem.gain_stored is not None else 0,
         "E": given["cost_shortfall"].shape[-1],
     }
     kinds = {

@@ -41,5 +41,5 @@ def dual_function(
     priced = work * f.workload - budget * f.battery - capacity * f.capacity
     if f.gain_stored is not None and f.part_size is not None:
         stored_worth = jnp.maximum(costs * f.gain_stored - energy[:, None], 0)
-        priced -= jnp.sum(stored_worth * f.part_size, axis=-1)
+        priced -= jnp.sum(stored_worth, axis=-1) * f.part_size
     return jnp.sum(priced - time_worth - local_worth * f.local_limit)

@@ -12,13 +12,14 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
+from scattermec.optimisation.shared import LEAST_WORTH
 from scattermec.optimisation.standard_form import StandardForm
 
 
 class Primal(NamedTuple):
     """One number per variable: (N,) each, ``t_passive`` (N, K), ``shortfall`` None in the rigid form.
 
-    ``stored`` is (N, S), or None if energy left in the battery has no value.
+    ``kept`` and ``worth`` are None if energy left in the battery has no value.
     """
 
     t_active: Array
@@ -26,18 +27,19 @@ class Primal(NamedTuple):
     energy: Array
     l_local: Array
     shortfall: Array | None
-    stored: Array | None = None
+    kept: Array | None = None
+    worth: Array | None = None
 
 
 class Dual(NamedTuple):
-    """One number per constraint: (N,) each, ``stored`` as in `Primal`."""
+    """One number per constraint: (N,) each; ``worth`` (N, S), or None as in `Primal`."""
 
     time: Array
     work: Array
     local: Array
     budget: Array
     capacity: Array
-    stored: Array | None = None
+    worth: Array | None = None
 
 
 class Iterate(NamedTuple):
@@ -93,36 +95,70 @@ def harvested(problem: StandardForm, t_passive: Float[Array, "N K"]) -> Float[Ar
     return jnp.einsum("jik,ik->j", problem.harvest, t_passive)
 
 
+class Planes(NamedTuple):
+    """The value of the energy kept in a battery: the least of S planes, in multiples of ``unit``, plus 1."""
+
+    unit: Float[Array, " N"]
+    """scaled cost: the value of the most that a battery can have"""
+    constant: Float[Array, "N S"]
+    slope: Float[Array, "N S"]
+
+
+def planes(problem: StandardForm) -> Planes | None:
+    """The planes of each user's value; None without such values."""
+    if problem.gain_stored is None or problem.part_size is None:
+        return None
+    return planes_of_value(problem.gain_stored, problem.part_size, problem.capacity)
+
+
+def planes_of_value(
+    gain: Float[Array, "N S"], size: Float[Array, " N"], capacity: Float[Array, " N"]
+) -> Planes:
+    """One plane per part of a battery, in which a unit of energy is worth ``gain``, and ``size`` units fit.
+
+    ``capacity`` is the most that is kept, for the unit.
+    """
+    below = size[:, None] * jnp.arange(gain.shape[-1])
+    reached = jnp.clip(capacity[:, None] - below, 0, size[:, None])
+    unit = jnp.maximum(jnp.sum(gain * reached, axis=-1), LEAST_WORTH)[:, None]
+    worth_below = size[:, None] * (jnp.cumsum(gain, axis=-1) - gain)
+    return Planes(unit[:, 0], 1 + (worth_below - gain * below) / unit, gain / unit)
+
+
 def costs(problem: StandardForm) -> Primal:
     """Coefficients of the objective."""
     p = problem
     zero = jnp.zeros_like(p.workload)
     passive = jnp.broadcast_to(p.cost_passive[:, None], p.passive_rate.shape)
-    stored = None if p.gain_stored is None else -p.gain_stored
-    return Primal(p.cost_active, passive, zero, -p.gain_local, p.cost_shortfall, stored)
+    value = planes(p)
+    kept, worth = (None, None) if value is None else (zero, -value.unit)
+    return Primal(p.cost_active, passive, zero, -p.gain_local, p.cost_shortfall, kept, worth)
 
 
 def constants(problem: StandardForm) -> Dual:
     """Constants of the constraints."""
-    p = problem
-    return Dual(jnp.ones_like(p.workload), -p.workload, p.local_limit, p.battery, p.capacity, p.part_size)
+    p, value = problem, planes(problem)
+    worth = None if value is None else value.constant
+    return Dual(jnp.ones_like(p.workload), -p.workload, p.local_limit, p.battery, p.capacity, worth)
 
 
 def constraints(problem: StandardForm, x: Primal) -> Dual:
     """The constraints without their constants, homogeneous of degree one in x."""
-    p = problem
+    p, value = problem, planes(problem)
     active = p.active_rate * x.t_active * jnp.log1p(_received(p, x))
     shortfall = 0 if x.shortfall is None else x.shortfall
     used = x.energy + p.circuit * x.t_active + p.local_energy * x.l_local
-    if x.stored is not None:
-        used += jnp.sum(x.stored, axis=-1)
+    below_planes = None
+    if value is not None and x.kept is not None and x.worth is not None:
+        used += x.kept
+        below_planes = value.slope * x.kept[:, None] - x.worth[:, None]
     return Dual(
         time=-(x.t_active + beamed(x.t_passive)),
         work=active + beamed(p.passive_rate * x.t_passive) + x.l_local + shortfall,
         local=-x.l_local,
         budget=harvested(p, x.t_passive) - used,
         capacity=-used,
-        stored=None if x.stored is None else -x.stored,
+        worth=below_planes,
     )
 
 
@@ -142,9 +178,13 @@ def active_slopes(problem: StandardForm, x: Primal) -> tuple[Float[Array, " N"],
 
 def priced_gradient(problem: StandardForm, x: Primal, y: Dual) -> Primal:
     """Transposed Jacobian of the constraints times the prices."""
-    p = problem
+    p, value = problem, planes(problem)
     by_time, by_energy = active_slopes(p, x)
     energy_price = y.budget + y.capacity
+    kept = worth = None
+    if value is not None and y.worth is not None:
+        kept = jnp.sum(value.slope * y.worth, axis=-1) - energy_price
+        worth = -jnp.sum(y.worth, axis=-1)
     return Primal(
         t_active=by_time * y.work - y.time - p.circuit * energy_price,
         t_passive=p.passive_rate * y.work[:, None]
@@ -153,7 +193,8 @@ def priced_gradient(problem: StandardForm, x: Primal, y: Dual) -> Primal:
         energy=by_energy * y.work - energy_price,
         l_local=y.work - y.local - p.local_energy * energy_price,
         shortfall=None if x.shortfall is None else y.work,
-        stored=None if y.stored is None else -y.stored - energy_price[:, None],
+        kept=kept,
+        worth=worth,
     )
 
 

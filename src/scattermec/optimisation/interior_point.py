@@ -26,6 +26,7 @@ from scattermec.optimisation.homogeneous import (
     dot,
     largest,
     mean_product,
+    planes,
     priced_gradient,
     residuals,
 )
@@ -43,6 +44,7 @@ from scattermec.optimisation.shared import (
     RESIDUAL_PER_GAP,
     SHORT_STEP,
     STEP_BACK,
+    VALUED_GUESS,
     Attempt,
 )
 from scattermec.optimisation.standard_form import StandardForm
@@ -266,21 +268,31 @@ def _iterate(problem: StandardForm, state: State, limits: Tolerances) -> State:
 
 
 def _start(problem: StandardForm, attempt: Int[Array, ""]) -> Iterate:
-    """The same point for every problem: a guess in the first attempt, else ones except for the times."""
+    """The same point for every problem: a guess in the first attempt, else ones except for the times.
+
+    Only the prices of a battery's planes are those without a residual there, and stay so.
+    """
     first, short = attempt == 0, _way(attempt, problem.workload.dtype).start
 
+    guess = GUESS if problem.gain_stored is None else VALUED_GUESS
+
     def fill(name: str, like: Array, later: float | Array = 1.0) -> Array:
-        return jnp.full_like(like, jnp.where(first, GUESS.get(name, 1.0), later))
+        return jnp.full_like(like, jnp.where(first, guess[name], later))
 
     user = problem.workload
-    stored = None if problem.part_size is None else jnp.ones_like(problem.part_size)
+    tau = jnp.where(first, guess["tau"], 1.0).astype(user.dtype)
+    value, kept, worth, price_worth = planes(problem), None, None, None
+    if value is not None:
+        kept, worth = fill("kept", user), fill("worth", user, 0.5)
+        price_worth = 1 / (value.constant * tau + value.slope * kept[:, None] - worth[:, None])
     x = Primal(
         t_active=fill("t_active", user, short),
         t_passive=fill("t_passive", problem.passive_rate, short),
         energy=fill("energy", user),
         l_local=fill("l_local", user),
         shortfall=None if problem.cost_shortfall is None else jnp.ones_like(user),
-        stored=stored,
+        kept=kept,
+        worth=worth,
     )
     y = Dual(
         time=fill("time", user),
@@ -288,9 +300,8 @@ def _start(problem: StandardForm, attempt: Int[Array, ""]) -> Iterate:
         local=fill("local", user),
         budget=fill("budget", user),
         capacity=fill("capacity", user),
-        stored=stored,
+        worth=price_worth,
     )
-    tau = jnp.where(first, GUESS["tau"], 1.0).astype(user.dtype)
     s, z = jax.tree.map(lambda leaf: 1 / leaf, (x, y))
     return Iterate(x, y, s, z, tau, 1 / tau)
 
@@ -333,12 +344,18 @@ def _accuracy(problem: StandardForm, point: Iterate, limits: Tolerances) -> Floa
     missing = jax.tree.map(lambda v, b: -v / point.tau - b, values, constants(problem))
     violation = jnp.maximum(largest(missing), 0)
     cost = dot(costs(problem), point.x) / point.tau
+    kept = jnp.zeros_like(cost)
+    value = planes(problem)
+    if value is not None and point.x.worth is not None:
+        # In the problem's costs the worth of the energy kept has 1 added to it.
+        kept = jnp.sum(value.unit * (point.x.worth / point.tau - 1))
+        cost += jnp.sum(value.unit)
     work, budget, capacity = (price / point.tau for price in (point.y.work, point.y.budget, point.y.capacity))
     if problem.cost_shortfall is not None:
         work = jnp.minimum(work, problem.cost_shortfall)
     gap = cost - dual_function(problem, work, budget, capacity)
     # Offloading is charged for all the work beforehand, and refunded for local work.
-    whole = jnp.abs(cost + jnp.sum(problem.gain_local))
+    whole = jnp.abs(cost + kept + jnp.sum(problem.gain_local))
     return jnp.maximum(violation / limits.residual, jnp.abs(gap) / (whole + LEAST_COST) / limits.gap)
 
 

@@ -6,7 +6,15 @@ from jax import Array
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Float
 
-from scattermec.optimisation.homogeneous import Dual, Iterate, Primal, active_slopes, beamed, harvested
+from scattermec.optimisation.homogeneous import (
+    Dual,
+    Iterate,
+    Primal,
+    active_slopes,
+    beamed,
+    harvested,
+    planes,
+)
 from scattermec.optimisation.standard_form import StandardForm
 
 
@@ -14,10 +22,10 @@ class NewtonSystem:
     """The Newton equations at a point, factorised once and solved for several right-hand sides.
 
     In the reduced unknowns (dx, dy) they read  (Q + S/X) dx - J' dy = f,  J dx + (Z/Y) dy = g.  The prices dy
-    are eliminated first, which leaves per user a positive definite matrix over (m, e, c, t, v, b), where v is
-    the energy harvested and m the energy left, if that has a value. Then m, e, c, t and v are eliminated by
-    Cholesky pivots, which leaves an N K x N K matrix over the passive times b. Each pivot is kept above its
-    lower bound in exact arithmetic, so rounding cannot make it negative.
+    are eliminated first, which leaves per user a positive definite matrix over (u, m, e, c, t, v, b), where v
+    is the energy harvested, m the energy kept and u its worth, if it has any. Then all but b are eliminated
+    by Cholesky pivots, which leaves an N K x N K matrix over the passive times b. Each pivot is kept above
+    its lower bound in exact arithmetic, so rounding cannot make it negative.
     """
 
     def __init__(self, problem: StandardForm, point: Iterate) -> None:
@@ -36,16 +44,22 @@ class NewtonSystem:
             self.per_shortfall = x.shortfall / s.shortfall
         self.w_work = w_work = 1 / (z.work / y.work + self.per_shortfall)
         self.w_budget, self.w_capacity = w.budget, w.capacity
-        # Weights of the energies e, c, t and v once the sum m of the energies left is eliminated.
+        # Weights of the energies e, c, t and v once the worth u and the energy kept m are eliminated.
         w_energy, w_harvest, w_own = w.budget + w.capacity, w.budget, w.budget
-        if d.stored is not None and w.stored is not None:
-            self.w_stored, self.per_stored = w.stored, 1 / (d.stored + w.stored)
-            self.sum_stored = jnp.sum(self.per_stored, axis=-1)
-            kept = 1 / (1 + self.sum_stored * w_energy)
-            self.inv_m = self.sum_stored * kept
+        value = planes(p)
+        if value is not None and w.worth is not None:
+            self.w_worth = w.worth
+            self.inv_u = 1 / (d.worth + jnp.sum(w.worth, axis=-1))
+            priced = jnp.sum(w.worth * value.slope, axis=-1)
+            self.slope = self.inv_u * priced
+            # Around their mean, so that nothing cancels.
+            self.apart = value.slope - self.slope[:, None]
+            spread = jnp.sum(w.worth * self.apart**2, axis=-1)
+            alone = d.kept + spread + d.worth * self.slope**2
+            self.inv_m = 1 / (alone + w_energy)
             self.w_energy = w_energy
-            w_own = w.budget * (1 + self.sum_stored * w.capacity) * kept
-            w_energy, w_harvest = w_energy * kept, w_harvest * kept
+            w_own = w.budget * (alone + w.capacity) * self.inv_m
+            w_energy, w_harvest = w_energy * alone * self.inv_m, w_harvest * alone * self.inv_m
         r, q, f, h = p.passive_rate, p.circuit, p.local_energy, p.harvest
 
         ee = d.energy + curvature + w_work * le**2 + w_energy
@@ -97,10 +111,10 @@ class NewtonSystem:
         time, work, local = self.w_time * g.time, self.w_work * g_work, self.w_local * g.local
         budget = self.w_budget * g.budget
         energy = budget + self.w_capacity * g.capacity
-        if f.stored is not None:
-            stored = f.stored - self.w_stored * g.stored
-            mean = jnp.sum(self.per_stored * stored, axis=-1) / self.sum_stored
-            m = mean - energy
+        if f.kept is not None and f.worth is not None:
+            offered = self.w_worth * g.worth
+            u = f.worth - jnp.sum(offered, axis=-1)
+            m = f.kept + self.slope * f.worth + jnp.sum(offered * self.apart, axis=-1) - energy
             energy = energy + self.w_energy * self.inv_m * m
             budget = budget + self.w_budget * self.inv_m * m
 
@@ -121,12 +135,12 @@ class NewtonSystem:
         de = e * self.inv_e - self.ec * dc - self.et * dt - self.ev * dv - jnp.sum(self.eb * db, axis=-1)
 
         spent = de + q * dt + fe * dc
-        d_stored = y_stored = None
-        if f.stored is not None:
+        dm = du = y_worth = None
+        if f.kept is not None:
             dm = self.inv_m * (m - self.w_energy * spent + self.w_budget * dv)
-            shares = self.per_stored / self.sum_stored[:, None]
-            d_stored = self.per_stored * (stored - mean[:, None]) + shares * dm[:, None]
-            y_stored = self.w_stored * (g.stored + d_stored)
+            above = self.inv_u * u
+            du = above + self.slope * dm
+            y_worth = self.w_worth * (g.worth - self.apart * dm[:, None] + above[:, None])
             spent = spent + dm
         dy = Dual(
             time=self.w_time * (g.time + dt + beamed(db)),
@@ -134,10 +148,10 @@ class NewtonSystem:
             local=self.w_local * (g.local + dc),
             budget=self.w_budget * (g.budget - dv + spent),
             capacity=self.w_capacity * (g.capacity + spent),
-            stored=y_stored,
+            worth=y_worth,
         )
         ds = None if f.shortfall is None else self.per_shortfall * (f.shortfall + dy.work)
-        return Primal(dt, db, de, dc, ds, d_stored), dy
+        return Primal(dt, db, de, dc, ds, dm, du), dy
 
 
 def _outer(left: Float[Array, "N K"], right: Float[Array, "N K"]) -> Float[Array, "N K K"]:

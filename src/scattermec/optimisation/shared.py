@@ -45,10 +45,24 @@ GUESS = {
     "local": 0.75,
     "budget": 1.3,
     "capacity": 0.01,
+    "kept": 1.0,
+    "worth": 1.0,
     "tau": 1.6,
 }
 """Starting point of the first attempt, where every product is 1: chosen for the fewest iterations over many
-scenarios. Later attempts start at 1, except for the times."""
+scenarios. Later attempts start at 1, except for the times, and for the worth, which starts below its planes
+so that it never has a residual."""
+VALUED_GUESS = GUESS | {
+    "t_passive": 1.23,
+    "energy": 0.43,
+    "l_local": 0.39,
+    "time": 1.4,
+    "local": 0.6,
+    "budget": 1.1,
+    "capacity": 0.13,
+    "worth": 1.2,
+}
+"""The same where energy kept in the batteries has a value."""
 
 STEP_BACK = 0.8
 """Factor by which a step is shortened until it stays near the central path."""
@@ -64,6 +78,8 @@ BEND_LIMIT = 10.0
 GAP = 1e-8
 """Certified gap below which a problem is solved, relative to its cost plus `LEAST_COST`."""
 LEAST_COST = 1e-2
+LEAST_WORTH = 1e-6
+"""Least unit, in scaled cost, of the value of energy that is kept in a battery."""
 RESIDUAL_PER_GAP = 1e-4
 """Constraint violation that is allowed then, as a fraction of the gap."""
 PROOF = 1e-9
@@ -92,8 +108,8 @@ class Argument(NamedTuple):
 
     name: str
     dimensions: str = "N"
-    """N users, K beams per slot, M antennas, S parts of a battery (0 without battery values), E = N in the
-    elastic form (0 in the rigid form)"""
+    """N users, K beams per slot, M antennas, S parts of a battery and V = N (0 and 0 without battery
+    values), E = N in the elastic form (0 in the rigid form)"""
     kind: str = "real"
     """``real`` and ``complex`` in the precision of the data, ``bool`` or ``int``"""
 
@@ -117,7 +133,7 @@ FRAME = (
     ),
     Argument("cost_shortfall", "E"),
     Argument("gain_stored", "NS"),
-    Argument("part_size", "NS"),
+    Argument("part_size", "V"),
     Argument("skip", "", "bool"),
 )
 """A problem without its beams, as in `scattermec.optimisation.standard_form.StandardForm`, and whether to
@@ -130,8 +146,9 @@ ALLOCATION_RESULTS = (
     Argument("t_active"),
     Argument("t_passive", "NK"),
     *map(Argument, ("energy", "l_local", "shortfall", "time", "work", "local", "budget", "capacity")),
-    Argument("stored", "NS"),
-    Argument("price_stored", "NS"),
+    Argument("kept", "V"),
+    Argument("worth", "V"),
+    Argument("price_worth", "NS"),
     Argument("tau", ""),
     Argument("iterations", "", "int"),
 )
@@ -177,8 +194,9 @@ def _header() -> str:
     fields = ", ".join(Attempt._fields)
     ways = ", ".join("{" + ", ".join(map(repr, attempt)) + "}" for attempt in ATTEMPTS)
     lines.append(f"constexpr struct Attempt {{ double {fields}; }} ATTEMPTS[] = {{{ways}}};")
-    values = " ".join(f"{name} = {value!r}," for name, value in GUESS.items()).rstrip(",")
-    lines.append(f"constexpr struct {{ double {values}; }} GUESS{{}};")
+    lines.append(f"struct Guess {{ double {', '.join(GUESS)}; }};")
+    for name, guess in (("GUESS", GUESS), ("VALUED_GUESS", VALUED_GUESS)):
+        lines.append(f"constexpr Guess {name} = {{{', '.join(map(repr, guess.values()))}}};")
     lines += _struct("Frame", FRAME, constant=True)
     lines += _struct("Problems", ALLOCATION, constant=True, base="Frame", first=len(FRAME))
     lines += _struct("Results", ALLOCATION_RESULTS)
@@ -187,7 +205,7 @@ def _header() -> str:
     return "\n".join(lines) + "\n"
 
 
-_SIZES = {"N": "users", "E": "shortfalls", "K": "beams", "M": "antennas", "S": "parts"}
+_SIZES = {"N": "users", "E": "shortfalls", "K": "beams", "M": "antennas", "S": "parts", "V": "valued()"}
 _TYPES = {"real": "Scalar", "complex": "std::complex<Scalar>", "bool": "bool", "int": "std::int32_t"}
 
 

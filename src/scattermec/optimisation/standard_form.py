@@ -12,11 +12,15 @@ b below stands for their sum where they count equally:
                 capacity  capacity - e - circuit t - local_energy c               >= 0
                 t, b, e, c, s                                                     >= 0.
 
-If energy left in the battery has a value, the energies m left in its parts are additional variables:
+If energy left in the battery has a value, the energy kept m and its worth u are additional variables. The
+value is concave, so it is the least of as many planes as the battery has parts:
 
-    minimise    ... - (gain_stored m)
-    subject to  stored    part_size - m  >= 0
-                budget    ... - (sum of m)  >= 0,    capacity    ... - (sum of m)  >= 0,    m >= 0.
+    minimise    ... - unit u
+    subject to  worth     constant + slope m - u  >= 0  for every plane
+                budget    ... - m  >= 0,    capacity    ... - m  >= 0,    m, u >= 0.
+
+The planes and their unit (`scattermec.optimisation.homogeneous.planes`) follow from ``gain_stored``, the
+value of a unit of energy in each part, and ``part_size``.
 
 All work that is not computed locally is offloaded, so the server's energy for the whole workload is charged
 as a constant, and ``gain_local`` is refunded per unit of c <= l.
@@ -61,8 +65,8 @@ class StandardForm:
     cost_shortfall: Float[Array, " N"] | None
     """None for the rigid form"""
     gain_stored: Float[Array, "N S"] | None = None
-    """None if energy left in the battery has no value"""
-    part_size: Float[Array, "N S"] | None = None
+    """falling from part to part; None if energy left in the battery has no value"""
+    part_size: Float[Array, " N"] | None = None
     """None if energy left in the battery has no value"""
 
 
@@ -166,7 +170,6 @@ def standard_form(
     if p.battery_value is not None:
         gain_stored = p.battery_value.slopes * energy[:, None] / scales.cost
         sizes = jnp.maximum(part_size(parameters, p.battery_value) / energy, floor)
-        sizes = jnp.broadcast_to(sizes[:, None], gain_stored.shape)
     return StandardForm(
         passive_rate=jnp.where(needy, slot / work, 0)[:, None] * p.passive_rate,
         active_rate=jnp.where(transmits, p.active_bandwidth / jnp.log(2.0) * slot / work, 0),

@@ -21,11 +21,9 @@ void load_frame(Solver& solver, const Frame<Scalar>& in, const Sizes& sizes, int
   load(solver.gain_local, in.gain_local);
   for (int i = 0; i < n; ++i)
     solver.cost_shortfall[i][lane] = sizes.shortfalls ? static_cast<double>(in.cost_shortfall[q * n + i]) : 0.0;
-  const long stores = static_cast<long>(n) * sizes.parts;
-  for (long s = 0; s < stores; ++s) {
-    solver.gain_stored[s][lane] = in.gain_stored[q * stores + s];
-    solver.part_size[s][lane] = in.part_size[q * stores + s];
-  }
+  if (sizes.parts == 0) return;
+  load(solver.part_size, in.part_size);
+  solver.make_planes(lane, in.gain_stored + q * n * sizes.parts);
 }
 
 template <class Solver, class Scalar>
@@ -77,8 +75,10 @@ class AllocationFeed {
     visit(out_.local, y.local, n);
     visit(out_.budget, y.budget, n);
     visit(out_.capacity, y.capacity, n);
-    visit(out_.stored, x.stored, s);
-    visit(out_.price_stored, y.stored, s);
+    if (s == 0) return;
+    visit(out_.kept, x.kept, n);
+    visit(out_.worth, x.worth, n);
+    visit(out_.price_worth, y.worth, s);
   }
 
   void store(int lane, long q) {

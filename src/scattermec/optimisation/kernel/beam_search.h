@@ -82,10 +82,10 @@ class BeamFeed {
           for (int k = 0; k < sizes_.beams; ++k)
             cost += at(solver_.cost_passive, i, index) * time(index, i, k);
         }
-        double kept = 0;
-        for (int s = 0; s < n * sizes_.parts; ++s)
-          kept += at(solver_.gain_stored, s, index) * at(solver_.at.x.stored, s, index);
-        const double energy = cost / tau + constant, value = energy - kept / tau;
+        double worth = 0;
+        for (int i = 0; i < n && sizes_.parts; ++i)
+          worth += at(solver_.unit_worth, i, index) * (at(solver_.at.x.worth, i, index) - tau);
+        const double energy = cost / tau + constant, value = energy - worth / tau;
         if (value < lane.value) {
           lane.energy = energy;
           lane.value = value;
@@ -96,7 +96,7 @@ class BeamFeed {
       const double gap = (lane.value - (lane.bound + constant)) / scale;
       if (gap <= BEAM_GAP_PER_GAP * GAP) return finish(index, false);
       // The next problem need only be solved accurately enough to rank beams.
-      const double relative = gap * scale / (std::abs(lane.value - constant + solver_.offloading()[index]) + LEAST_COST);
+      const double relative = gap * scale / (std::abs(lane.energy - constant + solver_.offloading()[index]) + LEAST_COST);
       if (solved) solver_.gap_limit[index] = std::max(GAP, std::min(FIRST_GAP, GAP_SHARE * relative));
     }
     if (lane.rounds >= MAX_ROUNDS) return finish(index, false);
@@ -180,7 +180,7 @@ class BeamFeed {
     const double constant = work * given(solver_.workload) - budget * given(solver_.battery) -
                             capacity * given(solver_.capacity);
     for (int s = i * sizes_.parts; s < (i + 1) * sizes_.parts; ++s)
-      dual -= std::max(at(solver_.gain_stored, s, index) - price, 0.0) * at(solver_.part_size, s, index);
+      dual -= std::max(given(solver_.unit_worth) * at(solver_.slope, s, index) - price, 0.0) * given(solver_.part_size);
     const double limit = given(solver_.local_limit);
     dual += constant - std::max(local + given(solver_.gain_local), 0.0) * limit -
             std::max({active - given(solver_.cost_active), worth_[i] - given(solver_.cost_passive), 0.0});

@@ -22,6 +22,7 @@
 struct Sizes {
   long frames;
   int users, beams, antennas, parts, shortfalls;  // parts of a battery, 0 without battery values
+  int valued() const { return parts ? users : 0; }
 };
 
 // Constants and the arrays of a call, generated from shared.py.

@@ -22,8 +22,9 @@ class Solver {
   typedef typename ArrayOf<ROOM * BEAM_ROOM * ROOM>::type PerBeamAndUser;
   typedef typename ArrayOf<ROOM * BEAM_ROOM * ROOM * BEAM_ROOM>::type PerPairOfBeams;
   typedef Real* PerPart;
-  struct Primal { PerUser t_active; PerBeam t_passive; PerUser energy, l_local, shortfall; PerPart stored; };
-  struct Dual { PerUser time, work, local, budget, capacity; PerPart stored; };
+  // The planes' ``worth`` is used where a point has no slacks of planes too: see open_planes().
+  struct Primal { PerUser t_active; PerBeam t_passive; PerUser energy, l_local, shortfall, kept, worth; };
+  struct Dual { PerUser time, work, local, budget, capacity; PerPart worth; };
   struct Active { PerUser log_term, bent, by_time, by_energy; };
   struct Point { Primal x; Dual y; Primal s; Dual z; Real tau, kappa; };
 
@@ -71,11 +72,13 @@ class Solver {
       const int n = this->n(), m = this->m();
       take(n, active_rate, snr, workload, local_limit, battery, capacity, circuit, local_energy, cost_active, cost_passive,
            gain_local, cost_shortfall, w_time, w_work, w_local, w_budget, w_capacity, per_shortfall, ec, et, ev, ct, cv, tv,
-           inv_e, inv_c, inv_t, pivot_v, part_v, weighted, gained, bend_t, bend_e, bend_w, sum_stored, inv_m, w_energy,
-           part_m, mean_m);
+           inv_e, inv_c, inv_t, pivot_v, part_v, weighted, gained, bend_t, bend_e, bend_w, unit_worth, inv_u, slope_u,
+           inv_m, w_energy, part_u, part_m, part_size, alone_m, prices_worth,
+           sloped_worth);
+      for (Sums* sums : {&by_price, &by_inverse, &by_bend, &by_plane, &offered}) take(n, sums->sum, sums->apart, sums->plane);
       for (Active* link : {&here, &there}) take(n, link->log_term, link->bent, link->by_time, link->by_energy);
       take(m, passive_rate, eb, cb, tb, vb, d_passive, inv_pivot);
-      take(stores(), gain_stored, part_size, per_stored, w_stored, part_s);
+      take(stores(), plane, slope);
       take(n * m, harvest, rows);
       take(m * m, factor);
       for (Point* point : {&at, &per, &direction, &predictor, &moved, &warm}) {
@@ -95,13 +98,12 @@ class Solver {
   template <class... Arrays>
   void take(int count, Arrays&... arrays) { (place(arrays, count), ...); }
   void take(Primal& p) {
-    take(n(), p.t_active, p.energy, p.l_local, p.shortfall);
+    take(n(), p.t_active, p.energy, p.l_local, p.shortfall, p.kept, p.worth);
     take(m(), p.t_passive);
-    take(stores(), p.stored);
   }
   void take(Dual& d) {
     take(n(), d.time, d.work, d.local, d.budget, d.capacity);
-    take(stores(), d.stored);
+    take(stores(), d.worth);
   }
   void place(Real*& array, int count) {
     array = static_cast<Real*>(memory_) + cursor_;
@@ -110,12 +112,32 @@ class Solver {
   template <std::size_t COUNT>
   void place(Real (&array)[COUNT], int) { std::fill_n(array, COUNT, Real{}); }
 
+  // The planes whose least is the value of the energy kept in a battery: see `planes` in homogeneous.py.
+  // `gain` is the value of a unit of energy in each part of each user's battery.
+  template <class Scalar>
+  void make_planes(int lane, const Scalar* gain) {
+    for (int i = 0; i < n(); ++i, gain += parts_) {
+      const double size = part_size[i][lane], most = capacity[i][lane];
+      double unit = LEAST_WORTH, worth = 0.0;
+      for (int s = 0; s < parts_; ++s) worth += gain[s] * std::min(std::max(most - s * size, 0.0), size);
+      unit_worth[i][lane] = unit = std::max(unit, worth);
+      const double inverse = 1.0 / unit, scaled_size = size * inverse;
+      worth = 1.0;
+      for (int s = 0; s < parts_; ++s) {
+        slope[i * parts_ + s][lane] = gain[s] * inverse;
+        plane[i * parts_ + s][lane] = worth - s * (gain[s] * scaled_size);
+        worth += gain[s] * scaled_size;
+      }
+    }
+  }
+
   // A guess in the first attempt, else ones except for the times; every product is 1.
   void start(int lane) {
-    const int n = this->n(), m = this->m(), shortfalls = elastic_ ? n : 0;
+    const int n = this->n(), m = this->m(), shortfalls = elastic_ ? n : 0, valued = parts_ ? n : 0;
     const bool first = attempt_[lane] == 0;
     const Attempt way = ATTEMPTS[attempt_[lane]];
     const double time = way.start;
+    const Guess& guess = parts_ ? VALUED_GUESS : GUESS;
     const auto fill = [&](Real* value, Real* partner, int count, double guess, double later) {
       const double chosen = first ? guess : later, inverse = 1.0 / chosen;
       for (int i = 0; i < count; ++i) {
@@ -123,19 +145,23 @@ class Solver {
         partner[i][lane] = inverse;
       }
     };
-    fill(at.x.t_active, at.s.t_active, n, GUESS.t_active, time);
-    fill(at.x.t_passive, at.s.t_passive, m, GUESS.t_passive, time);
-    fill(at.x.energy, at.s.energy, n, GUESS.energy, 1.0);
-    fill(at.x.l_local, at.s.l_local, n, GUESS.l_local, 1.0);
+    fill(at.x.t_active, at.s.t_active, n, guess.t_active, time);
+    fill(at.x.t_passive, at.s.t_passive, m, guess.t_passive, time);
+    fill(at.x.energy, at.s.energy, n, guess.energy, 1.0);
+    fill(at.x.l_local, at.s.l_local, n, guess.l_local, 1.0);
     fill(at.x.shortfall, at.s.shortfall, shortfalls, 1.0, 1.0);
-    fill(at.x.stored, at.s.stored, stores(), 1.0, 1.0);
-    fill(at.y.time, at.z.time, n, GUESS.time, 1.0);
-    fill(at.y.work, at.z.work, n, GUESS.work, 1.0);
-    fill(at.y.local, at.z.local, n, GUESS.local, 1.0);
-    fill(at.y.budget, at.z.budget, n, GUESS.budget, 1.0);
-    fill(at.y.capacity, at.z.capacity, n, GUESS.capacity, 1.0);
-    fill(at.y.stored, at.z.stored, stores(), 1.0, 1.0);
-    fill(&at.tau, &at.kappa, 1, GUESS.tau, 1.0);
+    fill(at.x.kept, at.s.kept, valued, guess.kept, 1.0);
+    fill(at.x.worth, at.s.worth, valued, guess.worth, 0.5);
+    fill(at.y.time, at.z.time, n, guess.time, 1.0);
+    fill(at.y.work, at.z.work, n, guess.work, 1.0);
+    fill(at.y.local, at.z.local, n, guess.local, 1.0);
+    fill(at.y.budget, at.z.budget, n, guess.budget, 1.0);
+    fill(at.y.capacity, at.z.capacity, n, guess.capacity, 1.0);
+    fill(&at.tau, &at.kappa, 1, guess.tau, 1.0);
+    for (int i = 0; i < valued; ++i) {
+      const auto slack = slack_of_planes(at, i);
+      planes_of(i, [&](int s) INLINE_LAMBDA { at.y.worth[s][lane] = 1.0 / slack(s)[lane]; });
+    }
     if (first && similar_) {
       // If there is nothing to resume, `warm` is left over from another frame in this lane: overwrite it.
       Mask only{};
@@ -172,12 +198,8 @@ class Solver {
   INLINE Real spent(const Primal& x, int i) const {
     return x.energy[i] + circuit[i] * x.t_active[i] + local_energy[i] * x.l_local[i];
   }
-  // Energy left in the battery, if that has a value.
-  INLINE Real stored(const Primal& x, int i) const {
-    Real sum{};
-    for (int s = i * parts_; s < (i + 1) * parts_; ++s) sum += x.stored[s];
-    return sum;
-  }
+  // Energy that user i spends, or keeps for its value.
+  INLINE Real gone(const Primal& x, int i) const { return parts_ ? spent(x, i) + x.kept[i] : spent(x, i); }
   INLINE Real beamed(const Primal& x, int i) const {
     Real sum = x.t_passive[i * k()];
     for (int c = 1; c < k(); ++c) sum += x.t_passive[i * k() + c];
@@ -206,8 +228,8 @@ class Solver {
     for (int i = 0; i < n(); ++i) {
       sum += cost_active[i] * x.t_active[i] + cost_passive[i] * beamed(x, i) - gain_local[i] * x.l_local[i];
       if (elastic_) sum += cost_shortfall[i] * x.shortfall[i];
+      if (parts_) sum -= unit_worth[i] * x.worth[i];
     }
-    for (int s = 0; s < stores(); ++s) sum -= gain_stored[s] * x.stored[s];
     return sum;
   }
   // Cost of offloading all the work, which is charged beforehand and refunded for local work.
@@ -216,12 +238,18 @@ class Solver {
     for (int i = 0; i < n(); ++i) sum += gain_local[i];
     return sum;
   }
+  // Value of the energy that a point keeps, per tau.
+  INLINE Real value_kept(const Point& p, Real inverse_tau) const {
+    Real sum{};
+    for (int i = 0; i < n() && parts_; ++i) sum += unit_worth[i] * (p.x.worth[i] * inverse_tau - 1.0);
+    return sum;
+  }
+  // Without the prices of the planes.
   INLINE Real value_of(const Dual& y) const {
     Real sum{};
     for (int i = 0; i < n(); ++i)
       sum += y.time[i] - workload[i] * y.work[i] + local_limit[i] * y.local[i] + battery[i] * y.budget[i] +
              capacity[i] * y.capacity[i];
-    for (int s = 0; s < stores(); ++s) sum += part_size[s] * y.stored[s];
     return sum;
   }
   INLINE Real product_of(const Point& p) const {
@@ -231,12 +259,16 @@ class Solver {
       sum += p.y.time[i] * p.z.time[i] + p.y.work[i] * p.z.work[i] + p.y.local[i] * p.z.local[i];
       sum += p.y.budget[i] * p.z.budget[i] + p.y.capacity[i] * p.z.capacity[i];
       if (elastic_) sum += p.x.shortfall[i] * p.s.shortfall[i];
+      if (parts_) sum += p.x.kept[i] * p.s.kept[i] + p.x.worth[i] * p.s.worth[i];
     }
     for (int c = 0; c < m(); ++c) sum += p.x.t_passive[c] * p.s.t_passive[c];
-    for (int s = 0; s < stores(); ++s) sum += p.x.stored[s] * p.s.stored[s] + p.y.stored[s] * p.z.stored[s];
+    for (int i = 0; i < n() && parts_; ++i) {
+      const auto slack = slack_of_planes(p, i);
+      planes_of(i, [&](int s) INLINE_LAMBDA { sum += p.y.worth[s] * slack(s); });
+    }
     return sum;
   }
-  INLINE double count() const { return (elastic_ ? 9 : 8) * n() + m() + 2 * stores() + 1; }
+  INLINE double count() const { return (8 + (elastic_ ? 1 : 0) + (parts_ ? 2 : 0)) * n() + m() + stores() + 1; }
 
   // Residuals of dual and primal feasibility and of the gap. Needs receive() at the point.
   Real residuals() {
@@ -252,18 +284,163 @@ class Solver {
         const Real gradient = passive_rate[c] * work - at.y.time[i] + energy_worth(at.y.budget, c);
         rd.t_passive[c] = at.s.t_passive[c] - cost_passive[i] * tau + gradient;
       }
-      for (int s = i * parts_; s < (i + 1) * parts_; ++s) {
-        rd.stored[s] = at.s.stored[s] + gain_stored[s] * tau - at.y.stored[s] - price;
-        rp.stored[s] = at.z.stored[s] + at.x.stored[s] - part_size[s] * tau;
+      if (parts_) {
+        rd.kept[i] = at.s.kept[i] + sloped_worth[i] - price;
+        rd.worth[i] = at.s.worth[i] + unit_worth[i] * tau - by_price.sum[i];
       }
-      const Real gone = spent(at.x, i) + stored(at.x, i);
+      const Real gone = this->gone(at.x, i);
       rp.time[i] = at.z.time[i] + at.x.t_active[i] + beamed(at.x, i) - tau;
       rp.work[i] = at.z.work[i] - work_done(at.x, here, i) + workload[i] * tau;
       rp.local[i] = at.z.local[i] + at.x.l_local[i] - local_limit[i] * tau;
       rp.budget[i] = at.z.budget[i] - gained[i] + gone - battery[i] * tau;
       rp.capacity[i] = at.z.capacity[i] + gone - capacity[i] * tau;
     }
-    return at.kappa + cost_of(at.x) + value_of(at.y);
+    return at.kappa + cost_of(at.x) + value_of(at.y) + total(by_price.plane);
+  }
+
+  // ---- the value of the energy kept in a battery
+  //
+  // Its worth is at most each of many planes, which makes for most of the variables. So their slacks z, which
+  // are linear and never have a residual, are not stored, and what the Newton system needs of them are sums.
+
+  // Sums over the planes of each user, of a term, of the term times the slope beyond the mean one (slope_u),
+  // and of the term times the plane's constant.
+  struct Sums { PerUser sum, apart, plane; };
+
+  INLINE Real total(const Real* values) const {
+    Real sum{};
+    for (int i = 0; i < n() && parts_; ++i) sum += values[i];
+    return sum;
+  }
+  // Returns how far user i's worth is below plane s at a point, or how a step changes that. It copies what it
+  // needs of the point, which stores in between could change for all that the compiler knows.
+  INLINE auto slack_of_planes(const Point& p, int i) const {
+    return [this, tau = p.tau, kept = p.x.kept[i], worth = p.x.worth[i]](int s) INLINE_LAMBDA {
+      return plane[s] * tau + slope[s] * kept - worth;
+    };
+  }
+  template <class Visit>
+  INLINE void planes_of(int i, Visit visit) const {
+    for (int s = i * parts_; s < (i + 1) * parts_; ++s) visit(s);
+  }
+
+  // Reciprocals of the planes' prices and slacks, the sums of what the Newton system needs, and the pivots of
+  // the worth u and of the energy kept m, but for what others add to the latter; returns the sum of the
+  // products.
+  Real open_planes() {
+    Real products{};
+    for (int i = 0; i < n(); ++i) {
+      const auto slack = slack_of_planes(at, i);
+      Real prices{}, sloped{}, weights{}, weighted{};
+      planes_of(i, [&](int s) INLINE_LAMBDA {
+        const Real y = at.y.worth[s], z = slack(s), product = y * z, inverse = 1.0 / product;
+        per.y.worth[s] = inverse * z;
+        per.z.worth[s] = inverse * y;
+        const Real weight = y * per.z.worth[s];
+        products += product;
+        prices += y;
+        sloped += slope[s] * y;
+        weights += weight;
+        weighted += slope[s] * weight;
+      });
+      const Real d_worth = at.s.worth[i] * per.x.worth[i];
+      inv_u[i] = 1.0 / (d_worth + weights);
+      const Real mean = slope_u[i] = inv_u[i] * weighted;
+      Real spread{}, apart_price{}, apart_inverse{}, apart_plane{}, inverses{}, plane_price{}, plane_inverse{}, planes{},
+          squares{};
+      planes_of(i, [&](int s) INLINE_LAMBDA {
+        const Real y = at.y.worth[s], inverse = per.z.worth[s], weight = y * inverse, apart = slope[s] - mean;
+        spread += weight * apart * apart;
+        apart_price += y * apart;
+        plane_price += y * plane[s];
+        inverses += inverse;
+        apart_inverse += inverse * apart;
+        plane_inverse += inverse * plane[s];
+        const Real raised = weight * plane[s];
+        planes += raised;
+        apart_plane += raised * apart;
+        squares += raised * plane[s];
+      });
+      alone_m[i] = at.s.kept[i] * per.x.kept[i] + spread + d_worth * mean * mean;
+      sloped_worth[i] = sloped;
+      set(by_price, i, prices, apart_price, plane_price);
+      set(by_inverse, i, inverses, apart_inverse, plane_inverse);
+      set(by_plane, i, planes, apart_plane, squares);
+    }
+    return products;
+  }
+  INLINE void set(Sums& sums, int i, Real sum, Real apart, Real plane) {
+    sums.sum[i] = sum;
+    sums.apart[i] = apart;
+    sums.plane[i] = plane;
+  }
+
+  // What the planes add to the right-hand side: their prices' weights times it.
+  INLINE void offer_constants() {
+    for (int i = 0; i < n() && parts_; ++i)
+      set(offered, i, -by_plane.sum[i], -by_plane.apart[i], -by_plane.plane[i]);
+  }
+  INLINE void offer_predictor() {
+    for (int i = 0; i < n() && parts_; ++i)
+      set(offered, i, -by_price.sum[i], -by_price.apart[i], -by_price.plane[i]);
+  }
+  INLINE void offer_direction(Real target, Real keep) {
+    for (int i = 0; i < n() && parts_; ++i)
+      set(offered, i, target * by_inverse.sum[i] - by_price.sum[i] - keep * by_bend.sum[i],
+          target * by_inverse.apart[i] - by_price.apart[i] - keep * by_bend.apart[i],
+          target * by_inverse.plane[i] - by_price.plane[i] - keep * by_bend.plane[i]);
+  }
+
+  // Complete the predictor: the step to the boundary, and the second-order products, kept in its prices.
+  INLINE void predict_planes(Real& ratio) {
+    Real longest = ratio, bent{};
+    for (int i = 0; i < n(); ++i) {
+      const auto change = slack_of_planes(predictor, i);
+      const Real mean = slope_u[i];
+      Real sum{}, apart{}, raised{};
+      planes_of(i, [&](int s) INLINE_LAMBDA {
+        const Real dz = change(s), inverse = per.z.worth[s], part = dz * inverse;
+        const Real product = -at.y.worth[s] * (1.0 + part) * dz, term = product * inverse;
+        predictor.y.worth[s] = product;
+        longest = maximum(longest, maximum(1.0 + part, -part));
+        bent += product;
+        sum += term;
+        apart += term * (slope[s] - mean);
+        raised += term * plane[s];
+      });
+      set(by_bend, i, sum, apart, raised);
+    }
+    ratio = longest;
+    bent_worth = bent;
+  }
+  // Complete the direction: its prices, the step to the boundary and the products of its changes.
+  INLINE void direct_planes(Real target, Real keep, Real& ratio, Real& bent) {
+    Real longest = ratio, sum = bent;
+    for (int i = 0; i < n(); ++i) {
+      const auto change = slack_of_planes(direction, i);
+      planes_of(i, [&](int s) INLINE_LAMBDA {
+        const Real dz = change(s), inverse = per.z.worth[s], part = dz * inverse;
+        const Real dy = (target - keep * predictor.y.worth[s]) * inverse - at.y.worth[s] * (1.0 + part);
+        direction.y.worth[s] = dy;
+        longest = maximum(longest, maximum(-dy * per.y.worth[s], -part));
+        sum += dy * dz;
+      });
+    }
+    ratio = longest;
+    bent = sum;
+  }
+  // Move the planes' prices, and return where the new ones are near the central path.
+  INLINE Mask move_planes(Real step, Real least) {
+    Mask good = moved.tau > 0.0;
+    for (int i = 0; i < n(); ++i) {
+      const auto slack = slack_of_planes(moved, i);
+      planes_of(i, [&](int s) INLINE_LAMBDA {
+        const Real y = at.y.worth[s] + step * direction.y.worth[s], z = slack(s);
+        moved.y.worth[s] = y;
+        good &= (z > 0.0) & (y * z >= least);
+      });
+    }
+    return good;
   }
 
   // ---- the Newton system, eliminated user by user; see newton_system.py
@@ -290,23 +467,16 @@ class Solver {
       } else {
         w_work[i] = y.work[i] * per.z.work[i];
       }
-      // Weights of the energies e, c, t and v once the sum m of the energies left is eliminated.
+      // Weights of the energies e, c, t and v once the worth u and the energy kept m are eliminated.
       const Real wt = w_time[i], ww = w_work[i];
       Real we = w_budget[i] + w_capacity[i], wb = w_budget[i], w_own = w_budget[i];
       if (parts_) {
-        Real sum{};
-        for (int p = i * parts_; p < (i + 1) * parts_; ++p) {
-          w_stored[p] = y.stored[p] * per.z.stored[p];
-          per_stored[p] = 1.0 / (s.stored[p] * per.x.stored[p] + w_stored[p]);
-          sum += per_stored[p];
-        }
-        const Real kept = 1.0 / (1.0 + sum * we);
-        sum_stored[i] = sum;
-        inv_m[i] = sum * kept;
+        const Real alone = alone_m[i];
+        inv_m[i] = 1.0 / (alone + we);
         w_energy[i] = we;
-        w_own = wb * (1.0 + sum * w_capacity[i]) * kept;
-        we *= kept;
-        wb *= kept;
+        w_own = wb * (alone + w_capacity[i]) * inv_m[i];
+        we *= alone * inv_m[i];
+        wb *= alone * inv_m[i];
       }
 
       const Real ee = d_energy + curvature + ww * le * le + we;
@@ -383,13 +553,8 @@ class Solver {
       const Real time = w_time[i] * g.time[i], work = w_work[i] * g_work, local = w_local[i] * g.local[i];
       Real budget = w_budget[i] * g.budget[i], energy = budget + w_capacity[i] * g.capacity[i];
       if (parts_) {
-        Real mean{};
-        for (int s = i * parts_; s < (i + 1) * parts_; ++s) {
-          part_s[s] = f.stored[s] - w_stored[s] * g.stored[s];
-          mean += per_stored[s] * part_s[s];
-        }
-        mean_m[i] = mean / sum_stored[i];
-        const Real m = part_m[i] = mean_m[i] - energy;
+        part_u[i] = f.worth[i] - offered.sum[i];
+        const Real m = part_m[i] = f.kept[i] + slope_u[i] * f.worth[i] + offered.apart[i] - energy;
         energy += w_energy[i] * inv_m[i] * m;
         budget += w_budget[i] * inv_m[i] * m;
       }
@@ -435,11 +600,11 @@ class Solver {
       Real gone = spent(dx, i);
       if (parts_) {
         const Real dm = inv_m[i] * (part_m[i] - w_energy[i] * gone + w_budget[i] * dv);
-        const Real share = dm / sum_stored[i];
-        for (int s = i * parts_; s < (i + 1) * parts_; ++s) {
-          dx.stored[s] = per_stored[s] * (part_s[s] - mean_m[i] + share);
-          dy.stored[s] = w_stored[s] * (g.stored[s] + dx.stored[s]);
-        }
+        const Real above = inv_u[i] * part_u[i];
+        // The priced constants of the planes, of which `value_of` knows nothing.
+        prices_worth[i] = offered.plane[i] - by_plane.apart[i] * dm + by_plane.sum[i] * above;
+        dx.kept[i] = dm;
+        dx.worth[i] = above + slope_u[i] * dm;
         gone += dm;
       }
       const Real g_work = elastic_ ? g.work[i] - per_shortfall[i] * f.shortfall[i] : g.work[i];
@@ -452,7 +617,7 @@ class Solver {
     }
   }
 
-  // Call visit(count, member) for each array of variables, and for each of prices.
+  // Call visit(count, member) for each array of variables, and for each of prices but those of planes.
   template <class Visit>
   INLINE void pairs(Visit visit) {
     visit(n(), &Primal::t_active);
@@ -460,7 +625,8 @@ class Solver {
     visit(n(), &Primal::energy);
     visit(n(), &Primal::l_local);
     if (elastic_) visit(n(), &Primal::shortfall);
-    if (parts_) visit(stores(), &Primal::stored);
+    if (parts_) visit(n(), &Primal::kept);
+    if (parts_) visit(n(), &Primal::worth);
   }
   template <class Visit>
   INLINE void prices(Visit visit) {
@@ -469,7 +635,6 @@ class Solver {
     visit(n(), &Dual::local);
     visit(n(), &Dual::budget);
     visit(n(), &Dual::capacity);
-    if (parts_) visit(stores(), &Dual::stored);
   }
 
   // Reciprocals of the iterate, with one division per pair, since divisions take the longest; returns the sum
@@ -527,9 +692,14 @@ class Solver {
         g.work[i] -= bend_w[i];
       }
     }
+    if (from) {
+      offer_direction(target, keep);
+    } else {
+      offer_predictor();
+    }
     solve(f, g, to.x, to.y);
     const Real inverse_tau = per.tau;
-    const Real numerator = cost_of(to.x) + value_of(to.y) + reduction * gap + change * inverse_tau;
+    const Real numerator = cost_of(to.x) + value_of(to.y) + total(prices_worth) + reduction * gap + change * inverse_tau;
     const Real dtau = numerator / (kappa * inverse_tau - tau_slope);
     to.tau = dtau;
     to.kappa = (change - kappa * dtau) * inverse_tau;
@@ -550,6 +720,12 @@ class Solver {
     prices([&](int end, auto v) INLINE_LAMBDA {
       complete(at.z.*v, per.y.*v, per.z.*v, tau_y.*v, to.y.*v, to.z.*v, end);
     });
+    if (parts_ && from) {
+      changes += stores() * target - products_worth - keep * bent_worth;
+      direct_planes(target, keep, ratio, bent);
+    } else if (parts_) {
+      predict_planes(ratio);
+    }
     return {minimum(1.0 / maximum(ratio, splat(1e-300)), splat(1.0)), {sum, changes + change, bent}};
   }
 
@@ -650,8 +826,11 @@ class Solver {
     const auto check = [&](const Real* a, const Real* b, int end) INLINE_LAMBDA {
       for (int i = 0; i < end; ++i) good &= (b[i] > 0.0) & (a[i] * b[i] >= least);
     };
-    if (parts_) advance(at.x.stored, direction.x.stored, moved.x.stored, stores());
-    if (parts_) advance(at.y.stored, direction.y.stored, moved.y.stored, stores());
+    if (parts_) {
+      advance(at.x.kept, direction.x.kept, moved.x.kept, n());
+      advance(at.x.worth, direction.x.worth, moved.x.worth, n());
+      good &= move_planes(step, least);
+    }
     advance(at.y.local, direction.y.local, moved.y.local, n());
     pairs([&](int end, auto v) INLINE_LAMBDA {
       if (moved.s.*v == t || moved.s.*v == e) return;
@@ -673,7 +852,7 @@ class Solver {
     Real violation{}, dual{}, free{}, value{};
     harvest_from(moved.x.t_passive);
     for (int i = 0; i < n(); ++i) {
-      const Real gone = spent(moved.x, i) + stored(moved.x, i);
+      const Real gone = this->gone(moved.x, i);
       violation = maximum(violation, moved.x.t_active[i] + beamed(moved.x, i) - tau);
       violation = maximum(violation, workload[i] * tau - work_done(moved.x, there, i));
       violation = maximum(violation, moved.x.l_local[i] - local_limit[i] * tau);
@@ -694,9 +873,11 @@ class Solver {
       }
       const Real local = work - price * local_energy[i];
       const Real constant = work * workload[i] - budget * battery[i] - moved.y.capacity[i] * capacity[i];
-      for (int s = i * parts_; s < (i + 1) * parts_; ++s) {
-        violation = maximum(violation, moved.x.stored[s] - part_size[s] * tau);
-        dual -= maximum(gain_stored[s] * tau - price, Real{}) * part_size[s];
+      if (parts_) {
+        const Real unit = unit_worth[i] * tau;
+        Real kept{};
+        planes_of(i, [&](int s) INLINE_LAMBDA { kept += maximum(unit * slope[s] - price, Real{}); });
+        dual -= kept * part_size[i];
       }
       dual += constant - maximum(local + gain_local[i] * tau, Real{}) * local_limit[i] -
               maximum(maximum(worth - cost_active[i] * tau, passive - cost_passive[i] * tau), Real{});
@@ -704,8 +885,8 @@ class Solver {
       value += work * workload[i];
     }
     const Real inverse_tau = 1.0 / tau;
-    const Real cost = cost_of(moved.x) * inverse_tau;
-    const Real gap = magnitude(cost - dual * inverse_tau) / ((magnitude(cost + offloading()) + LEAST_COST) * gap_limit);
+    const Real cost = cost_of(moved.x) * inverse_tau + total(unit_worth), kept = value_kept(moved, inverse_tau);
+    const Real gap = magnitude(cost - dual * inverse_tau) / ((magnitude(cost + kept + offloading()) + LEAST_COST) * gap_limit);
     accuracy = maximum(violation * inverse_tau / (RESIDUAL_PER_GAP * gap_limit), gap);
     accuracy = choose(gap >= 0.0, accuracy, splat(1.0 / 0.0));  // infinite if the gap is NaN
     margin = choose(value > 0.0, free / choose(value > 0.0, value, splat(1.0)), splat(-1.0));
@@ -714,8 +895,9 @@ class Solver {
   // One predictor-corrector step (Mehrotra), with a second-order term for the curved constraint.
   void iterate() {
     receive(at.x, here);
-    const Real gap = residuals();
-    const Real products = invert(), mean = products / count();
+    Real products = invert();
+    if (parts_) products += products_worth = open_planes();
+    const Real gap = residuals(), mean = products / count();
     factorise();
     for (int i = 0; i < n(); ++i) {
       f.t_active[i] = -cost_active[i];
@@ -729,12 +911,13 @@ class Solver {
       g.budget[i] = -battery[i];
       g.capacity[i] = -capacity[i];
     }
-    for (int s = 0; s < stores(); ++s) {
-      f.stored[s] = gain_stored[s];
-      g.stored[s] = -part_size[s];
+    for (int i = 0; i < n() && parts_; ++i) {
+      f.kept[i] = Real{};
+      f.worth[i] = unit_worth[i];
     }
+    offer_constants();
     solve(f, g, tau_x, tau_y);
-    tau_slope = cost_of(tau_x) + value_of(tau_y);
+    tau_slope = cost_of(tau_x) + value_of(tau_y) + total(prices_worth);
 
     const Real reach = newton(predictor, splat(1.0), gap, Real{}, nullptr, Real{}, products).boundary;
     // After a short step, recentre and drop the second-order terms, which would be too large.
@@ -778,6 +961,7 @@ class Solver {
       copy(to.y.*v, from.y.*v, end);
       copy(to.z.*v, from.z.*v, end);
     });
+    if (parts_) copy(to.y.worth, from.y.worth, stores());
     copy(&to.tau, &from.tau, 1);
     copy(&to.kappa, &from.kappa, 1);
   }
@@ -817,7 +1001,8 @@ class Solver {
   PerUser cost_active, cost_passive, gain_local, cost_shortfall;
   PerBeam passive_rate;
   PerBeamAndUser harvest;
-  PerPart gain_stored, part_size;
+  PerUser part_size, unit_worth;
+  PerPart plane, slope;  // the worth, in units, is at most plane + slope kept
   // The iterate, the steps from it, and a trial point.
   Point at, predictor, direction, moved;
   Point warm;  // each lane's last point far enough from its solution for a similar problem to start there
@@ -829,8 +1014,11 @@ class Solver {
   PerUser bend_t, bend_e, bend_w;
   Real tau_slope;
   // The factorised system.
-  PerUser w_time, w_work, w_local, w_budget, w_capacity, per_shortfall, sum_stored, inv_m, w_energy, part_m, mean_m;
-  PerPart per_stored, w_stored, part_s;
+  PerUser w_time, w_work, w_local, w_budget, w_capacity, per_shortfall, inv_m, w_energy, part_u, part_m;
+  // Of the planes: pivots and sums, see open_planes().
+  PerUser inv_u, slope_u, alone_m, sloped_worth, prices_worth;
+  Sums by_price, by_inverse, by_plane, by_bend, offered;
+  Real products_worth, bent_worth;
   PerUser ec, et, ev, ct, cv, tv, inv_e, inv_c, inv_t, pivot_v, part_v, weighted, gained;
   PerBeam eb, cb, tb, vb, d_passive, inv_pivot;
   PerBeamAndUser rows;
