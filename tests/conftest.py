@@ -18,6 +18,11 @@ if _OWN_CACHE is not None:
         sys.dont_write_bytecode = False
         sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = os.path.join(_OWN_CACHE, "python")
 
+# Nothing here is spread over devices, which is all that Shardy is for, and nobody reads where in the sources
+# an operation of a program is from: tracing and compiling take 7% less without.
+os.environ.setdefault("JAX_USE_SHARDY_PARTITIONER", "0")
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+
 import jax
 import pytest
 from hypothesis import settings
