@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scattermec.agents.settings import PRESETS
-from scattermec.errors import InputError, TrainingError
+from scattermec.errors import InputError, TrainingError, UnfinishedError
 from scattermec.experiments.claims.learning import LEARNERS, LearningCurves, examine_learning
 from scattermec.experiments.report import learning_figures, panels
 from scattermec.experiments.studies import price_nets
@@ -17,6 +17,7 @@ from scattermec.experiments.studies.price_nets import PriceNets
 from scattermec.experiments.studies.record import Record
 from scattermec.price_net.training import PriceNetConfig
 from scattermec.scenario import Scenario
+from scattermec.training import loop
 
 CHUNKS, SEEDS = 20, 8
 FRAMES = 100 * np.arange(1, CHUNKS + 1)
@@ -114,11 +115,20 @@ def test_a_price_net_is_trained_once_and_shown_in_every_panel(tmp_path, monkeypa
     monkeypatch.setattr(price_nets, "CONFIGS", {"price-net": tiny})
     study = PriceNets(Scenario(), seeds=2, frames=16)
     assert not study.is_finished(tmp_path)
+    # It is asked to leave after each point, and goes on; the other folder's is left alone.
+    with monkeypatch.context() as leaving:
+        leaving.setattr(loop, "asked_to_leave", lambda: True)
+        with pytest.raises(UnfinishedError, match=r"checkpoint.npz: frame 2 of 4"):
+            study.run(tmp_path, Record(tmp_path), lambda frames: None)
     told: list[int] = []
     study.run(tmp_path, Record(tmp_path), told.append)
-    assert told[-1] == study.total == 16 * 2
-    assert told == sorted(told)
+    assert told == [16 * 2, 16 * 2]
+    assert study.total == 16 * 2
     assert study.is_finished(tmp_path)
+    told.clear()
+    study.run(tmp_path / "alone", Record(tmp_path / "alone"), told.append)
+    assert told == [8 * 2, 16 * 2, 16 * 2]
+    assert (tmp_path / "alone/price-net.json").read_bytes() == (tmp_path / "price-net.json").read_bytes()
     (alone,) = price_nets.read_curves(tmp_path)
     assert alone.frames.tolist() == [8, 16]
     assert {"reward", "outage", "share.p1", "reward.p1"} <= set(alone.values)

@@ -236,13 +236,13 @@ def test_a_study_refuses_findings_of_other_settings_and_damaged_ones(tmp_path) -
 
 
 def test_only_runs_of_a_study_that_trains_are_discarded(tmp_path) -> None:
-    for name in ("price-net", "knowledge", "runs", "mine"):
+    for name in ("price-net", "robustness", "runs", "mine"):
         (tmp_path / name).mkdir()
         (tmp_path / f"{name}.json").touch()
     for study in every_study():
         study.discard(tmp_path)
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"price-net", "mine", "runs.json", "mine.json"}
+    assert left == {"robustness", "mine", "runs.json", "mine.json"}
 
 
 def test_a_plan_asks_for_studies_by_name() -> None:

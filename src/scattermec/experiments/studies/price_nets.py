@@ -6,7 +6,7 @@ frames, as a share of their certified optimum.
 """
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,15 @@ from scattermec.experiments.claims.learning import LearningCurves
 from scattermec.experiments.studies.base import FileStudy, Progress, damaged, read
 from scattermec.experiments.studies.plan import Plan
 from scattermec.physics import Frame, Parameters, parameters_of
-from scattermec.price_net import training
+from scattermec.price_net import ALGORITHM, training
 from scattermec.price_net.modes import with_p1
 from scattermec.price_net.policy import PriceNet
 from scattermec.price_net.runs import check_trainable
 from scattermec.price_net.training import PriceNetConfig
 from scattermec.scenario import Scenario
+from scattermec.training.folder import Request, begin_or_resume, digest, read_request
+from scattermec.training.loop import Training
+from scattermec.training.metrics import MetricsFile, Row
 from scattermec.training.program import held_out_frames, optimal_reward
 
 BATCH = 20
@@ -49,6 +52,7 @@ class PriceNets(FileStudy[str]):
 
     name = "price-net"
     title = "training of price-net"
+    trains = True
 
     scenario: Scenario
     seeds: int
@@ -94,8 +98,36 @@ class PriceNets(FileStudy[str]):
         }
 
     def compute(self, item: str, folder: Path, progress: Progress) -> Any:
-        """Train all seeds at once."""
-        return _train(self, item, progress)
+        """Train all seeds at once, in a folder like that of any training, from which it can go on."""
+        path, config = folder / self.name / item, CONFIGS[item]
+        learner = _Seeds(self, config)
+        record = {"algorithm": ALGORITHM, "seeds": self.seeds, "steps": self.steps}
+        record |= {"scenario_digest": digest(self.scenario), "config": config.model_dump(mode="json")}
+        kinds = {"seeds": int, "steps": int}
+        with begin_or_resume(
+            path,
+            Request(self.scenario, config, record),
+            read=lambda there: read_request(there, (ALGORITHM,), PriceNetConfig, kinds),
+            same=tuple(kinds),
+            resume=True,
+            command="",
+        ):
+            run = Training(
+                partial(jax.eval_shape, learner.initial),
+                learner.initial,
+                learner.advance,
+                tuple(range(self.seeds)),
+                path / "checkpoint.npz",
+                MetricsFile(path / "metrics.parquet", {"algorithm": ALGORITHM}),
+            )
+            chunk = self.steps // POINTS
+            rows = run.run(
+                self.steps,
+                chunk=chunk,
+                save_every=chunk,
+                report=lambda rows: progress(BATCH * int(rows[-1]["frame"]) * self.seeds),
+            )
+        return _curves_of(rows, self.seeds, learner.held_out[1])
 
 
 STUDY = PriceNets
@@ -130,27 +162,50 @@ def train_command(name: str, frames: int) -> list[str]:
     return ["scattermec", "train-price-net", *settings, "--steps", str(frames // BATCH), "--seed", "0"]
 
 
-def _train(study: PriceNets, name: str, progress: Progress) -> dict[str, Any]:
-    config, steps, seeds = CONFIGS[name], study.steps, jnp.arange(study.seeds, dtype=jnp.uint32)
-    parameters = parameters_of(study.scenario)
-    key = jax.random.fold_in(jax.random.key(0), training.VALIDATION)
-    frames, optimum = held_out_frames(parameters), optimal_reward(parameters)
-    now = jax.vmap(lambda seed: training.begin(config, seed, steps, parameters))(seeds)
-    advance = partial(training.advance, config=config, steps=steps, count=steps // POINTS)
-    values: dict[str, list[np.ndarray]] = {}
-    for point in range(1, POINTS + 1):
-        now, losses = jax.vmap(advance, in_axes=(0, None, 0))(now, parameters, seeds)
-        training.check_finite(losses, f"{study.seeds} seeds, step {point * steps // POINTS}")
-        measured = dict(_rolled_out(now.network, parameters, key))
-        if config.discount == 0:
-            reward, outage = _on_frames(now.network, parameters, frames)
+class _Seeds:
+    """The functions that a `Training` of all seeds at once calls."""
+
+    def __init__(self, study: PriceNets, config: PriceNetConfig) -> None:
+        self.config, self.steps = config, study.steps
+        self.seeds = jnp.arange(study.seeds, dtype=jnp.uint32)
+        self.parameters = parameters_of(study.scenario)
+        self.key = jax.random.fold_in(jax.random.key(0), training.VALIDATION)
+
+    def initial(self) -> training.Progress:
+        begin = partial(training.begin, self.config)
+        return jax.vmap(lambda seed: begin(seed, self.steps, self.parameters))(self.seeds)
+
+    def advance(self, state: training.Progress, start: int, end: int) -> tuple[training.Progress, list[Row]]:
+        advance = partial(training.advance, config=self.config, steps=self.steps, count=end - start)
+        state, losses = jax.vmap(advance, in_axes=(0, None, 0))(state, self.parameters, self.seeds)
+        training.check_finite(losses, f"{len(self.seeds)} seeds, step {end}")
+        measured = dict(_rolled_out(state.network, self.parameters, self.key))
+        if self.config.discount == 0:
+            frames, optimum = self.held_out
+            reward, outage = _on_frames(state.network, self.parameters, frames)
             measured |= {"reward.p1": reward, "outage.p1": outage, "share.p1": reward / optimum}
-        for metric, of_seeds in measured.items():
-            values.setdefault(metric, []).append(np.asarray(of_seeds))
-        progress(point * BATCH * steps // POINTS * len(seeds))
+        columns = {name: np.asarray(of_seeds).tolist() for name, of_seeds in measured.items()}
+        rows = [
+            {"seed": seed, "frame": end, **{name: values[seed] for name, values in columns.items()}}
+            for seed in range(len(self.seeds))
+        ]
+        return state, rows
+
+    @cached_property
+    def held_out(self) -> tuple[Frame, float]:
+        """The learners' held-out frames, and the mean optimum of (11) there."""
+        return held_out_frames(self.parameters), optimal_reward(self.parameters)
+
+
+def _curves_of(rows: list[Row], seeds: int, optimum: float) -> dict[str, Any]:
+    steps = sorted({int(row["frame"]) for row in rows})
+    names = [name for name in rows[0] if name not in ("seed", "frame")]
+    values = {
+        name: [[row[name] for row in rows if row["seed"] == seed] for seed in range(seeds)] for name in names
+    }
     return {
-        "frames": [BATCH * steps * point // POINTS for point in range(1, POINTS + 1)],
-        "values": {metric: np.stack(parts, axis=1).tolist() for metric, parts in values.items()},
+        "frames": [BATCH * step for step in steps],
+        "values": values,
         "optimum": optimum,
     }
 
