@@ -111,20 +111,23 @@ inline double best_beam(int size, const Complex* channel, double c, double q, Be
       cubes += part * inverse * inverse;
     }
   };
-  // Newton steps for the decreasing function c F - 1/q - F^2 / squares, within a shrinking bracket. If the
-  // channel is almost orthogonal to the principal eigenvector, y is tiny, so the bracket is halved on a
-  // logarithmic scale.
-  double low = 0, high = c * q * gain, y = 0.5 * high, F, squares, cubes;
+  // Where c F = 1/q + own, with own = F^2 / squares. Newton steps for c / (1/q + own) - 1/F, which decreases
+  // and is almost a line, within a shrinking bracket. If the channel is almost orthogonal to the principal
+  // eigenvector, y is tiny, so the bracket is halved on a logarithmic scale.
+  double low = 0, high = c * q * gain, y = high / (1 + q * gain), F, squares, cubes;
   const double least = 1e-40 * high;
   for (int step = 0; step < 100; ++step) {
     sums(y, F, squares, cubes);
-    const double value = c * F - 1 / q - F * F / squares;
+    const double per_square = 1 / squares, per_F = 1 / F, own = F * F * per_square;
+    const double share = c / (1 / q + own), value = share - per_F;
     (value > 0 ? low : high) = y;
-    const double slope = -c * squares + 2 * F - 2 * F * F * cubes / (squares * squares);
+    const double own_slope = 2 * (own * cubes * per_square - F);
+    const double slope = -squares * per_F * per_F - share * share / c * own_slope;
     double next = y - value / slope;
     if (!(next > low && next < high)) next = std::sqrt(std::max(low, least) * high);
-    if (std::abs(next - y) <= 1e-15 * y || high - low <= 1e-15 * high) break;
+    const bool close = std::abs(next - y) <= 1e-9 * y || high - low <= 1e-15 * high;
     y = next;
+    if (close) break;
   }
   sums(y, F, squares, cubes);
   // If the channel is almost orthogonal to the principal eigenvectors, rounding removes their component from
