@@ -115,7 +115,7 @@ def test_a_price_net_is_trained_once_and_shown_in_every_panel(tmp_path, monkeypa
     monkeypatch.setattr(price_nets, "CONFIGS", {"price-net": tiny})
     study = PriceNets(Scenario(), seeds=2, frames=16)
     assert not study.is_finished(tmp_path)
-    # It is asked to leave after each point, and goes on; the other folder's is left alone.
+    # One run is asked to leave after its first point, and goes on; the one in the other folder is not.
     with monkeypatch.context() as leaving:
         leaving.setattr(loop, "asked_to_leave", lambda: True)
         with pytest.raises(UnfinishedError, match=r"checkpoint.npz: frame 2 of 4"):

@@ -131,7 +131,7 @@ class Solver {
     }
   }
 
-  // A guess in the first attempt, else ones except for the times; every product is 1.
+  // A guess in the first attempt, else ones except for the times and the worth; every product is 1.
   void start(int lane) {
     const int n = this->n(), m = this->m(), shortfalls = elastic_ ? n : 0, valued = parts_ ? n : 0;
     const bool first = attempt_[lane] == 0;
@@ -846,7 +846,8 @@ class Solver {
   }
 
   // The larger of violation and certified gap at the moved point in units of their tolerances (solved if <=
-  // 1), and the margin by which its prices disprove feasibility. Needs receive() at the point.
+  // 1), and the margin by which its prices disprove feasibility. Needs receive() at the point. No plane is
+  // violated at a usable point: its slacks are positive, and never stored.
   void certify(Real& accuracy, Real& margin) {
     const Real tau = moved.tau;
     Real violation{}, dual{}, free{}, value{};
