@@ -9,6 +9,7 @@ namespace avx2 {
 constexpr int LANES = 4;
 #include "lanes.h"
 #include "solver.h"
+#include "pricing.h"
 #include "allocate.h"
 #include "beam_search.h"
 #include "dispatch.h"

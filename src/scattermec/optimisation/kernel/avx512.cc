@@ -9,6 +9,7 @@ namespace avx512 {
 constexpr int LANES = 8;
 #include "lanes.h"
 #include "solver.h"
+#include "pricing.h"
 #include "allocate.h"
 #include "beam_search.h"
 #include "dispatch.h"

@@ -6,6 +6,7 @@ namespace baseline {
 constexpr int LANES = 2;
 #include "lanes.h"
 #include "solver.h"
+#include "pricing.h"
 #include "allocate.h"
 #include "beam_search.h"
 #include "dispatch.h"

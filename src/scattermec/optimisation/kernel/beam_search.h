@@ -5,7 +5,7 @@ template <class Solver, class Scalar>
 class BeamFeed {
  public:
   BeamFeed(Solver& solver, const BeamProblems<Scalar>& in, const BeamResults<Scalar>& out, const Sizes& sizes)
-      : solver_(solver), in_(in), out_(out), sizes_(sizes), work_(sizes.antennas) {
+      : solver_(solver), in_(in), out_(out), sizes_(sizes), slots_(sizes.antennas) {
     const int n = sizes.users;
     solver.similar_ = true;
     for (Lane& lane : lanes_) {
@@ -54,18 +54,9 @@ class BeamFeed {
     const bool solved = solver_.accuracy_[index] <= 1.0;
     const bool blocked = !solved && solver_.margin_[index] > PROOF;
     const double tau = blocked ? 1.0 : solver_.at.tau[index];
+    price_beams(index, tau);
     double dual = 0, free = 0, value = 0;
-    for (int i = 0; i < n; ++i) {
-      std::fill(work_.matrix.begin(), work_.matrix.end(), Complex(0));
-      for (int j = 0; j < n; ++j) {
-        const double worth = budget_price(index, j) / tau * in_.harvest_weight[(q * n + j) * n + i];
-        if (worth > 0) add_outer(size, worth, &lane.channels[j * size], work_.matrix.data());
-      }
-      const double c = at(solver_.at.y.work, i, index) / tau * in_.reflected_work[q * n + i];
-      worth_[i] = best_beam(size, &lane.channels[i * size], c, in_.reflected_snr[q * n + i], work_,
-                            &lane.priced[i * size]);
-      add_to_bound(index, i, tau, dual, free, value);
-    }
+    for (int i = 0; i < n; ++i) add_to_bound(index, i, tau, dual, free, value);
     const double constant = in_.constant[q];
     if (blocked) {
       if (value > 0 && free / value > PROOF) return finish(index, true);
@@ -134,6 +125,53 @@ class BeamFeed {
   static double at(const Real* values, int i, int lane) { return values[i][lane]; }
   double time(int lane, int i, int k) const { return at(solver_.at.x.t_passive, i * sizes_.beams + k, lane); }
   Complex* beam(Lane& lane, int i, int k) const { return &lane.beams[(i * sizes_.beams + k) * sizes_.antennas]; }
+
+  // Call visit(slot, lane of `slots_`) for the slots from `first` on that fit into a vector.
+  template <class Visit>
+  INLINE void slots_from(int first, Visit visit) const {
+    for (int i = first; i < std::min(first + LANES, sizes_.users); ++i) visit(i, i - first);
+  }
+
+  // Find the best beam of each slot at the solver's prices, and its value.
+  void price_beams(int index, double tau) {
+    Lane& lane = lanes_[index];
+    const int n = sizes_.users, size = sizes_.antennas;
+    const long q = lane.frame;
+    const double inverse_tau = 1.0 / tau;
+    for (int first = 0; first < n; first += LANES) {
+      std::fill_n(slots_.matrix, size * size, Complexes{});
+      for (int j = 0; j < n; ++j) {
+        Real worth{};
+        slots_from(first, [&](int i, int slot) INLINE_LAMBDA { worth[slot] = in_.harvest_weight[(q * n + j) * n + i]; });
+        worth *= budget_price(index, j) * inverse_tau;
+        const Complex* h = &lane.channels[j * size];
+        for (int a = 0; a < size; ++a)
+          for (int b = 0; b < size; ++b) {
+            const Complex product = h[a] * std::conj(h[b]);
+            slots_.matrix[a * size + b].re += worth * product.real();
+            slots_.matrix[a * size + b].im += worth * product.imag();
+          }
+      }
+      Real c{}, snr{};
+      slots_from(first, [&](int i, int slot) INLINE_LAMBDA {
+        c[slot] = at(solver_.at.y.work, i, index) * inverse_tau * in_.reflected_work[q * n + i];
+        snr[slot] = in_.reflected_snr[q * n + i];
+        for (int a = 0; a < size; ++a) {
+          slots_.channel[a].re[slot] = lane.channels[i * size + a].real();
+          slots_.channel[a].im[slot] = lane.channels[i * size + a].imag();
+        }
+      });
+      const Real value = slots_.best(c, snr);
+      slots_from(first, [&](int i, int slot) INLINE_LAMBDA {
+        worth_[i] = value[slot];
+        take_beam(slot, &lane.priced[i * size]);
+      });
+    }
+  }
+
+  void take_beam(int slot, Complex* to) const {
+    for (int a = 0; a < sizes_.antennas; ++a) to[a] = Complex(slots_.beam[a].re[slot], slots_.beam[a].im[slot]);
+  }
 
   // The beam of slot i with the least time, excluding `other`.
   int least_used(int index, int i, int other) const {
@@ -212,19 +250,37 @@ class BeamFeed {
     }
   }
 
+  // Whether slot i has any time in the best solution so far.
+  bool is_used(const Lane& lane, int i) const {
+    const auto shares = lane.shares.begin() + i * sizes_.beams;
+    return std::accumulate(shares, shares + sizes_.beams, 0.0) > 0;
+  }
+
   // One beam per slot: the principal eigenvector of its beams, or a better one if that has lower gains than
   // these. An unused slot keeps the best beam at the prices.
   void make_single(int index) {
     Lane& lane = lanes_[index];
     const int n = sizes_.users, size = sizes_.antennas, k = sizes_.beams;
+    for (int first = 0; first < n; first += LANES) {
+      std::fill_n(slots_.matrix, size * size, Complexes{});
+      slots_from(first, [&](int i, int slot) {
+        for (int c = i * k; c < (i + 1) * k; ++c)
+          for (int a = 0; a < size; ++a)
+            for (int b = 0; b < size; ++b) {
+              const Complex part = lane.shares[c] * lane.columns[c * size + a] * std::conj(lane.columns[c * size + b]);
+              slots_.matrix[a * size + b].re[slot] += part.real();
+              slots_.matrix[a * size + b].im[slot] += part.imag();
+            }
+      });
+      slots_.principal();
+      slots_from(first, [&](int i, int slot) {
+        if (is_used(lane, i)) take_beam(slot, &lane.kept[i * size]);
+      });
+    }
     for (int i = 0; i < n; ++i) {
+      if (!is_used(lane, i)) continue;
       const double* shares = &lane.shares[i * k];
       const Complex* columns = &lane.columns[i * k * size];
-      if (!(std::accumulate(shares, shares + k, 0.0) > 0)) continue;
-      std::fill(work_.matrix.begin(), work_.matrix.end(), Complex(0));
-      for (int c = 0; c < k; ++c) add_outer(size, shares[c], &columns[c * size], work_.matrix.data());
-      hermitian_eigen(size, work_.matrix.data(), work_.values.data(), work_.vectors.data());
-      for (int a = 0; a < size; ++a) lane.kept[i * size + a] = work_.vectors[a * size + size - 1];
       double most = 0;
       for (int j = 0; j < n; ++j) {
         double gain = 0;
@@ -277,7 +333,7 @@ class BeamFeed {
   const BeamProblems<Scalar>& in_;
   const BeamResults<Scalar>& out_;
   const Sizes& sizes_;
-  BeamWorkspace work_;
+  SlotBeams slots_;
   Lane lanes_[LANES];
   std::vector<double> worth_ = std::vector<double>(sizes_.users), wanted_ = worth_;
   long next_ = 0;

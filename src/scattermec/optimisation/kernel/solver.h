@@ -523,26 +523,72 @@ class Solver {
     // The coupled matrix: the weighted harvest, with the terms of the elimination, plus each user's own
     // block.
     for (int a = 0; a < n * m; ++a) rows[a] = harvest[a];
-    for (int a = 0; a < m; ++a) rows[a * n + a / k] += vb[a];
+    for (int i = 0; i < n; ++i)
+      for (int a = i * k; a < (i + 1) * k; ++a) {
+        rows[a * n + i] += vb[a];
+        for (int b = 0; b < i * k; ++b) factor[a * m + b] = Real{};
+      }
     for (int a = 0; a < m; ++a) {
       for (int j = 0; j < n; ++j) weighted[j] = pivot_v[j] * rows[a * n + j];
-      for (int b = 0; b <= a; ++b) {
-        Real sum = a / k == b / k ? factor[a * m + b] : Real{};
-        for (int j = 0; j < n; ++j) sum += weighted[j] * rows[b * n + j];
-        factor[a * m + b] = sum;
-      }
+      several(0, a + 1, [&](auto count, int b) INLINE_LAMBDA {
+        Real sum[count];
+        for (int r = 0; r < count; ++r) sum[r] = factor[a * m + b + r];
+        for (int j = 0; j < n; ++j)
+          for (int r = 0; r < count; ++r) sum[r] += weighted[j] * rows[(b + r) * n + j];
+        for (int r = 0; r < count; ++r) factor[a * m + b + r] = sum[r];
+      });
     }
-    // Cholesky; no pivot is below its own s/x in exact arithmetic.
-    for (int a = 0; a < m; ++a) {
-      for (int b = 0; b < a; ++b) {
-        Real sum = factor[a * m + b];
-        for (int c = 0; c < b; ++c) sum -= factor[a * m + c] * factor[b * m + c];
-        factor[a * m + b] = sum * inv_pivot[b];
-      }
-      Real pivot = factor[a * m + a];
-      for (int c = 0; c < a; ++c) pivot -= factor[a * m + c] * factor[a * m + c];
-      inv_pivot[a] = 1.0 / square_root(maximum(pivot, d_passive[a]));
+    // Cholesky, column by column; no pivot is below its own s/x in exact arithmetic.
+    for (int b = 0; b < m; ++b) {
+      inv_pivot[b] = 1.0 / square_root(maximum(factor[b * m + b], d_passive[b]));
+      several(b + 1, m, [&](auto count, int a) INLINE_LAMBDA {
+        Real sum[count];
+        for (int r = 0; r < count; ++r) sum[r] = factor[(a + r) * m + b];
+        for (int c = 0; c < b; ++c)
+          for (int r = 0; r < count; ++r) sum[r] -= factor[(a + r) * m + c] * factor[b * m + c];
+        for (int r = 0; r < count; ++r) {
+          sum[r] *= inv_pivot[b];
+          factor[(a + r) * m + b] = sum[r];
+          factor[(a + r) * m + a + r] -= sum[r] * sum[r];
+        }
+      });
     }
+  }
+
+  // Call visit(count, first) for the rows from `begin` to `end`, several at a time, which hides the time that
+  // a product takes.
+  template <class Visit>
+  INLINE static void several(int begin, int end, Visit visit) {
+    constexpr int COUNT = 4;
+    if constexpr (USERS * BEAMS == 0 || USERS * BEAMS >= COUNT)
+      for (; begin + COUNT <= end; begin += COUNT) visit(std::integral_constant<int, COUNT>(), begin);
+    for (; begin < end; ++begin) visit(std::integral_constant<int, 1>(), begin);
+  }
+
+  // Solve with the factor and its transpose, in place.
+  INLINE void substitute(Real* x) const {
+    const int m = this->m();
+    several(0, m, [&](auto count, int a) INLINE_LAMBDA {
+      Real sum[count];
+      for (int r = 0; r < count; ++r) sum[r] = x[a + r];
+      for (int c = 0; c < a; ++c)
+        for (int r = 0; r < count; ++r) sum[r] -= factor[(a + r) * m + c] * x[c];
+      for (int r = 0; r < count; ++r) {
+        for (int c = 0; c < r; ++c) sum[r] -= factor[(a + r) * m + a + c] * sum[c];
+        x[a + r] = sum[r] *= inv_pivot[a + r];
+      }
+    });
+    several(0, m, [&](auto count, int behind) INLINE_LAMBDA {
+      const int a = m - count - behind;
+      Real sum[count];
+      for (int r = 0; r < count; ++r) sum[r] = x[a + r];
+      for (int c = m - 1; c >= a + count; --c)
+        for (int r = 0; r < count; ++r) sum[r] -= factor[c * m + a + r] * x[c];
+      for (int r = count - 1; r >= 0; --r) {
+        for (int c = count - 1; c > r; --c) sum[r] -= factor[(a + c) * m + a + r] * sum[c];
+        x[a + r] = sum[r] *= inv_pivot[a + r];
+      }
+    });
   }
 
   // Solve for the right-hand side (f, g).
@@ -569,16 +615,7 @@ class Solver {
         dx.t_passive[a] = f.t_passive[a] - time + passive_rate[a] * work - eb[a] * e - cb[a] * c - tb[a] * t;
     }
     for (int a = 0; a < m; ++a) dx.t_passive[a] += energy_worth(part_v, a);
-    for (int a = 0; a < m; ++a) {
-      const Real found = dx.t_passive[a] * inv_pivot[a];
-      dx.t_passive[a] = found;
-      for (int c = a + 1; c < m; ++c) dx.t_passive[c] -= factor[c * m + a] * found;
-    }
-    for (int a = m - 1; a >= 0; --a) {
-      const Real found = dx.t_passive[a] * inv_pivot[a];
-      dx.t_passive[a] = found;
-      for (int c = 0; c < a; ++c) dx.t_passive[c] -= factor[a * m + c] * found;
-    }
+    substitute(dx.t_passive);
     harvest_from(dx.t_passive);
     for (int i = 0; i < n; ++i) {
       const Real dv = gained[i];
