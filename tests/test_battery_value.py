@@ -27,7 +27,7 @@ from scattermec.optimisation import (
     optimise_beams,
 )
 from scattermec.optimisation.battery_value import slopes_at, worth
-from scattermec.optimisation.homogeneous import planes_of_value
+from scattermec.optimisation.standard_form import planes_of_value
 from scattermec.physics import Frame, parameters_of, run_frame
 from scattermec.physics.links import unit_vectors
 from scattermec.price_net import battery, load, training
@@ -126,18 +126,19 @@ def test_a_frame_with_battery_values_does_not_depend_on_those_before_it() -> Non
     arrays(float, (2, 6), elements=st.floats(0, 50)),
     arrays(float, 2, elements=st.floats(0.01, 5)),
     arrays(float, 2, elements=st.floats(0.1, 20)),
+    arrays(float, 2, elements=st.floats(0.1, 10)),
     st.floats(0, 1),
 )
 def test_the_least_plane_is_the_value(
-    gain: np.ndarray, size: np.ndarray, capacity: np.ndarray, share: float
+    slopes: np.ndarray, size: np.ndarray, capacity: np.ndarray, scale: np.ndarray, share: float
 ) -> None:
-    gain = -np.sort(-gain, axis=-1)
-    planes = planes_of_value(jnp.asarray(gain), jnp.asarray(size), jnp.asarray(capacity))
+    slopes = -np.sort(-slopes, axis=-1)
+    planes = planes_of_value(*map(jnp.asarray, (slopes, scale, size, capacity)))
     kept = share * 6 * size
     parts = np.clip(kept[:, None] - size[:, None] * np.arange(6), 0, size[:, None])
     least = np.min(np.asarray(planes.constant + planes.slope * kept[:, None]), axis=-1)
     np.testing.assert_allclose(
-        np.asarray(planes.unit) * (least - 1), (gain * parts).sum(-1), rtol=1e-9, atol=1e-9
+        np.asarray(planes.unit) * (least - 1), scale * (slopes * parts).sum(-1), rtol=1e-9, atol=1e-9
     )
 
 

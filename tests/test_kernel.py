@@ -16,7 +16,7 @@ from scattermec.errors import ComputationError
 from scattermec.optimisation import OPTIMAL, allocate, allocation_problem, compiled, shared
 from scattermec.optimisation.allocation import solve_beam_times
 from scattermec.optimisation.homogeneous import Dual, Primal
-from scattermec.optimisation.standard_form import StandardForm
+from scattermec.optimisation.standard_form import Planes, StandardForm
 from scattermec.physics import parameters_of
 
 pytestmark = pytest.mark.skipif(not KERNEL, reason="the compiled kernel was not built")
@@ -147,10 +147,11 @@ def test_it_can_be_done_without():
 
 def test_the_tables_hold_all_that_the_solvers_have():
     given = {argument.name for argument in (*shared.FRAME, *shared.ALLOCATION)}
-    assert given == {field.name for field in dataclasses.fields(StandardForm)} | {"skip"}
-    prices = {"price_worth" if name == "worth" else name for name in Dual._fields}
+    planes = {f"plane_{name}" for name in Planes._fields}
+    form = {field.name for field in dataclasses.fields(StandardForm)}
+    assert given == (form - {"planes"}) | planes | {"skip"}
     results = {result.name for result in shared.ALLOCATION_RESULTS}
-    assert results == {*Primal._fields, *prices, "tau", "iterations"}
+    assert results == {*Primal._fields, *Dual._fields, "tau", "iterations"}
     assert {result.name for result in shared.SEARCH_RESULTS} == set(compiled.BeamSearch._fields)
     assert set(shared.GUESS) == {*Primal._fields, *Dual._fields, "tau"} - {"shortfall"}
 

@@ -26,7 +26,7 @@ from jaxtyping import Bool, Complex, Float
 from scattermec.errors import ComputationError, InputError
 from scattermec.optimisation import shared
 from scattermec.optimisation.homogeneous import Dual, Optimum, Primal
-from scattermec.optimisation.standard_form import StandardForm
+from scattermec.optimisation.standard_form import Planes, StandardForm
 
 _kernel: ModuleType | None
 try:
@@ -78,12 +78,11 @@ def choose(kernel: Callable[..., Any], portable: Callable[..., Any], *data: Any)
 def solve(problem: StandardForm, skip: Bool[Array, ""] | None = None) -> Optimum:
     """Solve one scaled problem; batch it with vmap. See `scattermec.optimisation.solver.solve`."""
     found = _call("scattermec_allocate", shared.ALLOCATION, shared.ALLOCATION_RESULTS, problem, skip, {})
-    valued = problem.gain_stored is not None
     found["shortfall"] = None if problem.cost_shortfall is None else found["shortfall"]
     x = {name: found[name] for name in Primal._fields}
-    y = {name: found[name] for name in Dual._fields} | {"worth": found["price_worth"] if valued else None}
-    if not valued:
+    if problem.planes is None:
         x |= {"kept": None, "worth": None}
+    y = {name: found[name] for name in Dual._fields if name != "worth"}
     return Optimum(Primal(**x), Dual(**y), found["tau"], found["iterations"])
 
 
@@ -100,16 +99,16 @@ def _call(
     users, beams = problem.passive_rate.shape
     given = vars(problem) | others | {"skip": jnp.zeros((), bool) if skip is None else skip}
     # Absent parts of a problem have size 0.
-    if problem.gain_stored is None:
-        given |= {"gain_stored": jnp.zeros((users, 0), real), "part_size": jnp.zeros(0, real)}
+    planes = problem.planes or Planes(*(jnp.zeros(shape, real) for shape in (0, (users, 0), (users, 0), 0)))
+    given |= {f"plane_{name}": array for name, array in planes._asdict().items()}
     if problem.cost_shortfall is None:
         given["cost_shortfall"] = jnp.zeros(0, real)
     sizes = {
         "N": users,
         "K": others["beams"].shape[1] if "beams" in others else beams,
         "M": others["channels"].shape[1] if "channels" in others else 0,
-        "S": given["gain_stored"].shape[-1],
-        "V": users if problem.gain_stored is not None else 0,
+        "S": planes.slope.shape[-1],
+        "V": planes.unit.shape[0],
         "E": given["cost_shortfall"].shape[-1],
     }
     kinds = {

@@ -39,7 +39,7 @@ def dual_function(
     local_worth = jnp.maximum(work + costs * f.gain_local - energy * f.local_energy, 0)
     time_worth = jnp.maximum(jnp.maximum(active, passive_worth), 0)
     priced = work * f.workload - budget * f.battery - capacity * f.capacity
-    if f.gain_stored is not None and f.part_size is not None:
-        stored_worth = jnp.maximum(costs * f.gain_stored - energy[:, None], 0)
-        priced -= jnp.sum(stored_worth, axis=-1) * f.part_size
+    if f.planes is not None:
+        gain = f.planes.unit[:, None] * f.planes.slope
+        priced -= jnp.sum(jnp.maximum(costs * gain - energy[:, None], 0), axis=-1) * f.planes.size
     return jnp.sum(priced - time_worth - local_worth * f.local_limit)

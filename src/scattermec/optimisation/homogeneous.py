@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from scattermec.optimisation.shared import LEAST_WORTH
 from scattermec.optimisation.standard_form import StandardForm
 
 
@@ -59,7 +58,8 @@ class Iterate(NamedTuple):
 class Optimum(NamedTuple):
     """The result of the method: x/tau solves the problem and y/tau are its prices.
 
-    For an infeasible problem, tau is near zero and y is the proof. The largest entry is 1.
+    For an infeasible problem, tau is near zero and y is the proof. The largest entry is 1. The prices of a
+    battery's planes are left out, since nobody needs them.
     """
 
     x: Primal
@@ -95,56 +95,26 @@ def harvested(problem: StandardForm, t_passive: Float[Array, "N K"]) -> Float[Ar
     return jnp.einsum("jik,ik->j", problem.harvest, t_passive)
 
 
-class Planes(NamedTuple):
-    """The value of the energy kept in a battery: the least of S planes, in multiples of ``unit``, plus 1."""
-
-    unit: Float[Array, " N"]
-    """scaled cost: the value of the most that a battery can have"""
-    constant: Float[Array, "N S"]
-    slope: Float[Array, "N S"]
-
-
-def planes(problem: StandardForm) -> Planes | None:
-    """The planes of each user's value; None without such values."""
-    if problem.gain_stored is None or problem.part_size is None:
-        return None
-    return planes_of_value(problem.gain_stored, problem.part_size, problem.capacity)
-
-
-def planes_of_value(
-    gain: Float[Array, "N S"], size: Float[Array, " N"], capacity: Float[Array, " N"]
-) -> Planes:
-    """One plane per part of a battery, in which a unit of energy is worth ``gain``, and ``size`` units fit.
-
-    ``capacity`` is the most that is kept, for the unit.
-    """
-    below = size[:, None] * jnp.arange(gain.shape[-1])
-    reached = jnp.clip(capacity[:, None] - below, 0, size[:, None])
-    unit = jnp.maximum(jnp.sum(gain * reached, axis=-1), LEAST_WORTH)[:, None]
-    worth_below = size[:, None] * (jnp.cumsum(gain, axis=-1) - gain)
-    return Planes(unit[:, 0], 1 + (worth_below - gain * below) / unit, gain / unit)
-
-
 def costs(problem: StandardForm) -> Primal:
     """Coefficients of the objective."""
     p = problem
     zero = jnp.zeros_like(p.workload)
     passive = jnp.broadcast_to(p.cost_passive[:, None], p.passive_rate.shape)
-    value = planes(p)
+    value = p.planes
     kept, worth = (None, None) if value is None else (zero, -value.unit)
     return Primal(p.cost_active, passive, zero, -p.gain_local, p.cost_shortfall, kept, worth)
 
 
 def constants(problem: StandardForm) -> Dual:
     """Constants of the constraints."""
-    p, value = problem, planes(problem)
+    p, value = problem, problem.planes
     worth = None if value is None else value.constant
     return Dual(jnp.ones_like(p.workload), -p.workload, p.local_limit, p.battery, p.capacity, worth)
 
 
 def constraints(problem: StandardForm, x: Primal) -> Dual:
     """The constraints without their constants, homogeneous of degree one in x."""
-    p, value = problem, planes(problem)
+    p, value = problem, problem.planes
     active = p.active_rate * x.t_active * jnp.log1p(_received(p, x))
     shortfall = 0 if x.shortfall is None else x.shortfall
     used = x.energy + p.circuit * x.t_active + p.local_energy * x.l_local
@@ -178,7 +148,7 @@ def active_slopes(problem: StandardForm, x: Primal) -> tuple[Float[Array, " N"],
 
 def priced_gradient(problem: StandardForm, x: Primal, y: Dual) -> Primal:
     """Transposed Jacobian of the constraints times the prices."""
-    p, value = problem, planes(problem)
+    p, value = problem, problem.planes
     by_time, by_energy = active_slopes(p, x)
     energy_price = y.budget + y.capacity
     kept = worth = None

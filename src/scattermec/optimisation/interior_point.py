@@ -26,7 +26,6 @@ from scattermec.optimisation.homogeneous import (
     dot,
     largest,
     mean_product,
-    planes,
     priced_gradient,
     residuals,
 )
@@ -274,14 +273,14 @@ def _start(problem: StandardForm, attempt: Int[Array, ""]) -> Iterate:
     """
     first, short = attempt == 0, _way(attempt, problem.workload.dtype).start
 
-    guess = GUESS if problem.gain_stored is None else VALUED_GUESS
+    guess = GUESS if problem.planes is None else VALUED_GUESS
 
     def fill(name: str, like: Array, later: float | Array = 1.0) -> Array:
         return jnp.full_like(like, jnp.where(first, guess[name], later))
 
     user = problem.workload
     tau = jnp.where(first, guess["tau"], 1.0).astype(user.dtype)
-    value, kept, worth, price_worth = planes(problem), None, None, None
+    value, kept, worth, price_worth = problem.planes, None, None, None
     if value is not None:
         kept, worth = fill("kept", user), fill("worth", user, 0.5)
         price_worth = 1 / (value.constant * tau + value.slope * kept[:, None] - worth[:, None])
@@ -345,7 +344,7 @@ def _accuracy(problem: StandardForm, point: Iterate, limits: Tolerances) -> Floa
     violation = jnp.maximum(largest(missing), 0)
     cost = dot(costs(problem), point.x) / point.tau
     kept = jnp.zeros_like(cost)
-    value = planes(problem)
+    value = problem.planes
     if value is not None and point.x.worth is not None:
         # In the problem's costs the worth of the energy kept has 1 added to it.
         kept = jnp.sum(value.unit * (point.x.worth / point.tau - 1))
@@ -373,7 +372,7 @@ def solve(problem: StandardForm) -> Optimum:
         done=jnp.zeros((), bool),
     )
     end = jax.lax.while_loop(lambda state: ~state.done, lambda state: _iterate(problem, state, limits), start)
-    x, y, tau = end.point.x, end.point.y, end.point.tau
+    x, y, tau = end.point.x, end.point.y._replace(worth=None), end.point.tau
     scale = jnp.maximum(largest((x, y)), tau)
     x, y = jax.tree.map(lambda leaf: leaf / scale, (x, y))
     return Optimum(x, y, tau / scale, end.iterations)

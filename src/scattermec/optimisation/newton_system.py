@@ -13,7 +13,6 @@ from scattermec.optimisation.homogeneous import (
     active_slopes,
     beamed,
     harvested,
-    planes,
 )
 from scattermec.optimisation.standard_form import StandardForm
 
@@ -46,7 +45,7 @@ class NewtonSystem:
         self.w_budget, self.w_capacity = w.budget, w.capacity
         # Weights of the energies e, c, t and v once the worth u and the energy kept m are eliminated.
         w_energy, w_harvest, w_own = w.budget + w.capacity, w.budget, w.budget
-        value = planes(p)
+        value = p.planes
         if value is not None and w.worth is not None:
             self.w_worth = w.worth
             self.inv_u = 1 / (d.worth + jnp.sum(w.worth, axis=-1))

@@ -78,8 +78,6 @@ BEND_LIMIT = 10.0
 GAP = 1e-8
 """Certified gap below which a problem is solved, relative to its cost plus `LEAST_COST`."""
 LEAST_COST = 1e-2
-LEAST_WORTH = 1e-6
-"""Least unit, in scaled cost, of the value of energy that is kept in a battery."""
 RESIDUAL_PER_GAP = 1e-4
 """Constraint violation that is allowed then, as a fraction of the gap."""
 PROOF = 1e-9
@@ -132,8 +130,10 @@ FRAME = (
         ),
     ),
     Argument("cost_shortfall", "E"),
-    Argument("gain_stored", "NS"),
-    Argument("part_size", "V"),
+    Argument("plane_unit", "V"),
+    Argument("plane_constant", "NS"),
+    Argument("plane_slope", "NS"),
+    Argument("plane_size", "V"),
     Argument("skip", "", "bool"),
 )
 """A problem without its beams, as in `scattermec.optimisation.standard_form.StandardForm`, and whether to
@@ -148,7 +148,6 @@ ALLOCATION_RESULTS = (
     *map(Argument, ("energy", "l_local", "shortfall", "time", "work", "local", "budget", "capacity")),
     Argument("kept", "V"),
     Argument("worth", "V"),
-    Argument("price_worth", "NS"),
     Argument("tau", ""),
     Argument("iterations", "", "int"),
 )

@@ -19,12 +19,14 @@ value is concave, so it is the least of as many planes as the battery has parts:
     subject to  worth     constant + slope m - u  >= 0  for every plane
                 budget    ... - m  >= 0,    capacity    ... - m  >= 0,    m, u >= 0.
 
-The planes and their unit (`scattermec.optimisation.homogeneous.planes`) follow from ``gain_stored``, the
-value of a unit of energy in each part, and ``part_size``.
+Plane s is the value of energy in part s of the battery, extended beyond it; u is in multiples of ``unit``,
+and 1 larger, so that it stays positive.
 
 All work that is not computed locally is offloaded, so the server's energy for the whole workload is charged
 as a constant, and ``gain_local`` is refunded per unit of c <= l.
 """
+
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
@@ -43,6 +45,36 @@ LEAST_LINK = {"float64": 1e-11, "float32": 2e-5}
 
 WIDEST = 1e3
 """Largest available energy, in scaled units; the unit is chosen accordingly."""
+
+
+LEAST_WORTH = 1e-6
+"""Least unit, in scaled cost, of the value of energy that is kept in a battery."""
+
+
+class Planes(NamedTuple):
+    """The value of the energy kept in a battery: the least of S planes, in multiples of ``unit``, plus 1."""
+
+    unit: Float[Array, " N"]
+    """scaled cost: the value of the most that a battery can have"""
+    constant: Float[Array, "N S"]
+    slope: Float[Array, "N S"]
+    size: Float[Array, " N"]
+    """of a part, in scaled energy"""
+
+
+def planes_of_value(
+    slopes: Float[Array, "N S"], scale: Float[Array, " N"], size: Float[Array, " N"], most: Float[Array, " N"]
+) -> Planes:
+    """One plane per part of a battery: ``scale`` times ``slopes`` is the value of a unit of energy there.
+
+    ``most``, for the unit, is the largest energy that a battery can have.
+    """
+    below = size[:, None] * jnp.arange(slopes.shape[-1])
+    reached = jnp.clip(most[:, None] - below, 0, size[:, None])
+    unit = jnp.maximum(scale * jnp.sum(slopes * reached, axis=-1), LEAST_WORTH)
+    per_unit = (scale / unit)[:, None]
+    worth_below = size[:, None] * (jnp.cumsum(slopes, axis=-1) - slopes)
+    return Planes(unit, 1 + per_unit * (worth_below - slopes * below), per_unit * slopes, size)
 
 
 @pytree
@@ -64,9 +96,7 @@ class StandardForm:
     gain_local: Float[Array, " N"]
     cost_shortfall: Float[Array, " N"] | None
     """None for the rigid form"""
-    gain_stored: Float[Array, "N S"] | None = None
-    """falling from part to part; None if energy left in the battery has no value"""
-    part_size: Float[Array, " N"] | None = None
+    planes: Planes | None = None
     """None if energy left in the battery has no value"""
 
 
@@ -166,10 +196,11 @@ def standard_form(
     transmits = needy & can_transmit(p)
     capacity = jnp.where(can_fill(p), parameters.battery_capacity / energy, 2 * most)
     limit = jnp.where(needy, jnp.minimum(p.local_limit, p.workload) / work, 1)
-    gain_stored = sizes = None
+    capacity = jnp.where(counts, jnp.maximum(capacity, floor), 1)
+    planes = None
     if p.battery_value is not None:
-        gain_stored = p.battery_value.slopes * energy[:, None] / scales.cost
-        sizes = jnp.maximum(part_size(parameters, p.battery_value) / energy, floor)
+        size = jnp.maximum(part_size(parameters, p.battery_value) / energy, floor)
+        planes = planes_of_value(p.battery_value.slopes, energy / scales.cost, size, capacity)
     return StandardForm(
         passive_rate=jnp.where(needy, slot / work, 0)[:, None] * p.passive_rate,
         active_rate=jnp.where(transmits, p.active_bandwidth / jnp.log(2.0) * slot / work, 0),
@@ -177,7 +208,7 @@ def standard_form(
         workload=jnp.where(needy, p.workload / work, 0),
         local_limit=jnp.maximum(limit, floor),
         battery=jnp.where(counts, jnp.maximum(p.battery / energy, floor), 1),
-        capacity=jnp.where(counts, jnp.maximum(capacity, floor), 1),
+        capacity=capacity,
         circuit=parameters.circuit_power * slot / energy,
         local_energy=parameters.local_energy * work / energy,
         harvest=p.harvest_rate * slot[None, :, None] * jnp.where(counts, 1 / energy, 0)[:, None, None],
@@ -187,6 +218,5 @@ def standard_form(
         cost_shortfall=(parameters.shortfall_price - parameters.mec_energy) * work / scales.cost
         if elastic
         else None,
-        gain_stored=gain_stored,
-        part_size=sizes,
+        planes=planes,
     )

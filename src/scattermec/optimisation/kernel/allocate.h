@@ -22,8 +22,13 @@ void load_frame(Solver& solver, const Frame<Scalar>& in, const Sizes& sizes, int
   for (int i = 0; i < n; ++i)
     solver.cost_shortfall[i][lane] = sizes.shortfalls ? static_cast<double>(in.cost_shortfall[q * n + i]) : 0.0;
   if (sizes.parts == 0) return;
-  load(solver.part_size, in.part_size);
-  solver.make_planes(lane, in.gain_stored + q * n * sizes.parts);
+  load(solver.unit_worth, in.plane_unit);
+  load(solver.part_size, in.plane_size);
+  const int parts = solver.stores();
+  for (int s = 0; s < parts; ++s) {
+    solver.plane[s][lane] = in.plane_constant[q * parts + s];
+    solver.slope[s][lane] = in.plane_slope[q * parts + s];
+  }
 }
 
 template <class Solver, class Scalar>
@@ -62,7 +67,7 @@ class AllocationFeed {
   // Call visit(destination, source, count) for each result array.
   template <class Visit>
   INLINE void outputs(Visit visit) const {
-    const int n = solver_.n(), m = solver_.m(), s = solver_.stores();
+    const int n = solver_.n(), m = solver_.m();
     const auto& x = solver_.at.x;
     const auto& y = solver_.at.y;
     visit(out_.t_active, x.t_active, n);
@@ -75,10 +80,9 @@ class AllocationFeed {
     visit(out_.local, y.local, n);
     visit(out_.budget, y.budget, n);
     visit(out_.capacity, y.capacity, n);
-    if (s == 0) return;
+    if (sizes_.parts == 0) return;
     visit(out_.kept, x.kept, n);
     visit(out_.worth, x.worth, n);
-    visit(out_.price_worth, y.worth, s);
   }
 
   void store(int lane, long q) {

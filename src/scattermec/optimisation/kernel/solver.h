@@ -24,7 +24,7 @@ class Solver {
   typedef Real* PerPart;
   // The planes' ``worth`` is used where a point has no slacks of planes too: see open_planes().
   struct Primal { PerUser t_active; PerBeam t_passive; PerUser energy, l_local, shortfall, kept, worth; };
-  struct Dual { PerUser time, work, local, budget, capacity; PerPart worth; };
+  struct Dual { PerUser time, work, local, budget, capacity; };
   struct Active { PerUser log_term, bent, by_time, by_energy; };
   struct Point { Primal x; Dual y; Primal s; Dual z; Real tau, kappa; };
 
@@ -78,7 +78,7 @@ class Solver {
       for (Sums* sums : {&by_price, &by_inverse, &by_bend, &by_plane, &offered}) take(n, sums->sum, sums->apart, sums->plane);
       for (Active* link : {&here, &there}) take(n, link->log_term, link->bent, link->by_time, link->by_energy);
       take(m, passive_rate, eb, cb, tb, vb, d_passive, inv_pivot);
-      take(stores(), plane, slope);
+      take(stores(), plane, slope, plane_price, plane_change, plane_inverse, warm_price);
       take(n * m, harvest, rows);
       take(m * m, factor);
       for (Point* point : {&at, &per, &direction, &predictor, &moved, &warm}) {
@@ -103,7 +103,6 @@ class Solver {
   }
   void take(Dual& d) {
     take(n(), d.time, d.work, d.local, d.budget, d.capacity);
-    take(stores(), d.worth);
   }
   void place(Real*& array, int count) {
     array = static_cast<Real*>(memory_) + cursor_;
@@ -111,25 +110,6 @@ class Solver {
   }
   template <std::size_t COUNT>
   void place(Real (&array)[COUNT], int) { std::fill_n(array, COUNT, Real{}); }
-
-  // The planes whose least is the value of the energy kept in a battery: see `planes` in homogeneous.py.
-  // `gain` is the value of a unit of energy in each part of each user's battery.
-  template <class Scalar>
-  void make_planes(int lane, const Scalar* gain) {
-    for (int i = 0; i < n(); ++i, gain += parts_) {
-      const double size = part_size[i][lane], most = capacity[i][lane];
-      double unit = LEAST_WORTH, worth = 0.0;
-      for (int s = 0; s < parts_; ++s) worth += gain[s] * std::min(std::max(most - s * size, 0.0), size);
-      unit_worth[i][lane] = unit = std::max(unit, worth);
-      const double inverse = 1.0 / unit, scaled_size = size * inverse;
-      worth = 1.0;
-      for (int s = 0; s < parts_; ++s) {
-        slope[i * parts_ + s][lane] = gain[s] * inverse;
-        plane[i * parts_ + s][lane] = worth - s * (gain[s] * scaled_size);
-        worth += gain[s] * scaled_size;
-      }
-    }
-  }
 
   // A guess in the first attempt, else ones except for the times and the worth; every product is 1.
   void start(int lane) {
@@ -160,14 +140,14 @@ class Solver {
     fill(&at.tau, &at.kappa, 1, guess.tau, 1.0);
     for (int i = 0; i < valued; ++i) {
       const auto slack = slack_of_planes(at, i);
-      planes_of(i, [&](int s) INLINE_LAMBDA { at.y.worth[s][lane] = 1.0 / slack(s)[lane]; });
+      planes_of(i, [&](int s) INLINE_LAMBDA { plane_price[s][lane] = 1.0 / slack(s)[lane]; });
     }
     if (first && similar_) {
       // If there is nothing to resume, `warm` is left over from another frame in this lane: overwrite it.
       Mask only{};
       only[lane] = -1;
-      if (resume_[lane]) copy_where(only, at, warm);
-      else copy_where(only, warm, at);
+      if (resume_[lane]) copy_where(only, at, warm, plane_price, warm_price);
+      else copy_where(only, warm, at, warm_price, plane_price);
     }
     step_[lane] = 1.0;
     if (attempt_[lane] == 0) iterations_[lane] = 0;
@@ -252,7 +232,8 @@ class Solver {
              capacity[i] * y.capacity[i];
     return sum;
   }
-  INLINE Real product_of(const Point& p) const {
+  INLINE Real product() const {
+    const Point& p = at;
     Real sum = p.tau * p.kappa;
     for (int i = 0; i < n(); ++i) {
       sum += p.x.t_active[i] * p.s.t_active[i] + p.x.energy[i] * p.s.energy[i] + p.x.l_local[i] * p.s.l_local[i];
@@ -264,7 +245,7 @@ class Solver {
     for (int c = 0; c < m(); ++c) sum += p.x.t_passive[c] * p.s.t_passive[c];
     for (int i = 0; i < n() && parts_; ++i) {
       const auto slack = slack_of_planes(p, i);
-      planes_of(i, [&](int s) INLINE_LAMBDA { sum += p.y.worth[s] * slack(s); });
+      planes_of(i, [&](int s) INLINE_LAMBDA { sum += plane_price[s] * slack(s); });
     }
     return sum;
   }
@@ -333,10 +314,8 @@ class Solver {
       const auto slack = slack_of_planes(at, i);
       Real prices{}, sloped{}, weights{}, weighted{};
       planes_of(i, [&](int s) INLINE_LAMBDA {
-        const Real y = at.y.worth[s], z = slack(s), product = y * z, inverse = 1.0 / product;
-        per.y.worth[s] = inverse * z;
-        per.z.worth[s] = inverse * y;
-        const Real weight = y * per.z.worth[s];
+        const Real y = plane_price[s], product = y * slack(s), inverse = 1.0 / product, weight = y * y * inverse;
+        plane_inverse[s] = inverse;
         products += product;
         prices += y;
         sloped += slope[s] * y;
@@ -346,16 +325,16 @@ class Solver {
       const Real d_worth = at.s.worth[i] * per.x.worth[i];
       inv_u[i] = 1.0 / (d_worth + weights);
       const Real mean = slope_u[i] = inv_u[i] * weighted;
-      Real spread{}, apart_price{}, apart_inverse{}, apart_plane{}, inverses{}, plane_price{}, plane_inverse{}, planes{},
+      Real spread{}, apart_price{}, apart_inverse{}, apart_plane{}, inverses{}, price_plane{}, inverse_plane{}, planes{},
           squares{};
       planes_of(i, [&](int s) INLINE_LAMBDA {
-        const Real y = at.y.worth[s], inverse = per.z.worth[s], weight = y * inverse, apart = slope[s] - mean;
+        const Real y = plane_price[s], inverse = y * plane_inverse[s], weight = y * inverse, apart = slope[s] - mean;
         spread += weight * apart * apart;
         apart_price += y * apart;
-        plane_price += y * plane[s];
+        price_plane += y * plane[s];
         inverses += inverse;
         apart_inverse += inverse * apart;
-        plane_inverse += inverse * plane[s];
+        inverse_plane += inverse * plane[s];
         const Real raised = weight * plane[s];
         planes += raised;
         apart_plane += raised * apart;
@@ -363,8 +342,8 @@ class Solver {
       });
       alone_m[i] = at.s.kept[i] * per.x.kept[i] + spread + d_worth * mean * mean;
       sloped_worth[i] = sloped;
-      set(by_price, i, prices, apart_price, plane_price);
-      set(by_inverse, i, inverses, apart_inverse, plane_inverse);
+      set(by_price, i, prices, apart_price, price_plane);
+      set(by_inverse, i, inverses, apart_inverse, inverse_plane);
       set(by_plane, i, planes, apart_plane, squares);
     }
     return products;
@@ -391,7 +370,7 @@ class Solver {
           target * by_inverse.plane[i] - by_price.plane[i] - keep * by_bend.plane[i]);
   }
 
-  // Complete the predictor: the step to the boundary, and the second-order products, kept in its prices.
+  // Complete the predictor: the step to the boundary, and sums of the second-order products.
   INLINE void predict_planes(Real& ratio) {
     Real longest = ratio, bent{};
     for (int i = 0; i < n(); ++i) {
@@ -399,9 +378,8 @@ class Solver {
       const Real mean = slope_u[i];
       Real sum{}, apart{}, raised{};
       planes_of(i, [&](int s) INLINE_LAMBDA {
-        const Real dz = change(s), inverse = per.z.worth[s], part = dz * inverse;
-        const Real product = -at.y.worth[s] * (1.0 + part) * dz, term = product * inverse;
-        predictor.y.worth[s] = product;
+        const Real y = plane_price[s], inverse = y * plane_inverse[s], dz = change(s), part = dz * inverse;
+        const Real product = -y * dz * (1.0 + part), term = product * inverse;
         longest = maximum(longest, maximum(1.0 + part, -part));
         bent += product;
         sum += term;
@@ -417,26 +395,26 @@ class Solver {
   INLINE void direct_planes(Real target, Real keep, Real& ratio, Real& bent) {
     Real longest = ratio, sum = bent;
     for (int i = 0; i < n(); ++i) {
-      const auto change = slack_of_planes(direction, i);
+      const auto slack = slack_of_planes(at, i), change = slack_of_planes(direction, i), predicted = slack_of_planes(predictor, i);
       planes_of(i, [&](int s) INLINE_LAMBDA {
-        const Real dz = change(s), inverse = per.z.worth[s], part = dz * inverse;
-        const Real dy = (target - keep * predictor.y.worth[s]) * inverse - at.y.worth[s] * (1.0 + part);
-        direction.y.worth[s] = dy;
-        longest = maximum(longest, maximum(-dy * per.y.worth[s], -part));
+        const Real y = plane_price[s], inverse = y * plane_inverse[s], dz = change(s), part = dz * inverse;
+        const Real early = predicted(s), product = -y * early * (1.0 + early * inverse);
+        const Real dy = (target - keep * product) * inverse - y * (1.0 + part);
+        plane_change[s] = dy;
+        longest = maximum(longest, maximum(-dy * (slack(s) * plane_inverse[s]), -part));
         sum += dy * dz;
       });
     }
     ratio = longest;
     bent = sum;
   }
-  // Move the planes' prices, and return where the new ones are near the central path.
-  INLINE Mask move_planes(Real step, Real least) {
+  // Where the planes of the moved point are near the central path.
+  INLINE Mask check_planes(Real step, Real least) {
     Mask good = moved.tau > 0.0;
     for (int i = 0; i < n(); ++i) {
       const auto slack = slack_of_planes(moved, i);
       planes_of(i, [&](int s) INLINE_LAMBDA {
-        const Real y = at.y.worth[s] + step * direction.y.worth[s], z = slack(s);
-        moved.y.worth[s] = y;
+        const Real y = plane_price[s] + step * plane_change[s], z = slack(s);
         good &= (z > 0.0) & (y * z >= least);
       });
     }
@@ -866,7 +844,7 @@ class Solver {
     if (parts_) {
       advance(at.x.kept, direction.x.kept, moved.x.kept, n());
       advance(at.x.worth, direction.x.worth, moved.x.worth, n());
-      good &= move_planes(step, least);
+      good &= check_planes(step, least);
     }
     advance(at.y.local, direction.y.local, moved.y.local, n());
     pairs([&](int end, auto v) INLINE_LAMBDA {
@@ -999,9 +977,14 @@ class Solver {
       copy(to.y.*v, from.y.*v, end);
       copy(to.z.*v, from.z.*v, end);
     });
-    if (parts_) copy(to.y.worth, from.y.worth, stores());
     copy(&to.tau, &from.tau, 1);
     copy(&to.kappa, &from.kappa, 1);
+  }
+
+  // The same with the planes' prices.
+  INLINE void copy_where(Mask mask, Point& to, const Point& from, Real* to_price, const Real* from_price) {
+    copy_where(mask, to, from);
+    for (int s = 0; s < stores(); ++s) to_price[s] = choose(mask, from_price[s], to_price[s]);
   }
 
   // Beam a of a lane is new: its time and reduced cost start with the product tau kappa.
@@ -1012,7 +995,8 @@ class Solver {
 
   void finish(Mask usable, Real accuracy, Real margin, Real step) {
     copy_where(usable, at, moved);
-    if (similar_) copy_where(usable & (product_of(at) / count() >= WARM * at.tau * at.tau), warm, at);
+    for (int s = 0; s < stores(); ++s) plane_price[s] = choose(usable, plane_price[s] + step * plane_change[s], plane_price[s]);
+    if (similar_) copy_where(usable & (product() / count() >= WARM * at.tau * at.tau), warm, at, warm_price, plane_price);
     step_ = step;
     accuracy_ = choose(usable, accuracy, splat(1.0 / 0.0));
     margin_ = margin;
@@ -1041,6 +1025,8 @@ class Solver {
   PerBeamAndUser harvest;
   PerUser part_size, unit_worth;
   PerPart plane, slope;  // the worth, in units, is at most plane + slope kept
+  // The planes' prices, the step from them, the reciprocals of their products with the slacks, and the `warm` ones.
+  PerPart plane_price, plane_change, plane_inverse, warm_price;
   // The iterate, the steps from it, and a trial point.
   Point at, predictor, direction, moved;
   Point warm;  // each lane's last point far enough from its solution for a similar problem to start there
