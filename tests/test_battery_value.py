@@ -24,6 +24,7 @@ from scattermec.optimisation import (
     BatteryValue,
     Solution,
     allocate,
+    allocate_frames,
     optimise_beams,
 )
 from scattermec.optimisation.battery_value import slopes_at, worth
@@ -140,6 +141,17 @@ def test_the_least_plane_is_the_value(
     np.testing.assert_allclose(
         np.asarray(planes.unit) * (least - 1), scale * (slopes * parts).sum(-1), rtol=1e-9, atol=1e-9
     )
+
+
+def test_allocate_frames_takes_a_value_too() -> None:
+    value = BatteryValue(slopes=SLOPES[0])
+    found = allocate_frames(PARAMETERS, FRAMES, BEAMS, battery_value=value)
+    expected = allocated(FRAMES, BEAMS, jnp.broadcast_to(SLOPES[0], SLOPES.shape), elastic=False)
+    assert (np.asarray(found.status) == OPTIMAL).any()
+    np.testing.assert_array_equal(found.status, expected.status)
+    np.testing.assert_allclose(found.value, expected.value, rtol=1e-6)
+    with pytest.raises(ValueError, match="serve: 'best' is not possible with a battery_value; choose all"):
+        allocate_frames(PARAMETERS, FRAMES, BEAMS, serve="best", battery_value=value)
 
 
 def test_worthless_batteries_change_nothing() -> None:

@@ -6,16 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from torture import files, frames, kills, reference
 from torture.frames import P1_GAP, Campaign, Options
 from torture.reference import Answer, Constants, Frames
-from torture.scenarios import CASES, MOST_WORK, PROMISED, typical
+from torture.scenarios import CASES, MOST_WORK, MOST_WORTH, PROMISED, typical
 
 from reference_allocation import ReferenceSolver, data_of
 from reference_beams import reference_beams
 from reference_frame import UserPlan, reference_frame
+from scattermec.optimisation import BatteryValue
 from scattermec.physics import parameters_of
 from scattermec.scenario import Scenario
 
@@ -29,6 +31,7 @@ SHORT = (
     "little work",
     "much work",
     "ap_power 1e3",
+    "valued batteries",
 )
 """Scenarios of one size and scheme, so that few programs are compiled."""
 
@@ -41,7 +44,8 @@ def drawn(seed=0, count=COUNT, **constants):
 def answer_of(count=COUNT, **arrays):
     none = np.zeros((count, 3))
     fields = {field.name: none for field in dataclasses.fields(Answer)}
-    fields |= {"status": np.zeros(count, np.int8), "energy": none[:, 0], "lower_bound": none[:, 0]}
+    fields |= {"status": np.zeros(count, np.int8)}
+    fields |= dict.fromkeys(("energy", "value", "lower_bound"), none[:, 0])
     return Answer(**(fields | {"served": np.ones((count, 3), bool)} | arrays))
 
 
@@ -50,7 +54,7 @@ def test_what_is_promised_is_what_the_model_page_says():
     table = page.split("|---|---|---|\n")[1].split("\n\n")[0]
     # In the scenario's units; a number without a unit is 0.
     units = {"W": 1, "kW": 1e3, "mW": 1e-3, "s": 1, "ms": 1e-3, "kHz": 1, "MHz": 1e3}
-    units |= {"mJ": 1, "mJ/kbit": 1, "kbit": 1, "kbit/s": 1, "": 0}
+    units |= {"mJ": 1, "mJ/kbit": 1, "kbit": 1, "kbit/s": 1, "J": 1, "": 0}
 
     def number(cell, name):
         value, _, unit = cell.strip("$").replace("$ ", " ").replace("10^", "1e").partition(" ")
@@ -63,6 +67,7 @@ def test_what_is_promised_is_what_the_model_page_says():
         name, *ends = (cell.strip() for cell in line.strip("|").split("|"))
         stated[name.strip("`")] = tuple(number(end, name.strip("`")) for end in ends)
     assert stated.pop("workload") == pytest.approx((0.0, MOST_WORK))
+    assert stated.pop("value of a full battery") == pytest.approx((0.0, MOST_WORTH))
     assert stated == {name: pytest.approx(ends) for name, ends in PROMISED.items()}
 
 
@@ -74,8 +79,12 @@ def test_scenarios_called_within_range_are():
             scenario = case.scenario(random)
             given = case.draw(random, 8, case.users, case.antennas, scenario)
             constants = {name: np.asarray(getattr(scenario, name)) for name in PROMISED}
+            full = np.zeros(case.users)
+            if case.slopes is not None:
+                full = case.slopes(random, case.users, scenario).mean(axis=-1) * constants["battery_capacity"]
             within.append(
                 given.workload.max() <= MOST_WORK
+                and full.max() <= MOST_WORTH * (1 + 1e-12)
                 and all(
                     (low <= constants[name]).all() and (constants[name] <= high).all()
                     for name, (low, high) in PROMISED.items()
@@ -199,6 +208,34 @@ def test_the_judge_finds_what_is_planted(solved):
     # Called infeasible: the prices of an optimum prove nothing.
     assert counts(setting, changed(answer, status=np.ones_like(answer.status)))["p1 infeasible"] >= many
     assert P1_GAP < 1e-5
+
+
+def test_the_judge_knows_what_energy_kept_is_worth():
+    (case,) = (case for case in CASES if case.name == "valued batteries")
+    scenario, given = drawn()
+    slopes = case.slopes(np.random.default_rng(3), 3, scenario)
+    ours = parameters_of(scenario, num_users=3, num_antennas=3)
+    value = BatteryValue(slopes=jnp.asarray(slopes))
+    setting = frames._Setting(case, scenario, ours, Constants(scenario, 3, slopes), given, 0, value)
+    answer = frames._answer(frames._allocate(setting, given, "hybrid"))
+    assert counts(setting, answer) == {}
+    optimal = answer.status == 0
+    many = int(optimal.sum())
+    assert many > COUNT / 3
+    changed = dataclasses.replace
+    assert counts(setting, changed(answer, value=answer.value - 1e-5))["p1 energy"] == many
+    assert counts(setting, changed(answer, lower_bound=answer.lower_bound - 1e-3))["p1 bound"] == many
+    dearer = changed(setting, theirs=Constants(scenario, 3, 1.01 * slopes))
+    assert counts(dearer, answer)["p1 energy"] == many
+    beams = reference.unit_beams(given.beams, given.channels)
+    links = reference.links_of(setting.theirs, given.channels, beams)
+    bound = reference.allocation_bound(setting.theirs, given, links, answer, "hybrid")
+    solver = ReferenceSolver(3, parts=slopes.shape[1])
+    for k in np.flatnonzero(optimal)[:5]:
+        data = data_of(scenario, given.channels[k], given.workload[k], given.battery[k], beams[k])
+        verdict, least = solver.solve(data, slopes=slopes)
+        assert verdict == 0
+        assert bound[k] == pytest.approx(least, rel=2e-6, abs=1e-6)
 
 
 def test_frames_in_short():

@@ -162,6 +162,7 @@ def answer_of(solution, prices) -> Answer:
     return Answer(
         status=np.asarray(solution.status),
         energy=np.asarray(solution.energy),
+        value=np.asarray(solution.value),
         lower_bound=np.asarray(solution.lower_bound),
         served=np.asarray(solution.served),
         **parts,

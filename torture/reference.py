@@ -50,8 +50,10 @@ class Answer:
     status: np.ndarray
     energy: np.ndarray
     """(K,) J"""
+    value: np.ndarray
+    """(K,) J: the energy less the value of the energy left in the batteries"""
     lower_bound: np.ndarray
-    """(K,) J"""
+    """(K,) J, of the value"""
     served: np.ndarray
     """bool: users to be served"""
     t_active: np.ndarray
@@ -71,7 +73,7 @@ class Answer:
 class Constants:
     """A scenario's numbers for N users, per-user constants as (N,) arrays under the scenario's names."""
 
-    def __init__(self, scenario: Scenario, users: int) -> None:
+    def __init__(self, scenario: Scenario, users: int, slopes: np.ndarray | None = None) -> None:
         def each(value: object) -> np.ndarray:
             return np.broadcast_to(np.asarray(value, float), (users,))
 
@@ -82,6 +84,10 @@ class Constants:
         self.local_rate = each(scenario.local_rate)
         self.battery_capacity = each(scenario.battery_capacity)
         self.scenario = scenario
+        self.slopes = np.zeros((users, 1)) if slopes is None else slopes
+        """(N, S) J/mJ: value of the energy that is left in each part of a user's battery"""
+        self.part_size = self.battery_capacity / self.slopes.shape[1]
+        """(N,) mJ"""
         self.noise_with_interference = (
             scenario.noise_power + scenario.residual_interference * scenario.ap_power
         )
@@ -91,6 +97,11 @@ class Constants:
         users_by_slot = np.ones((users, users))
         self.may_harvest = np.tril(users_by_slot, -1) if scenario.causal_harvest else 1 - np.eye(users)
         """[j, i]: whether user j may harvest in slot i"""
+
+    def worth(self, battery: np.ndarray) -> np.ndarray:
+        """Value in J of the energy (..., N) in mJ that is left in the batteries, (...)."""
+        size, parts = self.part_size, range(self.slopes.shape[1])
+        return sum((self.slopes[:, s] * np.clip(battery - s * size, 0, size)).sum(axis=-1) for s in parts)
 
     def rectified(self, received: np.ndarray) -> np.ndarray:
         """Direct-current power in mW of received power in mW."""
@@ -161,6 +172,8 @@ class Played:
     """(K, N) whether the workload is processed and all constraints hold, each to `TOLERANCE`"""
     energy: np.ndarray
     """(K,) J"""
+    value: np.ndarray
+    """(K,) J: the same less the value of the energy left in the batteries"""
 
 
 def play(c: Constants, frames: Frames, links: Links, answer: Answer) -> Played:
@@ -189,7 +202,8 @@ def play(c: Constants, frames: Frames, links: Links, answer: Answer) -> Played:
         )
         energy = (s.ap_power + s.passive_receive_power) * a.t_passive + s.active_receive_power * a.t_active
         energy = energy + s.mec_energy * (a.l_active + a.l_passive)
-    return Played(success, energy.sum(axis=1) + c.idle_energy)
+        total = energy.sum(axis=1) + c.idle_energy
+        return Played(success, total, total - c.worth(np.maximum(budget - demand, 0)))
 
 
 def reward(c: Constants, workload: np.ndarray, served: np.ndarray, energy: np.ndarray) -> np.ndarray:
@@ -280,7 +294,10 @@ def _bound(
     *,
     proof: bool,
 ) -> np.ndarray:
-    """Sum over users of mu l - tau T - lambda E - kappa E_max - rho min(f_c T, l), idle energy included."""
+    """Sum over users of mu l - tau T - lambda E - kappa E_max - rho min(f_c T, l), idle energy included.
+
+    Less what energy left in a battery is worth beyond its price, for each part of the battery.
+    """
     s, costs = c.scenario, 0.0 if proof else 1.0
     mu, budget, capacity = answer.price_workload, answer.price_budget, answer.price_capacity
     work = frames.workload
@@ -303,6 +320,8 @@ def _bound(
         battery = np.minimum(frames.battery, c.battery_capacity)
         terms = mu * work - tau * c.slot_duration - budget * battery - capacity * c.battery_capacity
         terms = terms - rho * np.minimum(c.local_rate * c.slot_duration, work)
+        kept = np.maximum(costs * c.slopes - energy_price[..., None], 0)
+        terms = terms - kept.sum(axis=-1) * c.part_size
         value = terms.sum(axis=1)
         priced = (mu * work).sum(axis=1)
         negative = (np.minimum(np.minimum(mu, budget), capacity) < 0).any(axis=1)

@@ -28,6 +28,9 @@ PROMISED: dict[str, tuple[float, float]] = {
 MOST_WORK = 1e5
 """kbit: largest workload with promised verdicts"""
 
+MOST_WORTH = 30.0
+"""J: largest value of a full battery with promised verdicts"""
+
 RANGES: dict[str, tuple[float, float]] = PROMISED | {
     "harvest_efficiency": (0.05, 1.0),
     "reflection_gain": (1e-3, 1.0),
@@ -73,6 +76,8 @@ class Case:
     antennas: int = 3
     constants: dict[str, Any] | Callable[[Random, int], dict[str, Any]] = field(default_factory=dict)
     """differences from the default scenario, or a function that draws them for a batch, given the users"""
+    slopes: Callable[[Random, int, Scenario], np.ndarray] | None = None
+    """draws a batch's value of the energy left in the batteries, (N, S) in J/mJ"""
     schemes: tuple[str, ...] = ("hybrid",)
     beams_too: bool = True
     """whether P2 is tried too"""
@@ -288,6 +293,27 @@ def _wild_work(random: Random, frames: Frames, scenario: Scenario) -> None:
     frames.workload[:] = log_uniform(random, 1e-12, 1e5, frames.workload.shape)
 
 
+def _values(parts: int, *, degenerate: bool = False) -> Callable[[Random, int, Scenario], np.ndarray]:
+    """Values of energy that fall from part to part of a battery.
+
+    If ``degenerate``, they are equal in all parts of some batteries, fall in few steps in others, and are 0
+    in others.
+    """
+
+    def draw(random: Random, users: int, scenario: Scenario) -> np.ndarray:
+        shares = -np.sort(-random.exponential(size=(users, parts)), axis=-1)
+        if degenerate:
+            kind = random.integers(4, size=(users, 1))
+            shares = np.where(kind == 0, 0, np.where(kind == 1, 1, shares))
+            shares = np.where(kind == 2, np.ceil(shares), shares)
+        full = log_uniform(random, MOST_WORTH * 10.0**-DECADES_ABOVE_ZERO, MOST_WORTH, (users, 1))
+        slopes = full / np.broadcast_to(scenario.battery_capacity, users)[:, None] * shares
+        mean = shares.mean(axis=-1, keepdims=True)
+        return slopes / np.where(mean > 0, mean, 1)
+
+    return draw
+
+
 ALL = ("hybrid", "active", "passive", "local")
 FREE_AP = {
     "active_receive_power": 0.0,
@@ -326,6 +352,17 @@ CASES: tuple[Case, ...] = (
     ),
     Case("causal harvest", True, typical, constants={"causal_harvest": True}),
     Case("residual interference", True, typical, constants={"residual_interference": 1e-9}),
+    Case("valued batteries", True, typical, slopes=_values(16)),
+    Case("valued batteries, degenerate", True, _changed(typical, _zeros), slopes=_values(5, degenerate=True)),
+    Case("valued batteries, rich", True, _changed(typical, _rich_batteries), slopes=_values(16)),
+    Case(
+        "valued batteries, random scenarios",
+        True,
+        _anywhere,
+        constants=_random_scenario,
+        slopes=_values(16),
+    ),
+    Case("valued batteries, six users, four antennas", True, typical, 6, 4, slopes=_values(8)),
     Case("one user, one antenna", True, typical, users=1, antennas=1),
     Case("three users, one antenna", True, typical, users=3, antennas=1),
     Case("two users, eight antennas", True, typical, users=2, antennas=8),

@@ -63,17 +63,21 @@ def allocate_frames(
     *,
     scheme: Scheme = "hybrid",
     serve: Serve = "all",
+    battery_value: BatteryValue | None = None,
 ) -> Solution:
     """Solve P1 for K frames (leading axis of ``frames`` and ``beams``); arguments as for `allocate`.
 
     Not for use inside jit: vmap `allocate` or `allocate_best_set` there. Even one frame costs a whole block;
-    for single frames, jit `allocate` instead. Raises ValueError for an unknown ``scheme`` or ``serve``.
+    for single frames, jit `allocate` instead. Raises ValueError for an unknown ``scheme`` or ``serve``, and
+    for a ``battery_value`` unless everyone is served.
     """
     if serve not in SERVE:
         raise ValueError(f"serve: {serve!r} is not known; choose from {', '.join(SERVE)}")
+    if battery_value is not None and serve != "all":
+        raise ValueError(f"serve: {serve!r} is not possible with a battery_value; choose all")
     if serve == "all-or-best":
         return allocate_all_or_best(parameters, frames, beams, scheme=scheme)[0]
-    everyone = _in_blocks(partial(_solve_all, scheme), parameters, (frames, beams), _block())
+    everyone = _in_blocks(partial(_solve_all, scheme, battery_value), parameters, (frames, beams), _block())
     if serve == "all":
         return everyone
     return _in_blocks(partial(_solve_best, scheme), parameters, (frames, beams, everyone), _best_block())
@@ -157,13 +161,15 @@ def _or_best(
 @partial(kept_jit, static_argnums=(0,))
 def _solve_all(
     scheme: Scheme,
+    battery_value: BatteryValue | None,
     parameters: Parameters,
     frames: Frame,
     beams: Complex[Array, "K N M"],
     count: Int[Array, ""],
 ) -> Solution:
     def solve(frame: Frame, beams: Complex[Array, "N M"], skip: Bool[Array, ""]) -> Solution:
-        return solve_allocation(allocation_problem(parameters, frame, beams, scheme=scheme), skip=skip)
+        problem = allocation_problem(parameters, frame, beams, scheme=scheme, battery_value=battery_value)
+        return solve_allocation(problem, skip=skip)
 
     return _each_block(solve, _block(), (frames, beams), count)
 
