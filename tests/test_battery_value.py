@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bank import COUNT, SOLVERS, assert_slope, random_frames, solving_with
+from bank import COUNT, SOLVERS, assert_slope, random_frames, single, solving_with
 from command_line import refused, run
 from reference_allocation import OPTIMAL as REFERENCE_OPTIMAL
 from reference_allocation import UNDECIDED, ReferenceSolver, data_of
@@ -152,6 +152,21 @@ def test_allocate_frames_takes_a_value_too() -> None:
     np.testing.assert_allclose(found.value, expected.value, rtol=1e-6)
     with pytest.raises(ValueError, match="serve: 'best' is not possible with a battery_value; choose all"):
         allocate_frames(PARAMETERS, FRAMES, BEAMS, serve="best", battery_value=value)
+
+
+def test_the_kernel_solves_values_in_single_precision_as_in_double() -> None:
+    by_kernel = jax.jit(
+        jax.vmap(lambda p, *data: allocate(p, *data[:2], battery_value=data[2]), in_axes=(None, 0, 0, 0))
+    )
+    data = (PARAMETERS, FRAMES, BEAMS, BatteryValue(slopes=SLOPES))
+    with solving_with("kernel"):
+        exact, found = by_kernel(*data), by_kernel(*map(single, data))
+    assert found.value.dtype == jnp.float32
+    both = (np.asarray(found.status) == OPTIMAL) & (np.asarray(exact.status) == OPTIMAL)
+    assert both.sum() > COUNT / 2
+    np.testing.assert_allclose(found.value[both], exact.value[both], rtol=6e-3, atol=6e-3)
+    # A gap that rounded data could not close would take all attempts.
+    assert np.asarray(found.iterations)[both].max() <= np.asarray(exact.iterations)[both].max() + 5
 
 
 def test_worthless_batteries_change_nothing() -> None:

@@ -18,16 +18,21 @@ from bank import (
     random_frames,
     scenario,
 )
-from scattermec.optimisation import OPTIMAL, allocate, optimise_beams
+from scattermec.optimisation import OPTIMAL, BatteryValue, allocate, optimise_beams
 from scattermec.physics import Frame, maximum_ratio_beams, parameters_of
 
 CONSTANTS = ("ap_power", "noise_power", "circuit_power", "local_energy", "mec_energy", "active_receive_power")
 PER_USER = ("slot_duration", "local_rate", "battery_capacity", "reflection_gain")
 
 
+SLOPES = jnp.asarray(-np.sort(-np.random.default_rng(9).uniform(0, 3, (3, 4)), axis=-1))
+"""J/mJ: value of the energy left in each part of a battery."""
+
+
 @partial(jax.jit, static_argnames="elastic")
-def value(parameters, frame, beams, elastic):
-    return allocate(parameters, frame, beams, elastic=elastic).value
+def value(parameters, frame, beams, slopes, elastic):
+    kept = None if slopes is None else BatteryValue(slopes=slopes)
+    return allocate(parameters, frame, beams, elastic=elastic, battery_value=kept).value
 
 
 def slope(function, x, step):
@@ -46,7 +51,7 @@ def cases(elastic):
         for k in range(5):
             frame, w = jax.tree.map(jnp.asarray, (at(frames, k), at(beams, k)))
             heavier = dataclasses.replace(frame, workload=frame.workload * 1.01)
-            if elastic or np.isfinite(value(parameters_of(s), heavier, w, elastic=False)):
+            if elastic or np.isfinite(value(parameters_of(s), heavier, w, None, elastic=False)):
                 yield parameters_of(s), frame, w
 
 
@@ -56,36 +61,40 @@ def test_a_jitted_value_differentiates_inside_vmap():
 
     def total(beams):
         return jnp.sum(
-            jax.vmap(partial(value, elastic=False), in_axes=(None, 0, 0))(parameters, frames, beams)
+            jax.vmap(partial(value, slopes=None, elastic=False), in_axes=(None, 0, 0))(
+                parameters, frames, beams
+            )
         )
 
     slopes = jax.jit(jax.grad(total))(beams)
     for k in range(3):
-        alone = jax.jit(jax.grad(partial(value, elastic=False), argnums=2))(
+        alone = jax.jit(jax.grad(partial(value, slopes=None, elastic=False), argnums=2))(
             parameters, at(frames, k), at(beams, k)
         )
         np.testing.assert_allclose(slopes[k], alone, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("slopes", [None, SLOPES], ids=["plain", "valued"])
 @pytest.mark.parametrize("elastic", [False, True])
-def test_value_differentiates_through_its_prices(elastic):
+def test_value_differentiates_through_its_prices(elastic, slopes):
     rng = np.random.default_rng(0)
     checked = 0
-    gradient = jax.jit(partial(jax.grad(value, argnums=(0, 1, 2), allow_int=True), elastic=elastic))
+    gradient = jax.jit(partial(jax.grad(value, argnums=(0, 1, 2, 3), allow_int=True), elastic=elastic))
     for parameters, frame, beams in cases(elastic):
-        parameters_slope, frame_slope, beams_slope = gradient(parameters, frame, beams)
+        point = (parameters, frame, beams, slopes)
+        parameters_slope, frame_slope, beams_slope, slopes_slope = gradient(*point)
 
-        def along(change, argument, elastic=elastic, point=(parameters, frame, beams)):
+        def along(change, argument, elastic=elastic, point=point):
             moved = list(point)
             return lambda x: float(
                 value(*moved[:argument], change(moved[argument], x), *moved[argument + 1 :], elastic)
             )
 
-        size = abs(float(value(parameters, frame, beams, elastic)))
+        size = abs(float(value(*point, elastic)))
 
         def compare(found, function, scale, size=size):
             # A small step sees the solver's tolerance, a large one where another limit starts to bind.
-            slopes = np.array([slope(function, 0.0, step * scale) for step in (1e-4, 1e-3)])
+            slopes = np.array([slope(function, 0.0, step * scale) for step in (1e-4, 1e-3, 1e-2)])
             assert np.min(np.abs(slopes - float(found))) <= 2e-5 * (abs(float(found)) + size / scale)
 
         for name in (*CONSTANTS, *PER_USER):
@@ -117,6 +126,9 @@ def test_value_differentiates_through_its_prices(elastic):
 
             # JAX's derivative of a real function by a complex number is the conjugate of the usual one.
             compare(np.sum((np.asarray(found) * toward).real), along(change, argument), 1.0)
+        if slopes is not None:
+            toward = rng.uniform(0.2, 1, (3, 1)) * np.asarray(slopes)
+            compare(np.sum(slopes_slope * toward), along(lambda a, x, toward=toward: a + x * toward, 3), 1.0)
         checked += 1
     assert checked >= 10
 

@@ -191,8 +191,10 @@ class Campaign:
         again = ["python", "-m", "torture", "--only", "frames", "--seed", str(self.options.seed)]
         again += ["--scenarios", setting.case.name, "--first-round", str(setting.round), "--rounds", "1"]
         with (folder / "commands.txt").open("a", encoding="utf-8") as file:
-            file.write(f"# {name}: {setting.case.name}, frame {index}: {remark}\n{shlex.join(solve)}\n")
-            file.write(f"# or, with all frames of its batch: {shlex.join(again)}\n")
+            file.write(f"# {name}: {setting.case.name}, frame {index}: {remark}\n")
+            if setting.battery_value is None:  # the command knows no value of batteries
+                file.write(f"{shlex.join(solve)}\n")
+            file.write(f"# with all frames of its batch: {shlex.join(again)}\n")
 
     def outcome(self) -> Outcome:
         """The rows of the table."""
@@ -454,7 +456,7 @@ def _judge(
         gap = (played.value - bound) / scale
         limit = P1_GAP if problem == "P1" else P2_GAP
         off = np.abs(np.maximum(answer.lower_bound, least) - bound) / scale
-        rounding = ROUNDING * ((answer.price_workload * frames.workload).sum(axis=1) + worth) / scale
+        rounding = ROUNDING * (answer.price_workload * frames.workload).sum(axis=1) / scale
     # The same limit on both sides would turn rounding into a verdict.
     check("gap", ~(np.abs(gap) <= limit * (1 + 1e-3)), optimal, lambda k: f"gap {gap[k]:.3g}")
     check(
@@ -524,7 +526,7 @@ def _restrictions(
             continue
         less, more = answers[scheme], answers[other]
         with np.errstate(all="ignore"):
-            slack = gap * _scale(less.energy)
+            slack = gap * _scale(np.maximum(less.energy, np.where(_has_answer(more), more.energy, 0)))
             cheaper = _has_answer(more) & (more.value > less.value + slack)
         bad = _has_answer(less) & (cheaper | (more.status == INFEASIBLE))
         command = ["--scheme", other, *(["--beams", "optimal"] if kind == "p2" else [])]
@@ -543,7 +545,8 @@ def _dearer(campaign: Campaign, setting: _Setting, optimised: Answer, along: Ans
     """Check that the best beams never need more than given beams."""
     count = len(optimised.status)
     with np.errstate(all="ignore"):
-        slack = P2_GAP * _scale(along.energy[:count])
+        spent = np.where(_has_answer(optimised), optimised.energy, 0)
+        slack = P2_GAP * _scale(np.maximum(along.energy[:count], spent))
         dearer = _has_answer(optimised) & (optimised.value > along.value[:count] + slack)
     bad = _has_answer(along)[:count] & (dearer | (optimised.status == INFEASIBLE))
     campaign.count(

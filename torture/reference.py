@@ -218,7 +218,7 @@ def reward(c: Constants, workload: np.ndarray, served: np.ndarray, energy: np.nd
 def allocation_bound(
     c: Constants, frames: Frames, links: Links, answer: Answer, scheme: str, *, proof: bool = False
 ) -> np.ndarray:
-    """Lower bound (K,) in J on the energy of every allocation with the given beams, from prices.
+    """Lower bound (K,) in J on the value of every allocation with the given beams, from prices.
 
     With ``proof`` the AP's costs are zero, and the bound is given relative to the priced work: if it is
     positive, no allocation can serve all.
@@ -294,9 +294,8 @@ def _bound(
     *,
     proof: bool,
 ) -> np.ndarray:
-    """Sum over users of mu l - tau T - lambda E - kappa E_max - rho min(f_c T, l), idle energy included.
-
-    Less what energy left in a battery is worth beyond its price, for each part of the battery.
+    """Sum over users of mu l - tau T - lambda E - kappa E_max - rho min(f_c T, l), idle energy included;
+    less, for each part of a battery, what the energy in it is worth beyond its price.
     """
     s, costs = c.scenario, 0.0 if proof else 1.0
     mu, budget, capacity = answer.price_workload, answer.price_budget, answer.price_capacity

@@ -165,7 +165,16 @@ def _lagrangian(
     x: Primal = jax.tree.map(lambda leaf: leaf / optimum.tau, optimum.x)
     y: Dual = jax.tree.map(lambda leaf: leaf / optimum.tau, optimum.y)
     values = jax.tree.map(jnp.add, constants(form), constraints(form, x))
-    return (dot(costs(form), x) - dot(y, values)) * scales.cost + fixed_energy(problem, needy)
+    lagrangian = dot(x._replace(worth=None), costs(form)) - dot(y, values)
+    if form.planes is not None and x.kept is not None:
+        # By the parts of the battery: each is worth its gain, and the price of its size is what the gain
+        # exceeds the price of energy by.
+        gain, size = form.planes.unit[:, None] * form.planes.slope, form.planes.size[:, None]
+        kept = jnp.clip(x.kept[:, None] - jnp.arange(gain.shape[-1]) * size, 0, size)
+        excess = jnp.maximum(gain - (y.budget + y.capacity)[:, None], 0)
+        kept, excess = jax.lax.stop_gradient((kept, excess))
+        lagrangian -= jnp.sum(gain * kept + excess * (size - kept))
+    return lagrangian * scales.cost + fixed_energy(problem, needy)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))

@@ -100,7 +100,8 @@ def _call(
     given = vars(problem) | others | {"skip": jnp.zeros((), bool) if skip is None else skip}
     # Absent parts of a problem have size 0.
     planes = problem.planes or Planes(*(jnp.zeros(shape, real) for shape in (0, (users, 0), (users, 0), 0)))
-    given |= {f"plane_{name}": array for name, array in planes._asdict().items()}
+    # The kernel computes the constants itself, in double precision.
+    given |= {"plane_unit": planes.unit, "plane_slope": planes.slope, "plane_size": planes.size}
     if problem.cost_shortfall is None:
         given["cost_shortfall"] = jnp.zeros(0, real)
     sizes = {

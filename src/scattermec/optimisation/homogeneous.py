@@ -59,7 +59,7 @@ class Optimum(NamedTuple):
     """The result of the method: x/tau solves the problem and y/tau are its prices.
 
     For an infeasible problem, tau is near zero and y is the proof. The largest entry is 1. The prices of a
-    battery's planes are left out, since nobody needs them.
+    battery's planes are left out: they follow from the price of energy.
     """
 
     x: Primal

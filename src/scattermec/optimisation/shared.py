@@ -131,7 +131,6 @@ FRAME = (
     ),
     Argument("cost_shortfall", "E"),
     Argument("plane_unit", "V"),
-    Argument("plane_constant", "NS"),
     Argument("plane_slope", "NS"),
     Argument("plane_size", "V"),
     Argument("skip", "", "bool"),

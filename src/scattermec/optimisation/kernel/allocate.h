@@ -24,10 +24,18 @@ void load_frame(Solver& solver, const Frame<Scalar>& in, const Sizes& sizes, int
   if (sizes.parts == 0) return;
   load(solver.unit_worth, in.plane_unit);
   load(solver.part_size, in.plane_size);
-  const int parts = solver.stores();
-  for (int s = 0; s < parts; ++s) {
-    solver.plane[s][lane] = in.plane_constant[q * parts + s];
-    solver.slope[s][lane] = in.plane_slope[q * parts + s];
+  // The planes meet where one part of the battery ends and the next begins.
+  const Scalar* slopes = in.plane_slope + q * n * sizes.parts;
+  for (int i = 0; i < n; ++i) {
+    const double size = in.plane_size[q * n + i];
+    double worth = 1.0;
+    for (int s = 0; s < sizes.parts; ++s) {
+      const int a = i * sizes.parts + s;
+      const double slope = slopes[a];
+      solver.slope[a][lane] = slope;
+      solver.plane[a][lane] = worth - slope * (s * size);
+      worth += slope * size;
+    }
   }
 }
 

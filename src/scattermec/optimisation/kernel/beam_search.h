@@ -1,5 +1,5 @@
 // Feeds the solver with the problems of a column generation for the best beams: P2; see beamforming.py.
-// Included once per instruction set, after allocate.h, inside that set's namespace.
+// Included once per instruction set, after pricing.h and allocate.h, inside that set's namespace.
 
 template <class Solver, class Scalar>
 class BeamFeed {
@@ -31,6 +31,9 @@ class BeamFeed {
       lane.rounds = 0;
       lane.energy = lane.value = INFINITY;
       lane.bound = -INFINITY;
+      // Without prices, and with slots that are worth nothing, the bound holds for any frame.
+      std::fill(lane.prices.begin(), lane.prices.end(), 0.0);
+      std::fill(lane.worth.begin(), lane.worth.end(), 0.0);
       load_frame(solver_, in_, sizes_, index, lane.frame);
       for (std::size_t a = 0; a < lane.channels.size(); ++a)
         lane.channels[a] = Complex(in_.channels[lane.frame * lane.channels.size() + a]);

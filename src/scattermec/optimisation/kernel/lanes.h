@@ -1,4 +1,4 @@
-// A vector of doubles, one frame per lane, and the few functions on it that the solver needs.
+// A vector of doubles, one frame or slot per lane, and the few functions on it that the solver needs.
 // Included once per instruction set, inside that set's namespace, after LANES, the number of doubles per
 // register; hence no include guard and no includes.
 

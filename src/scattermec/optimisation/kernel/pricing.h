@@ -32,7 +32,7 @@ class SlotBeams {
 
   Complexes *matrix, *channel, *beam;  // (M, M), row by row, and (M,)
 
-  // Principal eigenvectors of the matrices, into `beam`. They are destroyed.
+  // Principal eigenvectors of the matrices, into `beam`; the matrices are destroyed.
   void principal() {
     for_size([&](auto fixed) { principal_of(fixed); });
   }

@@ -22,7 +22,6 @@ class Solver {
   typedef typename ArrayOf<ROOM * BEAM_ROOM * ROOM>::type PerBeamAndUser;
   typedef typename ArrayOf<ROOM * BEAM_ROOM * ROOM * BEAM_ROOM>::type PerPairOfBeams;
   typedef Real* PerPart;
-  // The planes' ``worth`` is used where a point has no slacks of planes too: see open_planes().
   struct Primal { PerUser t_active; PerBeam t_passive; PerUser energy, l_local, shortfall, kept, worth; };
   struct Dual { PerUser time, work, local, budget, capacity; };
   struct Active { PerUser log_term, bent, by_time, by_energy; };
@@ -305,7 +304,7 @@ class Solver {
     for (int s = i * parts_; s < (i + 1) * parts_; ++s) visit(s);
   }
 
-  // Reciprocals of the planes' prices and slacks, the sums of what the Newton system needs, and the pivots of
+  // Reciprocals of the products of the planes' prices and slacks, the sums of what the Newton system needs, and the pivots of
   // the worth u and of the energy kept m, but for what others add to the latter; returns the sum of the
   // products.
   Real open_planes() {
@@ -391,7 +390,7 @@ class Solver {
     ratio = longest;
     bent_worth = bent;
   }
-  // Complete the direction: its prices, the step to the boundary and the products of its changes.
+  // Complete the direction: the steps of the prices, the step to the boundary and the products of its changes.
   INLINE void direct_planes(Real target, Real keep, Real& ratio, Real& bent) {
     Real longest = ratio, sum = bent;
     for (int i = 0; i < n(); ++i) {
