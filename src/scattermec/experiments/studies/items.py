@@ -11,6 +11,7 @@ import hashlib
 import json
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -94,10 +95,19 @@ class Items:
         self._kept = [study.open(self.folder) for study in self.studies]
 
     def left(self) -> list[int]:
-        """The items that are neither found nor in a file."""
-        return [
-            number for number, path in enumerate(self.paths) if not path.exists() and not self.found(number)
-        ]
+        """The items that are neither found nor in a file: the first of every part, then the second, and so on.
+
+        The items of a part share their programs, and in this order processes do not compile the same ones at
+        the same time.
+        """
+        before: Counter[str] = Counter()
+        turns: dict[int, int] = {}
+        for number, (study, item) in enumerate(self.pairs):
+            if not self.paths[number].exists() and not self.found(number):
+                part = study.part(item)
+                turns[number] = before[part]
+                before[part] += 1
+        return sorted(turns, key=turns.__getitem__)
 
     def found(self, number: int) -> bool:
         """Whether an item is among the findings."""
