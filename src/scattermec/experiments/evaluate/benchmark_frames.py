@@ -23,8 +23,6 @@ from scattermec.scenario import Scenario
 from scattermec.storage import ArrayWriter, replace_text
 from scattermec.storage.texts import read_text
 
-__all__ = ["draw_frames", "exact_frames", "write_inputs"]
-
 _SEED = 1
 
 

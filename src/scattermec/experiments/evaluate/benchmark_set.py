@@ -12,19 +12,6 @@ from scattermec.errors import InputError
 from scattermec.scenario import SHIPPED
 from scattermec.storage.texts import read_object, read_text
 
-__all__ = [
-    "FILES",
-    "FRAMES",
-    "FROZEN",
-    "NAME",
-    "OPTIMA",
-    "RECORD",
-    "SCENARIOS",
-    "SUMS",
-    "digests",
-    "open_set",
-]
-
 NAME = "scattermec-1"
 
 SCENARIOS = {

@@ -27,8 +27,6 @@ from scattermec.price_net.registry import Policy, check_fit
 from scattermec.price_net.robustness import ROUNDING, heard_by, respond_to_heard
 from scattermec.scenario import Scenario
 
-__all__ = ["ANNOUNCEMENTS", "VARIANTS", "RobustnessRow", "measure_robustness"]
-
 ANNOUNCEMENTS = {"announced": announce_p1, "decentralised": announce_network}
 """The modes that have a broadcast."""
 

@@ -29,15 +29,6 @@ from scattermec.physics import Parameters, parameters_of
 from scattermec.scenario import Scenario
 from scattermec.training import TrainedRun
 
-__all__ = [
-    "QUANTITIES",
-    "Certificate",
-    "Evaluation",
-    "Row",
-    "evaluate",
-    "while_learning",
-]
-
 BLOCK = 256
 """Independent frames decided at once, for each seed of a learner."""
 

@@ -32,20 +32,6 @@ from scattermec.price_net.policy import PriceNet, announce_network
 from scattermec.price_net.registry import Policy
 from scattermec.training import TrainedRun
 
-__all__ = [
-    "LEARNED",
-    "NEAR",
-    "QUANTITIES",
-    "Comparison",
-    "Decisions",
-    "Results",
-    "compare_exported",
-    "compare_run",
-    "decide_by_bundle",
-    "decide_by_jax",
-    "differences",
-]
-
 QUANTITIES = {
     "beams": "beams, up to their phases",
     "t_passive": "time of the beam, s",

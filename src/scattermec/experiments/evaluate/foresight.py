@@ -30,16 +30,6 @@ from scattermec.price_net.modes import modes_of, modes_where_known
 from scattermec.price_net.registry import Policy
 from scattermec.scenario import Scenario
 
-__all__ = [
-    "Foresight",
-    "ForesightRow",
-    "Played",
-    "compare",
-    "contenders",
-    "play_episodes",
-    "play_frame_by_frame",
-]
-
 CLAIRVOYANT, FRAME_BY_FRAME = "clairvoyant", "frame-by-frame"
 
 NEGLIGIBLE = 1e-6

@@ -28,17 +28,6 @@ from scattermec.training import TrainedRun
 from scattermec.training.metrics import read
 from scattermec.training.program import first_states
 
-__all__ = [
-    "LAST_PART",
-    "Contender",
-    "check_fit",
-    "deciding",
-    "fixed_contenders",
-    "learned_contenders",
-    "means_while_learning",
-    "price_net_contenders",
-]
-
 LEARNED = ("reward", "outage", "user_reward", "ap_energy", "processed")
 """Metrics of a run that an evaluation reports."""
 

@@ -45,22 +45,6 @@ from scattermec.physics.knowledge import Knowledge, hears, view
 from scattermec.physics.parameters import harvest_faults
 from scattermec.scenario import Scenario
 
-__all__ = [
-    "CONTROL",
-    "DISCOUNTS",
-    "MARGINS",
-    "OBEY",
-    "REPAIR",
-    "Contender",
-    "LongRunRow",
-    "Planner",
-    "RobustnessRow",
-    "check_scenario",
-    "measure_long_run",
-    "measure_robustness",
-]
-
-
 MARGINS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6)
 """Flat margins that the control chooses from, as for `with_margin`."""
 

@@ -16,8 +16,6 @@ from scattermec.optimisation.beamforming import CERTIFIED_GAP
 from scattermec.physics import Allocation, Frame, Parameters, run_frame
 from scattermec.physics.frame import CONSTRAINTS, constraint_excess
 
-__all__ = ["OPTIMAL_GAP", "REFERENCE", "reference_rows", "score_rows", "summary_of"]
-
 OPTIMAL_GAP = CERTIFIED_GAP["float64"]
 """An answer is optimal if its energy is above the bound by at most this much, relatively."""
 

@@ -18,8 +18,6 @@ from scattermec.price_net.registry import Policy, check_fit
 from scattermec.price_net.variety import DISTANCES, MOST_ANTENNAS, POWERS, SCALES
 from scattermec.scenario import Scenario
 
-__all__ = ["EXACT", "UnseenRow", "draw_scenarios", "measure_unseen"]
-
 FEWEST_USERS, MOST_USERS = 2, 10
 
 EXACT = "exact"

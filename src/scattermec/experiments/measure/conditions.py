@@ -5,8 +5,6 @@ from typing import NamedTuple
 
 from scattermec.physics.knowledge import Knowledge, knowledge
 
-__all__ = ["CONDITIONS", "KNOWN_TO_AP", "Condition"]
-
 
 class Condition(NamedTuple):
     """What is not known; levels as in `Knowledge`, but the correlation of late channels and the bits."""

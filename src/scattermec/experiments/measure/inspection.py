@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from scattermec.experiments.measure.diagnosis import PREFIX, Sample, warnings_of, wrong_units
 
-__all__ = ["Suspicion", "real_channels", "suspicions", "user_rows"]
-
 LEAST_DB = 10.0
 """Larger numbers are no amplitudes, and probably dB."""
 

@@ -46,8 +46,6 @@ from scattermec.physics.parameters import harvest_faults
 from scattermec.physics.posterior import ChannelPrior
 from scattermec.scenario import Scenario
 
-__all__ = ["Observed", "Possible", "limit", "observe", "possible"]
-
 MOST_USERS = 4
 """Thresholds are searched for in as many dimensions."""
 

@@ -18,24 +18,6 @@ from scattermec.physics import Allocation, Frame, Parameters, parameters_of, pro
 from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
 
-__all__ = [
-    "QUANTITIES",
-    "WARM_UP",
-    "Decide",
-    "Quantity",
-    "SimulationResult",
-    "first_keys",
-    "keys_of_step",
-    "num_rollouts",
-    "play_frames",
-    "ratios",
-    "reset_frames",
-    "roll_out",
-    "simulate",
-    "simulate_policy",
-    "summarise",
-]
-
 WARM_UP = 10
 """Frames of each rollout that are played but not counted: the battery starts from an arbitrary level."""
 

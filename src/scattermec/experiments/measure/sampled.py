@@ -31,8 +31,6 @@ from scattermec.price_net.modes import plan_frames
 from scattermec.price_net.registry import Policy, check_fit
 from scattermec.scenario import Scenario
 
-__all__ = ["MARGIN", "NETWORK", "SAMPLED", "Expected", "compare_plans", "plans_table"]
-
 MARGIN, SAMPLED, NETWORK = "flat margin", "sampled optimum", "price-net-robust"
 """Kinds of plans: the optimum for what is expected, with a margin; `scattermec.optimisation.sampled`; a
 policy that is shipped."""

@@ -32,8 +32,6 @@ from scattermec.experiments.measure.sweeps import beams_key, estimates, frame_va
 from scattermec.optimisation import Scheme, allocate_everyone_or_best
 from scattermec.physics import Frame, Parameters
 
-__all__ = ["StackedBeams", "measure_stacked", "simulate_stacked", "stack", "values_of"]
-
 StackedBeams = Literal["mrt", "random"]
 """Beams that do not depend on the allocation."""
 

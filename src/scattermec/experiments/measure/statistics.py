@@ -11,8 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["CONFIDENCE", "Estimate", "interquartile_mean", "mean_interval", "ratio_interval"]
-
 CONFIDENCE = 0.95
 RESAMPLES = 2000
 """Bootstrap resamples: the ends of the interval then vary by a few percent of its width."""

@@ -46,8 +46,6 @@ from scattermec.optimisation import optimise_beams
 from scattermec.physics import Frame, Parameters
 from scattermec.physics.energy import idle_energy
 
-__all__ = ["Cells", "bound_rewards", "cells_of_density", "cells_of_outcomes"]
-
 NUM_CELLS = 32
 """Cells of a user's number."""
 

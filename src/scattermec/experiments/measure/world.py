@@ -22,8 +22,6 @@ from scattermec.physics import Allocation, Frame, Parameters, links, parameters_
 from scattermec.physics.channel import Key
 from scattermec.scenario import Scenario
 
-__all__ = ["SimulatedWorld"]
-
 MOST = 1e12
 """The largest number in a message; a reward is infinite if no energy is spent."""
 

@@ -20,8 +20,6 @@ from scattermec.errors import InputError
 from scattermec.experiments.sweep.options import OPTIONS, Job, faults_of
 from scattermec.scenario import Rectifier, Scenario
 
-__all__ = ["MOST_TASKS", "SHAPES", "TRAIN", "Axis", "Draw", "Plan", "Range"]
-
 MOST_TASKS = 10**8
 MOST_DRAWN = 10**7
 MOST_GROUP = 4096

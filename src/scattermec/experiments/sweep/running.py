@@ -15,8 +15,6 @@ from scattermec.experiments.sweep.store import RECORD, Store
 from scattermec.experiments.sweep.tasks import Task, Tasks
 from scattermec.storage.atomic import alone
 
-__all__ = ["Cost", "Sweep", "fields_of", "measure"]
-
 
 class Sweep:
     """The groups of a sweep as the tasks of an engine; see `scattermec.engines.Work`."""

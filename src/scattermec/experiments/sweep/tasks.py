@@ -31,8 +31,6 @@ from scattermec.experiments.sweep.plan import (
 )
 from scattermec.scenario import Scenario
 
-__all__ = ["Block", "Task", "Tasks"]
-
 HASH_DIGITS = 16
 
 FRAMES_TOGETHER = 1 << 16
