@@ -20,7 +20,6 @@ from rich.text import Text
 
 from scattermec._version import __version__
 from scattermec.errors import one_line
-from scattermec.experiments.measure.statistics import Estimate
 from scattermec.experiments.measure.table import Table, latex, markdown
 from scattermec.scenario import Scenario
 from scattermec.storage.atomic import replace_text
@@ -102,11 +101,6 @@ def _coloured(cell: str, colours: Mapping[str, str]) -> Text:
     if first not in colours:
         return Text(cell)
     return Text.assemble((first, colours[first]), line_end, (rest, "dim"))
-
-
-def interval(estimate: Estimate) -> str:
-    """A share and its 95% interval, in percent."""
-    return f"{estimate.mean:.2%} ({estimate.low:.2%} to {estimate.high:.2%})"
 
 
 def to_json(data: Any) -> str:

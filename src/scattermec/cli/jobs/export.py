@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from scattermec.cli.jobs.common import warn_of, warn_without_kernel
-from scattermec.cli.output import Report, interval, progress, provenance
+from scattermec.cli.output import Report, progress, provenance
 from scattermec.experiments.evaluate.exported import LEARNED, NEAR, QUANTITIES, compare_exported, compare_run
 from scattermec.experiments.measure.table import Table
 from scattermec.online import export_run
@@ -40,7 +40,7 @@ def run(
     with progress("Comparing", quiet=quiet) as update:
         found = compare_exported(policy, out, frames=frames, seed=seed, progress=update)
     shares = tuple(
-        (label, interval(results.share), interval(results.outage))
+        (label, f"{results.share:.2%}", f"{results.outage:.2%}")
         for label, results in ((f"{name}, {mode}", found.policy), ("bundle", found.bundle))
     )
     title = f"{name} exported: {frames:,} frames, seed {seed}, 95% intervals over frames"

@@ -11,7 +11,7 @@ import typer
 
 from scattermec.cli.jobs.common import command_line, warn_of, warn_without_kernel
 from scattermec.cli.jobs.simulate import report_of
-from scattermec.cli.output import Report, described_progress, interval, progress, provenance
+from scattermec.cli.output import Report, described_progress, progress, provenance
 from scattermec.errors import InputError
 from scattermec.experiments.evaluate.broadcast import ANNOUNCEMENTS, VARIANTS, measure_robustness
 from scattermec.experiments.evaluate.policies import deciding
@@ -79,8 +79,8 @@ def evaluate_broadcast(
             row.mode,
             "" if row.mode == "optimum" else VARIANTS[row.variant],
             f"{row.reward.mean:.4g}",
-            interval(row.share),
-            interval(row.outage),
+            f"{row.share:.2%}",
+            f"{row.outage:.2%}",
         )
         for row in rows
     )
@@ -123,12 +123,12 @@ def _unseen_table(title: str, rows: Sequence[UnseenRow], means: Mapping[str, Est
         (
             f"{row.scenario.num_users} users, {row.scenario.num_antennas} antennas, "
             f"{row.scenario.ap_power:.3g} W",
-            *map(interval, row.shares.values()),
+            *(f"{share:.2%}" for share in row.shares.values()),
             *(f"{row.outages[mode].mean:.1%}" for mode in acting),
         )
         for row in rows
     ]
-    cells.append(("mean over scenarios", *map(interval, means.values()), *[""] * len(acting)))
+    cells.append(("mean over scenarios", *(f"{mean:.2%}" for mean in means.values()), *[""] * len(acting)))
     shares, outages = (f"{mode}: share" for mode in means), (f"{mode}: outage" for mode in acting)
     return Table(title, "", ("scenario", *shares, *outages), tuple(cells))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scattermec.cli.jobs.common import warn_without_kernel
-from scattermec.cli.output import Report, described_progress, interval, progress, provenance
+from scattermec.cli.output import Report, described_progress, progress, provenance
 from scattermec.experiments.evaluate.policies import (
     check_fit,
     fixed_contenders,
@@ -134,9 +134,9 @@ def _long_run_tables(rows: Sequence[LongRunRow], frames: int) -> Iterator[Table]
             (
                 row.condition,
                 row.users,
-                _number(row.reward),
-                interval(row.outage),
-                _number(row.efficiency),
+                f"{row.reward:.1f}",
+                f"{row.outage:.2%}",
+                f"{row.efficiency:.1f}",
             )
             for row in rows
             if row.policy == policy
@@ -166,16 +166,12 @@ def tables(rows: Sequence[RobustnessRow], limits: Mapping[str, Estimate]) -> Ite
         yield Table(policy, "", tuple(columns), tuple(cells))
 
 
-def _number(estimate: Estimate) -> str:
-    return f"{estimate.mean:.1f} ({estimate.low:.1f} to {estimate.high:.1f})"
-
-
 def _cells(row: RobustnessRow | None) -> tuple[str, str]:
-    return ("-", "-") if row is None else (interval(row.share), f"{row.outage.mean:.1%}")
+    return ("-", "-") if row is None else (f"{row.share:.2%}", f"{row.outage.mean:.1%}")
 
 
 def _of_limit(row: RobustnessRow | None, limit: Estimate) -> tuple[str, str]:
-    return interval(limit), "-" if row is None else f"{row.share.mean / limit.mean:.1%}"
+    return f"{limit:.2%}", "-" if row is None else f"{row.share.mean / limit.mean:.1%}"
 
 
 def _values(

@@ -401,10 +401,8 @@ def knowledge_table(found: Mapping[str, Possible], command: str = "") -> Table:
             rows.append(
                 (
                     f"{condition}; {label}",
-                    *(
-                        f"{share.mean:.1%} ({share.low:.1%} to {share.high:.1%})"
-                        for share in (limit, reached)
-                    ),
+                    f"{limit:.1%}",
+                    f"{reached:.1%}",
                     f"{one.share_of_possible(one.reward[users], users).mean:.1%}",
                     f"{one.energy[users].mean():.3g}",
                     f"{one.outage[users].mean():.1%}",

@@ -179,8 +179,8 @@ def plans_table(found: Mapping[str, tuple[Possible, Mapping[str, Expected]]], sa
             rows.append(
                 (
                     f"{condition}; {kind}",
-                    f"{share.mean:.1%} ({share.low:.1%} to {share.high:.1%})",
-                    "-" if kind == MARGIN else f"{gain.mean:.3f} ({gain.low:.3f} to {gain.high:.3f})",
+                    f"{share:.1%}",
+                    "-" if kind == MARGIN else f"{gain:.3f}",
                     f"{one.share_of_possible(expected.reward).mean:.1%}",
                     f"{expected.energy.mean():.3g}",
                     f"{expected.outage.mean():.1%}",

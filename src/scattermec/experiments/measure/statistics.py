@@ -28,6 +28,10 @@ class Estimate(NamedTuple):
     low: float
     high: float
 
+    def __format__(self, spec: str) -> str:
+        """The mean and, in brackets, the ends of the interval; ``spec`` formats each number."""
+        return f"{self.mean:{spec}} ({self.low:{spec}} to {self.high:{spec}})"
+
 
 def mean_interval(values: ArrayLike, *, seed: int = 0) -> Estimate:
     """Mean of R independent values (R,) with its interval.

@@ -11,7 +11,6 @@ import numpy as np
 from scattermec.agents.settings import PRESETS, TrainingConfig
 from scattermec.experiments.claims.learning import FINAL, LEARNERS, LearningCurves, examine_learning
 from scattermec.experiments.claims.optima import Finding
-from scattermec.experiments.measure.statistics import Estimate
 from scattermec.experiments.measure.table import Table
 from scattermec.experiments.studies import price_nets
 from scattermec.experiments.studies.base import Progress, Study, damaged
@@ -273,15 +272,15 @@ def _rows(run: LearningCurves) -> list[tuple[str, ...]]:
     # With foresight a policy does not act for the current frame alone.
     for index, mode in enumerate(modes or ("",)):
         learning = (
-            _number(run.final("reward")),
-            _number(run.final_interquartile("reward")),
-            _part(run.final("outage")),
+            f"{run.final('reward'):.1f}",
+            f"{run.final_interquartile('reward'):.1f}",
+            f"{run.final('outage'):.1%}",
         )
         acting: tuple[str, ...] = ("-", "-", "-")
         if mode:
             share = f"share.{mode}"
             outage = run.final(f"outage.{mode}")
-            acting = _part(run.final(share)), _part(run.final_interquartile(share)), _part(outage)
+            acting = f"{run.final(share):.1%}", f"{run.final_interquartile(share):.1%}", f"{outage:.1%}"
         rows.append(
             (
                 run.learner,
@@ -292,14 +291,6 @@ def _rows(run: LearningCurves) -> list[tuple[str, ...]]:
             )
         )
     return rows
-
-
-def _number(estimate: Estimate) -> str:
-    return f"{estimate.mean:.1f} ({estimate.low:.1f} to {estimate.high:.1f})"
-
-
-def _part(estimate: Estimate) -> str:
-    return f"{estimate.mean:.1%} ({estimate.low:.1%} to {estimate.high:.1%})"
 
 
 def _fits(learner: str, preset: str) -> bool:

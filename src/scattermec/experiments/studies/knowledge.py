@@ -223,4 +223,4 @@ def _cell(numbers: dict[str, list[float]] | None) -> str:
     if numbers is None:
         return "-"
     share, outage = Estimate(*numbers["of_optimum"]), Estimate(*numbers["outage"])
-    return f"{share.mean:.1%} ({share.low:.1%} to {share.high:.1%}); outage {outage.mean:.1%}"
+    return f"{share:.1%}; outage {outage.mean:.1%}"

@@ -109,5 +109,4 @@ STUDY = Robustness
 
 
 def _cell(share: list[float], outage: float) -> str:
-    mean, low, high = Estimate(*share)
-    return f"{mean:.1%} ({low:.1%} to {high:.1%}); outage {outage:.1%}"
+    return f"{Estimate(*share):.1%}; outage {outage:.1%}"

@@ -75,6 +75,4 @@ def _constant(value: Any) -> str:
 def _shown(estimate: Estimate) -> str:
     if np.isnan(estimate.mean):
         return "-"
-    if np.isnan(estimate.low):
-        return f"{estimate.mean:.4g}"
-    return f"{estimate.mean:.4g} ({estimate.low:.4g} to {estimate.high:.4g})"
+    return f"{estimate.mean:.4g}" if np.isnan(estimate.low) else f"{estimate:.4g}"
