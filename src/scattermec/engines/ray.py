@@ -6,10 +6,10 @@ Workers need no access to the folder of the results: these are streamed to the d
 import itertools
 import logging
 import pickle
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from scattermec.engines import Listed, Report, Work
+from scattermec.engines import Report, Work
 from scattermec.errors import ComputationError, ScattermecError
 
 RETRIES = 20
@@ -55,25 +55,6 @@ def run(
         _run(ray, work, numbers, report)
     finally:
         ray.shutdown()
-
-
-def share(
-    work: Callable[[Any, Callable[[Any], None]], None],
-    tasks: Sequence[Any],
-    report: Callable[[Any], None],
-    *,
-    address: str | None = None,
-    processes: int | None = None,
-) -> None:
-    """`scattermec._processes.run_in_processes` on a cluster whose machines all see the files of the tasks."""
-    listed = Listed(work, tasks, report)
-    run(
-        listed,
-        range(len(tasks)),
-        lambda number: None,
-        address=address,
-        processes=processes,
-    )
 
 
 def _run(ray: Any, work: Work, numbers: Iterable[int], report: Report) -> None:

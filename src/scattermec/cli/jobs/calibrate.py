@@ -11,7 +11,7 @@ from scattermec._processes import run_in_processes
 from scattermec.cli.jobs.common import command_line, not_submitted, warn_without_kernel
 from scattermec.cli.output import Report, described_progress
 from scattermec.cli.where import Where
-from scattermec.engines import Listed, ray, slurm
+from scattermec.engines import Listed, slurm
 from scattermec.experiments.calibrate.calibration import (
     FULL,
     QUICK,
@@ -89,7 +89,11 @@ def run_share(
 def _sharing(folder: Path, again: list[str], where: Where) -> Callable[..., None]:
     """How an engine shares the tasks of a stage; ``again`` is the command, for the jobs of an array."""
     if where.engine == "ray":
-        return partial(ray.share, address=where.address, processes=where.processes)
+
+        def on_ray(work: Compute, tasks: Sequence[Task], report: Callable[[Any], None]) -> None:
+            where.compute(Listed(work, tasks, report), range(len(tasks)), lambda number: None)
+
+        return on_ray
     if where.engine == "local":
         return partial(run_in_processes, processes=where.processes)
 
