@@ -16,7 +16,7 @@ from scattermec.cli.where import Where
 from scattermec.engines import slurm
 from scattermec.experiments.claims.optima import Finding
 from scattermec.experiments.measure.table import Table
-from scattermec.experiments.report.markdown import about_learning, by_claim, decisive, kind_label
+from scattermec.experiments.report.markdown import by_claim, decisive, kind_label, learned_and_exact
 from scattermec.experiments.reproduce import Engine, reproduce
 from scattermec.experiments.studies.base import studies_of
 from scattermec.experiments.studies.items import Items
@@ -117,10 +117,8 @@ def _command(plan: Plan, out: Path, scenario_words: list[str]) -> str:
 
 def _tables(plan: Plan, findings: Sequence[Finding]) -> Iterator[Table]:
     """One row per claim, one column per kind of beams; claims about learning have a table with presets."""
-    learned = [finding for finding in findings if about_learning(finding)]
-    exact = [finding for finding in findings if not about_learning(finding)]
     titles = ("training runs", f"{plan.frames:,} independent frames per point")
-    for title, part in zip(titles, (learned, exact), strict=True):
+    for title, part in zip(titles, learned_and_exact(findings), strict=True):
         groups = by_claim(part)
         if groups:
             columns = ("Claim", "The paper", *map(kind_label, groups[0]))

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from scattermec.experiments.claims.evidence import curve, show
-from scattermec.experiments.claims.learning import STATEMENTS
+from scattermec.experiments.claims.learning import STATEMENTS, LearningCurves
 from scattermec.experiments.claims.optima import CLAIMS, Finding
 from scattermec.experiments.measure.sweeps import SWEEPS
 from scattermec.experiments.report.captions import frames_text, sentence
 from scattermec.experiments.report.contents import Contents
-from scattermec.experiments.report.markdown import about_learning, by_claim, kind_label
+from scattermec.experiments.report.markdown import by_claim, kind_label, learned_and_exact
 from scattermec.experiments.report.panels import BEAM_STYLES, learner_style
 from scattermec.experiments.studies.named import Verdicts
 
@@ -61,7 +61,14 @@ def sentences(contents: Contents) -> tuple[str, str, str, str, str]:
 
     Anything missing from the folder is said to be missing.
     """
-    return (_what(contents), _optima(contents), _learning(contents), _beams(contents), _sure(contents))
+    learned, exact = learned_and_exact(contents.findings)
+    return (
+        _what(contents),
+        _optima(exact),
+        _learning(learned, contents.curves),
+        _beams(contents),
+        _sure(contents),
+    )
 
 
 def _what(contents: Contents) -> str:
@@ -78,26 +85,24 @@ def _what(contents: Contents) -> str:
     )
 
 
-def _optima(contents: Contents) -> str:
-    groups = _by_kind([finding for finding in contents.findings if not about_learning(finding)])
+def _optima(findings: Sequence[Finding]) -> str:
     told = [
         f"with {label}, of {len(group)} claims {counts(group)}"
-        for label, group in groups.items()
+        for label, group in _by_kind(findings).items()
         if any(finding.verdict != "not examined" for finding in group)
     ]
     return f"About Fig. 3 and 4: {'; '.join(told)}." if told else "Fig. 3 and 4 are not part of this run."
 
 
-def _learning(contents: Contents) -> str:
-    groups = _by_kind([finding for finding in contents.findings if about_learning(finding)])
-    if not groups:
+def _learning(findings: Sequence[Finding], curves: Sequence[LearningCurves]) -> str:
+    if not findings:
         return "Fig. 2 is not part of this run."
     told = []
-    for label, group in groups.items():
+    for label, group in _by_kind(findings).items():
         preset = group[0].preset
         finals = [
             f"{show(run.final('reward'), 'kbit/J')} for {_lower(learner_style(run.learner).label)}"
-            for run in contents.curves
+            for run in curves
             if run.preset == preset
         ]
         told.append(

@@ -79,9 +79,9 @@ def claims_markdown(
     return "\n\n".join(parts) + "\n"
 
 
-def about_learning(finding: Finding) -> bool:
-    """Whether a finding belongs to Fig. 2, so that it is about a preset rather than a kind of beams."""
-    return bool(finding.preset)
+def learned_and_exact(findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:
+    """The findings about learning (Fig. 2), by preset, and those about optima, by kind of beams."""
+    return [one for one in findings if one.preset], [one for one in findings if not one.preset]
 
 
 def kind_label(finding: Finding) -> str:
@@ -110,9 +110,8 @@ def by_claim(findings: Sequence[Finding]) -> list[list[Finding]]:
 
 def verdict_table(findings: Sequence[Finding]) -> str:
     """One row per claim, one column per kind of beams (or, for Fig. 2, per preset: a table of its own)."""
-    learned = [finding for finding in findings if about_learning(finding)]
-    if learned and len(learned) < len(findings):
-        exact = [finding for finding in findings if not about_learning(finding)]
+    learned, exact = learned_and_exact(findings)
+    if learned and exact:
         return verdict_table(learned) + "\n\n" + verdict_table(exact)
     groups = by_claim(findings)
     kinds = [kind_label(finding) for finding in groups[0]] if groups else []

@@ -131,15 +131,12 @@ def render(contents: Contents) -> str:
 class ClaimRow:
     """A claim with its verdicts."""
 
-    name: str
-    statement: str
-    mechanism: str
     verdicts: tuple[str, ...]
     """one per column of the table; empty where it was not judged"""
     share: str
     """part of the range in which it holds; empty if unknown"""
     findings: tuple[Finding, ...]
-    """the evidence in the reproduced scenario"""
+    """the evidence in the reproduced scenario, never empty"""
 
 
 @dataclass(frozen=True)
@@ -154,15 +151,9 @@ class ClaimsTable:
 
 def claims_tables(contents: Contents) -> list[ClaimsTable]:
     """The table about learning, if there is one, and the table about optima, over all scenarios."""
-    sorts = {
-        "Learning (Fig. 2), by preset of the training": [
-            f for f in contents.findings if markdown.about_learning(f)
-        ],
-        "Optima (Fig. 3 and 4), by kind of beams": [
-            f for f in contents.findings if not markdown.about_learning(f)
-        ],
-    }
-    return [_claims_table(title, own, contents) for title, own in sorts.items() if own]
+    titles = "Learning (Fig. 2), by preset of the training", "Optima (Fig. 3 and 4), by kind of beams"
+    sorts = zip(titles, markdown.learned_and_exact(contents.findings), strict=True)
+    return [_claims_table(title, own, contents) for title, own in sorts if own]
 
 
 def _claims_table(title: str, findings: Sequence[Finding], contents: Contents) -> ClaimsTable:
@@ -178,17 +169,14 @@ def _claims_table(title: str, findings: Sequence[Finding], contents: Contents) -
     }
     rows = tuple(
         ClaimRow(
-            name=group[0].name,
-            statement=group[0].statement,
-            mechanism=group[0].mechanism,
             verdicts=(
                 *(finding.verdict for finding in group),
-                *(verdicts.get(group[0].name, "") for verdicts in others.values()),
+                *(verdicts.get(name, "") for verdicts in others.values()),
             ),
-            share=part_of_range(record, group[0].name) if group[0].name in record["shares"] else "",
+            share=part_of_range(record, name) if name in record["shares"] else "",
             findings=tuple(group),
         )
-        for group in groups
+        for name, group in zip(names, groups, strict=True)
     )
     return ClaimsTable(title, (*columns, *others), rows, any(row.share for row in rows))
 
@@ -416,24 +404,13 @@ def script_json(data: Any) -> str:
 # The rest
 
 
-@dataclass(frozen=True)
-class Constant:
-    """A constant of the scenario as the page lists it."""
-
-    name: str
-    symbol: str
-    value: str
-    unit: str
-    meaning: str
-
-
-def scenario_table(contents: Contents) -> list[Constant]:
-    """All constants, in the order of the scenario's file."""
+def scenario_table(contents: Contents) -> list[tuple[str, str, str, str, str]]:
+    """Name, symbol, value, unit and meaning of all constants, in the order of the scenario's file."""
     constants = []
     for name, field in type(contents.scenario).model_fields.items():
         notes = notes_of(field)
         value = show_value(getattr(contents.scenario, name))
-        constants.append(Constant(name, notes["symbol"], value, notes["unit"], field.description or ""))
+        constants.append((name, notes["symbol"], value, notes["unit"], field.description or ""))
     return constants
 
 
