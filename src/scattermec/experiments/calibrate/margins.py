@@ -50,7 +50,7 @@ class Margins(NamedTuple):
 def margins(scenario: Scenario, *, frames: int, seed: int, quick: bool = True) -> Margins:
     """Measure the sweeps with maximum ratio beams, and the margin of each claim."""
     measurements, served = measure(scenario, frames=frames, seed=seed, quick=quick)
-    least = [min(condition.margin for condition in claim.test(measurements)) for claim in CLAIMS]
+    least = [min(condition.margin for condition in claim.conditions(measurements)) for claim in CLAIMS]
     return Margins(np.array(least), served)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from scattermec.experiments.claims import evidence
 from scattermec.experiments.claims.evidence import Condition, Curve, Estimate, curve
 from scattermec.experiments.measure.beams import Beams
-from scattermec.experiments.measure.sweeps import SWEEPS, Measurement, measure_point
+from scattermec.experiments.measure.sweeps import SWEEPS, Measurement, Swept, measure_point, sweep_of
 from scattermec.scenario import Scenario
 
 Verdict = Literal["holds", "holds in part", "does not hold", "not examined"]
@@ -31,16 +31,61 @@ Measurements = Sequence[Measurement]
 
 
 @dataclass(frozen=True)
+class Curves:
+    """What a figure shows: metrics along its sweep, of the hybrid scheme unless another is named."""
+
+    measurements: Measurements
+    swept: Swept
+
+    def of(self, metric: str, scheme: str = "hybrid") -> Curve:
+        """The curve of a metric."""
+        return curve(self.measurements, self.swept, scheme, metric)
+
+    def efficiency(self, scheme: str) -> Curve:
+        """What the paper calls energy efficiency, the second term of (11): of each frame, then the mean."""
+        return self.of("frame_efficiency", scheme)
+
+    @property
+    def active(self) -> Curve:
+        """The active share."""
+        return self.of("active_share")
+
+    @property
+    def passive(self) -> Curve:
+        """The passive share."""
+        return self.of("passive_share")
+
+    @property
+    def local(self) -> Curve:
+        """The local share."""
+        return self.of("local_share")
+
+
+@dataclass(frozen=True)
 class Claim:
     """A statement that the paper makes about a figure, and its test."""
 
     name: str
-    figure: str
+    """figure and number, such as 3a-1"""
     statement: str
-    swept: str
-    test: Callable[[Measurements], list[Condition]]
+    test: Callable[[Curves], list[Condition]]
+    """judges its conditions on the curves of the figure"""
     mechanism: str
     """the part of the equations that decides it"""
+
+    @property
+    def figure(self) -> str:
+        """The figure that it is about."""
+        return self.name.partition("-")[0]
+
+    @property
+    def swept(self) -> Swept:
+        """The constant that the figure varies."""
+        return sweep_of(self.figure).name
+
+    def conditions(self, measurements: Measurements) -> list[Condition]:
+        """Its conditions, judged on measurements of all figures."""
+        return self.test(Curves(measurements, self.swept))
 
 
 @dataclass(frozen=True)
@@ -74,7 +119,7 @@ def examine(measurements: Measurements, swept: Sequence[str], beams: str = "") -
     findings = []
     for claim in CLAIMS:
         if claim.swept in swept:
-            conditions = claim.test(measurements)
+            conditions = claim.conditions(measurements)
             verdict, why = judge(conditions)
         else:
             conditions, verdict, why = [], "not examined", f"Fig. {claim.figure} is not part of this run."
@@ -129,115 +174,7 @@ def judge(conditions: Sequence[Condition]) -> tuple[Verdict, str]:
     return verdict, f"{len(conditions) - len(missing)} of {len(conditions)} conditions met; {reasons}."
 
 
-def _hybrid(measurements: Measurements, swept: str, metric: str) -> Curve:
-    return curve(measurements, swept, "hybrid", metric)
-
-
-def _shares(measurements: Measurements, swept: str) -> tuple[Curve, Curve, Curve]:
-    """Active, passive and local share of the hybrid scheme."""
-    active, passive, local = (
-        _hybrid(measurements, swept, f"{part}_share") for part in ("active", "passive", "local")
-    )
-    return active, passive, local
-
-
-def _active_suppressed(measurements: Measurements) -> list[Condition]:
-    active, _, _ = _shares(measurements, "ap_power")
-    return [
-        evidence.below(f"the active share at the lowest power is below {FEW:.0%}", active.first, FEW),
-        evidence.exceeds(
-            "the active share at the highest power is more than twice that at the lowest",
-            active.last,
-            active.first,
-            factor=2.0,
-        ),
-    ]
-
-
-def _passive_preferred(measurements: Measurements) -> list[Condition]:
-    active, passive, _ = _shares(measurements, "ap_power")
-    return [
-        evidence.exceeds(
-            "the passive share exceeds the active share at the lowest power", passive.first, active.first
-        ),
-        evidence.above(
-            f"the passive share at the lowest power is above {SOME:.0%}", passive.first, SOME
-        ).beside(),
-    ]
-
-
-def _largely_local(measurements: Measurements) -> list[Condition]:
-    _, _, local = _shares(measurements, "ap_power")
-    return [evidence.above("the local share at the lowest power is above a third", local.first, LARGE)]
-
-
-def _active_grows(measurements: Measurements) -> list[Condition]:
-    active, _, _ = _shares(measurements, "ap_power")
-    return [evidence.rises("the active share rises with power", active)]
-
-
-def _all_offloaded(measurements: Measurements) -> list[Condition]:
-    active, passive, local = _shares(measurements, "mean_workload")
-    return [
-        evidence.below(f"the local share at the smallest workload is below {FEW:.0%}", local.first, FEW),
-        evidence.above(f"the active share there is above {SOME:.0%}", active.first, SOME).beside(),
-        evidence.above(f"the passive share there is above {SOME:.0%}", passive.first, SOME).beside(),
-    ]
-
-
-def _passive_time_grows(measurements: Measurements) -> list[Condition]:
-    return [
-        evidence.rises(
-            "the passive time rises with the workload", _hybrid(measurements, "mean_workload", "t_passive")
-        )
-    ]
-
-
-def _active_time_shrinks(measurements: Measurements) -> list[Condition]:
-    return [
-        evidence.falls(
-            "the active time falls with the workload", _hybrid(measurements, "mean_workload", "t_active")
-        )
-    ]
-
-
-def _local_grows_with_workload(measurements: Measurements) -> list[Condition]:
-    _, _, local = _shares(measurements, "mean_workload")
-    return [evidence.rises("the local share rises with the workload", local)]
-
-
-def _local_grows_with_distance(measurements: Measurements) -> list[Condition]:
-    _, _, local = _shares(measurements, "distance")
-    return [evidence.rises("the local share rises with distance", local)]
-
-
-def _active_shrinks_with_distance(measurements: Measurements) -> list[Condition]:
-    active, _, _ = _shares(measurements, "distance")
-    return [evidence.falls("the active share falls with distance", active)]
-
-
-def _rest_is_passive(measurements: Measurements) -> list[Condition]:
-    active, passive, _ = _shares(measurements, "distance")
-    return [
-        evidence.exceeds(
-            "the passive share exceeds the active share at the greatest distance", passive.last, active.last
-        )
-    ]
-
-
 LABELS = {"hybrid": "Hybrid-offload", "active": "Active-enabled", "local": "MEC-disabled"}
-
-
-def _efficiency(measurements: Measurements, scheme: str) -> Curve:
-    """What the paper calls energy efficiency, the second term of (11): of each frame, then the mean."""
-    return curve(measurements, "distance", scheme, "frame_efficiency")
-
-
-def _efficiency_falls(measurements: Measurements) -> list[Condition]:
-    return [
-        evidence.falls(f"the efficiency of {label} falls with distance", _efficiency(measurements, scheme))
-        for scheme, label in LABELS.items()
-    ]
 
 
 def _inverse(energy: Curve) -> Curve:
@@ -247,11 +184,9 @@ def _inverse(energy: Curve) -> Curve:
     return Curve(energy.name, energy.unit, energy.values, mean, low, high)
 
 
-def _ordered(measurements: Measurements) -> list[Condition]:
-    hybrid, active, local = (_efficiency(measurements, scheme) for scheme in LABELS)
-    on_same = {
-        scheme: _inverse(curve(measurements, "distance", scheme, "relative_energy")) for scheme in LABELS
-    }
+def _ordered(curves: Curves) -> list[Condition]:
+    hybrid, active, local = map(curves.efficiency, LABELS)
+    on_same = {scheme: _inverse(curves.of("relative_energy", scheme)) for scheme in LABELS}
     same = "on the frames where every scheme serves everyone"
     return [
         evidence.never_below("Hybrid-offload is nowhere less efficient than Active-enabled", hybrid, active),
@@ -267,11 +202,11 @@ def _ordered(measurements: Measurements) -> list[Condition]:
     ]
 
 
-def _converge(measurements: Measurements) -> list[Condition]:
-    local = _efficiency(measurements, "local")
+def _converge(curves: Curves) -> list[Condition]:
+    local = curves.efficiency("local")
     conditions = []
     for scheme in ("hybrid", "active"):
-        own, label = _efficiency(measurements, scheme), LABELS[scheme]
+        own, label = curves.efficiency(scheme), LABELS[scheme]
         conditions += [
             _within(
                 f"{label} is within {CLOSE:.0%} of MEC-disabled at the greatest distance",
@@ -308,121 +243,131 @@ def _shrinks(statement: str, own: Curve, local: Curve) -> Condition:
 CLAIMS = (
     Claim(
         "3a-1",
-        "3a",
         "At low AP power active offloading is suppressed.",
-        "ap_power",
-        _active_suppressed,
+        lambda curves: [
+            evidence.below(
+                f"the active share at the lowest power is below {FEW:.0%}", curves.active.first, FEW
+            ),
+            evidence.exceeds(
+                "the active share at the highest power is more than twice that at the lowest",
+                curves.active.last,
+                curves.active.first,
+                factor=2.0,
+            ),
+        ],
         "Transmitting and computing draw on one budget (9): scarcity suppresses what costs more per kbit.",
     ),
     Claim(
         "3a-2",
-        "3a",
         "At low AP power users prefer passive to active offloading.",
-        "ap_power",
-        _passive_preferred,
+        lambda curves: [
+            evidence.exceeds(
+                "the passive share exceeds the active share at the lowest power",
+                curves.passive.first,
+                curves.active.first,
+            ),
+            evidence.above(
+                f"the passive share at the lowest power is above {SOME:.0%}", curves.passive.first, SOME
+            ).beside(),
+        ],
         "Backscatter costs a user nothing and its beam charges the others (8), but its rate falls with the "
         "power (6), and the AP pays more for beaming than for receiving (7).",
     ),
     Claim(
         "3a-3",
-        "3a",
         "At low AP power a large part of the work is computed locally.",
-        "ap_power",
-        _largely_local,
+        lambda curves: [
+            evidence.above("the local share at the lowest power is above a third", curves.local.first, LARGE)
+        ],
         "Local work costs the AP nothing, but a user more energy per kbit than transmission if circuit power "
         "and noise are low: scarce energy then goes into the radio.",
     ),
     Claim(
         "3a-4",
-        "3a",
         "Active offloading grows with the AP's power.",
-        "ap_power",
-        _active_grows,
+        lambda curves: [evidence.rises("the active share rises with power", curves.active)],
         "More power fills the users' budgets, but it also makes each second of beaming dearer to the AP (7).",
     ),
     Claim(
         "3b-1",
-        "3b",
         "A small workload is (nearly) all offloaded, actively and passively.",
-        "mean_workload",
-        _all_offloaded,
+        lambda curves: [
+            evidence.below(
+                f"the local share at the smallest workload is below {FEW:.0%}", curves.local.first, FEW
+            ),
+            evidence.above(f"the active share there is above {SOME:.0%}", curves.active.first, SOME).beside(),
+            evidence.above(
+                f"the passive share there is above {SOME:.0%}", curves.passive.first, SOME
+            ).beside(),
+        ],
         "With energy to spare only (7) decides. It charges reception and the server, not local computing, so "
         "what the stored energy can pay for is computed locally.",
     ),
     Claim(
         "3b-2",
-        "3b",
         "Passive time grows with the workload.",
-        "mean_workload",
-        _passive_time_grows,
+        lambda curves: [evidence.rises("the passive time rises with the workload", curves.of("t_passive"))],
         "Users with more work need more energy, which only beaming in the others' slots supplies.",
     ),
     Claim(
         "3b-3",
-        "3b",
         "Active time shrinks with the workload.",
-        "mean_workload",
-        _active_time_shrinks,
+        lambda curves: [evidence.falls("the active time falls with the workload", curves.of("t_active"))],
         "Active and passive time share the slot (2): more work takes more of both, until the slot is full "
         "and beaming displaces transmission.",
     ),
     Claim(
         "3b-4",
-        "3b",
         "Local computing grows with the workload.",
-        "mean_workload",
-        _local_grows_with_workload,
+        lambda curves: [evidence.rises("the local share rises with the workload", curves.local)],
         "Stored energy pays for a fixed amount of local work, a falling share of a growing load; once "
         "the slot is full, local computing takes the rest.",
     ),
     Claim(
         "4a-1",
-        "4a",
         "The farther the users, the larger the local part.",
-        "distance",
-        _local_grows_with_distance,
+        lambda curves: [evidence.rises("the local share rises with distance", curves.local)],
         "Energy per kbit grows with distance for transmission but not for local computing; this tells where "
         "radiated power outweighs circuit power.",
     ),
     Claim(
         "4a-2",
-        "4a",
         "The farther the users, the smaller the active part.",
-        "distance",
-        _active_shrinks_with_distance,
+        lambda curves: [evidence.falls("the active share falls with distance", curves.active)],
         "The power for the same rate grows with the square of the distance (4).",
     ),
     Claim(
         "4a-3",
-        "4a",
         "What far users still offload is offloaded passively.",
-        "distance",
-        _rest_is_passive,
+        lambda curves: [
+            evidence.exceeds(
+                "the passive share exceeds the active share at the greatest distance",
+                curves.passive.last,
+                curves.active.last,
+            )
+        ],
         "A backscattered signal fades with the fourth power of the distance (6), a transmitted one with the "
         "square (4).",
     ),
     Claim(
         "4b-1",
-        "4b",
         "Energy efficiency falls with distance.",
-        "distance",
-        _efficiency_falls,
+        lambda curves: [
+            evidence.falls(f"the efficiency of {label} falls with distance", curves.efficiency(scheme))
+            for scheme, label in LABELS.items()
+        ],
         "Less of the beam's energy arrives, so the AP must beam for longer for the same work.",
     ),
     Claim(
         "4b-2",
-        "4b",
         "Hybrid-offload is at least as efficient as Active-enabled, and that as MEC-disabled.",
-        "distance",
         _ordered,
         "Each scheme is a restriction of the one before: on frames where all serve everyone it cannot cost "
         "less. Where they drop different users, the rest may be cheaper to serve.",
     ),
     Claim(
         "4b-3",
-        "4b",
         "With distance the three efficiencies converge.",
-        "distance",
         _converge,
         "The schemes meet where offloading becomes dearer to the users than computing, so that nothing is "
         "offloaded any more.",
