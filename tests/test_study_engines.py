@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -97,6 +98,16 @@ def test_any_engine_goes_on_where_a_driver_was_killed(engine, reference, tmp_pat
     compute(recorded, tmp_path)
     assert asked == [4]
     assert files(tmp_path) == reference
+
+
+def test_parts_take_turns() -> None:
+    class Parity(Squares):
+        def part(self, item: int) -> str:
+            return "odd" if item % 2 else "even"
+
+    items = Items([Parity((1, 3, 5, 2, 4)), Others((7, 8))], Path("unused"))
+    assert items.in_turns(range(7)) == [0, 3, 5, 1, 4, 6, 2]
+    assert items.in_turns([2, 1, 6]) == [2, 6, 1]
 
 
 def test_files_of_other_settings_are_not_taken_for_findings(tmp_path) -> None:

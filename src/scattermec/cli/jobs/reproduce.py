@@ -86,7 +86,7 @@ def run_share(plan: Plan, out: Path, where: Where) -> None:
 
 def _in_processes(where: Where, items: Items, numbers: Sequence[int], report: Callable[[int], None]) -> None:
     try:
-        where.compute(items, numbers, report)
+        where.compute(items, items.in_turns(numbers), report)
     finally:
         discard_partials(items.folder)  # of processes that were ended
 

@@ -95,18 +95,24 @@ class Items:
         self._kept = [study.open(self.folder) for study in self.studies]
 
     def left(self) -> list[int]:
-        """The items that are neither found nor in a file: the first of every part, then the second, and so on.
+        """The items that are neither found nor in a file."""
+        return [
+            number for number, path in enumerate(self.paths) if not path.exists() and not self.found(number)
+        ]
 
-        The items of a part share their programs, and in this order processes do not compile the same ones at
-        the same time.
+    def in_turns(self, numbers: Sequence[int]) -> list[int]:
+        """The first item of every part, then the second of each, and so on.
+
+        The items of a part share their programs. In their own order, several processes would compile the same
+        ones at the same time.
         """
         before: Counter[str] = Counter()
         turns: dict[int, int] = {}
-        for number, (study, item) in enumerate(self.pairs):
-            if not self.paths[number].exists() and not self.found(number):
-                part = study.part(item)
-                turns[number] = before[part]
-                before[part] += 1
+        for number in numbers:
+            study, item = self.pairs[number]
+            part = study.part(item)
+            turns[number] = before[part]
+            before[part] += 1
         return sorted(turns, key=turns.__getitem__)
 
     def found(self, number: int) -> bool:
