@@ -79,6 +79,8 @@ def test_a_jitted_value_differentiates_inside_vmap():
 def test_value_differentiates_through_its_prices(elastic, slopes):
     rng = np.random.default_rng(0)
     checked = 0
+    # The value of what is kept can exceed the energy, and its rounding is seen by small steps.
+    steps = (1e-4, 1e-3) if slopes is None else (1e-4, 1e-3, 1e-2)
     gradient = jax.jit(partial(jax.grad(value, argnums=(0, 1, 2, 3), allow_int=True), elastic=elastic))
     for parameters, frame, beams in cases(elastic):
         point = (parameters, frame, beams, slopes)
@@ -94,8 +96,8 @@ def test_value_differentiates_through_its_prices(elastic, slopes):
 
         def compare(found, function, scale, size=size):
             # A small step sees the solver's tolerance, a large one where another limit starts to bind.
-            slopes = np.array([slope(function, 0.0, step * scale) for step in (1e-4, 1e-3, 1e-2)])
-            assert np.min(np.abs(slopes - float(found))) <= 2e-5 * (abs(float(found)) + size / scale)
+            secants = np.array([slope(function, 0.0, step * scale) for step in steps])
+            assert np.min(np.abs(secants - float(found))) <= 2e-5 * (abs(float(found)) + size / scale)
 
         for name in (*CONSTANTS, *PER_USER):
             number = np.asarray(getattr(parameters, name))

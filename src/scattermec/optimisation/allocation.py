@@ -169,7 +169,7 @@ def _lagrangian(
     if form.planes is not None and x.kept is not None:
         # By the parts of the battery: each is worth its gain, and the price of its size is what the gain
         # exceeds the price of energy by.
-        gain, size = form.planes.unit[:, None] * form.planes.slope, form.planes.size[:, None]
+        gain, size = form.planes.gain, form.planes.size[:, None]
         kept = jnp.clip(x.kept[:, None] - jnp.arange(gain.shape[-1]) * size, 0, size)
         excess = jnp.maximum(gain - (y.budget + y.capacity)[:, None], 0)
         kept, excess = jax.lax.stop_gradient((kept, excess))

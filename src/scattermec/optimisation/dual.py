@@ -40,6 +40,6 @@ def dual_function(
     time_worth = jnp.maximum(jnp.maximum(active, passive_worth), 0)
     priced = work * f.workload - budget * f.battery - capacity * f.capacity
     if f.planes is not None:
-        gain = f.planes.unit[:, None] * f.planes.slope
-        priced -= jnp.sum(jnp.maximum(costs * gain - energy[:, None], 0), axis=-1) * f.planes.size
+        excess = jnp.maximum(costs * f.planes.gain - energy[:, None], 0)
+        priced -= jnp.sum(excess, axis=-1) * f.planes.size
     return jnp.sum(priced - time_worth - local_worth * f.local_limit)

@@ -61,6 +61,11 @@ class Planes(NamedTuple):
     size: Float[Array, " N"]
     """of a part, in scaled energy"""
 
+    @property
+    def gain(self) -> Float[Array, "N S"]:
+        """Value of a unit of energy in each part, in scaled cost."""
+        return self.unit[:, None] * self.slope
+
 
 def planes_of_value(
     slopes: Float[Array, "N S"], scale: Float[Array, " N"], size: Float[Array, " N"], most: Float[Array, " N"]

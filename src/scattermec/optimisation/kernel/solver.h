@@ -232,18 +232,17 @@ class Solver {
     return sum;
   }
   INLINE Real product() const {
-    const Point& p = at;
-    Real sum = p.tau * p.kappa;
+    Real sum = at.tau * at.kappa;
     for (int i = 0; i < n(); ++i) {
-      sum += p.x.t_active[i] * p.s.t_active[i] + p.x.energy[i] * p.s.energy[i] + p.x.l_local[i] * p.s.l_local[i];
-      sum += p.y.time[i] * p.z.time[i] + p.y.work[i] * p.z.work[i] + p.y.local[i] * p.z.local[i];
-      sum += p.y.budget[i] * p.z.budget[i] + p.y.capacity[i] * p.z.capacity[i];
-      if (elastic_) sum += p.x.shortfall[i] * p.s.shortfall[i];
-      if (parts_) sum += p.x.kept[i] * p.s.kept[i] + p.x.worth[i] * p.s.worth[i];
+      sum += at.x.t_active[i] * at.s.t_active[i] + at.x.energy[i] * at.s.energy[i] + at.x.l_local[i] * at.s.l_local[i];
+      sum += at.y.time[i] * at.z.time[i] + at.y.work[i] * at.z.work[i] + at.y.local[i] * at.z.local[i];
+      sum += at.y.budget[i] * at.z.budget[i] + at.y.capacity[i] * at.z.capacity[i];
+      if (elastic_) sum += at.x.shortfall[i] * at.s.shortfall[i];
+      if (parts_) sum += at.x.kept[i] * at.s.kept[i] + at.x.worth[i] * at.s.worth[i];
     }
-    for (int c = 0; c < m(); ++c) sum += p.x.t_passive[c] * p.s.t_passive[c];
+    for (int c = 0; c < m(); ++c) sum += at.x.t_passive[c] * at.s.t_passive[c];
     for (int i = 0; i < n() && parts_; ++i) {
-      const auto slack = slack_of_planes(p, i);
+      const auto slack = slack_of_planes(at, i);
       planes_of(i, [&](int s) INLINE_LAMBDA { sum += plane_price[s] * slack(s); });
     }
     return sum;
