@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -47,18 +46,16 @@ def random_frames(
     workload = (
         np.full((count, n), work) if work is not None else rng.poisson(load or s.mean_workload, (count, n))
     )
-    return Frame(
-        channels=jnp.asarray(gain[:, None] * (normal[0] + 1j * normal[1])),
-        workload=jnp.asarray(workload, float),
-        battery=jnp.asarray(rng.uniform(*battery, (count, n))),
-    )
+    channels, left = gain[:, None] * (normal[0] + 1j * normal[1]), rng.uniform(*battery, (count, n))
+    # `jnp.asarray` would compile a program for every shape.
+    return jax.device_put(Frame(channels=channels, workload=workload.astype(float), battery=left))
 
 
 def random_beams(frames: Frame, seed: int) -> jax.Array:
     rng = np.random.default_rng(seed)
     raw = rng.normal(size=(2, *frames.channels.shape))
     beams = raw[0] + 1j * raw[1]
-    return jnp.asarray(beams / np.linalg.norm(beams, axis=-1, keepdims=True))
+    return jax.device_put(beams / np.linalg.norm(beams, axis=-1, keepdims=True))
 
 
 @jax.jit
@@ -84,7 +81,7 @@ def single(tree: Any) -> Any:
 def kept_frames(name: str) -> Frame:
     """Frames of tests/cases, on which something once went wrong."""
     with np.load(Path(__file__).parent / "cases" / f"{name}.npz") as arrays:
-        return Frame(**{key: jnp.asarray(arrays[key]) for key in ("channels", "workload", "battery")})
+        return jax.device_put(Frame(**{key: arrays[key] for key in ("channels", "workload", "battery")}))
 
 
 # Problems
@@ -200,7 +197,7 @@ def degenerate_frames(kind: str, count: int, seed: int) -> tuple[Scenario, Frame
         )
     s = Scenario(num_antennas=antennas)
     channels = np.array(found) / np.sqrt(2) * np.asarray(parameters_of(s).path_gain)[:, None]
-    return s, dataclasses.replace(random_frames(s, count, seed), channels=jnp.asarray(channels))
+    return s, dataclasses.replace(random_frames(s, count, seed), channels=jax.device_put(channels))
 
 
 # Who solves them
@@ -249,10 +246,11 @@ def p1_shared(solver: str = USUAL, scheme: str = "hybrid", elastic: bool = False
     """P1 for parameters, frames and their beams, one or several per slot: `Solution`, and time of each beam.
 
     As `allocate` does it, but in two programs: that of the solver, which takes long to compile, depends on
-    the numbers of users and beams alone.
+    the numbers of users and beams alone. The answers are NumPy's: JAX would compile a program for each thing
+    that a test asks of them.
     """
-    return lambda parameters, frames, beams: _solved(solver, elastic)(
-        _stated(scheme)(parameters, frames, beams)
+    return lambda parameters, frames, beams: jax.device_get(
+        _solved(solver, elastic)(_stated(scheme)(parameters, frames, beams))
     )
 
 

@@ -127,7 +127,7 @@ def test_the_ap_learns_from_rewards_up_to_the_limit(limit: float | None) -> None
     reached, (record,) = play(t, state(t, ALL_LOCAL))
     scaled = 0.5 * float(record.reward)
     assert scaled > 0.01
-    remembered = recall(reached.ap_replay, jax.random.key(0)).reward
+    remembered = jax.jit(recall)(reached.ap_replay, jax.random.key(0)).reward
     assert np.asarray(remembered) == pytest.approx(scaled if limit is None else limit, rel=1e-5)
 
 
@@ -137,7 +137,7 @@ def test_uniform_exploration_replaces_the_choice_with_probability_epsilon(report
     t = task(exploration_probability=epsilon, exploration="uniform")
     start = state(t, report)
     best = max(expected_rewards(t, start, report))
-    starts = jax.vmap(lambda key: dataclasses.replace(start, key=key))(
+    starts = jax.jit(jax.vmap(lambda key: dataclasses.replace(start, key=key)))(
         jax.random.split(jax.random.key(2), seeds)
     )
     _, record = many_frames(t, starts, jnp.asarray(0))
@@ -160,17 +160,22 @@ def test_line_10_plays_each_user_against_the_others_estimate() -> None:
     start = state(t, NOTHING)
     environment = start.environment
     action = jax.random.uniform(jax.random.key(3), (18,), jnp.float32)
-    message = learner.estimate_and_distribute(t, environment, action)
+    message = jax.jit(learner.estimate_and_distribute)(t, environment, action)
     tries = jax.random.uniform(jax.random.key(4), (3, 6), jnp.float32)
     draws = learner.draw_next(jax.random.key(5), environment, t.parameters)
-    transition = learner.try_each(t, environment, message, tries, draws)
-    own = learner.reported_allocation(t, environment, message, tries)
-    for user in range(3):
-        mixed = jax.tree.map(lambda mine, other, u=user: other.at[u].set(mine[u]), own, message.estimate)
-        outcome = run_frame(t.learning_parameters, environment.frame, message.beams, mixed)
-        assert float(transition.reward[user]) == pytest.approx(float(outcome.user_reward[user]), abs=1e-6)
+    transition = jax.jit(learner.try_each)(t, environment, message, tries, draws)
+
+    @jax.jit
+    def alone(user: jax.Array) -> tuple:
+        own = learner.reported_allocation(t, environment, message, tries)
+        mixed = jax.tree.map(lambda mine, other: other.at[user].set(mine[user]), own, message.estimate)
         reached, _ = learner.advance(environment, message.beams, mixed, draws, t.learning_parameters)
-        seen = see_as_users(t, reached, message.beams)[user]
+        outcome = run_frame(t.learning_parameters, environment.frame, message.beams, mixed)
+        return outcome, see_as_users(t, reached, message.beams)[user]
+
+    for user in range(3):
+        outcome, seen = alone(user)
+        assert float(transition.reward[user]) == pytest.approx(float(outcome.user_reward[user]), abs=1e-6)
         size = seen.size - 1  # the beam's gain is that of the next message
         np.testing.assert_allclose(transition.next_observation[user, :size], seen[:size], rtol=1e-6)
         assert float(seen[1]) == pytest.approx(float(outcome.battery[user]), rel=1e-6)
@@ -185,7 +190,7 @@ def test_a_users_transition_waits_for_the_next_message_and_ends_with_the_episode
     valid = rows[:9, -1]
     # The first row is the blank one that waited before any frame; frames 3, 6, ... end an episode.
     np.testing.assert_array_equal(valid, [0, 1, 1, 0, 1, 1, 0, 1, 1])
-    batch = jax.vmap(recall)(end.user_replays, jax.random.split(jax.random.key(7), 3))
+    batch = jax.jit(jax.vmap(recall))(end.user_replays, jax.random.split(jax.random.key(7), 3))
     assert np.isfinite(batch.observation).all()
 
 

@@ -62,7 +62,8 @@ def compare(name: str, solution, scheme: str = "hybrid", elastic: bool = False) 
     s = PROBLEMS[name].scenario
     frames, beams = PROBLEMS[name].draw()
     reference = reference_solver(s.num_users, scheme, elastic)
-    status = np.asarray(solution.status)
+    solution = jax.device_get(solution)
+    status = solution.status
     assert set(status) <= {OPTIMAL, INFEASIBLE}
     assert not any(np.isnan(leaf).any() for leaf in jax.tree.leaves(solution))
     verdicts, energies = map(np.array, zip(*answers(name, scheme, elastic), strict=True))
@@ -74,20 +75,20 @@ def compare(name: str, solution, scheme: str = "hybrid", elastic: bool = False) 
         around = {reference.solve(data, factor)[0] for factor in (1 - 1e-6, 1 + 1e-6)}
         assert around == {OPTIMAL, INFEASIBLE}, (k, status[k], verdicts[k], around)
     both = decided & (status == OPTIMAL) & (verdicts == OPTIMAL)
-    mine = np.asarray(solution.energy) + np.sum(solution.shortfall, axis=1)
+    mine = solution.energy + np.sum(solution.shortfall, axis=1)
     np.testing.assert_allclose(mine[both], energies[both], rtol=1e-6)
     check_residuals(s, frames, beams, solution)
 
 
 def check_residuals(s: Scenario, frames: Frame, beams, solution) -> None:
     """Constraints (1) to (3) and (9) in NumPy, each relative to its scale."""
-    for k in np.flatnonzero(np.asarray(solution.status) == OPTIMAL):
+    for k in np.flatnonzero(solution.status == OPTIMAL):
         d = data_of(s, *at((frames.channels, frames.workload, frames.battery, beams), k))
         a = at(solution.allocation, k)
         parts = (a.t_active, a.t_passive, a.t_local, a.l_active, a.l_passive, a.l_local)
         assert all(np.all(part >= 0) for part in parts)
         work = np.maximum(d.workload, 1e-300)
-        shortfall = np.asarray(solution.shortfall[k])
+        shortfall = solution.shortfall[k]
         assert np.all((a.t_active + a.t_passive - d.slot) / d.slot <= 1e-8)
         assert np.all((a.l_local - d.local_rate * d.slot) / work <= 1e-8)
         assert np.all((a.l_passive - d.passive_rate * a.t_passive) / work <= 1e-8)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import command_line
+from bank import mrt
 from scattermec import Scenario, _processes
 from scattermec.cli.jobs import calibrate as job
 from scattermec.cli.where import Where
@@ -30,7 +31,7 @@ from scattermec.experiments.claims.withheld import (
 from scattermec.experiments.measure.statistics import ratio_interval
 from scattermec.experiments.measure.sweeps import SWEEPS, draw_frames, measure_frames, measure_point
 from scattermec.optimisation import OPTIMAL, allocate_frames
-from scattermec.physics import maximum_ratio_beams, parameters_of
+from scattermec.physics import parameters_of
 
 WEAK = Scenario(initial_battery=(0.0, 0.002), circuit_power=0.0001)
 """Some of its frames cannot serve everyone, so that the best sets are tried."""
@@ -64,7 +65,7 @@ def test_nobody_is_served_where_not_everyone_can_be_if_the_scenario_says_so() ->
     parameters = parameters_of(WEAK.replace(partial_service=False))
     frames = draw_frames(parameters, frames=60, seed=3)
     found = measure_frames(parameters, frames=60, seed=3, beams="mrt", scheme="hybrid")
-    everyone = allocate_frames(parameters, frames, jax.vmap(maximum_ratio_beams)(frames.channels))
+    everyone = allocate_frames(parameters, frames, mrt(frames))
     served, energy = np.asarray(everyone.status) == OPTIMAL, np.asarray(everyone.energy)
     assert 0 < served.mean() < 1
     idle = float(parameters.idle_power * parameters.slot_duration.sum())

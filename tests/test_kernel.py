@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(not KERNEL, reason="the compiled kernel was not 
 )
 def test_kernel_agrees_with_the_portable_method(name, elastic, beams_per_slot):
     frames, first = PROBLEMS[name].draw(seed=30)
-    beams = jnp.stack([first, random_beams(frames, 1), random_beams(frames, 2)][:beams_per_slot], axis=2)
+    beams = np.stack([first, random_beams(frames, 1), random_beams(frames, 2)][:beams_per_slot], axis=2)
     (fast, fast_times), (slow, slow_times) = (
         p1_shared(solver, elastic=elastic)(parameters_of(PROBLEMS[name].scenario), frames, beams)
         for solver in ("kernel", "portable")
@@ -46,7 +46,7 @@ def test_more_beams_a_slot_never_cost_more():
     s = scenario(3)
     frames = random_frames(s, seed=31)
     one = p1("kernel")(parameters_of(s), frames, mrt(frames))
-    more = jnp.stack([mrt(frames), random_beams(frames, 1)], axis=2)
+    more = np.stack([mrt(frames), random_beams(frames, 1)], axis=2)
     two, _ = p1_shared("kernel")(parameters_of(s), frames, more)
     optimal = np.asarray(one.status) == OPTIMAL
     assert np.all(np.asarray(two.energy)[optimal] <= np.asarray(one.energy)[optimal] * (1 + 1e-7))

@@ -52,7 +52,7 @@ def test_beams_chosen_by_policies_are_measured_as_beams_by_name() -> None:
     sweep, value = SWEEPS["ap_power"], 0.5
     parameters = parameters_at(parameters_of(SCENARIO), sweep.name, value)
     frames = draw_frames(parameters, frames=8, seed=3)
-    mrt = jax.vmap(maximum_ratio_beams)(frames.channels)
+    mrt = jax.jit(jax.vmap(maximum_ratio_beams))(frames.channels)
     rows = measure_chosen(
         parameters, sweep, value, frames=frames, kind="copy", seed=3, beams=jnp.stack([mrt, mrt])
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from torture.reference import Answer, Constants, Frames, allocation_bound, beams_bound, links_of
 
-from bank import DEGENERATE, EDGES, at, degenerate_frames, kept_frames, random_frames
+from bank import DEGENERATE, EDGES, at, degenerate_frames, kept_frames, mrt, random_frames
 from reference_beams import reference_beams
 from scattermec import Scenario
 from scattermec.optimisation import (
@@ -66,7 +66,7 @@ def test_needs_far_below_what_could_be_harvested_are_met():
     found = {scheme: solve(scenario, frames, scheme) for scheme in ("local", "hybrid")}
 
     constants = Constants(scenario, 3)
-    beams = np.asarray(jax.vmap(maximum_ratio_beams)(frames.channels))
+    beams = np.asarray(mrt(frames))
     best_rate = links_of(constants, np.asarray(frames.channels), beams).harvest_rate[:, 1].max(axis=1)
     beaming = scenario.local_energy * work[:, 1] / best_rate
     power = scenario.ap_power + scenario.passive_receive_power
@@ -216,11 +216,11 @@ def test_a_frame_is_answered_alike_in_any_company(changes):
     parameters = parameters_of(Scenario(**changes))
     count = batch.BLOCKS * batch.BLOCK + 100  # more than one call of a program solves
     frames = random_frames(Scenario(**changes), count, seed=7)
-    data = (frames, jax.vmap(maximum_ratio_beams)(frames.channels))
+    data = (frames, mrt(frames))
     random = np.random.default_rng(8)
 
     def part(chosen):
-        return jax.tree.map(lambda leaf: leaf[chosen], data)
+        return jax.device_put(jax.tree.map(lambda leaf: np.asarray(leaf)[chosen], data))
 
     for answer in (
         lambda data: allocate_frames(parameters, *data),
@@ -266,7 +266,7 @@ def test_a_set_without_a_verdict_raises_doubt_only_if_it_could_be_best(monkeypat
         )
 
     monkeypatch.setattr(service, "_solve_sets", without_a_verdict_for_one_user)
-    best = service.allocate_best_set(parameters, frame, beams)
+    best = jax.jit(lambda *data: service.allocate_best_set(parameters, *data))(frame, beams)
     assert best.status == status
     np.testing.assert_allclose(best.energy, everyone.energy)
 

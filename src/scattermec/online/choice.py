@@ -56,7 +56,7 @@ class EstimatingAp:
     ) -> Proposed:
         """Lines 3 to 5, for the number of the frame, and workload, battery (N,) and channels (N, M)."""
         task = self._task
-        state, seen = _observed(task, *map(jnp.asarray, (workload, battery, channels)))
+        state, seen = _observed(task, workload, battery, channels)
         action = self._networks.actor(np.asarray(seen))
         message = _proposed(task, state, jnp.asarray(action, DTYPE))
         estimate = np.stack([getattr(message.estimate, part) for part in PARTS], axis=1)
@@ -79,7 +79,7 @@ class EstimatingAp:
     def prefers(self, reports: np.ndarray) -> bool:
         """Lines 15 and 16: whether reports (N, 6) promise more than the estimate of the last proposal."""
         key = jax.random.fold_in(self._key, self._frame)
-        compared = jnp.asarray(np.stack([reports, self._estimate]))
+        compared = np.stack([reports, self._estimate])
         rewards, following = _outlooks(self._task, self._state, self._beams, compared, key)
         pairs = zip(rewards.tolist(), np.asarray(following), strict=True)
         y, y_star = (self._networks.target(reward, seen) for reward, seen in pairs)

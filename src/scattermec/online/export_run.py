@@ -1,6 +1,7 @@
 """Writing bundles (`scattermec.online.bundle`) of a run of Algorithm 1. Needs JAX."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -54,7 +55,8 @@ def check_exportable(run: TrainedRun, name: str, seed: int | None = None) -> Non
 def learner_of(run: TrainedRun, seed: int | None = None) -> State:
     """The learner of a seed of the run, by default the first one."""
     index = 0 if seed is None else run.seeds.index(seed)
-    state: State = jax.tree.map(lambda leaf: leaf[index], run.states)
+    # In one program: each leaf by itself would need several.
+    state: State = jax.jit(partial(jax.tree.map, lambda leaf: leaf[index]))(run.states)
     return state
 
 

@@ -62,7 +62,8 @@ class _Graph:
 
     def linear(self, layer: Any, x: str) -> str:
         """An affine map of the last axis."""
-        return self.add("Add", self.add("MatMul", x, self.hold(layer.weight.T)), self.hold(layer.bias))
+        weight = np.asarray(layer.weight).T
+        return self.add("Add", self.add("MatMul", x, self.hold(weight)), self.hold(layer.bias))
 
     def silu(self, x: str) -> str:
         """x times its sigmoid."""

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -134,17 +135,20 @@ def parameters_of(
     users = scenario.num_users if num_users is None else num_users
     antennas = scenario.num_antennas if num_antennas is None else num_antennas
 
+    # `jnp.asarray` would compile a program for every shape.
+    held = jax.device_put
+
     def per_user(name: str) -> Array:
         value = np.asarray(getattr(scenario, name), dtype=float)
         if value.ndim == 1 and value.shape != (users,):
             raise ValueError(
                 f"{name}: {value.size} values are given for {users} users; give one, or one each"
             )
-        return jnp.asarray(np.broadcast_to(value, (users,)))
+        return held(np.broadcast_to(value, (users,)))
 
     def number(value: float) -> Array:
         # Via NumPy, so that the type is strong and replacing a constant does not recompile.
-        return jnp.asarray(np.asarray(value, dtype=float))
+        return held(np.asarray(value, dtype=float))
 
     positions = np.asarray(scenario.user_positions, dtype=float) if own_topology else np.ones((users, 2))
     distance = np.hypot(positions[:, 0], positions[:, 1])
@@ -157,18 +161,18 @@ def parameters_of(
     constants |= {name: number(getattr(scenario, name)) for name in _SCALARS}
     constants |= {name: getattr(scenario, name) for name in _STATIC}
     return Parameters(
-        path_gain=jnp.asarray(gain),
+        path_gain=held(gain),
         reference_gain=number(amplitude_gain(scenario.reference_loss - scenario.antenna_gain)),
-        line_of_sight=jnp.asarray(np.exp(1j * np.pi * np.outer(sine, np.arange(antennas)))),
+        line_of_sight=held(np.exp(1j * np.pi * np.outer(sine, np.arange(antennas)))),
         episode_length=number(float(scenario.episode_length)),
         partial_service=number(float(scenario.partial_service)),
-        initial_battery_low=jnp.full(users, battery[0]),
-        initial_battery_high=jnp.full(users, battery[1]),
+        initial_battery_low=held(np.full(users, battery[0])),
+        initial_battery_high=held(np.full(users, battery[1])),
         rectifier_saturation=number(scenario.rectifier.saturation),
         rectifier_steepness=number(scenario.rectifier.steepness),
         rectifier_turn_on=number(scenario.rectifier.turn_on),
-        trace_channels=None if trace_channels is None else jnp.asarray(trace_channels),
-        trace_workload=None if trace_workload is None else jnp.asarray(trace_workload),
+        trace_channels=None if trace_channels is None else held(trace_channels),
+        trace_workload=None if trace_workload is None else held(trace_workload),
         **constants,
     )
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from scattermec._yaml import show
@@ -91,8 +90,9 @@ def load(path: Path, example: Any, seeds: Sequence[int]) -> tuple[Any, int]:
     ]
     if faults:
         raise InputError(faults)
+    held = jax.device_put(arrays)
     leaves = [
-        jax.random.wrap_key_data(jnp.asarray(arrays[name])) if _is_key(leaf) else jnp.asarray(arrays[name])
+        jax.random.wrap_key_data(held[name]) if _is_key(leaf) else held[name]
         for name, leaf in named_leaves(example).items()
     ]
     return jax.tree.unflatten(jax.tree.structure(example), leaves), frame

@@ -8,6 +8,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Complex
 
+from scattermec._programs import kept_jit
 from scattermec.optimisation import Scheme, Solution, allocate_all_or_best, optimise_all_or_best
 from scattermec.physics import Frame, Parameters, maximum_ratio_beams
 from scattermec.physics.channel import Key, complex_normal
@@ -74,6 +75,7 @@ def beam_rule(name: str) -> BeamRule:
     return _RULES[name]
 
 
+@kept_jit
 def _mrt(key: Key, frames: Frame) -> Complex[Array, "R N M"]:
     return jax.vmap(maximum_ratio_beams)(frames.channels)
 

@@ -108,14 +108,16 @@ def cells_of(parameters: Parameters, condition: Condition, frames: Observed) -> 
         density = _densities(parameters, condition.late, frames.seen, directions, grid)
         return cells_of_density(np.asarray(grid), np.asarray(density), truth.workload)
     if condition.workload_error:
-        outcomes = jax.vmap(posterior.workload_outcomes, in_axes=(None, 0), out_axes=1)
-        work, weights = map(np.asarray, outcomes(parameters, frames.seen.workload))
+        work, weights = map(np.asarray, _outcomes(parameters, frames.seen.workload))
         return cells_of_outcomes(work, weights, strength)
     shape = (len(strength), NUM_CELLS, strength.shape[1])
     known = np.zeros(shape)
     known[:, -1] = 1
     same = np.broadcast_to(truth.workload[:, None], shape)
     return Cells(known, np.broadcast_to(strength[:, None], shape), same, same, same)
+
+
+_outcomes = jax.jit(jax.vmap(posterior.workload_outcomes, in_axes=(None, 0), out_axes=1))
 
 
 @partial(jax.jit, static_argnums=1)
