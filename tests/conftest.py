@@ -6,9 +6,9 @@ import shutil
 import sys
 from pathlib import Path
 
-# Compiled programs are kept in pytest's cache, for all workers of a run, for the processes that they start, and
-# for the next run, which takes a third less time; `pytest --cache-clear` forgets them. JAX reads where they
-# are when it is imported, so it has to be said before.
+# Compiled programs are kept in pytest's cache, for all workers of a run, for the processes that they start,
+# and for the next run, which takes a third less time; `pytest --cache-clear` forgets them. JAX reads where
+# they are when it is imported, so it has to be said before.
 _PROGRAMS = Path(__file__).resolve().parent.parent / ".pytest_cache" / "d" / "programs"
 _PROGRAMS_LIMIT_BYTES = 1 << 30
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_PROGRAMS))
@@ -85,8 +85,9 @@ def quick_pdfs():
 
 def pytest_configure(config: pytest.Config) -> None:
     # One process does it, before it starts the workers.
-    if not hasattr(config, "workerinput") and _PROGRAMS.is_dir():
-        if sum(file.stat().st_size for file in _PROGRAMS.iterdir()) > _PROGRAMS_LIMIT_BYTES:
+    if not hasattr(config, "workerinput"):
+        programs = _PROGRAMS.iterdir() if _PROGRAMS.is_dir() else ()
+        if sum(file.stat().st_size for file in programs) > _PROGRAMS_LIMIT_BYTES:
             shutil.rmtree(_PROGRAMS, ignore_errors=True)
 
 

@@ -4,7 +4,6 @@ import dataclasses
 import json
 from functools import partial
 
-import jax
 import numpy as np
 import pytest
 

@@ -65,7 +65,9 @@ def test_an_environments_estimate_has_the_same_margin():
     expected = jax.jit(jax.vmap(estimate_allocation, in_axes=(None, 0, 0)))(
         with_margin(parameters_of(UNSURE), 0.3), seen, decided.beams
     )
-    np.testing.assert_allclose(decided.allocation.t_passive, expected.allocation.t_passive, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        decided.allocation.t_passive, expected.allocation.t_passive, rtol=1e-9, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("margin", ["1", "-0.1", "nan"])
