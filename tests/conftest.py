@@ -74,12 +74,13 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
 @pytest.fixture(scope="module")
-def quick_pdfs():
-    """For modules that draw many figures: embedding whole fonts takes most of the time of a PDF file."""
+def quick_figures():
+    """For modules that draw many figures, whose whole fonts and many pixels take most of their time."""
     from scattermec.pictures import style
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(style._EXPORT_SETTINGS, "pdf.fonttype", 3)
+        patch.setitem(style._EXPORT_SETTINGS, "savefig.dpi", 50)
         yield
 
 

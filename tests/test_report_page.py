@@ -52,7 +52,7 @@ in_browser = pytest.mark.skipif(
     BROWSER is None, reason=f"no browser is installed: none of {', '.join(BROWSERS)} is on the path"
 )
 
-pytestmark = pytest.mark.usefixtures("quick_pdfs")
+pytestmark = pytest.mark.usefixtures("quick_figures")
 
 SCENARIO = Scenario(local_rate=100.0)
 """In which the first frame can be served by every policy."""

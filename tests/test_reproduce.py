@@ -48,7 +48,7 @@ from scattermec.optimisation import (
 from scattermec.physics import parameters_of
 from scattermec.scenario import Scenario
 
-pytestmark = pytest.mark.usefixtures("quick_pdfs")
+pytestmark = pytest.mark.usefixtures("quick_figures")
 
 FRAMES = 30
 POINTS = 2

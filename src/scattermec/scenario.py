@@ -8,6 +8,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -167,6 +168,7 @@ class Scenario(FileSettings):
     )
 
     @classmethod
+    @cache
     def named(cls, name: str) -> "Scenario":
         """A scenario that comes with the package, one of `NAMED`; raises ScenarioError for other names."""
         if name not in NAMED:

@@ -85,7 +85,7 @@ SCHEMES = {
 }
 
 # The hash salt makes identifiers in an SVG reproducible; TrueType fonts keep the text of a PDF selectable.
-_EXPORT_SETTINGS: Any = {"svg.hashsalt": "scattermec", "pdf.fonttype": 42}
+_EXPORT_SETTINGS: Any = {"svg.hashsalt": "scattermec", "pdf.fonttype": 42, "savefig.dpi": 200}
 # Omit metadata that differ between runs or between versions of the library.
 _METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
@@ -153,7 +153,7 @@ def save_figure(
             with replacing(path) as partial:
                 # PGF files have no metadata, and their writer refuses the argument.
                 about: dict[str, Any] = {"metadata": _METADATA[kind]} if kind in _METADATA else {}
-                figure.savefig(partial, format=kind, dpi=200, **about)
+                figure.savefig(partial, format=kind, **about)
     return paths
 
 

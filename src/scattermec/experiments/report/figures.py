@@ -47,7 +47,8 @@ def panels_of(picture: Picture, measurements: Sequence[Measurement]) -> tuple[Pa
 
 def rows_of(name: str, measurements: Sequence[Measurement]) -> list[Measurement]:
     """The rows that a figure is drawn from, for all kinds of beams."""
-    return [row for row in measurements if row.swept == sweep_of(name).name]
+    swept = sweep_of(name).name
+    return [row for row in measurements if row.swept == swept]
 
 
 def draw(picture: Picture, measurements: Sequence[Measurement]) -> Figure:

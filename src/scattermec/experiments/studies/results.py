@@ -91,8 +91,10 @@ class Results:
 
     def add(self, measurements: list[Measurement]) -> None:
         """Add one or more whole points, also to the file."""
-        for point in {_point(row): None for row in measurements}:
-            self.points[point] = [row for row in measurements if _point(row) == point]
+        points: dict[Point, list[Measurement]] = {}
+        for row in measurements:
+            points.setdefault(_point(row), []).append(row)
+        self.points |= points
         with (self.folder / DATA).open("a", encoding="utf-8", newline="") as file:
             file.write(lines_of(measurements))
 
