@@ -15,7 +15,6 @@ import jax
 import numpy as np
 import pyarrow.dataset
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from command_line import held, refused, run
 from scattermec import Scenario, __version__
@@ -40,25 +39,11 @@ OPTIMUM = 400.0
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_compilation(tmp_path_factory):
-    """Compiled once for this process and those that it starts."""
-    cache = str(tmp_path_factory.mktemp("cache"))
-    settings = {
-        "jax_compilation_cache_dir": (cache, None),
-        "jax_persistent_cache_min_compile_time_secs": (0.1, 1.0),
-    }
+def _known_optimum():
+    """The optimum has tests of its own; here its solver would only have to be compiled."""
     with pytest.MonkeyPatch.context() as patch:
-        # The optimum has tests of its own; here its solver would only have to be compiled.
         patch.setattr(run_module, "optimal_reward", lambda parameters: OPTIMUM)
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", cache)
-        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
-        for name, (ours, _) in settings.items():
-            jax.config.update(name, ours)
-        compilation_cache.reset_cache()
         yield
-        for name, (_, default) in settings.items():
-            jax.config.update(name, default)
-        compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="module")
