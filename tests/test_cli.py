@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
@@ -45,16 +46,27 @@ def test_version_and_help():
 
 
 def test_choices_are_those_of_the_package():
-    from scattermec.cli import options, reproduce
-    from scattermec.cli.solve import Serve
-    from scattermec.experiments.measure.beams import BEAMS
+    from scattermec.cli import ap, reproduce, simulate, solve, train
+    from scattermec.experiments.measure.beams import BEAMS, SimulatedBeams
     from scattermec.experiments.measure.sweeps import FIGURES
     from scattermec.experiments.report.captions import LEARNING_FIGURES
+    from scattermec.learners import ALGORITHMS
+    from scattermec.online import wire
     from scattermec.optimisation import SCHEMES, SERVE
+    from scattermec.price_net.modes import MODES
 
-    assert tuple(options.Scheme) == SCHEMES
-    assert tuple(reproduce.Beams) == BEAMS
-    assert set(Serve) < set(SERVE)
+    def allowed(command, option):
+        """What an option may be, but for None."""
+        hint = get_type_hints(command)[option]
+        return get_args(hint if get_origin(hint) is Literal else get_args(hint)[0])
+
+    assert allowed(simulate.simulate, "scheme") == allowed(solve.solve, "scheme") == SCHEMES
+    assert allowed(simulate.simulate, "beams") == get_args(SimulatedBeams)
+    assert set(allowed(simulate.simulate_policy, "mode")) == set(MODES)
+    assert set(allowed(train.train, "algorithm")) == set(ALGORITHMS)
+    assert allowed(ap.ap, "form") == get_args(wire.Form)
+    assert reproduce.KINDS == BEAMS
+    assert set(allowed(solve.solve, "serve")) < set(SERVE)
     others = ("frame", "learned", "named", "ranges", "knowledge")
     assert tuple(reproduce.FIGURES.split(",")) == (*LEARNING_FIGURES, *FIGURES, *others)
     assert set(reproduce.BEAMS.split(",")) <= set(BEAMS)

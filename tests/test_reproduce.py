@@ -536,8 +536,6 @@ def test_record_keeps_each_command_and_adds_up_times(tmp_path):
         record.add_command(command)
     with record.part("sweep"):
         pass
-    with record.part("there already", when=False):
-        pass
     first = record.seconds["sweep"]
     with pytest.raises(KeyboardInterrupt), Record.open(tmp_path).part("sweep"):
         raise KeyboardInterrupt

@@ -19,7 +19,7 @@ def ap(
         typer.Option(metavar="FILE", help="Keep the last state here, and go on with it after a restart."),
     ] = None,
     seconds: options.RunFor = None,
-    form: options.FormOption = options.Form.CBOR,
+    form: options.Form = "cbor",
     lose: options.Lose = 0.0,
     connection: options.ConnectionFile = None,
     connect: options.ConnectionSettings = None,
@@ -51,7 +51,5 @@ def ap(
     broker = options.load_connection(connection, connect)
     from scattermec.cli.jobs.online import run_ap
 
-    report = run_ap(
-        bundle, broker, deadline=deadline, state=state, seconds=seconds, form=form.value, lose=lose
-    )
+    report = run_ap(bundle, broker, deadline=deadline, state=state, seconds=seconds, form=form, lose=lose)
     report.put_out(as_json=as_json, out=out)

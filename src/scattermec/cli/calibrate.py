@@ -9,7 +9,6 @@ from scattermec import _processes
 from scattermec._compilation import start_jax
 from scattermec.cli import options
 from scattermec.cli.checks import check_installed, check_output, hold_output
-from scattermec.cli.options import EngineName
 from scattermec.cli.where import Where
 from scattermec.storage.atomic import check_own_folder
 
@@ -46,7 +45,7 @@ def calibrate(
         ),
     ] = None,
     seed: options.Seed = 0,
-    engine: options.Engine = EngineName.LOCAL,
+    engine: options.Engine = "local",
     processes: options.Processes = None,
     address: options.Address = None,
     jobs: options.Jobs = 1000,
@@ -92,7 +91,7 @@ def calibrate(
     starts, judged = (tuple(options.load_scenario(path, None) for path in paths) for paths in given.values())
     array = options.slurm_settings(jobs, time, memory, prologue, launcher, index)
     if not shipped:
-        check_installed("calibrate", "calibration", *(["ray"] if engine is EngineName.RAY else []))
+        check_installed("calibrate", "calibration", *(["ray"] if engine == "ray" else []))
         folder = folder or Path("runs") / ("calibration-quick" if quick else "calibration")
         check_own_folder(folder, "settings.json")
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,7 +101,7 @@ def calibrate(
     start_jax()
     from scattermec.cli.jobs import calibrate as job
 
-    where = Where(engine.value, address, processes, array, index)
+    where = Where(engine, address, processes, array, index)
     words = [word for option, paths in given.items() for path in paths for word in (option, str(path))]
     words += options.scenario_words(scenario, settings)
     if shipped:

@@ -1,8 +1,7 @@
 """`scattermec demo`: whole systems to watch."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,14 +15,8 @@ MOST_USERS = 64
 """Processes on one machine."""
 
 
-class System(StrEnum):
-    """What there is to watch."""
-
-    ONLINE = "online"
-
-
 def demo(
-    system: Annotated[System, typer.Argument(metavar="online", help="The only one there is.")],
+    system: Annotated[Literal["online"], typer.Argument(metavar="online", help="The only one there is.")],
     users: Annotated[int, options.count("N", MOST_USERS, "Number of users.")] = 3,
     frames: Annotated[int, options.count("K", MOST_FRAMES, "Frames to play.")] = 100,
     period: options.Period = 0.1,

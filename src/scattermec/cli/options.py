@@ -1,8 +1,7 @@
 """Options of several commands, and the scenario that they describe. Nothing here imports JAX."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,17 +17,8 @@ def count(metavar: str, most: int, meaning: str, *, least: int = 1) -> Any:
     return typer.Option(min=least, max=most, metavar=metavar, help=meaning)
 
 
-class Scheme(StrEnum):
-    """The ways of processing that may be used."""
-
-    HYBRID = "hybrid"
-    ACTIVE = "active"
-    PASSIVE = "passive"
-    LOCAL = "local"
-
-
-SchemeOption = Annotated[
-    Scheme,
+Scheme = Annotated[
+    Literal["hybrid", "active", "passive", "local"],
     typer.Option(
         help="Both links, the active or the passive one alone, or local computing only. "
         "Every scheme may beam for energy."
@@ -131,18 +121,8 @@ Address = Annotated[
         metavar="ADDRESS", help="Of a running Ray cluster, or auto.  [default: starts Ray on this machine]"
     ),
 ]
-
-
-class EngineName(StrEnum):
-    """What computes tasks."""
-
-    LOCAL = "local"
-    SLURM = "slurm"
-    RAY = "ray"
-
-
 Engine = Annotated[
-    EngineName,
+    Literal["local", "slurm", "ray"],
     typer.Option(
         help="A process per core of this machine; an array of jobs on a Slurm cluster; or Ray, which needs "
         "the extra `ray`."
@@ -174,17 +154,9 @@ Independent = Annotated[
         "independent frames; by default both carry over.",
     ),
 ]
-
-
-class Form(StrEnum):
-    """Forms of messages."""
-
-    CBOR = "cbor"
-    JSON = "json"
-
-
-FormOption = Annotated[
-    Form, typer.Option(help="Form of the messages sent; both are understood. JSON is for people.")
+Form = Annotated[
+    Literal["cbor", "json"],
+    typer.Option(help="Form of the messages sent; both are understood. JSON is for people."),
 ]
 
 

@@ -29,7 +29,7 @@ def radio(
     independent: options.Independent = False,
     seed: options.Seed = 0,
     settings: options.Settings = None,
-    form: options.FormOption = options.Form.CBOR,
+    form: options.Form = "cbor",
     lose: options.Lose = 0.0,
     connection: options.ConnectionFile = None,
     connect: options.ConnectionSettings = None,
@@ -67,7 +67,7 @@ def radio(
         compare=compare,
         independent=independent,
         seed=seed,
-        form=form.value,
+        form=form,
         lose=lose,
     )
     report.put_out(as_json=as_json, out=out)

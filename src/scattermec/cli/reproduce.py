@@ -1,6 +1,5 @@
 """`scattermec reproduce`: the paper's figures, and whether its claims hold."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,20 +9,13 @@ from scattermec import _processes
 from scattermec._compilation import start_jax
 from scattermec.cli import options
 from scattermec.cli.checks import check_installed, check_rectifier, choices, hold_output
-from scattermec.cli.options import EngineName
 from scattermec.cli.where import Where
 from scattermec.counts import MOST_FRAMES, MOST_SEEDS
 from scattermec.errors import InputError
 from scattermec.experiments.studies import NAMES
 
-
-class Beams(StrEnum):
-    """How the AP chooses its beams."""
-
-    MRT = "mrt"
-    RANDOM = "random"
-    OPTIMAL = "optimal"
-
+KINDS = ("mrt", "random", "optimal")
+"""Kinds of beams."""
 
 FIGURES = ",".join(NAMES)
 BEAMS = "mrt,optimal"
@@ -67,7 +59,7 @@ def reproduce(
     ] = BEAMS,
     scenario: options.ScenarioFile = None,
     settings: options.Settings = None,
-    engine: options.Engine = EngineName.LOCAL,
+    engine: options.Engine = "local",
     processes: options.Processes = None,
     address: options.Address = None,
     jobs: options.Jobs = 1000,
@@ -118,13 +110,13 @@ def reproduce(
     """
     chosen = options.load_scenario(scenario or Path("paper"), settings)
     wanted = choices("figures", figures, NAMES)
-    kinds = choices("beams", beams, [kind.value for kind in Beams])
+    kinds = choices("beams", beams, KINDS)
     # These include optimal beams.
     optimal = "optimal" in kinds or bool({"beams", "knowledge"} & set(wanted))
     check_rectifier(chosen, optimal)
     if out.exists() and not out.is_dir():
         raise InputError([f"{out}: is not a folder"])
-    on_ray = ["ray"] if engine is EngineName.RAY else []
+    on_ray = ["ray"] if engine == "ray" else []
     check_installed("reproduce", "report", "figures", "learning", *on_ray)
     array = options.slurm_settings(jobs, time, memory, prologue, launcher, index)
     out.mkdir(parents=True, exist_ok=True)
@@ -146,7 +138,7 @@ def reproduce(
         seeds=seeds,
         training_frames=training_frames,
     )
-    where = Where(engine.value, address, processes, array, index)
+    where = Where(engine, address, processes, array, index)
     if index is not None:
         with _processes.leaving_on_signals():
             job.run_share(plan, out, where)

@@ -1,7 +1,6 @@
 """`scattermec simulate` and `simulate-policy`: long-run results of a scheme or a policy."""
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,33 +10,15 @@ from scattermec.cli.checks import check_installed, check_margin, check_output, c
 from scattermec.price_net import ALGORITHM as PRICE_NET
 
 
-class Beams(StrEnum):
-    """How the AP chooses its beams."""
-
-    MRT = "mrt"
-    RANDOM = "random"
-    OPTIMAL = "optimal"
-    LEARNED = "learned"
-
-
-class Mode(StrEnum):
-    """How price-net acts."""
-
-    P1 = "p1"
-    ANNOUNCED = "announced"
-    DECENTRALISED = "decentralised"
-    REPAIRED = "repaired"
-
-
 def simulate(
-    scheme: options.SchemeOption = options.Scheme.HYBRID,
+    scheme: options.Scheme = "hybrid",
     beams: Annotated[
-        Beams,
+        Literal["mrt", "random", "optimal", "learned"],
         typer.Option(
             help="Beams along each user's own channel, drawn at random, optimised with the allocation, or "
             "those that price-net learned to choose."
         ),
-    ] = Beams.MRT,
+    ] = "mrt",
     margin: options.Margin = 0.0,
     frames: options.RolloutFrames = 2000,
     seed: options.Seed = 0,
@@ -62,22 +43,22 @@ def simulate(
         scattermec simulate --scheme active --frames 10000 --set ap_power=0.5 --json
     """
     chosen = options.load_scenario(scenario, settings)
-    check_rectifier(chosen, beams is Beams.OPTIMAL)
+    check_rectifier(chosen, beams == "optimal")
     check_margin(margin)
-    if beams is Beams.LEARNED:
+    if beams == "learned":
         check_installed(PRICE_NET, "learning")
     check_output(out)
     start_jax()
     from scattermec.cli.jobs.simulate import run
 
-    report = run(chosen, scheme.value, beams.value, margin=margin, frames=frames, seed=seed, quiet=as_json)
+    report = run(chosen, scheme, beams, margin=margin, frames=frames, seed=seed, quiet=as_json)
     report.put_out(as_json=as_json, out=out)
 
 
 def simulate_policy(
     policy: options.PriceNet,
     mode: Annotated[
-        Mode | None,
+        Literal["p1", "announced", "decentralised", "repaired"] | None,
         typer.Option(
             help="How the policy acts: exact allocation at the AP, the same with only beam times announced, "
             "no optimisation at all, or users that repair the plan (price-net-robust, price-net-foresight). "
@@ -112,5 +93,5 @@ def simulate_policy(
     start_jax()
     from scattermec.cli.jobs.price_net import simulate as run
 
-    report = run(policy, mode and mode.value, chosen, frames=frames, seed=seed, quiet=as_json)
+    report = run(policy, mode, chosen, frames=frames, seed=seed, quiet=as_json)
     report.put_out(as_json=as_json, out=out)

@@ -1,9 +1,8 @@
 """`scattermec solve`: the exact allocation, and optionally the best beams, for frames from a file."""
 
 import dataclasses
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,21 +11,6 @@ from scattermec.cli import options
 from scattermec.cli.checks import check_margin, check_rectifier, hold_output
 from scattermec.errors import InputError
 from scattermec.storage import open_frames
-
-
-class Serve(StrEnum):
-    """Users to serve."""
-
-    ALL = "all"
-    BEST = "best"
-
-
-class Beams(StrEnum):
-    """Which beams the allocation is for."""
-
-    GIVEN = "given"
-    MRT = "mrt"
-    OPTIMAL = "optimal"
 
 
 def solve(
@@ -41,12 +25,13 @@ def solve(
             "folder of .npy files.",
         ),
     ],
-    scheme: options.SchemeOption = options.Scheme.HYBRID,
+    scheme: options.Scheme = "hybrid",
     serve: Annotated[
-        Serve, typer.Option(help="Serve everyone, or the set of users that maximises the reward.")
-    ] = Serve.ALL,
+        Literal["all", "best"],
+        typer.Option(help="Serve everyone, or the set of users that maximises the reward."),
+    ] = "all",
     beams: Annotated[
-        Beams | None,
+        Literal["given", "mrt", "optimal"] | None,
         typer.Option(
             help="The beams that FRAMES holds, beams along the users' channels, or beams optimised together "
             "with the allocation. The last two leave beams in FRAMES unused.  [default: given if FRAMES has "
@@ -97,15 +82,15 @@ def solve(
         scattermec solve folder/ --out solved/ --scheme active --serve best --set ap_power=2
     """
     chosen = options.load_scenario(scenario, settings)
-    check_rectifier(chosen, beams is Beams.OPTIMAL)
+    check_rectifier(chosen, beams == "optimal")
     check_margin(margin)
     source = open_frames(frames)
-    beams = beams or (Beams.GIVEN if source.has_beams else Beams.MRT)
-    if beams is Beams.GIVEN and not source.has_beams:
+    beams = beams or ("given" if source.has_beams else "mrt")
+    if beams == "given" and not source.has_beams:
         raise InputError([f"beams: {frames} has none to be given; choose mrt or optimal"])
     # Beams that are not used are neither read nor checked.
-    source = dataclasses.replace(source, has_beams=beams is Beams.GIVEN)
-    how = {"scheme": scheme.value, "serve": serve.value, "beams": beams.value}
+    source = dataclasses.replace(source, has_beams=beams == "given")
+    how = {"scheme": scheme, "serve": serve, "beams": beams}
     if frames.resolve() == out.resolve():
         raise InputError([f"{out}: is the input; name another file"])
     hold_output(out)

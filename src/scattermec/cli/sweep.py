@@ -9,7 +9,6 @@ from scattermec import _processes
 from scattermec._compilation import start_jax
 from scattermec.cli import options
 from scattermec.cli.checks import check_installed, check_output
-from scattermec.cli.options import EngineName
 from scattermec.cli.where import Where
 from scattermec.errors import InputError
 
@@ -21,7 +20,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of `scatterm
 def sweep_run(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan, in YAML or JSON.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the results.")],
-    engine: options.Engine = EngineName.LOCAL,
+    engine: options.Engine = "local",
     processes: options.Processes = None,
     address: options.Address = None,
     jobs: options.Jobs = 1000,
@@ -65,12 +64,12 @@ def sweep_run(
         scattermec sweep run plan.yaml --out runs/sweep --engine slurm --time 00:30:00
         scattermec sweep run plan.yaml --out runs/search --optimise reward
     """
-    extras = {"ray": engine is EngineName.RAY, "search": optimise is not None and not dry_run}
+    extras = {"ray": engine == "ray", "search": optimise is not None and not dry_run}
     check_installed("sweep", "learning", *(extra for extra, needed in extras.items() if needed))
-    if optimise is not None and engine is EngineName.SLURM:
+    if optimise is not None and engine == "slurm":
         raise InputError(["engine: slurm is not allowed with --optimise; it must be local or ray"])
     array = options.slurm_settings(jobs, time, memory, prologue, launcher, index)
-    where = Where(engine.value, address, processes, array, index)
+    where = Where(engine, address, processes, array, index)
     _processes.use_one_thread()
     from scattermec.experiments.sweep.plan import Plan
 
@@ -81,11 +80,11 @@ def sweep_run(
     from scattermec.cli.jobs import sweep as job
 
     if dry_run:
-        report = job.dry_run(chosen, out, processes, jobs if engine is EngineName.SLURM else None)
+        report = job.dry_run(chosen, out, processes, jobs if engine == "slurm" else None)
     elif index is not None:
         with _processes.leaving_on_signals():
             report = job.run_share(chosen, out, where)
-    elif engine is EngineName.SLURM:
+    elif engine == "slurm":
         report = job.submit(chosen, out, where)
     elif optimise is not None:
         report = job.optimise(chosen, out, where, optimise, smallest=smallest, quiet=as_json)

@@ -1,8 +1,7 @@
 """`scattermec train` and `train-price-net`: training in a folder, which can be resumed at any moment."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -17,19 +16,11 @@ from scattermec.price_net import is_price_net
 from scattermec.training.folder import check_folder
 
 PRESETS = ("paper", "tuned", "corrections")
-
-
-class Algorithm(StrEnum):
-    """The learner."""
-
-    H_MADDPG_OPT = "h-maddpg-opt"
-    H_MADDPG = "h-maddpg"
-    AP_DDPG = "ap-ddpg"
-    DDPG = "ddpg"
+Algorithm = Literal["h-maddpg-opt", "h-maddpg", "ap-ddpg", "ddpg"]
 
 
 def train(
-    algorithm: Annotated[Algorithm, typer.Argument(metavar="ALGORITHM", help=", ".join(Algorithm))],
+    algorithm: Annotated[Algorithm, typer.Argument(metavar="ALGORITHM", help=", ".join(get_args(Algorithm)))],
     config: Annotated[
         str,
         typer.Option(
@@ -100,7 +91,7 @@ def train(
     from scattermec.cli.jobs import train as job
 
     plan = job.Plan(
-        algorithm=algorithm.value,
+        algorithm=algorithm,
         scenario=chosen,
         config=job.configuration(config, training),
         seeds=tuple(range(first_seed, first_seed + seeds)),

@@ -17,7 +17,7 @@ def user(
     index: Annotated[int, options.count("I", MOST_USERS - 1, "Which user; the first is 0.", least=0)],
     deadline: options.Deadline = 1.0,
     seconds: options.RunFor = None,
-    form: options.FormOption = options.Form.CBOR,
+    form: options.Form = "cbor",
     lose: options.Lose = 0.0,
     connection: options.ConnectionFile = None,
     connect: options.ConnectionSettings = None,
@@ -40,5 +40,5 @@ def user(
     broker = options.load_connection(connection, connect)
     from scattermec.cli.jobs.online import run_user
 
-    report = run_user(bundle, index, broker, deadline=deadline, seconds=seconds, form=form.value, lose=lose)
+    report = run_user(bundle, index, broker, deadline=deadline, seconds=seconds, form=form, lose=lose)
     report.put_out(as_json=as_json, out=out)

@@ -66,14 +66,8 @@ class Record:
             self._save()
 
     @contextlib.contextmanager
-    def part(self, name: str, *, when: bool = True) -> Iterator[None]:
-        """Add the time of the body to that of the part ``name``.
-
-        With ``when`` false, for results that exist already, nothing is kept.
-        """
-        if not when:
-            yield
-            return
+    def part(self, name: str) -> Iterator[None]:
+        """Add the time of the body to that of the part ``name``."""
         started = time.perf_counter()
         try:
             yield
