@@ -90,7 +90,7 @@ def solve(
         raise InputError([f"beams: {frames} has none to be given; choose mrt or optimal"])
     # Beams that are not used are neither read nor checked.
     source = dataclasses.replace(source, has_beams=beams == "given")
-    how = {"scheme": scheme, "serve": serve, "beams": beams}
+    how: dict[str, str] = {"scheme": scheme, "serve": serve, "beams": beams}
     if frames.resolve() == out.resolve():
         raise InputError([f"{out}: is the input; name another file"])
     hold_output(out)
