@@ -46,11 +46,10 @@ def test_version_and_help():
 
 
 def test_choices_are_those_of_the_package():
-    from scattermec.cli import ap, reproduce, simulate, solve, train
+    from scattermec.cli import ap, reproduce, simulate, solve
     from scattermec.experiments.measure.beams import BEAMS, SimulatedBeams
     from scattermec.experiments.measure.sweeps import FIGURES
     from scattermec.experiments.report.captions import LEARNING_FIGURES
-    from scattermec.learners import ALGORITHMS
     from scattermec.online import wire
     from scattermec.optimisation import SCHEMES, SERVE
     from scattermec.price_net.modes import MODES
@@ -63,7 +62,6 @@ def test_choices_are_those_of_the_package():
     assert allowed(simulate.simulate, "scheme") == allowed(solve.solve, "scheme") == SCHEMES
     assert allowed(simulate.simulate, "beams") == get_args(SimulatedBeams)
     assert set(allowed(simulate.simulate_policy, "mode")) == set(MODES)
-    assert set(allowed(train.train, "algorithm")) == set(ALGORITHMS)
     assert allowed(ap.ap, "form") == get_args(wire.Form)
     assert reproduce.KINDS == BEAMS
     assert set(allowed(solve.solve, "serve")) < set(SERVE)

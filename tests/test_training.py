@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from typing import get_args
 
 import jax
 import numpy as np
@@ -430,6 +431,7 @@ def test_two_runs_in_one_folder_are_refused(tmp_path, whole):
 
 REFUSALS = """
 import sys
+from typing import get_args
 from scattermec.cli.app import app
 
 for arguments in (
@@ -492,7 +494,7 @@ def test_configurations_of_price_net_have_maxima_too(config):
 
 
 def test_the_command_knows_all_algorithms_and_presets():
-    assert list(command.Algorithm) == list(ALGORITHMS)
+    assert get_args(command.Algorithm) == tuple(ALGORITHMS)
     assert list(command.PRESETS) == list(PRESETS)
 
 
