@@ -73,6 +73,19 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _threads_as_they_are():
+    """Commands that run in this process leave its threads alone, which serve the other tests, too.
+
+    The digits of a training depend on them, and so would those of all processes that are started later.
+    """
+    from scattermec import _processes
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_processes, "use_one_thread", lambda: None)
+        yield
+
+
 @pytest.fixture(scope="module")
 def quick_figures():
     """For modules that draw many figures, whose whole fonts and many pixels take most of their time."""

@@ -58,8 +58,6 @@ def test_code_of_a_page_runs_and_prints_what_the_page_says(page, tmp_path, monke
     Blocks of yaml are files, if they begin with their names. Blocks of console are not run.
     """
     monkeypatch.chdir(tmp_path)
-    # The process is not the command's own: its threads and what it has compiled serve the other tests, too.
-    monkeypatch.setattr(_processes, "use_one_thread", lambda: None)
     monkeypatch.setattr(_processes, "usable_cores", lambda: 1)
     blocks = BLOCK.findall((ROOT / page).read_text())
     assert "python" in dict(blocks)

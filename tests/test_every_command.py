@@ -619,7 +619,6 @@ def _small_and_in_this_process(monkeypatch, folder):
     monkeypatch.delitem(benchmark_set.SCENARIOS, "crowd")
     monkeypatch.setattr(sampled, "CHOSEN_BY", 3)
     monkeypatch.setattr(sampled, "HELD_OUT", 3)
-    monkeypatch.setattr(_processes, "use_one_thread", lambda: None)
     monkeypatch.setattr(_processes, "usable_cores", lambda: 1)
     # Measuring margins is tested elsewhere; verdicts are computed here.
     monkeypatch.setattr(search, "margins", lambda *a, **b: Margins(np.full(14, 0.1), 1.0))

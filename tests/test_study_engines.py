@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import pytest
 
 from command_line import run, stand_in_for_slurm
-from scattermec import _processes
 from scattermec.engines import slurm
 from scattermec.errors import ComputationError, InputError
 from scattermec.experiments import reproduce
@@ -140,7 +139,6 @@ REPRODUCE = (
 
 
 def test_slurm_reproduces_the_same_digits_though_a_job_is_killed(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(_processes, "use_one_thread", lambda: None)
     monkeypatch.chdir(tmp_path)
     # What is drawn from a folder is tested elsewhere.
     drawn = SimpleNamespace(contents=SimpleNamespace(measurements=[], findings=[]), files=())

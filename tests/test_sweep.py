@@ -49,12 +49,6 @@ NETWORKS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _in_this_process(monkeypatch):
-    # Its threads serve the other tests, too.
-    monkeypatch.setattr(_processes, "use_one_thread", lambda: None)
-
-
 # Plans
 
 
