@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 # Compiled programs are kept in pytest's cache, for all workers of a run, for the processes that they start,
-# and for the next run, which takes a third less time; `pytest --cache-clear` forgets them. JAX reads where
+# and for the next run, which takes a quarter less time; `pytest --cache-clear` forgets them. JAX reads where
 # they are when it is imported, so it has to be said before.
 _PROGRAMS = Path(__file__).resolve().parent.parent / ".pytest_cache" / "d" / "programs"
 _PROGRAMS_LIMIT_BYTES = 1 << 30

@@ -60,14 +60,13 @@ def test_an_environments_estimate_has_the_same_margin():
     states = jax.jit(jax.vmap(reset, in_axes=(0, None)))(keys, parameters_of(UNSURE))
     prices = jax.random.uniform(jax.random.key(2), (8, 9))
     task = Variant(parameters=parameters_of(UNSURE), users="estimate", ap_action="prices", margin=0.3)
-    decided = jax.jit(jax.vmap(task.decide))(states, prices, np.zeros((8, 3, 0)))
+    # Not compiled as a whole: programs of different operations would differ in times of 1e-13 s.
+    decided = jax.vmap(task.decide)(states, prices, np.zeros((8, 3, 0)))
     seen = as_seen(states).frame
-    expected = jax.jit(jax.vmap(estimate_allocation, in_axes=(None, 0, 0)))(
+    expected = jax.vmap(estimate_allocation, in_axes=(None, 0, 0))(
         with_margin(parameters_of(UNSURE), 0.3), seen, decided.beams
     )
-    np.testing.assert_allclose(
-        decided.allocation.t_passive, expected.allocation.t_passive, rtol=1e-9, atol=1e-9
-    )
+    np.testing.assert_allclose(decided.allocation.t_passive, expected.allocation.t_passive, rtol=1e-9)
 
 
 @pytest.mark.parametrize("margin", ["1", "-0.1", "nan"])

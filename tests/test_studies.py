@@ -3,13 +3,13 @@
 import dataclasses
 import json
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import trim_mean
 from typer.testing import CliRunner
 
+from bank import mrt
 from scattermec import Scenario
 from scattermec.cli.app import app
 from scattermec.errors import InputError
@@ -34,7 +34,7 @@ from scattermec.experiments.studies.ranges import Ranges
 from scattermec.experiments.studies.record import Record
 from scattermec.experiments.studies.robustness import Robustness
 from scattermec.optimisation import optimise_service_frames
-from scattermec.physics import maximum_ratio_beams, parameters_of
+from scattermec.physics import parameters_of
 from study_work import Squares
 
 SCENARIO = Scenario()
@@ -52,9 +52,9 @@ def test_beams_chosen_by_policies_are_measured_as_beams_by_name() -> None:
     sweep, value = SWEEPS["ap_power"], 0.5
     parameters = parameters_at(parameters_of(SCENARIO), sweep.name, value)
     frames = draw_frames(parameters, frames=8, seed=3)
-    mrt = jax.jit(jax.vmap(maximum_ratio_beams))(frames.channels)
+    along = mrt(frames)
     rows = measure_chosen(
-        parameters, sweep, value, frames=frames, kind="copy", seed=3, beams=jnp.stack([mrt, mrt])
+        parameters, sweep, value, frames=frames, kind="copy", seed=3, beams=jnp.stack([along, along])
     )
     expected = measure_point(SCENARIO, sweep, value, frames=8, seed=3, beams=["mrt"])
     assert [row.metric for row in rows] == [row.metric for row in expected]

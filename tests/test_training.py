@@ -431,7 +431,6 @@ def test_two_runs_in_one_folder_are_refused(tmp_path, whole):
 
 REFUSALS = """
 import sys
-from typing import get_args
 from scattermec.cli.app import app
 
 for arguments in (
